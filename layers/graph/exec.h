@@ -1,0 +1,60 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * exec.h - packing a graph for an instruction set, and running it.
+ *
+ *   qzi_packed  a graph's weights in the form that the chosen kernels read; immutable, shared by
+ *               any number of executors
+ *   qzi_exec    one run's state: plans (one per input size, cached), arena, scratch
+ */
+#ifndef QZOO_LAYERS_GRAPH_EXEC_H
+#define QZOO_LAYERS_GRAPH_EXEC_H
+
+#include "layers/graph/graph.h"
+#include "layers/kernels/kernels.h"
+
+typedef struct qzi_packed qzi_packed;
+
+/*
+ * Chooses kernels and packs weights. The graph must outlive the result, but its weights (params'
+ * data and qweights->w) are not read again. isa: AUTO takes the context's ceiling.
+ */
+qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed);
+void qzi_packed_destroy(qzi_packed *packed);
+size_t qzi_packed_bytes(const qzi_packed *packed);
+const qz_kernels *qzi_packed_kernels(const qzi_packed *packed);
+/* The kernel of a conv or linear node; NULL for other nodes. */
+const qzk_conv_kernel *qzi_packed_kernel(const qzi_packed *packed, qz_value node);
+
+typedef struct qzi_exec qzi_exec;
+
+/*
+ * Called after each node (INPUT nodes too), on the thread that runs, with the value that it gave.
+ * The view is valid during the call only.
+ */
+typedef qz_status (*qzi_node_hook)(void *user, const qz_graph *graph, qz_value node,
+                                   const qzk_view *view);
+
+qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint32_t threads,
+                          qzi_exec **exec);
+void qzi_exec_destroy(qzi_exec *exec);
+void qzi_exec_set_hook(qzi_exec *exec, qzi_node_hook hook, void *user);
+/* Collects the time of each node; qzi_exec_node_seconds gives the sum since then. */
+void qzi_exec_set_profile(qzi_exec *exec, bool on);
+double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
+
+/*
+ * One run. inputs: NCHW float32, one for each INPUT node, all with the same n. The outputs' values
+ * stay in the arena until the next run: read them with qzi_exec_output.
+ */
+qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count);
+/*
+ * Output i as NCHW float32 (N x C when flat), dequantized where it is uint8. With tensor->data NULL
+ * only dtype, ndim and dims are set; else data must have room for them.
+ */
+qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor);
+
+/* Plan of a size without running it: arena and scratch bytes. */
+qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes);
+size_t qzi_exec_arena_bytes(const qzi_exec *exec); /* of the last plan */
+
+#endif

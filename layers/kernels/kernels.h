@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * kernels.h - the kernel table: what a kernel gets, what it must give, and how one is chosen.
+ *
+ * CONTRACT.md beside this file defines the numbers; ref/ is that definition in C; every other
+ * kernel equals it byte for byte. kernels.inc lists all kernels once: the list drives prototypes,
+ * the choice, the tests and `qzoo cpu`.
+ *
+ * A kernel never fails, never allocates, never reads or writes outside its tensors (view rules
+ * below) and never touches the floating-point environment. The op layer validates and gives
+ * scratch.
+ */
+#ifndef QZOO_LAYERS_KERNELS_KERNELS_H
+#define QZOO_LAYERS_KERNELS_KERNELS_H
+
+#include "layers/qzoo_base.h"
+
+/*
+ * An NHWC activation. Element (n, y, x, ch) is data[((n*h + y)*w + x)*pixel_stride + ch]:
+ * pixels follow one another at pixel_stride elements, so that a slice of the channels of a wider
+ * tensor is a view too (concat, split). A flat tensor (N features) has h = w = 1.
+ *
+ * Extents. A float view owns c elements of each pixel. A uint8 view owns ceil4(c) bytes of each
+ * pixel for *reading* (c of them for writing): its data pointer and pixel_stride are multiples of
+ * 4, and pixel_stride >= ceil4(c). What stands in the padding bytes is unspecified, and no result
+ * may depend on it (packed weights are zero there). Bytes past the last pixel's ceil4(c) are not
+ * owned.
+ */
+typedef struct qzk_view {
+    void *data;
+    int32_t n, h, w, c;
+    int64_t pixel_stride; /* in elements */
+} qzk_view;
+
+#define QZK_CEIL4(c) (((c) + 3) & ~3)
+
+/* ---- convolution and linear ---------------------------------------------------------------------
+ */
+
+/*
+ * What of a convolution is known before any input: kernels are chosen and weights packed by this
+ * alone. Linear is a 1x1 convolution over 1x1 pixels (n = rows). Output channel o belongs to group
+ * o / (oc / groups); depthwise is groups == ic. Bottom and right padding follow from the output
+ * size.
+ */
+typedef struct qzk_conv_shape {
+    int32_t ic, oc, groups; /* groups divides both */
+    int32_t kh, kw, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w;
+} qzk_conv_shape;
+
+/* What pack() reads. Weights are OIHW: [oc][ic/groups][kh][kw]. */
+typedef struct qzk_conv_weights {
+    const float *w_f32;      /* float kernels */
+    const float *bias_f32;   /* float kernels; NULL: zeros */
+    const int8_t *w_s8;      /* int8 kernels */
+    const int32_t *bias_s32; /* int8 kernels; NULL: zeros */
+    const float *mult;       /* int8 kernels: m[oc] = (s_x * s_w[oc]) / s_y */
+    int32_t x_zp;            /* int8 kernels: the input's zero point, also what padding reads */
+} qzk_conv_weights;
+
+typedef struct qzk_conv_args {
+    const qzk_conv_shape *shape;
+    qzk_view in, out;   /* in.n == out.n; out.h, out.w as the shape rule of conv2d gives */
+    const void *packed; /* by the pack() of the same kernel, 64-byte aligned */
+    /*
+     * float kernels: y is clamped to [lo, hi] (-inf, inf: none), NaN stays NaN.
+     * int8 kernels: (float)acc * m is clamped to [lo, hi], which the op layer gives as
+     * (q_lo - y_zp, q_hi - y_zp); NaN gives 0, that is y_zp.
+     */
+    float lo, hi;
+    int32_t y_zp; /* int8 kernels */
+} qzk_conv_args;
+
+typedef struct qzk_conv_kernel {
+    const char *name; /* "u8s8_conv_14x32__avx512vnni": types, op, tile, bundle */
+    qz_isa isa;
+    int32_t tile_m, tile_n; /* output pixels x output channels of the inner tile (for listings) */
+    bool (*supports)(const qzk_conv_shape *shape);
+    /* Bytes of the packed weights (with bias, multipliers, sums and the row that padding reads). */
+    size_t (*packed_size)(const qzk_conv_shape *shape);
+    void (*pack)(const qzk_conv_shape *shape, const qzk_conv_weights *weights, void *packed);
+    size_t (*scratch_size)(
+        const qzk_conv_args *args); /* bytes per thread, 64-byte aligned; may be 0 */
+    int64_t (*units)(
+        const qzk_conv_args *args); /* pieces of about equal cost, any order, any thread */
+    void (*run)(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch);
+} qzk_conv_kernel;
+
+/* ---- everything else: functions on runs of elements
+ * ---------------------------------------------- */
+
+/* u8 add: y = clamp(rne((a-a_zp)*a_mult + (b-b_zp)*b_mult), lo, hi) + y_zp; mults are s_in/s_out.
+ */
+typedef struct qzk_add_params {
+    int32_t a_zp, b_zp, y_zp;
+    float a_mult, b_mult;
+    float lo, hi; /* already minus y_zp */
+} qzk_add_params;
+
+typedef struct qzk_avgpool_params {
+    int32_t x_zp, y_zp;
+    float mult;   /* s_x / (count * s_y), computed as CONTRACT.md says */
+    float lo, hi; /* already minus y_zp */
+} qzk_avgpool_params;
+
+/*
+ * One entry per function; dispatch.c fills the reference first and lets each allowed bundle
+ * override in rising order. Runs of elements are contiguous; x and y may be equal where the op may
+ * run in place (all but pooling and the NCHW pair), never overlap otherwise.
+ */
+typedef struct qz_kernels {
+    qz_isa isa; /* the ceiling for which this table was made */
+
+    /* In falling order of preference, NULL-terminated; the last one (ref) supports every shape. */
+    const qzk_conv_kernel *f32_conv[12];
+    const qzk_conv_kernel *u8s8_conv[12];
+
+    void (*f32_add)(const float *a, const float *b, float *y, size_t n, float lo, float hi);
+    void (*f32_clamp)(const float *x, float *y, size_t n, float lo, float hi); /* NaN stays NaN */
+    /* y[p][c] = fma(x[p][c], scale[c], shift[c]): batch norm in eval mode */
+    void (*f32_affine)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                       int64_t y_stride, const float *scale, const float *shift);
+    /* y[ch] = max over taps; taps[t] points to c elements. NaN wins. count >= 1. */
+    void (*f32_maxpool)(const float *const *taps, size_t count, size_t c, float *y);
+    /* y[ch] = (taps[0][ch] + taps[1][ch] + …, from 0, in order) / divisor */
+    void (*f32_avgpool)(const float *const *taps, size_t count, size_t c, float divisor, float *y);
+
+    void (*u8_add)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
+                   const qzk_add_params *p);
+    void (*u8_clamp)(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi);
+    void (*u8_lut)(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256]);
+    void (*u8_maxpool)(const uint8_t *const *taps, size_t count, size_t c, uint8_t *y);
+    void (*u8_avgpool)(const uint8_t *const *taps, size_t count, size_t c,
+                       const qzk_avgpool_params *p, uint8_t *y);
+    /* y[p][c] = clamp(rne((x - x_zp) * mult[c] + shift[c]), lo, hi) + y_zp: int8 batch norm */
+    void (*u8_affine)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                      int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
+                      int32_t y_zp, float lo, float hi);
+
+    /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN gives zp */
+    void (*quantize)(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);
+    void (*dequantize)(const uint8_t *x, float *y, size_t n, float scale, int32_t zp);
+    /* The same between NCHW float planes (plane_stride elements apart) and NHWC pixels. */
+    void (*quantize_nchw)(const float *x, int64_t plane_stride, size_t c, size_t pixels, uint8_t *y,
+                          int64_t pixel_stride, float inv_scale, int32_t zp);
+    void (*f32_nchw_to_nhwc)(const float *x, int64_t plane_stride, size_t c, size_t pixels,
+                             float *y, int64_t pixel_stride);
+    void (*f32_nhwc_to_nchw)(const float *x, int64_t pixel_stride, size_t c, size_t pixels,
+                             float *y, int64_t plane_stride);
+} qz_kernels;
+
+/* Fills the table with what `ceiling` allows on this CPU (AUTO: all of it). dispatch.c */
+void qzk_init(qz_kernels *kernels, qz_isa ceiling);
+
+/* First kernel of a NULL-terminated list that supports the shape; never NULL for a valid shape. */
+const qzk_conv_kernel *qzk_conv_choose(const qzk_conv_kernel *const *list,
+                                       const qzk_conv_shape *shape);
+
+/* Every kernel that is compiled in: for tests, benchmarks and listings. dispatch.c */
+size_t qzk_conv_all(const qzk_conv_kernel *const **all, bool int8);
+
+/*
+ * Each bundle other than ref overrides simple functions here (x86/simple_avx2.c, …). Conv kernels
+ * are objects named in kernels.inc as QZK_CONV(list, symbol).
+ */
+void qzk_init_ref(qz_kernels *kernels);
+void qzk_init_avx2(qz_kernels *kernels);
+void qzk_init_avx512(qz_kernels *kernels);
+
+#define QZK_CONV(list, symbol) extern const qzk_conv_kernel symbol;
+#include "layers/kernels/kernels.inc"
+#undef QZK_CONV
+
+/*
+ * Bundles that may run under a ceiling: both must be of the same family and the kernel's bundle
+ * must be contained in the ceiling's (AVXVNNI and AVX512 do not contain each other).
+ */
+bool qzk_isa_allows(qz_isa ceiling, qz_isa kernel);
+
+#endif

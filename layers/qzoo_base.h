@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_base.h - status codes, the context, tensors.
+ *
+ * Everything in the library reports failure as a qz_status; the text that says what to do is
+ * qz_context_message(). The library never prints, aborts or exits.
+ */
+#ifndef QZOO_BASE_H
+#define QZOO_BASE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define QZ_VERSION_STRING "0.1.0"
+
+#if defined(__GNUC__)
+#define QZ_API __attribute__((visibility("default")))
+#define QZ_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
+#else
+#define QZ_API
+#define QZ_PRINTF(fmt, first)
+#endif
+
+/* Codes are stable: numbers are never reused. */
+#define QZ_STATUS_MAP(X)                                                 \
+    X(OK, 0, "success")                                                  \
+    X(ERR_ARGUMENT, 1, "invalid argument or option")                     \
+    X(ERR_MEMORY, 2, "out of memory")                                    \
+    X(ERR_IO, 3, "a file or folder cannot be read or written")           \
+    X(ERR_FORMAT, 4, "a file is damaged or of an unknown format")        \
+    X(ERR_MISMATCH, 5, "a file does not fit the model")                  \
+    X(ERR_UNKNOWN_NAME, 6, "unknown model, node, option or tag")         \
+    X(ERR_UNSUPPORTED, 7, "not supported here, yet, or by this CPU")     \
+    X(ERR_NUMERIC, 8, "NaN or infinity where finite numbers are needed") \
+    X(ERR_STATE, 9, "called in the wrong order")                         \
+    X(ERR_NETWORK, 10, "the network failed")                             \
+    X(ERR_CHECKSUM, 11, "a checksum does not match")                     \
+    X(ERR_CANCELLED, 12, "cancelled by the caller")                      \
+    X(ERR_INTERNAL, 13, "internal error: please report it")
+
+typedef enum qz_status {
+#define QZ_STATUS_ENUM(name, number, text) QZ_##name = number,
+    QZ_STATUS_MAP(QZ_STATUS_ENUM)
+#undef QZ_STATUS_ENUM
+} qz_status;
+
+/* Name ("QZ_ERR_IO") and general meaning of a status; never NULL. */
+QZ_API const char *qz_status_name(qz_status status);
+QZ_API const char *qz_status_text(qz_status status);
+
+/* Version of the library that runs (QZ_VERSION_STRING is that of the header). */
+QZ_API const char *qz_version(void);
+
+/*
+ * Instruction-set bundles. Within one CPU family they are ordered: a ceiling of QZ_ISA_AVX2 allows
+ * REF and AVX2. AUTO is the best that the CPU has. AVXVNNI (256-bit VEX) and AVX512 (F, BW, DQ, VL
+ * without VNNI) are both above AVX2, but neither contains the other: a ceiling of AVX512 does not
+ * use AVX-VNNI.
+ */
+typedef enum qz_isa {
+    QZ_ISA_AUTO = 0,
+    QZ_ISA_REF,
+    QZ_ISA_AVX2,       /* AVX2 + FMA */
+    QZ_ISA_AVXVNNI,    /* AVX2 + FMA + AVX-VNNI */
+    QZ_ISA_AVX512,     /* AVX-512 F, BW, DQ, VL */
+    QZ_ISA_AVX512VNNI, /* AVX512 + AVX512-VNNI */
+    QZ_ISA_NEON,
+    QZ_ISA_DOTPROD,
+    QZ_ISA_I8MM,
+    QZ_ISA_COUNT
+} qz_isa;
+
+/* "ref", "avx2", …; "auto" for AUTO; NULL when out of range. */
+QZ_API const char *qz_isa_name(qz_isa isa);
+/* The inverse; false for an unknown word. */
+QZ_API bool qz_isa_parse(const char *name, qz_isa *isa);
+/* Whether this CPU (and its operating system) runs the bundle; REF and AUTO always. */
+QZ_API bool qz_isa_available(qz_isa isa);
+/* The best bundle of this CPU. */
+QZ_API qz_isa qz_isa_best(void);
+
+/* What is known of the CPU. Sizes in bytes, 0 never: where nothing is known, usual sizes stand. */
+typedef struct qz_cpu_info {
+    char name[96];
+    uint32_t physical_cores;
+    uint32_t logical_cores;
+    size_t l1d_bytes; /* of one core */
+    size_t l2_bytes;  /* of one core */
+    size_t l3_bytes;
+} qz_cpu_info;
+QZ_API void qz_cpu_query(qz_cpu_info *info);
+
+/*
+ * Replaceable allocator. alloc returns memory aligned to `align` (a power of two, at least
+ * sizeof(void *)) or NULL; free gets what alloc returned, never NULL. Both are called from any
+ * thread that uses the context.
+ */
+typedef struct qz_allocator {
+    void *(*alloc)(void *user, size_t size, size_t align);
+    void (*free)(void *user, void *ptr);
+    void *user;
+} qz_allocator;
+
+typedef enum qz_log_level { QZ_LOG_DEBUG, QZ_LOG_INFO, QZ_LOG_WARNING } qz_log_level;
+typedef void (*qz_log_fn)(void *user, qz_log_level level, const char *message);
+
+typedef struct qz_context_options {
+    size_t size;                   /* sizeof(qz_context_options) */
+    const qz_allocator *allocator; /* NULL: the C library's; copied */
+    qz_log_fn log;                 /* NULL: silence */
+    void *log_user;
+    qz_isa isa;            /* ceiling; AUTO: what the CPU has */
+    uint32_t threads;      /* of the context's pool; 0: physical cores */
+    void *threadpool;      /* a pthreadpool_t of the caller's, which stays his; NULL: own pool */
+    const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
+} qz_context_options;
+#define QZ_CONTEXT_OPTIONS_INIT                                                  \
+    {                                                                            \
+        sizeof(qz_context_options), NULL, NULL, NULL, QZ_ISA_AUTO, 0, NULL, NULL \
+    }
+
+typedef struct qz_context qz_context;
+
+/*
+ * Creates a context. `options` may be NULL. Errors: QZ_ERR_ARGUMENT, QZ_ERR_MEMORY,
+ * QZ_ERR_UNSUPPORTED (an ISA that this CPU lacks). A context may be used by several threads at
+ * once; it must outlive everything created from it.
+ */
+QZ_API qz_status qz_context_create(const qz_context_options *options, qz_context **context);
+QZ_API void qz_context_destroy(qz_context *context); /* NULL is fine */
+
+/*
+ * One line that says what the last failing call of *this thread* found and what to do; "" before
+ * the first failure. Valid until the next call of the library on this thread.
+ */
+QZ_API const char *qz_context_message(const qz_context *context);
+
+QZ_API qz_isa qz_context_isa(const qz_context *context);
+QZ_API uint32_t qz_context_threads(const qz_context *context);
+QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL where none is known */
+
+/* ---- tensors ----------------------------------------------------------------------------------
+ */
+
+typedef enum qz_dtype {
+    QZ_F32 = 0,
+    QZ_U8,
+    QZ_S8,
+    QZ_S32,
+    QZ_S64,
+    QZ_F16,
+    QZ_BF16,
+    QZ_F64,
+    QZ_S16,
+    QZ_BOOL,
+    QZ_DTYPE_COUNT
+} qz_dtype;
+
+QZ_API const char *qz_dtype_name(qz_dtype dtype); /* "float32", "uint8", …; NULL when unknown */
+QZ_API size_t qz_dtype_size(qz_dtype dtype);      /* bytes of an element; 0 when unknown */
+
+#define QZ_MAX_DIMS 8
+
+/* A dense row-major tensor: a view, it owns nothing. ndim 0 is a scalar (one element). */
+typedef struct qz_tensor {
+    qz_dtype dtype;
+    int32_t ndim;
+    int64_t dims[QZ_MAX_DIMS];
+    void *data;
+} qz_tensor;
+
+/* Number of elements; -1 when a dimension is negative or the product overflows int64. */
+QZ_API int64_t qz_tensor_numel(const qz_tensor *tensor);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_graph.h - building a network as a graph of named layers.
+ *
+ * Builder calls return a value; an architecture reads like the paper's table. The first error
+ * poisons the graph: later calls return QZ_NO_VALUE and do nothing, and qz_graph_finish reports
+ * that first error. Names are torchvision's dotted module names: a layer's name is its scope's
+ * name, a dot and its own, and its parameters are <name>.weight, <name>.bias, …
+ *
+ * The graph holds channels but no image sizes: those come with each input.
+ */
+#ifndef QZOO_GRAPH_H
+#define QZOO_GRAPH_H
+
+#include "qzoo_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+typedef struct qz_graph qz_graph;
+typedef int32_t qz_value; /* what a node gives */
+#define QZ_NO_VALUE (-1)
+
+QZ_API qz_status qz_graph_create(qz_context *context, qz_graph **graph);
+QZ_API void qz_graph_destroy(qz_graph *graph);
+
+/* Opens and closes a scope. The result of a scope may be given to the closing call (else
+ * QZ_NO_VALUE); it is then found under the scope's name, as the output of torch's module is.
+ * Returns `result`. */
+QZ_API void qz_graph_enter(qz_graph *graph, const char *fmt, ...) QZ_PRINTF(2, 3);
+QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
+
+/* An NCHW float32 input with `channels` channels. Height and width: 0 for any. */
+QZ_API qz_value qz_graph_input(qz_graph *graph, const char *name, int32_t channels);
+
+typedef enum qz_activation { QZ_ACT_NONE = 0, QZ_ACT_RELU, QZ_ACT_RELU6 } qz_activation;
+
+/* Zero fields mean: kernel_w = kernel_h, stride 1, dilation 1, groups 1, padding 0, no bias;
+ * *_w = *_h where *_w is 0 and the field has a _w (use QZ_PAD_NONE for a real 0 beside padding). */
+typedef struct qz_conv2d_options {
+    int32_t out_channels;
+    int32_t kernel_h, kernel_w;
+    int32_t stride_h, stride_w;
+    int32_t padding_h, padding_w;
+    int32_t dilation_h, dilation_w;
+    int32_t groups;
+    bool bias;
+} qz_conv2d_options;
+#define QZ_PAD_NONE (-1)
+QZ_API qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x,
+                          const qz_conv2d_options *options);
+
+QZ_API qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
+/* A stand-alone activation (ReLU, ReLU6). */
+QZ_API qz_value qz_activate(qz_graph *graph, const char *name, qz_value x, qz_activation act);
+
+typedef struct qz_pool2d_options {
+    int32_t kernel_h, kernel_w; /* 0 for kernel_w: the same as kernel_h */
+    int32_t stride_h, stride_w; /* 0: the kernel */
+    int32_t padding_h, padding_w;
+    bool ceil_mode;
+    bool count_exclude_pad; /* average pool: torch's count_include_pad = False */
+} qz_pool2d_options;
+QZ_API qz_value qz_max_pool2d(qz_graph *graph, const char *name, qz_value x,
+                              const qz_pool2d_options *options);
+QZ_API qz_value qz_avg_pool2d(qz_graph *graph, const char *name, qz_value x,
+                              const qz_pool2d_options *options);
+QZ_API qz_value qz_adaptive_avg_pool2d(qz_graph *graph, const char *name, qz_value x, int32_t out_h,
+                                       int32_t out_w);
+
+/* torch.flatten(x, 1): features in torch's order (c, h, w). Height and width must be known. */
+QZ_API qz_value qz_flatten(qz_graph *graph, const char *name, qz_value x);
+QZ_API qz_value qz_linear(qz_graph *graph, const char *name, qz_value x, int32_t out_features,
+                          bool bias);
+/* a + b, then `act` (FloatFunctional.add, add_relu). */
+QZ_API qz_value qz_add(qz_graph *graph, const char *name, qz_value a, qz_value b,
+                       qz_activation act);
+/* Along channels. */
+QZ_API qz_value qz_concat(qz_graph *graph, const char *name, const qz_value *values, size_t count);
+/* Identity in eval mode; kept so that names and training have their place. */
+QZ_API qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p);
+
+/* Adds an output, in order. NAME is that of the file that --dump-outputs writes. */
+QZ_API void qz_graph_output(qz_graph *graph, const char *name, qz_value value);
+
+/* Checks the whole graph. Reports the first builder error, or what verification finds. */
+QZ_API qz_status qz_graph_finish(qz_graph *graph);
+
+/* ---- looking at a graph
+ * --------------------------------------------------------------------------- */
+
+typedef struct qz_param_info {
+    const char *key;         /* torchvision's: "layer1.0.conv1.weight" */
+    const qz_tensor *tensor; /* data NULL before weights are loaded, and after finalize */
+    bool trainable;          /* parameters; buffers (running_mean, …) are not */
+} qz_param_info;
+/* torch's state_dict, in its order. */
+QZ_API size_t qz_graph_param_count(const qz_graph *graph);
+QZ_API void qz_graph_param_at(const qz_graph *graph, size_t index, qz_param_info *info);
+
+typedef struct qz_node_info {
+    const char *name;
+    const char *op;              /* "conv2d", "add", … */
+    const char *activation;      /* fused: "relu", "relu6"; else "" */
+    const char *fused;           /* names fused into it, joined by '+': "bn1+relu"; else "" */
+    bool is_int8;                /* computes in int8 */
+    const char *fallback_reason; /* why it stays in fp32 in an int8 graph; else "" */
+    uint64_t macs;               /* at the size last asked for; 0 when it has none */
+    int64_t out_shape[4];        /* NCHW at that size */
+    float out_scale;             /* int8: parameters of the output */
+    int32_t out_zero_point;
+} qz_node_info;
+QZ_API size_t qz_graph_node_count(const qz_graph *graph);
+QZ_API void qz_graph_node_at(const qz_graph *graph, size_t index, qz_node_info *info);
+
+/* A listing for people, one node a line, through `write` (a chunk of text each call). */
+QZ_API void qz_graph_print(const qz_graph *graph, void (*write)(void *user, const char *text),
+                           void *user);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,125 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * quant.h - the passes: fuse, prepare (observers), convert; and analysis. Private.
+ */
+#ifndef QZOO_QUANT_QUANT_H
+#define QZOO_QUANT_QUANT_H
+
+#include "layers/graph/exec.h"
+#include "layers/graph/graph.h"
+#include "quant/qzoo_quant.h"
+
+/* ---- backends as data (qconfig.c)
+ * ------------------------------------------------------------------ */
+
+/* How a backend treats an op. Rows are named by the words of --fallback. */
+typedef struct qzi_support {
+    const char *op; /* "conv2d", "strided_pointwise", "batch_norm2d", … */
+    bool int8;
+    const char *reason; /* why not; or, where int8, what is known of it */
+    const char *origin; /* where that knowledge comes from; "" */
+} qzi_support;
+
+typedef struct qzi_backend {
+    qz_backend id;
+    const char *name;
+    bool per_channel;             /* weights */
+    qz_observer_kind activations; /* observer of activations */
+    const qzi_support *support;   /* ends with op NULL */
+} qzi_backend;
+
+/* AUTO gives this machine's. Never NULL for a valid id. */
+const qzi_backend *qzi_backend_get(qz_backend id);
+
+/* What the user asked for, resolved; stored in the model and in saved files. */
+typedef struct qzi_qconfig {
+    const qzi_backend *backend;
+    qz_observer_kind observer; /* never DEFAULT */
+    bool per_channel;
+    bool reduce_range;
+    const char *const *exclude; /* node names that stay fp32 */
+    size_t exclude_count;
+    const char *const *fallback; /* op words (rows of the support table) that stay fp32 */
+    size_t fallback_count;
+} qzi_qconfig;
+
+/* ---- observers (observer.c, observer_histogram.c)
+ * ---------------------------------------------------- */
+
+typedef struct qzi_observer qzi_observer;
+/* reduce_range: 0..127 instead of 0..255. bins: 0 for torch's 2048 (histogram only).
+ * averaging: 0 for torch's 0.01 (moving only). */
+qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool reduce_range,
+                              int32_t bins, float averaging, qzi_observer **observer);
+void qzi_observer_destroy(qzi_observer *observer);
+/*
+ * One batch (in calibration: one image). The elements are those of `view` (float32), in any order.
+ * NaN or infinity: QZ_ERR_NUMERIC. threads: counts may be taken in parallel, results are the same.
+ */
+qz_status qzi_observer_observe(qzi_observer *observer, const qzk_view *view, uint32_t threads);
+bool qzi_observer_seen(const qzi_observer *observer);
+void qzi_observer_range(const qzi_observer *observer, float *min, float *max);
+/* What the histogram observer's search would take; the plain range for the others. */
+qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *max);
+/* quint8 affine parameters as torch 1.13 computes them. QZ_ERR_STATE when nothing was seen. */
+qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q);
+
+/* ---- quantization parameters and weights (qparams.c)
+ * ------------------------------------------------- */
+
+qzi_qparams qzi_qparams_affine(float min, float max, int32_t qmin, int32_t qmax);
+float qzi_scale_symmetric(float amax); /* amax / 127.5, at least FLT_EPSILON */
+/*
+ * Weights [oc][per] and bias [oc] (NULL: zeros) of a layer whose input scale is sx, to int8:
+ * torch's weight observers and quantization, b32 as CONTRACT.md (a channel's scale raised where
+ * |b32| would reach 2^30). Owned by the caller (qzi_qweights_free).
+ */
+qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                            int64_t per, float sx, bool per_channel, qzi_qweights **out);
+void qzi_qweights_free(const qz_context *ctx, qzi_qweights *qw);
+
+/* ---- passes
+ * ---------------------------------------------------------------------------------------------- */
+
+/*
+ * fuse.c: conv+bn, conv+bn+act, conv+act, linear+act, (bn+act) where the inner values have one
+ * reader; folds batch norm into weight and bias as CONTRACT.md says. In place. Weights must be
+ * loaded. is_qat: QZ_ERR_UNSUPPORTED for now.
+ */
+qz_status qzi_fuse(qz_graph *graph, bool is_qat);
+/* Replaces every ReLU6 by ReLU (torchvision's quantizable mobilenets; --relu). */
+void qzi_replace_relu6(qz_graph *graph);
+
+/* prepare.c: observers on the values of a float graph. */
+typedef struct qzi_calibration qzi_calibration;
+/* Refuses unknown names in exclude and fallback (QZ_ERR_UNKNOWN_NAME, naming the nearest ones). */
+qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
+                      qzi_calibration **calibration);
+void qzi_calibration_destroy(qzi_calibration *calibration);
+/* One or more images, NCHW float32: fed one after another. */
+qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);
+size_t qzi_calibration_images(const qzi_calibration *calibration);
+/* The observer of a node's value; NULL where it has none (it shares its input's parameters). */
+const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration, qz_value node);
+
+/*
+ * convert.c: a new graph in int8, with quantize and dequantize nodes where precisions meet, named
+ * <reader>.quant and <source>.dequant; int8 weights; parameters of values. The float graph is not
+ * changed; parameters of layers that became int8 are not copied.
+ */
+qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
+                      qz_graph **int8_graph);
+
+/* analysis.c: both graphs on the same images; rows sorted worst activation first. */
+typedef struct qzi_sqnr qzi_sqnr;
+qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_packed,
+                          const qz_graph *int8_graph, const qzi_packed *int8_packed,
+                          uint32_t threads, qzi_sqnr **sqnr);
+void qzi_sqnr_destroy(qzi_sqnr *sqnr);
+qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image);
+/* Rows stay valid until the next call or destroy. */
+qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count);
+double qzi_sqnr_output_db(const qzi_sqnr *sqnr);      /* of the first graph output */
+double qzi_sqnr_top1_agreement(const qzi_sqnr *sqnr); /* share of images with the same top-1 */
+
+#endif

@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_quant.h - backends, observers and what analysis reports.
+ */
+#ifndef QZOO_QUANT_H
+#define QZOO_QUANT_H
+
+#include "qzoo_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* A backend is arithmetic, not hardware: every backend runs on every CPU. */
+typedef enum qz_backend {
+    QZ_BACKEND_AUTO = 0, /* fbgemm on x86, qnnpack on ARM; resolved at prepare */
+    QZ_BACKEND_FBGEMM,   /* quint8 affine activations, qint8 per-channel symmetric weights */
+    QZ_BACKEND_QNNPACK   /* quint8 affine activations, qint8 per-tensor symmetric weights */
+} qz_backend;
+
+QZ_API const char *qz_backend_name(qz_backend backend); /* "fbgemm", …; NULL when out of range */
+QZ_API bool qz_backend_parse(const char *name, qz_backend *backend);
+
+typedef enum qz_observer_kind {
+    QZ_OBSERVER_DEFAULT = 0, /* the backend's */
+    QZ_OBSERVER_MINMAX,
+    QZ_OBSERVER_MOVING, /* moving average of min and max, averaging constant 0.01 */
+    QZ_OBSERVER_HISTOGRAM
+} qz_observer_kind;
+QZ_API const char *qz_observer_name(qz_observer_kind kind); /* "minmax", "moving", "histogram" */
+QZ_API bool qz_observer_parse(const char *name, qz_observer_kind *kind);
+
+/* One node of the int8 model beside the float model. dB: 20 log10(|float| / |float - int8|);
+ * infinity where nothing differs, NaN where there is nothing to compare. */
+typedef struct qz_sqnr_row {
+    const char *name;
+    const char *op;
+    bool is_int8;
+    double activation_db; /* of the node's output, over all images */
+    double weight_db;
+    double bias_db;
+} qz_sqnr_row;
+
+#ifdef __cplusplus
+}
+#endif
+#endif

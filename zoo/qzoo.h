@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* qzoo.h - the whole public interface. */
+#ifndef QZOO_H
+#define QZOO_H
+
+#include "qzoo_base.h"
+#include "qzoo_graph.h"
+#include "qzoo_model.h"
+#include "qzoo_quant.h"
+#include "qzoo_weights.h"
+
+#endif

@@ -1,0 +1,237 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_model.h - models: build, load, fuse, prepare, calibrate, convert, run.
+ *
+ *   build -> load weights -> fuse_model -> prepare    (qz_model_create does these, by options)
+ *   -> calibrate -> convert -> sessions
+ */
+#ifndef QZOO_MODEL_H
+#define QZOO_MODEL_H
+
+#include "qzoo_base.h"
+#include "qzoo_graph.h"
+#include "qzoo_quant.h"
+#include "qzoo_weights.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- the list of architectures
+ * --------------------------------------------------------------------- */
+
+/* How the published weights want their images: resize the shorter side, centre crop, /255,
+ * subtract mean, divide by std. */
+typedef struct qz_preprocess {
+    int32_t resize; /* shorter side, Pillow's antialiased bilinear; 0: no resizing */
+    int32_t crop_h, crop_w;
+    float mean[3], std[3];
+} qz_preprocess;
+
+typedef struct qz_arch_info {
+    const char *name; /* torchvision's */
+    const char *task; /* "classification" */
+    int32_t classes;  /* the architecture's own number */
+    int32_t input_h, input_w;
+    qz_preprocess preprocess;
+} qz_arch_info;
+
+QZ_API size_t qz_arch_count(void);
+QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
+/* QZ_ERR_UNKNOWN_NAME tells the nearest names. */
+QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info);
+/* ImageNet-1k class name (0 to 999); NULL out of range. */
+QZ_API const char *qz_imagenet_class(int32_t index);
+
+/* ---- options
+ * --------------------------------------------------------------------------------------------- */
+
+typedef struct qz_model_options {
+    size_t size; /* sizeof(qz_model_options) */
+    /* NULL or "random": seeded random; "random:SEED"; a file (has a slash or a known suffix);
+     * a catalogue tag or "default" (QZ_ERR_UNSUPPORTED until the catalogue is built) */
+    const char *weights;
+    bool quantize;  /* prepare: observers for PTQ */
+    bool is_qat;    /* fake quantization instead; QZ_ERR_UNSUPPORTED for now */
+    bool skip_fuse; /* leave conv, bn and act as they are (a backbone that its owner fuses) */
+    bool relu;      /* torch's replacement of ReLU6 by ReLU in quantizable models */
+    qz_backend backend;
+    qz_observer_kind observer;
+    bool reduce_range;
+    bool per_channel;           /* also where the backend's default is per tensor */
+    bool allow_missing;         /* parameters that the file lacks keep their random fill */
+    int32_t num_classes;        /* 0: the architecture's own */
+    const char *const *exclude; /* node names that stay fp32; copied */
+    size_t exclude_count;
+    const char *const *fallback; /* op words that stay fp32; copied */
+    size_t fallback_count;
+    uint32_t threads; /* of calibration; 0: the context's */
+} qz_model_options;
+#define QZ_MODEL_OPTIONS_INIT            \
+    {                                    \
+        .size = sizeof(qz_model_options) \
+    }
+
+typedef struct qz_model qz_model;
+
+QZ_API qz_status qz_model_create(qz_context *context, const char *name,
+                                 const qz_model_options *options, qz_model **model);
+QZ_API void qz_model_destroy(qz_model *model);
+
+/* Named builders: qz_resnet50(context, options, &model) and so on, one for each architecture. */
+#define QZ_MODEL(name)                                                               \
+    QZ_API qz_status qz_##name(qz_context *context, const qz_model_options *options, \
+                               qz_model **model);
+#include "qzoo_models.inc"
+#undef QZ_MODEL
+
+/* ---- life
+ * ----------------------------------------------------------------------------------------------------
+ */
+
+/* Fuses a model that was built with skip_fuse. Before prepare. */
+QZ_API qz_status qz_model_fuse(qz_model *model, bool is_qat);
+/* Inserts observers into a model that was built without `quantize`; uses the options given at
+ * create. */
+QZ_API qz_status qz_model_prepare(qz_model *model);
+/* NCHW float32, preprocessed; several images are fed one after another. */
+QZ_API qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images);
+/* Makes the int8 model. The float model stays for comparison until qz_model_finalize. */
+QZ_API qz_status qz_model_convert(qz_model *model);
+/* Frees what running does not need: with drop_source the float graph (when converted) and the
+ * canonical weights; weights are packed for the context's bundle first. Saving, analysis and float
+ * sessions of a converted model are then QZ_ERR_STATE. */
+QZ_API qz_status qz_model_finalize(qz_model *model, bool drop_source);
+
+/* Saved int8 models (saved_model.c has the format). */
+QZ_API qz_status qz_model_save(qz_model *model, const char *path);
+QZ_API qz_status qz_model_open(qz_context *context, const char *path, qz_model **model);
+
+typedef struct qz_model_info {
+    const char *name;
+    const char *task;
+    const char *weights; /* "random:0", the path, … */
+    bool random_weights;
+    bool converted;
+    const char *backend;  /* "" for a float model that was never prepared */
+    const char *observer; /* "" likewise */
+    size_t calibration_images;
+    int32_t num_classes;
+    int32_t input_h, input_w;
+    qz_preprocess preprocess;
+    uint64_t params;           /* parameters, no buffers, auxiliary heads counted */
+    uint64_t macs;             /* at input_h x input_w, batch 1 */
+    size_t fp32_weights_bytes; /* of the fused float model */
+    size_t int8_weights_bytes; /* int8 weights, scales, biases, tables, float islands */
+    size_t warning_count;      /* of loading: unexpected keys */
+    const char *warning;       /* one line, or "" */
+} qz_model_info;
+QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);
+
+/* The graph: float (fused, when it was) or, after convert, int8. NULL when there is none. Nodes'
+ * shapes and MACs are those of the model's own input size. */
+QZ_API const qz_graph *qz_model_graph(const qz_model *model, bool int8);
+
+/* SQNR of every node of the int8 model against the float model over `images`; worst first. Rows
+ * belong to the model and stay valid until the next call. */
+QZ_API qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_row **rows,
+                               size_t *count, double *output_db, double *top1_agreement);
+
+/* ---- running
+ * ---------------------------------------------------------------------------------------------- */
+
+typedef enum qz_precision {
+    QZ_PRECISION_AUTO = 0,
+    QZ_PRECISION_FP32,
+    QZ_PRECISION_INT8
+} qz_precision;
+
+typedef struct qz_session_options {
+    size_t size;
+    qz_precision precision; /* AUTO: int8 when converted, else fp32 */
+    uint32_t threads;       /* 0: the context's */
+    qz_isa isa;             /* AUTO: the context's ceiling */
+} qz_session_options;
+#define QZ_SESSION_OPTIONS_INIT            \
+    {                                      \
+        .size = sizeof(qz_session_options) \
+    }
+
+typedef struct qz_session qz_session;
+
+/* One run's state. Many sessions may share a model and run at once, each on its own thread. */
+QZ_API qz_status qz_session_create(qz_model *model, const qz_session_options *options,
+                                   qz_session **session);
+QZ_API void qz_session_destroy(qz_session *session);
+
+/* Runs NCHW float32 images of any size and batch. NaN or infinity in the input: QZ_ERR_NUMERIC. */
+QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
+/* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's own recipe. */
+QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width,
+                                   int32_t height, size_t stride);
+QZ_API size_t qz_session_output_count(const qz_session *session);
+/* Output i of the last run: float32, N x C or NCHW; data belongs to the session until its next
+ * run. */
+QZ_API qz_status qz_session_output(const qz_session *session, size_t index, const char **name,
+                                   const qz_tensor **tensor);
+
+/* Called after each node of a run with its value as NCHW float32 (dequantized) and, for uint8
+ * values, their bytes (NCHW, else NULL); both valid during the call only. Slow: for debugging. */
+typedef qz_status (*qz_node_fn)(void *user, const char *name, const qz_tensor *value,
+                                const qz_tensor *bytes);
+QZ_API void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user);
+
+/* Time of each node since profiling was switched on. */
+QZ_API void qz_session_set_profile(qz_session *session, bool on);
+typedef struct qz_profile_row {
+    const char *name, *op, *kernel; /* kernel "" where the op has only one */
+    double seconds;                 /* sum over the runs */
+    uint64_t macs;                  /* of one run */
+} qz_profile_row;
+/* Rows belong to the session, in order of execution, until the next call. */
+QZ_API qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows,
+                                    size_t *count);
+QZ_API size_t qz_session_arena_bytes(const qz_session *session);  /* activations and scratch */
+QZ_API size_t qz_session_packed_bytes(const qz_session *session); /* weights as kernels read them */
+
+typedef struct qz_top {
+    int32_t index;
+    float score;       /* as the network gives it (logit) */
+    float probability; /* softmax */
+} qz_top;
+/* The k largest of row `row` of an N x C tensor; ties: the lower index first. Returns how many. */
+QZ_API size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top);
+
+/* ---- images
+ * --------------------------------------------------------------------------------------------------
+ */
+
+/* Reads a JPEG, PNG, BMP, … (built with stb_image) as 8-bit RGB. Free with qz_image_free. */
+typedef struct qz_image {
+    int32_t width, height;
+    uint8_t *rgb; /* rows of width * 3 bytes */
+} qz_image;
+QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
+QZ_API void qz_image_free(qz_context *context, qz_image *image);
+/* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
+QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
+                                     int32_t height, size_t stride, const qz_preprocess *recipe,
+                                     float *out);
+/* Pillow's Image.resize(BILINEAR), 8-bit RGB: two passes, 22-bit fixed point, uint8 between. */
+QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_t width,
+                                 int32_t height, size_t stride, int32_t out_width,
+                                 int32_t out_height, uint8_t *out);
+
+/* The i-th synthetic calibration image: 1 x 3 x h x w, coarse structure plus noise, the same on
+ * every machine. */
+QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
+
+/* Reads a float32 .npy (version 1 or 2, C order). Free tensor->data with qz_npy_free. */
+QZ_API qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor);
+QZ_API void qz_npy_free(qz_context *context, qz_tensor *tensor);
+QZ_API qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

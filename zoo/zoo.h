@@ -1,0 +1,80 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * zoo.h - how an architecture file hands its models to the registry. Private.
+ *
+ * An architecture file defines one `const qzi_arch qzi_arch_<name>` for each model; registry.c
+ * collects them through qzoo_models.inc.
+ */
+#ifndef QZOO_ZOO_ZOO_H
+#define QZOO_ZOO_ZOO_H
+
+#include "layers/graph/graph.h"
+#include "quant/quant.h"
+#include "zoo/qzoo_model.h"
+
+typedef struct qzi_build_options {
+    int32_t num_classes;
+} qzi_build_options;
+
+typedef struct qzi_arch {
+    qz_arch_info info;
+    const qz_fill_rule *fill_rules; /* gains of the seeded random fill; ends with substring NULL */
+    const void *config;             /* the family's table row for this model */
+    /* Builds the float graph (input, layers, one output). Builder errors poison the graph. */
+    void (*build)(qz_graph *graph, const void *config, const qzi_build_options *options);
+    /* The architecture's own fuse_model; most are qzi_fuse. */
+    qz_status (*fuse)(qz_graph *graph, bool is_qat);
+} qzi_arch;
+
+#define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;
+#include "zoo/qzoo_models.inc"
+#undef QZ_MODEL
+
+const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
+
+/* torchvision's ImageClassification preset with the V1 recipes: 256 / 224, ImageNet mean, std. */
+#define QZI_PREPROCESS_IMAGENET(resize_, crop_)                    \
+    {                                                              \
+        .resize = (resize_), .crop_h = (crop_), .crop_w = (crop_), \
+        .mean = {0.485f, 0.456f, 0.406f}, .std = {                 \
+            0.229f,                                                \
+            0.224f,                                                \
+            0.225f                                                 \
+        }                                                          \
+    }
+
+/* ---- a model (model.c and friends)
+ * ------------------------------------------------------------------ */
+
+struct qz_model {
+    qz_context *ctx;
+    const qzi_arch *arch;
+    char *weights; /* as info tells it */
+    bool random_weights;
+    int32_t num_classes;
+    qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
+    bool fused;
+    qzi_calibration *calibration; /* after prepare, until convert */
+    qzi_qconfig qconfig;          /* resolved; strings owned by the model */
+    qz_graph *int8_graph;         /* after convert */
+    size_t calibration_images;
+    uint64_t params, macs;
+    size_t fp32_weights_bytes, int8_weights_bytes;
+    char *warning;
+    size_t warning_count;
+    qzi_mutex *lock; /* guards packed[] */
+    struct qzi_model_packed {
+        qzi_packed *packed;
+        qz_isa isa;
+        bool int8;
+    } packed[2 * QZ_ISA_COUNT];
+    size_t packed_count;
+    qzi_sqnr *sqnr;
+    uint64_t weights_hash;     /* FNV-1a of the loaded parameters, in key order */
+    uint64_t calibration_hash; /* FNV-1a of the images fed, in order */
+};
+
+/* Packed weights for a bundle, made once and shared (thread-safe). */
+qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_packed **packed);
+
+#endif
