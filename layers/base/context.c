@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/* context.c - options are checked and resolved once, here. */
+#include "layers/base/context.h"
+
+#include "layers/base/cpu.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* More is a mistake: a pool of that size would only take memory. */
+#define THREADS_MAX 1024
+
+static qz_status check_options(const qz_context_options *o)
+{
+    if (o->allocator != NULL && (o->allocator->alloc == NULL || o->allocator->free == NULL))
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT,
+                        "context options: the allocator needs both alloc and free");
+    if ((unsigned)o->isa >= QZ_ISA_COUNT)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "context options: isa %u is unknown",
+                        (unsigned)o->isa);
+    if (!qz_isa_available(o->isa))
+        return qzi_fail(NULL, QZ_ERR_UNSUPPORTED,
+                        "this CPU lacks the instruction set %s; its best is %s",
+                        qz_isa_name(o->isa), qz_isa_name(qz_isa_best()));
+    if (o->threads > THREADS_MAX)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "context options: %u threads are too many (%d)",
+                        o->threads, THREADS_MAX);
+    return QZ_OK;
+}
+
+static uint32_t resolve_threads(const qz_context_options *o)
+{
+    if (o->threadpool != NULL) {
+        uint32_t size = QZI_MAX(qzi_threads_of_pool(o->threadpool), 1);
+        return o->threads != 0 ? QZI_MIN(o->threads, size) : size;
+    }
+    if (o->threads != 0)
+        return o->threads;
+    qz_cpu_info cpu;
+    qz_cpu_query(&cpu);
+    return QZI_MIN(QZI_MIN(cpu.physical_cores, qzi_cpu_usable()), THREADS_MAX);
+}
+
+static const char *get_folder(const char *variable)
+{
+    const char *value = getenv(variable);
+    return value != NULL && value[0] != 0 ? value : NULL;
+}
+
+/* *dir stays NULL where nothing tells the folder. */
+static qz_status resolve_cache_dir(const qz_context *ctx, const char *asked, char **dir)
+{
+    const char *base;
+    if (asked != NULL || (asked = get_folder("QZOO_HOME")) != NULL)
+        *dir = qzi_strdup(ctx, asked);
+    else if ((base = get_folder("XDG_CACHE_HOME")) != NULL && base[0] == '/')
+        *dir = qzi_format(ctx, "%s/qzoo", base); /* a relative one is to be ignored, says XDG */
+    else if ((base = get_folder("HOME")) != NULL)
+        *dir = qzi_format(ctx, "%s/.cache/qzoo", base);
+    else
+        return QZ_OK;
+    return *dir != NULL ? QZ_OK : QZ_ERR_MEMORY;
+}
+
+qz_status qz_context_create(const qz_context_options *options, qz_context **context)
+{
+    if (context == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_context_create: context is NULL");
+    *context = NULL;
+    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
+    if (options != NULL) {
+        if (options->size == 0 || options->size > sizeof o)
+            return qzi_fail(NULL, QZ_ERR_ARGUMENT,
+                            "context options: size is %zu; begin with QZ_CONTEXT_OPTIONS_INIT of "
+                            "the library's own header",
+                            options->size);
+        memcpy(&o, options, options->size);
+    }
+    QZI_TRY(check_options(&o));
+
+    const qz_allocator *a = o.allocator != NULL ? o.allocator : &qzi_default_allocator;
+    qz_context *ctx = a->alloc(a->user, sizeof *ctx, QZI_ALIGN);
+    if (ctx == NULL)
+        return qzi_fail_memory(NULL, sizeof *ctx);
+    *ctx = (qz_context){
+        .allocator = *a,
+        .log = o.log,
+        .log_user = o.log_user,
+        .isa = o.isa == QZ_ISA_AUTO ? qz_isa_best() : o.isa,
+        .threads = resolve_threads(&o),
+        .pool = o.threadpool,
+    };
+    if (pthread_mutex_init(&ctx->pool_lock, NULL) != 0) {
+        qzi_free(ctx, ctx);
+        return qzi_fail(NULL, QZ_ERR_MEMORY, "the system has no mutex left");
+    }
+    if (resolve_cache_dir(ctx, o.cache_dir, &ctx->cache_dir) != QZ_OK) {
+        qz_context_destroy(ctx);
+        return qzi_fail(NULL, QZ_ERR_MEMORY, "out of memory for the cache folder's name");
+    }
+    *context = ctx;
+    return QZ_OK;
+}
+
+void qz_context_destroy(qz_context *context)
+{
+    if (context == NULL)
+        return;
+    qzi_threads_destroy(context);
+    pthread_mutex_destroy(&context->pool_lock);
+    qzi_free(context, context->cache_dir);
+    qz_allocator a = context->allocator;
+    a.free(a.user, context);
+}
+
+qz_isa qz_context_isa(const qz_context *context)
+{
+    return context->isa;
+}
+
+uint32_t qz_context_threads(const qz_context *context)
+{
+    return context->threads;
+}
+
+const char *qz_context_cache_dir(const qz_context *context)
+{
+    return context->cache_dir;
+}

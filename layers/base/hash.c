@@ -1,0 +1,12 @@
+/* SPDX-License-Identifier: MIT */
+/* hash.c - FNV-1a, 64 bits: a fingerprint for tests and caches, not a checksum against malice. */
+#include "layers/base/base.h"
+
+uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed)
+{
+    const unsigned char *bytes = data;
+    uint64_t hash = seed;
+    for (size_t i = 0; i < size; i++)
+        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+    return hash;
+}
