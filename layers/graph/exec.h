@@ -25,6 +25,9 @@ const qz_kernels *qzi_packed_kernels(const qzi_packed *packed);
 /* The kernel of a conv or linear node; NULL for other nodes. */
 const qzk_conv_kernel *qzi_packed_kernel(const qzi_packed *packed, qz_value node);
 
+/* What was packed for a node. */
+const qzi_packed_node *qzi_packed_at(const qzi_packed *packed, qz_value node);
+
 typedef struct qzi_exec qzi_exec;
 
 /*
@@ -39,7 +42,7 @@ qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint3
 void qzi_exec_destroy(qzi_exec *exec);
 void qzi_exec_set_hook(qzi_exec *exec, qzi_node_hook hook, void *user);
 /* Collects the time of each node; qzi_exec_node_seconds gives the sum since then. */
-void qzi_exec_set_profile(qzi_exec *exec, bool on);
+qz_status qzi_exec_set_profile(qzi_exec *exec, bool on);
 double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
 
 /*
@@ -52,6 +55,9 @@ qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_cou
  * only dtype, ndim and dims are set; else data must have room for them.
  */
 qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor);
+
+/* A value as dense NCHW float32, dequantized where it is uint8; out has room for all of it. */
+void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out);
 
 /* Plan of a size without running it: arena and scratch bytes. */
 qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes);

@@ -11,103 +11,8 @@
 #define QZOO_LAYERS_GRAPH_GRAPH_H
 
 #include "layers/base/base.h"
+#include "layers/ops/ops.h"
 #include "layers/qzoo_graph.h"
-
-/* X(enumerator, printed name) */
-#define QZI_OP_MAP(X)                             \
-    X(INPUT, "input")                             \
-    X(CONV2D, "conv2d")                           \
-    X(LINEAR, "linear")                           \
-    X(BATCH_NORM2D, "batch_norm2d")               \
-    X(ACTIVATION, "activation")                   \
-    X(MAX_POOL2D, "max_pool2d")                   \
-    X(AVG_POOL2D, "avg_pool2d")                   \
-    X(ADAPTIVE_AVG_POOL2D, "adaptive_avg_pool2d") \
-    X(FLATTEN, "flatten")                         \
-    X(ADD, "add")                                 \
-    X(CONCAT, "concat")                           \
-    X(DROPOUT, "dropout")                         \
-    X(QUANTIZE, "quantize")                       \
-    X(DEQUANTIZE, "dequantize")
-
-typedef enum qzi_op {
-#define QZI_OP_ENUM(name, text) QZI_OP_##name,
-    QZI_OP_MAP(QZI_OP_ENUM)
-#undef QZI_OP_ENUM
-        QZI_OP_COUNT
-} qzi_op;
-
-typedef struct qzi_qparams {
-    float scale; /* 0: none */
-    int32_t zero_point;
-} qzi_qparams;
-
-/* int8 weights of a converted convolution or linear: canonical (OIHW), not packed. */
-typedef struct qzi_qweights {
-    int8_t *w;       /* [oc][ic/groups][kh][kw] */
-    float *scales;   /* [oc]; equal entries when per tensor */
-    int32_t *bias;   /* [oc], b32 of CONTRACT.md; never NULL */
-    float *bias_f32; /* [oc], the float bias it came from (export, analysis); never NULL */
-    bool per_channel;
-} qzi_qweights;
-
-/* A named tensor of torch's state_dict. Owned by the graph. */
-typedef struct qzi_param {
-    char *key;
-    qz_tensor tensor; /* float32, or int64 scalar for num_batches_tracked; data from qzi_alloc */
-    bool trainable;
-    bool optional; /* num_batches_tracked: may be missing from a file */
-} qzi_param;
-
-/* Indexes of a node's parameters in graph->params; -1 where it has none. */
-enum { QZI_P_WEIGHT, QZI_P_BIAS, QZI_P_MEAN, QZI_P_VAR, QZI_P_BATCHES, QZI_P_COUNT };
-
-typedef struct qzi_conv2d_attr {
-    int32_t ic, oc, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups;
-} qzi_conv2d_attr;
-
-typedef struct qzi_pool2d_attr {
-    int32_t kh, kw, stride_h, stride_w, pad_h, pad_w;
-    bool ceil_mode, count_exclude_pad;
-} qzi_pool2d_attr;
-
-typedef struct qzi_node {
-    qzi_op op;
-    char *name;  /* dotted */
-    char *fused; /* "bn1+relu": names that fuse merged into this node; NULL: none */
-    size_t in_count;
-    qz_value *in;
-    int32_t param[QZI_P_COUNT];
-    qz_activation act; /* fused, or the function of an ACTIVATION node */
-    union {
-        qzi_conv2d_attr conv; /* CONV2D; LINEAR as 1x1 (ic, oc) */
-        qzi_pool2d_attr pool; /* MAX_POOL2D, AVG_POOL2D */
-        struct {
-            int32_t out_h, out_w;
-        } adaptive; /* ADAPTIVE_AVG_POOL2D */
-        struct {
-            float eps;
-        } bn;
-        struct {
-            float p;
-        } dropout;
-        struct {
-            int32_t index;
-        } input; /* which input of the graph */
-    } u;
-
-    /* the value that it gives */
-    int32_t c;      /* channels or features */
-    int32_t h, w;   /* 0: depends on the input's size */
-    bool flat;      /* N x c, no height and width */
-    qz_dtype dtype; /* F32, or U8 with q */
-    qzi_qparams q;  /* of the value; scale 0 for F32 values that nobody observed */
-
-    /* int8 (after convert) */
-    qzi_qweights *qw; /* CONV2D, LINEAR */
-    uint8_t *tables;  /* CONCAT: in_count x 256 (identity rows where bytes move) */
-    char *fallback;   /* why the node stays float in an int8 graph; NULL */
-} qzi_node;
 
 typedef struct qzi_mark { /* output of a scope: torch's module */
     char *name;
@@ -138,13 +43,11 @@ struct qz_graph {
     char **scope; /* stack of dotted prefixes */
     size_t scope_count, scope_capacity;
 
-    int64_t list_shape[4]; /* size for which qz_graph_node_at tells macs and shapes */
+    qzi_shape *list_shapes; /* of all nodes at the size that is listed; NULL: none */
 };
 
 /* ---- building and changing (build.c, graph.c)
- * ---------------------------------------------------- */
-
-const char *qzi_op_name(qzi_op op);
+ * */
 
 /* Deep copy of nodes, marks and outputs; parameters are copied with their data when `data`. */
 qz_status qzi_graph_clone(const qz_graph *graph, bool data, qz_graph **copy);
@@ -174,22 +77,27 @@ qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *re
 qz_status qzi_graph_insert(qz_graph *graph, qz_value x, qzi_op op, const char *name,
                            const bool *readers, bool outputs, qz_value *inserted);
 
+/* Frees what a node owns and zeroes it. */
+void qzi_node_clear(const qz_context *ctx, qzi_node *node);
+
 /* Checks order, types, shapes, parameters; QZ_ERR_INTERNAL or _ARGUMENT with the node's name. */
 qz_status qzi_graph_verify(const qz_graph *graph);
 
 /* ---- shapes (shape.c)
- * ------------------------------------------------------------------------------ */
-
-typedef struct qzi_shape {
-    int32_t n, h, w, c;
-} qzi_shape;
+ * */
 
 /*
  * Shapes of all values for given input shapes (NCHW float32 tensors' n, h, w), into shapes[node].
  * QZ_ERR_ARGUMENT names the node whose kernel does not fit, or which would be too large.
  */
 qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_shape *shapes);
-uint64_t qzi_node_macs(const qzi_node *node,
-                       const qzi_shape *out); /* conv and linear, one batch row: all n */
+
+/* A node as its op sees it; `inputs` is room for QZI_MAX_INPUTS pointers. */
+#define QZI_MAX_INPUTS 256
+void qzi_graph_op_node(const qz_graph *graph, qz_value value, const qzi_node **inputs,
+                       qzi_op_node *n);
+
+/* Size (batch 1) for which qz_graph_node_at tells MACs and shapes; 0 x 0 tells none. */
+qz_status qzi_graph_list_size(qz_graph *graph, int32_t h, int32_t w);
 
 #endif

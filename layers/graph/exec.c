@@ -1,0 +1,320 @@
+/* SPDX-License-Identifier: MIT */
+/* exec.c - the executor: plans by input size, one arena, nodes in order. */
+#include "layers/graph/exec.h"
+#include "layers/graph/plan.h"
+
+#include <string.h>
+
+/* Plans kept by an executor: sizes that a detector or a test alternates between. */
+#define MAX_PLANS 8
+
+struct qzi_exec {
+    const qz_context *ctx;
+    const qz_graph *graph;
+    const qzi_packed *packed;
+    uint32_t threads;
+    qzi_plan *plans;   /* most recent first */
+    qzi_plan *current; /* of the last run; NULL before */
+    char *arena;
+    size_t arena_bytes;
+    char *scratch;
+    size_t scratch_bytes;
+    qzi_node_hook hook;
+    void *hook_user;
+    double *seconds; /* by node; NULL: no profile */
+};
+
+qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint32_t threads,
+                          qzi_exec **exec)
+{
+    qzi_exec *e = qzi_calloc(graph->ctx, 1, sizeof(*e));
+    if (!e)
+        return qzi_fail_memory(graph->ctx, sizeof(*e));
+    e->ctx = graph->ctx;
+    e->graph = graph;
+    e->packed = packed;
+    e->threads = threads ? threads : qz_context_threads(graph->ctx);
+    *exec = e;
+    return QZ_OK;
+}
+
+void qzi_exec_destroy(qzi_exec *exec)
+{
+    if (!exec)
+        return;
+    while (exec->plans) {
+        qzi_plan *next = exec->plans->next;
+        qzi_plan_destroy(exec->plans);
+        exec->plans = next;
+    }
+    qzi_free(exec->ctx, exec->arena);
+    qzi_free(exec->ctx, exec->scratch);
+    qzi_free(exec->ctx, exec->seconds);
+    qzi_free(exec->ctx, exec);
+}
+
+void qzi_exec_set_hook(qzi_exec *exec, qzi_node_hook hook, void *user)
+{
+    exec->hook = hook;
+    exec->hook_user = user;
+}
+
+qz_status qzi_exec_set_profile(qzi_exec *exec, bool on)
+{
+    qzi_free(exec->ctx, exec->seconds);
+    exec->seconds = NULL;
+    if (!on)
+        return QZ_OK;
+    exec->seconds = qzi_calloc(exec->ctx, exec->graph->node_count, sizeof(*exec->seconds));
+    return exec->seconds ? QZ_OK : qzi_fail_memory(exec->ctx, exec->graph->node_count * 8);
+}
+
+double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node)
+{
+    return exec->seconds ? exec->seconds[node] : 0.0;
+}
+
+size_t qzi_exec_arena_bytes(const qzi_exec *exec)
+{
+    return exec->arena_bytes + exec->scratch_bytes;
+}
+
+static qzk_view view_of(const qzi_exec *e, const qzi_plan *plan, qz_value v)
+{
+    const qzi_shape *s = &plan->shapes[v];
+    return (qzk_view){
+        .data = e->arena + plan->offset[v],
+        .n = s->n,
+        .h = s->h,
+        .w = s->w,
+        .c = s->c,
+        .pixel_stride = plan->stride[v],
+    };
+}
+
+/* Everything of one execution of node i but scratch. */
+typedef struct node_run {
+    qzi_op_run r;
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzk_view in[QZI_MAX_INPUTS];
+    bool in_placed[QZI_MAX_INPUTS];
+} node_run;
+
+static void prepare_node(const qzi_exec *e, const qzi_plan *plan, size_t i, node_run *run)
+{
+    const qzi_node *node = &e->graph->nodes[i];
+    for (size_t k = 0; k < node->in_count; k++) {
+        qz_value v = node->in[k];
+        run->inputs[k] = &e->graph->nodes[v];
+        run->in[k] = view_of(e, plan, v);
+        run->in_placed[k] = plan->placed_in[v] == (qz_value)i && plan->placed_at[v] == (int32_t)k;
+    }
+    run->r = (qzi_op_run){
+        .ctx = e->ctx,
+        .kernels = qzi_packed_kernels(e->packed),
+        .node = node,
+        .inputs = run->inputs,
+        .packed = qzi_packed_at(e->packed, (qz_value)i),
+        .in = run->in,
+        .out = view_of(e, plan, (qz_value)i),
+        .in_placed = run->in_placed,
+        .threads = e->threads,
+        .last = i + 1 == e->graph->node_count,
+    };
+}
+
+static size_t scratch_stride(const node_run *run)
+{
+    const qzi_op_class *op = qzi_op_get(run->r.node->op);
+    size_t bytes = op->scratch ? op->scratch(&run->r) : 0;
+    return QZI_ROUND_UP(bytes, (size_t)QZI_ALIGN);
+}
+
+/* Makes the plan current: arena and scratch at least as large as it needs. */
+static qz_status use_plan(qzi_exec *e, qzi_plan *plan)
+{
+    node_run run;
+    size_t scratch = 0;
+    e->current = NULL;
+    if (plan->arena_bytes > e->arena_bytes || !e->arena) {
+        qzi_free(e->ctx, e->arena);
+        e->arena_bytes = 0;
+        e->arena = qzi_alloc(e->ctx, plan->arena_bytes);
+        if (!e->arena)
+            return qzi_fail_memory(e->ctx, plan->arena_bytes);
+        e->arena_bytes = plan->arena_bytes;
+    }
+    for (size_t i = 0; i < e->graph->node_count; i++) {
+        prepare_node(e, plan, i, &run);
+        scratch = QZI_MAX(scratch, scratch_stride(&run) * e->threads);
+    }
+    if (scratch > e->scratch_bytes) {
+        qzi_free(e->ctx, e->scratch);
+        e->scratch_bytes = 0;
+        e->scratch = qzi_alloc(e->ctx, scratch);
+        if (!e->scratch)
+            return qzi_fail_memory(e->ctx, scratch);
+        e->scratch_bytes = scratch;
+    }
+    e->current = plan;
+    return QZ_OK;
+}
+
+static qz_status find_plan(qzi_exec *e, const qzi_shape *inputs)
+{
+    size_t bytes = e->graph->input_count * sizeof(*inputs), count = 0;
+    for (qzi_plan **at = &e->plans; *at; at = &(*at)->next, count++) {
+        qzi_plan *plan = *at;
+        if (memcmp(plan->inputs, inputs, bytes) == 0) {
+            *at = plan->next;
+            plan->next = e->plans;
+            e->plans = plan;
+            return plan == e->current ? QZ_OK : use_plan(e, plan);
+        }
+        if (count + 1 == MAX_PLANS) { /* the oldest goes */
+            if (plan == e->current)
+                e->current = NULL;
+            *at = NULL;
+            qzi_plan_destroy(plan);
+            break;
+        }
+    }
+    qzi_plan *plan;
+    QZI_TRY(qzi_plan_create(e->graph, inputs, &plan));
+    plan->next = e->plans;
+    e->plans = plan;
+    return use_plan(e, plan);
+}
+
+qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes)
+{
+    QZI_TRY(find_plan(exec, inputs));
+    *arena_bytes = qzi_exec_arena_bytes(exec);
+    return QZ_OK;
+}
+
+/* Whether any element is NaN or infinite: x * 0 is 0 for finite x and NaN otherwise. */
+static bool all_finite(const float *x, int64_t count)
+{
+    float sum[16] = {0};
+    int64_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        for (int k = 0; k < 16; k++)
+            sum[k] += x[i + k] * 0.0f;
+    }
+    for (; i < count; i++)
+        sum[0] += x[i] * 0.0f;
+    for (int k = 1; k < 16; k++)
+        sum[0] += sum[k];
+    return sum[0] == 0.0f;
+}
+
+static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t input_count,
+                              qzi_shape *shapes)
+{
+    if (input_count != e->graph->input_count)
+        return qzi_fail(e->ctx, QZ_ERR_ARGUMENT, "the model takes %zu inputs, not %zu",
+                        e->graph->input_count, input_count);
+    for (size_t i = 0; i < input_count; i++) {
+        const qz_tensor *t = &inputs[i];
+        if (t->dtype != QZ_F32 || t->ndim != 4 || !t->data)
+            return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
+                            "input %zu: a float32 tensor N x C x H x W is needed", i);
+        for (int k = 0; k < 4; k++) {
+            if (t->dims[k] < 1 || t->dims[k] > INT32_MAX)
+                return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
+                                "input %zu: dimension %d is %lld; every dimension must be at "
+                                "least 1",
+                                i, k, (long long)t->dims[k]);
+        }
+        shapes[i] = (qzi_shape){(int32_t)t->dims[0], (int32_t)t->dims[2], (int32_t)t->dims[3],
+                                (int32_t)t->dims[1]};
+    }
+    return QZ_OK;
+}
+
+static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
+{
+    const qzi_plan *plan = e->current;
+    node_run run;
+    for (size_t i = 0; i < e->graph->node_count; i++) {
+        const qzi_node *node = &e->graph->nodes[i];
+        if (!plan->aliased[i]) {
+            double start = e->seconds ? qzi_now() : 0.0;
+            prepare_node(e, plan, i, &run);
+            run.r.scratch = e->scratch;
+            run.r.scratch_stride = scratch_stride(&run);
+            if (node->op == QZI_OP_INPUT)
+                run.r.external = &inputs[node->u.input.index];
+            qzi_op_get(node->op)->run(&run.r);
+            if (e->seconds)
+                e->seconds[i] += qzi_now() - start;
+        }
+        if (e->hook) {
+            qzk_view view = view_of(e, plan, (qz_value)i);
+            QZI_TRY(e->hook(e->hook_user, e->graph, (qz_value)i, &view));
+        }
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count)
+{
+    qzi_shape shapes[8];
+    if (input_count > QZI_ARRAY_LEN(shapes))
+        return qzi_fail(exec->ctx, QZ_ERR_UNSUPPORTED, "more than %zu inputs",
+                        QZI_ARRAY_LEN(shapes));
+    QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
+    QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
+    for (size_t i = 0; i < input_count; i++) {
+        if (!all_finite(inputs[i].data, qz_tensor_numel(&inputs[i])))
+            return qzi_fail(exec->ctx, QZ_ERR_NUMERIC,
+                            "input %zu holds NaN or infinity; finite numbers are needed", i);
+    }
+    qzi_fpenv env = qzi_fpenv_enter();
+    qz_status st = run_nodes(exec, inputs);
+    qzi_fpenv_leave(env);
+    return st;
+}
+
+qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor)
+{
+    if (!exec->current)
+        return qzi_fail(exec->ctx, QZ_ERR_STATE, "nothing was run yet");
+    if (index >= exec->graph->output_count)
+        return qzi_fail(exec->ctx, QZ_ERR_ARGUMENT, "the model has %zu outputs, no number %zu",
+                        exec->graph->output_count, index);
+    qz_value v = exec->graph->outputs[index].value;
+    qzk_view view = view_of(exec, exec->current, v);
+    tensor->dtype = QZ_F32;
+    tensor->ndim = exec->graph->nodes[v].flat ? 2 : 4;
+    tensor->dims[0] = view.n;
+    tensor->dims[1] = view.c;
+    tensor->dims[2] = view.h;
+    tensor->dims[3] = view.w;
+    if (tensor->data)
+        qzi_view_to_nchw(&exec->graph->nodes[v], &view, tensor->data);
+    return QZ_OK;
+}
+
+void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out)
+{
+    int64_t plane = (int64_t)view->h * view->w;
+    qzi_fpenv env = qzi_fpenv_enter();
+    for (int64_t image = 0; image < view->n; image++) {
+        for (int64_t p = 0; p < plane; p++) {
+            int64_t from = (image * plane + p) * view->pixel_stride;
+            float *to = out + image * plane * view->c + p;
+            if (node->dtype == QZ_U8) {
+                const uint8_t *x = (const uint8_t *)view->data + from;
+                for (int32_t c = 0; c < view->c; c++)
+                    to[c * plane] = (float)(x[c] - node->q.zero_point) * node->q.scale;
+            } else {
+                const float *x = (const float *)view->data + from;
+                for (int32_t c = 0; c < view->c; c++)
+                    to[c * plane] = x[c];
+            }
+        }
+    }
+    qzi_fpenv_leave(env);
+}

@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+/* pack.c - chooses kernels for an instruction set and packs every node's weights for them. */
+#include "layers/graph/exec.h"
+
+struct qzi_packed {
+    const qz_context *ctx;
+    qz_kernels kernels;
+    size_t count;
+    qzi_packed_node *nodes; /* one for each node of the graph */
+    size_t bytes;
+};
+
+qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed)
+{
+    const qz_context *ctx = graph->ctx;
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    qz_status st = QZ_OK;
+    qzi_packed *p = qzi_calloc(ctx, 1, sizeof(*p));
+    if (!p)
+        return qzi_fail_memory(ctx, sizeof(*p));
+    p->ctx = ctx;
+    p->count = graph->node_count;
+    p->nodes = qzi_calloc(ctx, p->count, sizeof(*p->nodes));
+    if (!p->nodes) {
+        qzi_free(ctx, p);
+        return qzi_fail_memory(ctx, graph->node_count * sizeof(*p->nodes));
+    }
+    qzk_init(&p->kernels, isa == QZ_ISA_AUTO ? qz_context_isa(ctx) : isa);
+    qzi_fpenv env = qzi_fpenv_enter(); /* multipliers are computed here */
+    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
+        const qzi_op_class *op = qzi_op_get(graph->nodes[i].op);
+        if (!op->pack)
+            continue;
+        qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
+        st = op->pack(&n, &p->kernels, &p->nodes[i]);
+        p->bytes += p->nodes[i].bytes;
+    }
+    qzi_fpenv_leave(env);
+    if (st != QZ_OK) {
+        qzi_packed_destroy(p);
+        return st;
+    }
+    *packed = p;
+    return QZ_OK;
+}
+
+void qzi_packed_destroy(qzi_packed *packed)
+{
+    if (!packed)
+        return;
+    for (size_t i = 0; i < packed->count; i++)
+        qzi_free(packed->ctx, packed->nodes[i].blob);
+    qzi_free(packed->ctx, packed->nodes);
+    qzi_free(packed->ctx, packed);
+}
+
+size_t qzi_packed_bytes(const qzi_packed *packed)
+{
+    return packed->bytes;
+}
+
+const qz_kernels *qzi_packed_kernels(const qzi_packed *packed)
+{
+    return &packed->kernels;
+}
+
+const qzk_conv_kernel *qzi_packed_kernel(const qzi_packed *packed, qz_value node)
+{
+    return packed->nodes[node].kernel;
+}
+
+const qzi_packed_node *qzi_packed_at(const qzi_packed *packed, qz_value node)
+{
+    return &packed->nodes[node];
+}

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * plan.c - the memory planner.
+ *
+ * Values that share storage form a group with one root: an alias (dropout) is its input, an
+ * element-wise op may write over its dying input, and a concat's inputs are written by their
+ * producers straight into their slices. A group lives from its first definition to its last
+ * reader; groups are placed largest first at the lowest offset where no group alive at the same
+ * time stands (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
+ * greedy by size).
+ */
+#include "layers/graph/plan.h"
+
+#include <stdlib.h>
+
+typedef struct group {
+    qz_value root;
+    size_t bytes, offset;
+    size_t first, last; /* node indexes, inclusive; last = node count for outputs */
+} group;
+
+typedef struct planner {
+    const qz_graph *graph;
+    qzi_plan *plan;
+    qz_value *root;     /* of each value, resolved in finish_groups */
+    qz_value *parent;   /* whose storage a value uses; itself for a root */
+    int64_t *channel;   /* first channel inside the parent */
+    size_t *last;       /* last reader of each value */
+    size_t *group_last; /* by root: last reader of the group so far */
+    group *groups;
+    size_t group_count;
+} planner;
+
+void qzi_plan_destroy(qzi_plan *plan)
+{
+    if (!plan)
+        return;
+    qzi_free(plan->ctx, plan->inputs);
+    qzi_free(plan->ctx, plan->shapes);
+    qzi_free(plan->ctx, plan->offset);
+    qzi_free(plan->ctx, plan->stride);
+    qzi_free(plan->ctx, plan->placed_at);
+    qzi_free(plan->ctx, plan->placed_in);
+    qzi_free(plan->ctx, plan->aliased);
+    qzi_free(plan->ctx, plan);
+}
+
+static void find_last_readers(planner *p)
+{
+    const qz_graph *g = p->graph;
+    for (size_t i = 0; i < g->node_count; i++) {
+        p->last[i] = i;
+        for (size_t k = 0; k < g->nodes[i].in_count; k++)
+            p->last[g->nodes[i].in[k]] = i;
+    }
+    for (size_t i = 0; i < g->output_count; i++)
+        p->last[g->outputs[i].value] = g->node_count;
+}
+
+static qz_value root_of(const planner *p, qz_value v)
+{
+    while (p->parent[v] != v)
+        v = p->parent[v];
+    return v;
+}
+
+static bool is_alias(const planner *p, size_t i)
+{
+    const qzi_node *node = &p->graph->nodes[i];
+    if (!qzi_op_get(node->op)->alias)
+        return false;
+    const qzi_shape *x = &p->plan->shapes[node->in[0]];
+    return node->op != QZI_OP_FLATTEN || x->h * x->w == 1;
+}
+
+/* Lets the producers of a concat's inputs write into their slices, where nothing forbids it. */
+static void place_concat(planner *p, size_t i)
+{
+    const qzi_node *node = &p->graph->nodes[i];
+    int64_t channel = 0;
+    for (size_t k = 0; k < node->in_count; k++) {
+        qz_value v = node->in[k];
+        const qzi_node *x = &p->graph->nodes[v];
+        bool same = x->dtype == QZ_F32 ||
+                    (x->q.scale == node->q.scale && x->q.zero_point == node->q.zero_point &&
+                     channel % 4 == 0 && /* view rule of kernels.h */
+                     (x->c % 4 == 0 || k + 1 == node->in_count));
+        if (same && p->parent[v] == v && !is_alias(p, (size_t)v) &&
+            p->plan->placed_in[v] == QZ_NO_VALUE) {
+            p->parent[v] = (qz_value)i;
+            p->channel[v] = channel;
+            p->plan->placed_in[v] = (qz_value)i;
+            p->plan->placed_at[v] = (int32_t)k;
+        }
+        channel += x->c;
+    }
+}
+
+static void share_in_place(planner *p, size_t i)
+{
+    const qzi_node *node = &p->graph->nodes[i];
+    if (!qzi_op_get(node->op)->in_place || p->parent[i] != (qz_value)i)
+        return;
+    qz_value v = node->in[0], root = root_of(p, v);
+    if (p->graph->nodes[v].dtype != node->dtype || p->group_last[root] > i)
+        return;
+    /* a slice of a wider tensor is not ours to keep */
+    for (qz_value u = v; u != root; u = p->parent[u]) {
+        if (p->plan->placed_in[u] != QZ_NO_VALUE)
+            return;
+    }
+    p->parent[i] = v;
+}
+
+static void form_groups(planner *p)
+{
+    const qz_graph *g = p->graph;
+    for (size_t i = 0; i < g->node_count; i++)
+        p->parent[i] = (qz_value)i;
+    for (size_t i = 0; i < g->node_count; i++) {
+        if (is_alias(p, i)) {
+            p->parent[i] = g->nodes[i].in[0];
+            p->plan->aliased[i] = true;
+        } else if (g->nodes[i].op == QZI_OP_CONCAT) {
+            place_concat(p, i);
+        }
+    }
+    for (size_t i = 0; i < g->node_count; i++)
+        p->group_last[i] = 0;
+    for (size_t i = 0; i < g->node_count; i++) {
+        share_in_place(p, i);
+        size_t *last = &p->group_last[root_of(p, (qz_value)i)];
+        *last = QZI_MAX(*last, p->last[i]);
+    }
+}
+
+static int by_size(const void *a, const void *b)
+{
+    const group *x = a, *y = b;
+    if (x->bytes != y->bytes)
+        return x->bytes > y->bytes ? -1 : 1;
+    return x->root < y->root ? -1 : x->root > y->root;
+}
+
+static int by_offset(const void *a, const void *b)
+{
+    const group *const *x = a, *const *y = b;
+    if ((*x)->offset != (*y)->offset)
+        return (*x)->offset < (*y)->offset ? -1 : 1;
+    return (*x)->root < (*y)->root ? -1 : (*x)->root > (*y)->root;
+}
+
+static qz_status place_groups(planner *p)
+{
+    const qz_context *ctx = p->graph->ctx;
+    const group **alive = qzi_alloc(ctx, QZI_MAX(p->group_count, (size_t)1) * sizeof(*alive));
+    if (!alive)
+        return qzi_fail_memory(ctx, p->group_count * sizeof(*alive));
+    qsort(p->groups, p->group_count, sizeof(*p->groups), by_size);
+    for (size_t i = 0; i < p->group_count; i++) {
+        group *g = &p->groups[i];
+        size_t count = 0, at = 0;
+        for (size_t k = 0; k < i; k++) {
+            if (p->groups[k].first <= g->last && g->first <= p->groups[k].last)
+                alive[count++] = &p->groups[k];
+        }
+        qsort(alive, count, sizeof(*alive), by_offset);
+        for (size_t k = 0; k < count && alive[k]->offset < at + g->bytes; k++)
+            at = QZI_MAX(at, alive[k]->offset + alive[k]->bytes);
+        g->offset = at;
+        p->plan->arena_bytes = QZI_MAX(p->plan->arena_bytes, at + g->bytes);
+    }
+    qzi_free(ctx, alive);
+    for (size_t i = 0; i < p->graph->node_count; i++) {
+        size_t sum = 0;
+        for (size_t k = 0; k < p->group_count; k++)
+            sum += p->groups[k].first <= i && i <= p->groups[k].last ? p->groups[k].bytes : 0;
+        p->plan->liveness_bytes = QZI_MAX(p->plan->liveness_bytes, sum);
+    }
+    return QZ_OK;
+}
+
+static qz_status finish_groups(planner *p)
+{
+    const qz_graph *g = p->graph;
+    qzi_plan *plan = p->plan;
+    for (size_t i = 0; i < g->node_count; i++) {
+        const qzi_shape *s = &plan->shapes[i];
+        qz_value root = root_of(p, (qz_value)i);
+        p->root[i] = root;
+        plan->stride[i] = qzi_pixel_stride(g->nodes[root].dtype, g->nodes[root].c);
+        if (root != (qz_value)i)
+            continue;
+        size_t bytes;
+        if (!qzi_mul_size((size_t)s->n * (size_t)s->h * (size_t)s->w,
+                          (size_t)plan->stride[i] * qz_dtype_size(g->nodes[i].dtype), &bytes) ||
+            bytes > SIZE_MAX / 4)
+            return qzi_fail(g->ctx, QZ_ERR_ARGUMENT, "%s: its output does not fit in memory",
+                            g->nodes[i].name);
+        p->groups[p->group_count++] = (group){
+            .root = root,
+            .bytes = QZI_ROUND_UP(bytes, (size_t)QZI_ALIGN),
+            .first = i,
+            .last = i,
+        };
+    }
+    for (size_t i = 0; i < g->node_count; i++) {
+        for (size_t k = 0; k < p->group_count; k++) {
+            if (p->groups[k].root != p->root[i])
+                continue;
+            p->groups[k].first = QZI_MIN(p->groups[k].first, i);
+            p->groups[k].last = QZI_MAX(p->groups[k].last, p->last[i]);
+            break;
+        }
+    }
+    QZI_TRY(place_groups(p));
+    for (size_t k = 0; k < p->group_count; k++)
+        plan->offset[p->groups[k].root] = p->groups[k].offset;
+    for (size_t i = 0; i < g->node_count; i++) {
+        int64_t channel = 0;
+        for (qz_value v = (qz_value)i; p->parent[v] != v; v = p->parent[v])
+            channel += p->channel[v];
+        plan->offset[i] =
+            plan->offset[p->root[i]] + (size_t)channel * qz_dtype_size(g->nodes[i].dtype);
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_plan **out)
+{
+    const qz_context *ctx = graph->ctx;
+    size_t n = graph->node_count;
+    planner p = {.graph = graph};
+    qz_status st;
+    qzi_plan *plan = qzi_calloc(ctx, 1, sizeof(*plan));
+    if (!plan)
+        return qzi_fail_memory(ctx, sizeof(*plan));
+    plan->ctx = ctx;
+    p.plan = plan;
+    plan->input_count = graph->input_count;
+    plan->inputs = qzi_calloc(ctx, graph->input_count, sizeof(*plan->inputs));
+    plan->shapes = qzi_calloc(ctx, n, sizeof(*plan->shapes));
+    plan->offset = qzi_calloc(ctx, n, sizeof(*plan->offset));
+    plan->stride = qzi_calloc(ctx, n, sizeof(*plan->stride));
+    plan->placed_at = qzi_calloc(ctx, n, sizeof(*plan->placed_at));
+    plan->placed_in = qzi_calloc(ctx, n, sizeof(*plan->placed_in));
+    plan->aliased = qzi_calloc(ctx, n, sizeof(*plan->aliased));
+    p.root = qzi_calloc(ctx, n, sizeof(*p.root));
+    p.parent = qzi_calloc(ctx, n, sizeof(*p.parent));
+    p.channel = qzi_calloc(ctx, n, sizeof(*p.channel));
+    p.last = qzi_calloc(ctx, n, sizeof(*p.last));
+    p.group_last = qzi_calloc(ctx, n, sizeof(*p.group_last));
+    p.groups = qzi_calloc(ctx, n, sizeof(*p.groups));
+    if (!plan->inputs || !plan->shapes || !plan->offset || !plan->stride || !plan->placed_at ||
+        !plan->placed_in || !plan->aliased || !p.root || !p.parent || !p.channel || !p.last ||
+        !p.group_last || !p.groups) {
+        st = qzi_fail_memory(ctx, n * sizeof(group));
+        goto done;
+    }
+    for (size_t i = 0; i < graph->input_count; i++)
+        plan->inputs[i] = inputs[i];
+    for (size_t i = 0; i < n; i++) {
+        plan->placed_in[i] = QZ_NO_VALUE;
+        plan->placed_at[i] = -1;
+    }
+    st = qzi_graph_shapes(graph, inputs, plan->shapes);
+    if (st != QZ_OK)
+        goto done;
+    find_last_readers(&p);
+    form_groups(&p);
+    st = finish_groups(&p);
+done:
+    qzi_free(ctx, p.root);
+    qzi_free(ctx, p.parent);
+    qzi_free(ctx, p.channel);
+    qzi_free(ctx, p.last);
+    qzi_free(ctx, p.group_last);
+    qzi_free(ctx, p.groups);
+    if (st != QZ_OK) {
+        qzi_plan_destroy(plan);
+        return st;
+    }
+    *out = plan;
+    return QZ_OK;
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: MIT */
+/* shape.c - verification, and the shapes of all values for given inputs. */
+#include "layers/graph/graph.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void qzi_graph_op_node(const qz_graph *graph, qz_value i, const qzi_node **inputs, qzi_op_node *n)
+{
+    const qzi_node *node = &graph->nodes[i];
+    *n = (qzi_op_node){.ctx = graph->ctx, .node = node, .inputs = inputs};
+    for (size_t k = 0; k < node->in_count; k++)
+        inputs[k] = &graph->nodes[node->in[k]];
+    for (int k = 0; k < QZI_P_COUNT; k++) {
+        const qzi_param *p = qzi_node_param(graph, node, k);
+        n->params[k] = p ? &p->tensor : NULL;
+    }
+}
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+static qz_status verify_names(const qz_graph *graph)
+{
+    const char **names = qzi_alloc(graph->ctx, graph->node_count * sizeof(*names));
+    qz_status st = QZ_OK;
+    if (!names)
+        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*names));
+    for (size_t i = 0; i < graph->node_count; i++)
+        names[i] = graph->nodes[i].name;
+    qsort(names, graph->node_count, sizeof(*names), compare_names);
+    for (size_t i = 1; i < graph->node_count && st == QZ_OK; i++) {
+        if (strcmp(names[i - 1], names[i]) == 0)
+            st = qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "two layers are named %s", names[i]);
+    }
+    qzi_free(graph->ctx, names);
+    return st;
+}
+
+qz_status qzi_graph_verify(const qz_graph *graph)
+{
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    if (graph->input_count == 0 || graph->output_count == 0)
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                        "a graph needs an input and an output; this one has %zu and %zu",
+                        graph->input_count, graph->output_count);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->in_count > QZI_MAX_INPUTS)
+            return qzi_fail(graph->ctx, QZ_ERR_UNSUPPORTED, "%s: more than %d inputs", node->name,
+                            QZI_MAX_INPUTS);
+        if (node->c < 1)
+            return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "%s: has no channels", node->name);
+        for (size_t k = 0; k < node->in_count; k++) {
+            if (node->in[k] < 0 || (size_t)node->in[k] >= i)
+                return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: reads what comes after it",
+                                node->name);
+        }
+        for (int k = 0; k < QZI_P_COUNT; k++) {
+            if (node->param[k] >= 0 && (size_t)node->param[k] >= graph->param_count)
+                return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: parameter out of range",
+                                node->name);
+        }
+        qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
+        QZI_TRY(qzi_op_get(node->op)->validate(&n));
+    }
+    for (size_t i = 0; i < graph->output_count; i++) {
+        if (graph->outputs[i].value < 0 || (size_t)graph->outputs[i].value >= graph->node_count)
+            return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "output %s is a value of no layer",
+                            graph->outputs[i].name);
+    }
+    return verify_names(graph);
+}
+
+qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_shape *shapes)
+{
+    const qzi_node *nodes[QZI_MAX_INPUTS];
+    qzi_shape in[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        qzi_graph_op_node(graph, (qz_value)i, nodes, &n);
+        for (size_t k = 0; k < node->in_count; k++)
+            in[k] = shapes[node->in[k]];
+        if (node->op == QZI_OP_INPUT) {
+            in[0] = inputs[node->u.input.index];
+            if (in[0].c != node->c)
+                return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                                "input %s has %d channels; the model takes %d", node->name, in[0].c,
+                                node->c);
+            if (in[0].n < 1 || in[0].h < 1 || in[0].w < 1 || in[0].n != inputs[0].n)
+                return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                                "input %s: batch %d of %dx%d images cannot be run", node->name,
+                                in[0].n, in[0].h, in[0].w);
+        }
+        QZI_TRY(qzi_op_get(node->op)->shape(&n, in, &shapes[i]));
+        const qzi_shape *s = &shapes[i];
+        int64_t pixels = (int64_t)s->h * s->w; /* below 2^62 */
+        if (pixels > INT32_MAX || pixels * s->n > INT32_MAX ||
+            pixels * s->n * s->c > INT64_MAX / 64)
+            return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                            "%s: %d images of %dx%d are more pixels than a tensor may have",
+                            node->name, s->n, s->h, s->w);
+        if (s->c != node->c)
+            return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: gives %d channels, not %d",
+                            node->name, s->c, node->c);
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_graph_list_size(qz_graph *graph, int32_t h, int32_t w)
+{
+    qzi_free(graph->ctx, graph->list_shapes);
+    graph->list_shapes = NULL;
+    if (h == 0 || w == 0)
+        return QZ_OK;
+    qzi_shape *inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*inputs));
+    qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
+    qz_status st = QZ_OK;
+    if (!inputs || !shapes)
+        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*shapes));
+    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_INPUT)
+            inputs[node->u.input.index] = (qzi_shape){1, h, w, node->c};
+    }
+    if (st == QZ_OK)
+        st = qzi_graph_shapes(graph, inputs, shapes);
+    if (st == QZ_OK) {
+        graph->list_shapes = shapes;
+        shapes = NULL;
+    }
+    qzi_free(graph->ctx, inputs);
+    qzi_free(graph->ctx, shapes);
+    return st;
+}

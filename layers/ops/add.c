@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+/* add.c - a + b with an optional activation: the residual connection. */
+#include "layers/ops/ops.h"
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *a = n->inputs[0], *b = n->inputs[1], *y = n->node;
+    if (a->c != b->c || y->c != a->c)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: adds %d channels to %d", y->name, a->c, b->c);
+    if (a->dtype != y->dtype || b->dtype != y->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type", y->name);
+    if (y->dtype == QZ_U8 && !(a->q.scale > 0.0f && b->q.scale > 0.0f && y->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    return QZ_OK;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    if (in[0].h != in[1].h || in[0].w != in[1].w)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: adds %dx%d to %dx%d", n->node->name, in[0].h,
+                        in[0].w, in[1].h, in[1].w);
+    *out = in[0];
+    return QZ_OK;
+}
+
+static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzi_node *node = r->node;
+    const qzk_view *a = &r->in[0], *b = &r->in[1], *y = &r->out;
+    size_t c = (size_t)y->c, pixels = (size_t)(end - begin);
+    if (a->pixel_stride == (int64_t)c && b->pixel_stride == (int64_t)c &&
+        y->pixel_stride == (int64_t)c) {
+        c *= pixels;
+        pixels = 1;
+    }
+    if (node->dtype == QZ_U8) {
+        int32_t lo, hi, zp = node->q.zero_point;
+        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
+        const qzi_qparams *qa = &r->inputs[0]->q, *qb = &r->inputs[1]->q;
+        const qzk_add_params p = {
+            .a_zp = qa->zero_point,
+            .b_zp = qb->zero_point,
+            .y_zp = zp,
+            .a_mult = qa->scale / node->q.scale,
+            .b_mult = qb->scale / node->q.scale,
+            .lo = (float)(lo - zp),
+            .hi = (float)(hi - zp),
+        };
+        const uint8_t *pa = (const uint8_t *)a->data + begin * a->pixel_stride;
+        const uint8_t *pb = (const uint8_t *)b->data + begin * b->pixel_stride;
+        uint8_t *py = (uint8_t *)y->data + begin * y->pixel_stride;
+        for (; pixels; pixels--) {
+            r->kernels->u8_add(pa, pb, py, c, &p);
+            pa += a->pixel_stride;
+            pb += b->pixel_stride;
+            py += y->pixel_stride;
+        }
+    } else {
+        float lo, hi;
+        qzi_act_range_f32(node->act, &lo, &hi);
+        const float *pa = (const float *)a->data + begin * a->pixel_stride;
+        const float *pb = (const float *)b->data + begin * b->pixel_stride;
+        float *py = (float *)y->data + begin * y->pixel_stride;
+        for (; pixels; pixels--) {
+            r->kernels->f32_add(pa, pb, py, c, lo, hi);
+            pa += a->pixel_stride;
+            pb += b->pixel_stride;
+            py += y->pixel_stride;
+        }
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *y = &r->out;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
+                   3 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+}
+
+const qzi_op_class qzi_op_add = {
+    .op = QZI_OP_ADD,
+    .validate = validate,
+    .shape = shape,
+    .run = run,
+    .in_place = true,
+};

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: MIT */
+/* batchnorm.c - batch norm in eval mode that was not fused into a convolution, float and int8. */
+#include "layers/ops/ops.h"
+
+#include <math.h>
+
+static qz_status validate(const qzi_op_node *n)
+{
+    if (n->node->c != n->inputs[0]->c || n->node->dtype != n->inputs[0]->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", n->node->name);
+    if (!(n->node->u.bn.eps >= 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: eps must not be negative", n->node->name);
+    if (n->node->dtype == QZ_U8 && !(n->inputs[0]->q.scale > 0.0f && n->node->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", n->node->name);
+    return QZ_OK;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
+/* The blob is scale[c] and shift[c] of CONTRACT.md. */
+static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *node = n->node;
+    size_t c = (size_t)node->c;
+    (void)kernels;
+    for (int i = QZI_P_WEIGHT; i <= QZI_P_VAR; i++) {
+        if (!n->params[i] || !n->params[i]->data)
+            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
+                            node->name);
+    }
+    const float *gamma = n->params[QZI_P_WEIGHT]->data, *beta = n->params[QZI_P_BIAS]->data;
+    const float *mean = n->params[QZI_P_MEAN]->data, *var = n->params[QZI_P_VAR]->data;
+    packed->bytes = 2 * c * sizeof(float);
+    packed->blob = qzi_alloc(n->ctx, packed->bytes);
+    if (!packed->blob)
+        return qzi_fail_memory(n->ctx, packed->bytes);
+    float *scale = packed->blob, *shift = scale + c;
+    for (size_t i = 0; i < c; i++) {
+        scale[i] = gamma[i] * qzi_rsqrtf(var[i] + node->u.bn.eps);
+        shift[i] = beta[i] - mean[i] * scale[i];
+        if (node->dtype == QZ_U8) {
+            scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
+            shift[i] = shift[i] / node->q.scale;
+        }
+    }
+    return QZ_OK;
+}
+
+static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzi_node *node = r->node;
+    const qzk_view *x = &r->in[0];
+    const float *scale = r->packed->blob, *shift = scale + node->c;
+    size_t pixels = (size_t)(end - begin), c = (size_t)x->c;
+    if (node->dtype == QZ_U8) {
+        int32_t lo, hi, zp = node->q.zero_point;
+        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
+        r->kernels->u8_affine((const uint8_t *)x->data + begin * x->pixel_stride,
+                              (uint8_t *)r->out.data + begin * r->out.pixel_stride, pixels, c,
+                              x->pixel_stride, r->out.pixel_stride, scale, shift,
+                              r->inputs[0]->q.zero_point, zp, (float)(lo - zp), (float)(hi - zp));
+        return;
+    }
+    float *y = (float *)r->out.data + begin * r->out.pixel_stride;
+    r->kernels->f32_affine((const float *)x->data + begin * x->pixel_stride, y, pixels, c,
+                           x->pixel_stride, r->out.pixel_stride, scale, shift);
+    if (node->act != QZ_ACT_NONE) {
+        float lo, hi;
+        qzi_act_range_f32(node->act, &lo, &hi);
+        for (size_t p = 0; p < pixels; p++, y += r->out.pixel_stride)
+            r->kernels->f32_clamp(y, y, c, lo, hi);
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *y = &r->out;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w, 8 * (int64_t)y->c, run_pixels);
+}
+
+const qzi_op_class qzi_op_batch_norm2d = {
+    .op = QZI_OP_BATCH_NORM2D,
+    .validate = validate,
+    .shape = shape,
+    .pack = pack,
+    .run = run,
+    .in_place = true,
+};

@@ -1,0 +1,83 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * concat.c - along channels. Inputs that the planner let their producers write in place cost
+ * nothing; the others are moved, or go through a table where their parameters differ.
+ */
+#include "layers/ops/ops.h"
+
+#include <string.h>
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *y = n->node;
+    int64_t c = 0;
+    for (size_t i = 0; i < y->in_count; i++) {
+        if (n->inputs[i]->dtype != y->dtype)
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type",
+                            y->name);
+        c += n->inputs[i]->c;
+    }
+    if (c != y->c)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: channels do not add up", y->name);
+    if (y->dtype == QZ_U8 && (!y->tables || !(y->q.scale > 0.0f)))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without tables", y->name);
+    return QZ_OK;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    for (size_t i = 1; i < n->node->in_count; i++) {
+        if (in[i].h != in[0].h || in[i].w != in[0].w)
+            return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: joins %dx%d with %dx%d", n->node->name,
+                            in[0].h, in[0].w, in[i].h, in[i].w);
+    }
+    *out = in[0];
+    out->c = n->node->c;
+    return QZ_OK;
+}
+
+static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzi_node *node = r->node;
+    size_t size = qz_dtype_size(node->dtype);
+    int64_t offset = 0;
+    for (size_t i = 0; i < node->in_count; i++) {
+        const qzk_view *x = &r->in[i];
+        size_t c = (size_t)x->c;
+        char *y = (char *)r->out.data + (size_t)(begin * r->out.pixel_stride + offset) * size;
+        const char *px = (const char *)x->data + (size_t)(begin * x->pixel_stride) * size;
+        const qzi_qparams *q = &r->inputs[i]->q;
+        bool same = node->dtype != QZ_U8 ||
+                    (q->scale == node->q.scale && q->zero_point == node->q.zero_point);
+        offset += x->c;
+        if (r->in_placed[i])
+            continue;
+        for (int64_t p = begin; p < end; p++) {
+            if (same)
+                memcpy(y, px, c * size);
+            else
+                r->kernels->u8_lut((const uint8_t *)px, (uint8_t *)y, c, node->tables + i * 256);
+            px += (size_t)x->pixel_stride * size;
+            y += (size_t)r->out.pixel_stride * size;
+        }
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *y = &r->out;
+    bool all = true;
+    for (size_t i = 0; i < r->node->in_count; i++)
+        all = all && r->in_placed[i];
+    if (all)
+        return;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
+                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+}
+
+const qzi_op_class qzi_op_concat = {
+    .op = QZI_OP_CONCAT,
+    .validate = validate,
+    .shape = shape,
+    .run = run,
+};

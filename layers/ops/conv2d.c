@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * conv2d.c - convolution and linear, float and int8. Linear is a 1x1 convolution over one pixel a
+ * row, so both share everything but their shape rule.
+ */
+#include "layers/ops/ops.h"
+
+#include <math.h>
+#include <string.h>
+
+/* CONTRACT.md: keeps the int32 sum exact. */
+#define MAX_K 32768
+
+qzk_conv_shape qzi_conv_shape(const qzi_conv2d_attr *a)
+{
+    return (qzk_conv_shape){
+        .ic = a->ic,
+        .oc = a->oc,
+        .groups = a->groups,
+        .kh = a->kh,
+        .kw = a->kw,
+        .stride_h = a->stride_h,
+        .stride_w = a->stride_w,
+        .pad_top = a->pad_h,
+        .pad_left = a->pad_w,
+        .dil_h = a->dil_h,
+        .dil_w = a->dil_w,
+    };
+}
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *node = n->node;
+    const qzi_conv2d_attr *a = &node->u.conv;
+    const qzi_node *x = n->inputs[0];
+    if (a->ic < 1 || a->oc < 1 || a->groups < 1 || a->ic % a->groups || a->oc % a->groups)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: %d input and %d output channels do not divide into %d groups",
+                        node->name, a->ic, a->oc, a->groups);
+    if (a->kh < 1 || a->kw < 1 || a->stride_h < 1 || a->stride_w < 1 || a->dil_h < 1 ||
+        a->dil_w < 1 || a->pad_h < 0 || a->pad_w < 0)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: kernel, stride and dilation must be at least 1, padding at least 0",
+                        node->name);
+    if ((int64_t)a->kh * a->kw * (a->ic / a->groups) > MAX_K)
+        return qzi_fail(n->ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: more than %d multiply-adds for one output value", node->name, MAX_K);
+    if (x->c != a->ic)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: reads %d channels, its input has %d",
+                        node->name, a->ic, x->c);
+    if (x->dtype != node->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", node->name);
+    if (node->dtype == QZ_U8 && !(x->q.scale > 0.0f && node->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", node->name);
+    return QZ_OK;
+}
+
+static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t stride, int32_t pad,
+                          int32_t dil, int32_t *out)
+{
+    int64_t span = (int64_t)dil * (k - 1) + 1, room = (int64_t)in + 2 * (int64_t)pad;
+    if (room < span)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: its %lld wide kernel does not fit an input of %d; use a larger image",
+                        n->node->name, (long long)span, in);
+    *out = (int32_t)((room - span) / stride + 1);
+    return QZ_OK;
+}
+
+static qz_status conv_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    const qzi_conv2d_attr *a = &n->node->u.conv;
+    *out = (qzi_shape){.n = in->n, .c = a->oc};
+    QZI_TRY(out_size(n, in->h, a->kh, a->stride_h, a->pad_h, a->dil_h, &out->h));
+    return out_size(n, in->w, a->kw, a->stride_w, a->pad_w, a->dil_w, &out->w);
+}
+
+static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    if (in->h != 1 || in->w != 1)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: reads features, not an image: flatten first",
+                        n->node->name);
+    *out = (qzi_shape){.n = in->n, .h = 1, .w = 1, .c = n->node->u.conv.oc};
+    return QZ_OK;
+}
+
+static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *node = n->node;
+    const qzi_conv2d_attr *a = &node->u.conv;
+    qzk_conv_shape shape = qzi_conv_shape(a);
+    bool int8 = node->dtype == QZ_U8;
+    qzk_conv_weights w = {0};
+    float *mult = NULL;
+
+    if (int8) {
+        const qzi_qweights *qw = node->qw;
+        if (!qw || !qw->w)
+            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: its int8 weights are gone (finalized)",
+                            node->name);
+        mult = qzi_alloc(n->ctx, (size_t)a->oc * sizeof(*mult));
+        if (!mult)
+            return qzi_fail_memory(n->ctx, (size_t)a->oc * sizeof(*mult));
+        for (int32_t o = 0; o < a->oc; o++) {
+            float sxw = n->inputs[0]->q.scale * qw->scales[o];
+            mult[o] = sxw / node->q.scale;
+        }
+        w.w_s8 = qw->w;
+        w.bias_s32 = qw->bias;
+        w.mult = mult;
+        w.x_zp = n->inputs[0]->q.zero_point;
+    } else {
+        if (!n->params[QZI_P_WEIGHT] || !n->params[QZI_P_WEIGHT]->data)
+            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
+                            node->name);
+        w.w_f32 = n->params[QZI_P_WEIGHT]->data;
+        w.bias_f32 = n->params[QZI_P_BIAS] ? n->params[QZI_P_BIAS]->data : NULL;
+    }
+    packed->kernel = qzk_conv_choose(int8 ? kernels->u8s8_conv : kernels->f32_conv, &shape);
+    packed->bytes = packed->kernel->packed_size(&shape);
+    packed->blob = qzi_alloc(n->ctx, packed->bytes);
+    if (packed->blob)
+        packed->kernel->pack(&shape, &w, packed->blob);
+    qzi_free(n->ctx, mult);
+    return packed->blob ? QZ_OK : qzi_fail_memory(n->ctx, packed->bytes);
+}
+
+static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
+{
+    const qzi_node *node = r->node;
+    qzk_conv_args args = {
+        .shape = shape,
+        .in = r->in[0],
+        .out = r->out,
+        .packed = r->packed->blob,
+    };
+    if (node->dtype == QZ_U8) {
+        int32_t lo, hi;
+        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
+        args.lo = (float)(lo - node->q.zero_point);
+        args.hi = (float)(hi - node->q.zero_point);
+        args.y_zp = node->q.zero_point;
+    } else {
+        qzi_act_range_f32(node->act, &args.lo, &args.hi);
+    }
+    return args;
+}
+
+static size_t scratch(const qzi_op_run *r)
+{
+    qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
+    qzk_conv_args args = make_args(r, &shape);
+    return r->packed->kernel->scratch_size(&args);
+}
+
+typedef struct conv_task {
+    const qzk_conv_kernel *kernel;
+    const qzk_conv_args *args;
+    char *scratch;
+    size_t scratch_stride;
+} conv_task;
+
+static void run_units(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    const conv_task *task = arg;
+    task->kernel->run(task->args, begin, end, task->scratch + thread * task->scratch_stride);
+}
+
+static void run(const qzi_op_run *r)
+{
+    qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
+    qzk_conv_args args = make_args(r, &shape);
+    const qzk_conv_kernel *kernel = r->packed->kernel;
+    conv_task task = {kernel, &args, r->scratch, r->scratch_stride};
+    int64_t units = kernel->units(&args);
+    qzi_parallel(r->ctx, r->threads, units, 1, r->last, run_units, &task);
+}
+
+const qzi_op_class qzi_op_conv2d = {
+    .op = QZI_OP_CONV2D,
+    .validate = validate,
+    .shape = conv_shape,
+    .pack = pack,
+    .scratch = scratch,
+    .run = run,
+};
+
+const qzi_op_class qzi_op_linear = {
+    .op = QZI_OP_LINEAR,
+    .validate = validate,
+    .shape = linear_shape,
+    .pack = pack,
+    .scratch = scratch,
+    .run = run,
+};

@@ -1,0 +1,74 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * flatten.c - flatten and dropout: ops that move bytes at most. Flattening a 1x1 image is nothing;
+ * a larger one goes from NHWC to torch's feature order (c, h, w).
+ */
+#include "layers/ops/ops.h"
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (x->dtype != y->dtype || (y->op == QZI_OP_DROPOUT && x->c != y->c))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    if (y->dtype == QZ_U8 &&
+        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
+    return QZ_OK;
+}
+
+static qz_status flatten_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    if ((int64_t)in->h * in->w * in->c != n->node->c)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: %d features expected, the image gives %lld",
+                        n->node->name, n->node->c, (long long)in->h * in->w * in->c);
+    *out = (qzi_shape){.n = in->n, .h = 1, .w = 1, .c = n->node->c};
+    return QZ_OK;
+}
+
+static qz_status dropout_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
+static void run_flatten(const qzi_op_run *r)
+{
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    int64_t plane = (int64_t)x->h * x->w;
+    for (int64_t image = 0; image < x->n; image++) {
+        if (r->node->dtype == QZ_F32) {
+            r->kernels->f32_nhwc_to_nchw((const float *)x->data + image * plane * x->pixel_stride,
+                                         x->pixel_stride, (size_t)x->c, (size_t)plane,
+                                         (float *)y->data + image * y->pixel_stride, plane);
+            continue;
+        }
+        const uint8_t *px = (const uint8_t *)x->data + image * plane * x->pixel_stride;
+        uint8_t *py = (uint8_t *)y->data + image * y->pixel_stride;
+        for (int64_t p = 0; p < plane; p++)
+            for (int32_t c = 0; c < x->c; c++)
+                py[c * plane + p] = px[p * x->pixel_stride + c];
+    }
+}
+
+/* Never called: the planner gives the output its input's place. */
+static void run_alias(const qzi_op_run *r)
+{
+    (void)r;
+}
+
+const qzi_op_class qzi_op_flatten = {
+    .op = QZI_OP_FLATTEN,
+    .validate = validate,
+    .shape = flatten_shape,
+    .run = run_flatten,
+    .alias = true, /* where the image is 1x1 */
+};
+
+const qzi_op_class qzi_op_dropout = {
+    .op = QZI_OP_DROPOUT,
+    .validate = validate,
+    .shape = dropout_shape,
+    .run = run_alias,
+    .alias = true,
+};

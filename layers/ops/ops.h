@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ops.h - what a node of the graph is, and what each op knows: its validation, its shape rule, how
+ * it packs its weights, how it runs in float and in int8.
+ *
+ * One file an op (conv2d.c, pool.c, ...); the graph and the executor call ops through the table
+ * qzi_op_get and know nothing of any single one.
+ */
+#ifndef QZOO_LAYERS_OPS_OPS_H
+#define QZOO_LAYERS_OPS_OPS_H
+
+#include "layers/base/base.h"
+#include "layers/kernels/kernels.h"
+#include "layers/qzoo_graph.h"
+
+/* X(enumerator, word): the word is the printed name and that of the op class qzi_op_<word>. */
+#define QZI_OP_MAP(X)                           \
+    X(INPUT, input)                             \
+    X(CONV2D, conv2d)                           \
+    X(LINEAR, linear)                           \
+    X(BATCH_NORM2D, batch_norm2d)               \
+    X(ACTIVATION, activation)                   \
+    X(MAX_POOL2D, max_pool2d)                   \
+    X(AVG_POOL2D, avg_pool2d)                   \
+    X(ADAPTIVE_AVG_POOL2D, adaptive_avg_pool2d) \
+    X(FLATTEN, flatten)                         \
+    X(ADD, add)                                 \
+    X(CONCAT, concat)                           \
+    X(DROPOUT, dropout)                         \
+    X(QUANTIZE, quantize)                       \
+    X(DEQUANTIZE, dequantize)
+
+typedef enum qzi_op {
+#define QZI_OP_ENUM(name, text) QZI_OP_##name,
+    QZI_OP_MAP(QZI_OP_ENUM)
+#undef QZI_OP_ENUM
+        QZI_OP_COUNT
+} qzi_op;
+
+typedef struct qzi_qparams {
+    float scale; /* 0: none */
+    int32_t zero_point;
+} qzi_qparams;
+
+/* int8 weights of a converted convolution or linear: canonical (OIHW), not packed. */
+typedef struct qzi_qweights {
+    int8_t *w;       /* [oc][ic/groups][kh][kw] */
+    float *scales;   /* [oc]; equal entries when per tensor */
+    int32_t *bias;   /* [oc], b32 of CONTRACT.md; never NULL */
+    float *bias_f32; /* [oc], the float bias it came from (export, analysis); never NULL */
+    bool per_channel;
+} qzi_qweights;
+
+/* A named tensor of torch's state_dict. Owned by the graph. */
+typedef struct qzi_param {
+    char *key;
+    qz_tensor tensor; /* float32, or int64 scalar for num_batches_tracked; data from qzi_alloc */
+    bool trainable;
+    bool optional; /* num_batches_tracked: may be missing from a file */
+} qzi_param;
+
+/* Indexes of a node's parameters in graph->params; -1 where it has none. */
+enum { QZI_P_WEIGHT, QZI_P_BIAS, QZI_P_MEAN, QZI_P_VAR, QZI_P_BATCHES, QZI_P_COUNT };
+
+typedef struct qzi_conv2d_attr {
+    int32_t ic, oc, kh, kw, stride_h, stride_w, pad_h, pad_w, dil_h, dil_w, groups;
+} qzi_conv2d_attr;
+
+typedef struct qzi_pool2d_attr {
+    int32_t kh, kw, stride_h, stride_w, pad_h, pad_w;
+    bool ceil_mode, count_exclude_pad;
+} qzi_pool2d_attr;
+
+typedef struct qzi_node {
+    qzi_op op;
+    char *name;  /* dotted */
+    char *fused; /* "bn1+relu": names that fuse merged into this node; NULL: none */
+    size_t in_count;
+    qz_value *in;
+    int32_t param[QZI_P_COUNT];
+    qz_activation act; /* fused, or the function of an ACTIVATION node */
+    union {
+        qzi_conv2d_attr conv; /* CONV2D; LINEAR as 1x1 (ic, oc) */
+        qzi_pool2d_attr pool; /* MAX_POOL2D, AVG_POOL2D */
+        struct {
+            int32_t out_h, out_w;
+        } adaptive; /* ADAPTIVE_AVG_POOL2D */
+        struct {
+            float eps;
+        } bn;
+        struct {
+            float p;
+        } dropout;
+        struct {
+            int32_t index;
+        } input; /* which input of the graph */
+    } u;
+
+    /* the value that it gives */
+    int32_t c;      /* channels or features */
+    int32_t h, w;   /* 0: depends on the input's size */
+    bool flat;      /* N x c, no height and width */
+    qz_dtype dtype; /* F32, or U8 with q */
+    qzi_qparams q;  /* of the value; scale 0 for F32 values that nobody observed */
+
+    /* int8 (after convert) */
+    qzi_qweights *qw; /* CONV2D, LINEAR */
+    uint8_t *tables;  /* CONCAT: in_count x 256 (identity rows where bytes move) */
+    char *fallback;   /* why the node stays float in an int8 graph; NULL */
+} qzi_node;
+
+typedef struct qzi_shape {
+    int32_t n, h, w, c;
+} qzi_shape;
+
+/* ---- ops ---- */
+
+/* What an op made of a node's weights for the kernels of one bundle. */
+typedef struct qzi_packed_node {
+    const qzk_conv_kernel *kernel; /* conv and linear */
+    void *blob;                    /* from qzi_alloc; NULL: nothing packed */
+    size_t bytes;
+} qzi_packed_node;
+
+/* A node with everything that its op may look at. */
+typedef struct qzi_op_node {
+    const qz_context *ctx;
+    const qzi_node *node;
+    const qzi_node *const *inputs;        /* nodes that give the inputs, in_count of them */
+    const qz_tensor *params[QZI_P_COUNT]; /* NULL where the node has none */
+} qzi_op_node;
+
+/* One execution of a node. */
+typedef struct qzi_op_run {
+    const qz_context *ctx;
+    const qz_kernels *kernels;
+    const qzi_node *node;
+    const qzi_node *const *inputs;
+    const qzi_packed_node *packed;
+    const qzk_view *in; /* in_count views */
+    qzk_view out;
+    /* concat: in[i] already stands in its place in out */
+    const bool *in_placed;
+    const qz_tensor *external; /* INPUT: the caller's NCHW float32 */
+    uint32_t threads;
+    bool last;     /* no parallel region follows in this run */
+    void *scratch; /* threads pieces of scratch_stride bytes */
+    size_t scratch_stride;
+} qzi_op_run;
+
+typedef struct qzi_op_class {
+    qzi_op op;
+    /* Types, parameters and attributes fit; messages name the node. */
+    qz_status (*validate)(const qzi_op_node *n);
+    /* Output shape from the inputs' shapes (c is already known: checked only). */
+    qz_status (*shape)(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out);
+    /* NULL: nothing to pack. */
+    qz_status (*pack)(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed);
+    /* Scratch bytes per thread of an execution; NULL: none. */
+    size_t (*scratch)(const qzi_op_run *r);
+    void (*run)(const qzi_op_run *r);
+    bool in_place; /* the output may stand where input 0 stood */
+    bool alias;    /* the output is input 0 (dropout; flatten of 1x1) */
+} qzi_op_class;
+
+const qzi_op_class *qzi_op_get(qzi_op op);
+const char *qzi_op_name(qzi_op op);
+
+/* Multiply-adds of conv and linear (all n rows); 0 for other ops. */
+uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out);
+
+/* The kernels' view of a conv or linear node. */
+qzk_conv_shape qzi_conv_shape(const qzi_conv2d_attr *attr);
+
+/* The range that a fused activation leaves, for uint8 values with parameters q. */
+void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi);
+void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
+
+/* Elements between pixels of a value that has storage of its own. */
+int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c);
+
+/* fn(arg, begin, end) over all pixels of a view, in parallel: the common way of element-wise ops.
+ */
+typedef void (*qzi_pixels_fn)(const qzi_op_run *r, int64_t begin, int64_t end);
+void qzi_run_pixels(const qzi_op_run *r, int64_t pixels, int64_t bytes_per_pixel, qzi_pixels_fn fn);
+
+#define QZI_OP_CLASS(NAME, name) extern const qzi_op_class qzi_op_##name;
+QZI_OP_MAP(QZI_OP_CLASS)
+#undef QZI_OP_CLASS
+
+#endif

@@ -1,0 +1,206 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * pool.c - max, average and adaptive average pooling, float and int8. Each output pixel gathers
+ * pointers to the pixels of its window that lie inside the image and hands them to the kernel.
+ */
+#include "layers/ops/ops.h"
+
+/* Taps on the stack: larger windows (global pooling of big images) take scratch. */
+#define STACK_TAPS 64
+
+static qz_status validate_common(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (y->c != x->c || y->dtype != x->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    if (y->dtype == QZ_U8 && !(x->q.scale > 0.0f && y->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    return QZ_OK;
+}
+
+static qz_status validate_pool(const qzi_op_node *n)
+{
+    const qzi_pool2d_attr *a = &n->node->u.pool;
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    QZI_TRY(validate_common(n));
+    if (a->kh < 1 || a->kw < 1 || a->stride_h < 1 || a->stride_w < 1 || a->pad_h < 0 ||
+        a->pad_w < 0)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: kernel and stride must be at least 1, padding at least 0", y->name);
+    /* torch's rule; it also makes sure that no window lies wholly in the padding */
+    if (a->pad_h > a->kh / 2 || a->pad_w > a->kw / 2)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: padding is more than half of the kernel",
+                        y->name);
+    if (y->op == QZI_OP_MAX_POOL2D && y->dtype == QZ_U8 &&
+        (x->q.scale != y->q.scale || x->q.zero_point != y->q.zero_point))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
+    return QZ_OK;
+}
+
+static qz_status validate_adaptive(const qzi_op_node *n)
+{
+    QZI_TRY(validate_common(n));
+    if (n->node->u.adaptive.out_h < 1 || n->node->u.adaptive.out_w < 1)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: output size must be at least 1",
+                        n->node->name);
+    return QZ_OK;
+}
+
+/* torch's pooling_output_shape: in ceil mode the last window must start inside the left-padded
+ * image. */
+static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t stride, int32_t pad,
+                          bool ceil_mode, int32_t *out)
+{
+    int64_t room = (int64_t)in + 2 * (int64_t)pad - k;
+    if (room < 0)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: its %d wide window does not fit an input of %d; use a larger image",
+                        n->node->name, k, in);
+    int64_t o = (ceil_mode ? QZI_DIV_UP(room, stride) : room / stride) + 1;
+    if (ceil_mode && (o - 1) * stride >= (int64_t)in + pad)
+        o--;
+    *out = (int32_t)o;
+    return QZ_OK;
+}
+
+static qz_status pool_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    const qzi_pool2d_attr *a = &n->node->u.pool;
+    *out = *in;
+    QZI_TRY(out_size(n, in->h, a->kh, a->stride_h, a->pad_h, a->ceil_mode, &out->h));
+    return out_size(n, in->w, a->kw, a->stride_w, a->pad_w, a->ceil_mode, &out->w);
+}
+
+static qz_status adaptive_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    *out = *in;
+    out->h = n->node->u.adaptive.out_h;
+    out->w = n->node->u.adaptive.out_w;
+    return QZ_OK;
+}
+
+/* The window [y0, y1) x [x0, x1) inside the image, and the average's divisor. */
+typedef struct window {
+    int32_t y0, y1, x0, x1, count;
+} window;
+
+static window window_of(const qzi_node *node, const qzk_view *in, const qzk_view *out, int32_t oy,
+                        int32_t ox)
+{
+    window w;
+    if (node->op == QZI_OP_ADAPTIVE_AVG_POOL2D) {
+        w.y0 = (int32_t)((int64_t)oy * in->h / out->h);
+        w.y1 = (int32_t)QZI_DIV_UP((int64_t)(oy + 1) * in->h, out->h);
+        w.x0 = (int32_t)((int64_t)ox * in->w / out->w);
+        w.x1 = (int32_t)QZI_DIV_UP((int64_t)(ox + 1) * in->w, out->w);
+        w.count = (w.y1 - w.y0) * (w.x1 - w.x0);
+        return w;
+    }
+    const qzi_pool2d_attr *a = &node->u.pool;
+    int32_t y0 = oy * a->stride_h - a->pad_h, x0 = ox * a->stride_w - a->pad_w;
+    /* torch counts padding, but not what ceil mode reaches beyond it */
+    int32_t y1 = QZI_MIN(y0 + a->kh, in->h + a->pad_h), x1 = QZI_MIN(x0 + a->kw, in->w + a->pad_w);
+    w.count = (y1 - y0) * (x1 - x0);
+    w.y0 = QZI_MAX(y0, 0);
+    w.x0 = QZI_MAX(x0, 0);
+    w.y1 = QZI_MIN(y1, in->h);
+    w.x1 = QZI_MIN(x1, in->w);
+    if (a->count_exclude_pad)
+        w.count = (w.y1 - w.y0) * (w.x1 - w.x0);
+    return w;
+}
+
+static void pool_pixel(const qzi_op_run *r, const void **taps, int64_t pixel)
+{
+    const qzi_node *node = r->node;
+    const qzk_view *in = &r->in[0], *out = &r->out;
+    const qz_kernels *k = r->kernels;
+    size_t size = qz_dtype_size(node->dtype), c = (size_t)in->c, count = 0;
+    int32_t ox = (int32_t)(pixel % out->w), oy = (int32_t)(pixel / out->w % out->h);
+    int64_t image = pixel / out->w / out->h;
+    window w = window_of(node, in, out, oy, ox);
+    void *y = (char *)out->data + (size_t)(pixel * out->pixel_stride) * size;
+
+    for (int32_t iy = w.y0; iy < w.y1; iy++) {
+        int64_t row = (image * in->h + iy) * in->w;
+        for (int32_t ix = w.x0; ix < w.x1; ix++)
+            taps[count++] = (const char *)in->data + (size_t)((row + ix) * in->pixel_stride) * size;
+    }
+    if (node->op == QZI_OP_MAX_POOL2D) {
+        if (node->dtype == QZ_U8)
+            k->u8_maxpool((const uint8_t *const *)taps, count, c, y);
+        else
+            k->f32_maxpool((const float *const *)taps, count, c, y);
+    } else if (node->dtype == QZ_U8) {
+        const qzi_qparams *qx = &r->inputs[0]->q, *qy = &node->q;
+        const qzk_avgpool_params p = {
+            .x_zp = qx->zero_point,
+            .y_zp = qy->zero_point,
+            .mult = qx->scale / ((float)w.count * qy->scale),
+            .lo = (float)-qy->zero_point,
+            .hi = (float)(255 - qy->zero_point),
+        };
+        k->u8_avgpool((const uint8_t *const *)taps, count, c, &p, y);
+    } else {
+        k->f32_avgpool((const float *const *)taps, count, c, (float)w.count, y);
+    }
+}
+
+static size_t max_taps(const qzi_op_run *r)
+{
+    const qzk_view *in = &r->in[0], *out = &r->out;
+    if (r->node->op == QZI_OP_ADAPTIVE_AVG_POOL2D)
+        return (size_t)(in->h / out->h + 2) * (size_t)(in->w / out->w + 2);
+    const qzi_pool2d_attr *a = &r->node->u.pool;
+    return (size_t)QZI_MIN(a->kh, in->h) * (size_t)QZI_MIN(a->kw, in->w);
+}
+
+static size_t scratch(const qzi_op_run *r)
+{
+    size_t taps = max_taps(r);
+    return taps > STACK_TAPS ? taps * sizeof(void *) : 0;
+}
+
+static void run_task(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    const qzi_op_run *r = arg;
+    const void *stack_taps[STACK_TAPS];
+    const void **taps = stack_taps;
+    if (scratch(r))
+        taps = (const void **)(void *)((char *)r->scratch + thread * r->scratch_stride);
+    for (int64_t p = begin; p < end; p++)
+        pool_pixel(r, taps, p);
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *y = &r->out;
+    int64_t cost = (int64_t)max_taps(r) * y->c * (int64_t)qz_dtype_size(r->node->dtype);
+    int64_t grain = QZI_MAX(32768 / QZI_MAX(cost, (int64_t)1), (int64_t)1);
+    qzi_op_run copy = *r;
+    qzi_parallel(r->ctx, r->threads, (int64_t)y->n * y->h * y->w, grain, r->last, run_task, &copy);
+}
+
+const qzi_op_class qzi_op_max_pool2d = {
+    .op = QZI_OP_MAX_POOL2D,
+    .validate = validate_pool,
+    .shape = pool_shape,
+    .scratch = scratch,
+    .run = run,
+};
+
+const qzi_op_class qzi_op_avg_pool2d = {
+    .op = QZI_OP_AVG_POOL2D,
+    .validate = validate_pool,
+    .shape = pool_shape,
+    .scratch = scratch,
+    .run = run,
+};
+
+const qzi_op_class qzi_op_adaptive_avg_pool2d = {
+    .op = QZI_OP_ADAPTIVE_AVG_POOL2D,
+    .validate = validate_adaptive,
+    .shape = adaptive_shape,
+    .scratch = scratch,
+    .run = run,
+};
