@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * init_ref.c - the reference's entries of the kernel table, all but the convolution lists.
+ */
+#include "layers/kernels/ref/ref.h"
+
+void qzk_init_ref(qz_kernels *kernels)
+{
+    kernels->f32_add = qzk_f32_add__ref;
+    kernels->f32_clamp = qzk_f32_clamp__ref;
+    kernels->f32_affine = qzk_f32_affine__ref;
+    kernels->f32_maxpool = qzk_f32_maxpool__ref;
+    kernels->f32_avgpool = qzk_f32_avgpool__ref;
+
+    kernels->u8_add = qzk_u8_add__ref;
+    kernels->u8_clamp = qzk_u8_clamp__ref;
+    kernels->u8_lut = qzk_u8_lut__ref;
+    kernels->u8_maxpool = qzk_u8_maxpool__ref;
+    kernels->u8_avgpool = qzk_u8_avgpool__ref;
+    kernels->u8_affine = qzk_u8_affine__ref;
+
+    kernels->quantize = qzk_quantize__ref;
+    kernels->dequantize = qzk_dequantize__ref;
+    kernels->quantize_nchw = qzk_quantize_nchw__ref;
+    kernels->f32_nchw_to_nhwc = qzk_f32_nchw_to_nhwc__ref;
+    kernels->f32_nhwc_to_nchw = qzk_f32_nhwc_to_nchw__ref;
+}

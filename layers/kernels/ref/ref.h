@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * ref.h - the reference of every simple function of the kernel table; kernels.h says what each
+ * does, init_ref.c fills the table with them.
+ */
+#ifndef QZOO_LAYERS_KERNELS_REF_REF_H
+#define QZOO_LAYERS_KERNELS_REF_REF_H
+
+#include "layers/kernels/kernels.h"
+
+/* add_ref.c */
+void qzk_f32_add__ref(const float *a, const float *b, float *y, size_t n, float lo, float hi);
+void qzk_u8_add__ref(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
+                     const qzk_add_params *p);
+
+/* clamp_ref.c */
+void qzk_f32_clamp__ref(const float *x, float *y, size_t n, float lo, float hi);
+void qzk_u8_clamp__ref(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi);
+void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256]);
+
+/* affine_ref.c */
+void qzk_f32_affine__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                         int64_t y_stride, const float *scale, const float *shift);
+void qzk_u8_affine__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                        int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
+                        int32_t y_zp, float lo, float hi);
+
+/* pool_ref.c */
+void qzk_f32_maxpool__ref(const float *const *taps, size_t count, size_t c, float *y);
+void qzk_f32_avgpool__ref(const float *const *taps, size_t count, size_t c, float divisor,
+                          float *y);
+void qzk_u8_maxpool__ref(const uint8_t *const *taps, size_t count, size_t c, uint8_t *y);
+void qzk_u8_avgpool__ref(const uint8_t *const *taps, size_t count, size_t c,
+                         const qzk_avgpool_params *p, uint8_t *y);
+
+/* quantize_ref.c */
+void qzk_quantize__ref(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);
+void qzk_dequantize__ref(const uint8_t *x, float *y, size_t n, float scale, int32_t zp);
+
+/* layout_ref.c */
+void qzk_quantize_nchw__ref(const float *x, int64_t plane_stride, size_t c, size_t pixels,
+                            uint8_t *y, int64_t pixel_stride, float inv_scale, int32_t zp);
+void qzk_f32_nchw_to_nhwc__ref(const float *x, int64_t plane_stride, size_t c, size_t pixels,
+                               float *y, int64_t pixel_stride);
+void qzk_f32_nhwc_to_nchw__ref(const float *x, int64_t pixel_stride, size_t c, size_t pixels,
+                               float *y, int64_t plane_stride);
+
+#endif
