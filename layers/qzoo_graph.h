@@ -118,6 +118,24 @@ QZ_API void qz_graph_node_at(const qz_graph *graph, size_t index, qz_node_info *
 QZ_API void qz_graph_print(const qz_graph *graph, void (*write)(void *user, const char *text),
                            void *user);
 
+/* Index of a node by its dotted name, or of the node whose value is the output of a scope
+ * ("layer1.0"); -1 when there is none. */
+QZ_API int64_t qz_graph_find_node(const qz_graph *graph, const char *name);
+
+/* ---- kernels ---- */
+
+/* Measures the ceiling of one thread: multiply-adds (1e9/s) of the bundle's own instruction with
+ * operands in registers. Takes about 30 ms. */
+QZ_API qz_status qz_cpu_peak(const qz_context *context, qz_isa isa, bool int8, double *gmacs_per_s);
+
+/* Which kernel a typical layer of each kind would take under a ceiling (AUTO: the context's). */
+typedef struct qz_kernel_row {
+    const char *op, *precision, *kernel, *isa;
+} qz_kernel_row;
+/* Fills at most `capacity` rows and returns how many there are. */
+QZ_API size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows,
+                             size_t capacity);
+
 #ifdef __cplusplus
 }
 #endif

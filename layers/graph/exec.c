@@ -260,7 +260,7 @@ static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
 
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count)
 {
-    qzi_shape shapes[8];
+    qzi_shape shapes[8] = {0};
     if (input_count > QZI_ARRAY_LEN(shapes))
         return qzi_fail(exec->ctx, QZ_ERR_UNSUPPORTED, "more than %zu inputs",
                         QZI_ARRAY_LEN(shapes));

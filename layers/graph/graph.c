@@ -73,6 +73,11 @@ qz_value qzi_graph_find(const qz_graph *graph, const char *name)
     return QZ_NO_VALUE;
 }
 
+int64_t qz_graph_find_node(const qz_graph *graph, const char *name)
+{
+    return qzi_graph_find(graph, name);
+}
+
 const qzi_param *qzi_node_param(const qz_graph *graph, const qzi_node *node, int which)
 {
     int32_t index = node->param[which];
