@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_conv_tile.h - int8 convolution and linear, any shape: an indirect matrix product.
+ *
+ * A tile is TILE_M output pixels times up to two vectors of output channels, all of its sums in
+ * registers. One step takes four input channels of one tap: two vectors of weights, and for each
+ * pixel its four bytes broadcast. Order of K: tap, then channel. The padding's zero points go
+ * through the same multiplications as everything else, so that the bias can hold -zp * (sum of the
+ * weights) for every pixel alike.
+ *
+ * Groups run one after the other. Where a group has fewer channels than a vector, neighbouring
+ * groups are merged into one with zeros off the diagonal, as long as that costs less.
+ *
+ * The including file defines TILE_M, TILE_LIST(X) that names 1 ... TILE_M, and of the kernel
+ * CONV_SYMBOL, CONV_KERNEL_NAME, CONV_ISA.
+ */
+#include "layers/kernels/x86/u8s8_rows.h"
+#include "layers/kernels/x86/u8s8_vec.h"
+
+enum { TILE_N = 2, BLOCK_LANES = TILE_N * VEC_LANES, MAX_SUMS = TILE_M * TILE_N };
+
+typedef struct conv_plan {
+    int32_t groups, icg, ocg; /* after merging */
+    int32_t taps;
+    int32_t steps;   /* of four input channels, in one tap */
+    int32_t vectors; /* of output channels, in one group */
+    int32_t blocks;  /* of TILE_N vectors, in one group; the last may have fewer */
+    size_t mult_at, zp_at, weights_at, size;
+} conv_plan;
+
+/* How many groups to merge: the divisor of groups with the least work for a group. */
+static int32_t merged_groups(const qzk_conv_shape *s)
+{
+    const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
+    int32_t best = 1;
+    int64_t best_cost = (int64_t)QZI_DIV_UP(icg, 4) * QZI_DIV_UP(ocg, VEC_LANES);
+    for (int32_t m = 2; m <= s->groups && (int64_t)m * ocg <= BLOCK_LANES; m++) {
+        const int64_t cost =
+            QZI_DIV_UP((int64_t)m * icg, 4) * QZI_DIV_UP((int64_t)m * ocg, VEC_LANES);
+        if (s->groups % m == 0 && cost * best < best_cost * m) {
+            best = m;
+            best_cost = cost;
+        }
+    }
+    return best;
+}
+
+static conv_plan conv_plan_make(const qzk_conv_shape *s)
+{
+    const int32_t merge = merged_groups(s);
+    conv_plan plan;
+    plan.groups = s->groups / merge;
+    plan.icg = s->ic / plan.groups;
+    plan.ocg = s->oc / plan.groups;
+    plan.taps = s->kh * s->kw;
+    plan.steps = QZI_DIV_UP(plan.icg, 4);
+    plan.vectors = QZI_DIV_UP(plan.ocg, VEC_LANES);
+    plan.blocks = QZI_DIV_UP(plan.vectors, TILE_N);
+    const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
+    plan.mult_at = all * VEC_BYTES;
+    plan.zp_at = plan.mult_at + all * VEC_BYTES;
+    plan.weights_at = plan.zp_at + QZI_ROUND_UP((size_t)s->ic, QZI_ALIGN);
+    plan.size = plan.weights_at + all * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps;
+    return plan;
+}
+
+/*
+ * Where in a pixel the steps of a group begin: at its first channel, or before it where they would
+ * else pass the end of the pixel.
+ */
+static int32_t group_offset(const qzk_conv_shape *s, const conv_plan *plan, int32_t group)
+{
+    return QZI_MIN(group * plan->icg, QZK_CEIL4(s->ic) - 4 * plan->steps);
+}
+
+static size_t conv_packed_size(const qzk_conv_shape *shape)
+{
+    return conv_plan_make(shape).size;
+}
+
+static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, void *packed)
+{
+    const conv_plan plan = conv_plan_make(s);
+    const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
+    uint8_t *blob = packed;
+    int32_t *bias = packed;
+    float *mult = (float *)(void *)(blob + plan.mult_at);
+    memset(blob, 0, plan.size);
+    memset(blob + plan.zp_at, weights->x_zp, QZI_ROUND_UP((size_t)s->ic, QZI_ALIGN));
+    for (int32_t o = 0; o < s->oc; o++) {
+        const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
+        const int32_t block = in_group / BLOCK_LANES, c = in_group % BLOCK_LANES;
+        const int32_t n_count = QZI_MIN(TILE_N, plan.vectors - block * TILE_N);
+        const size_t vector = (size_t)group * (size_t)plan.vectors + (size_t)block * TILE_N;
+        /* the order in which vec_narrow leaves the channels side by side */
+        const int32_t n = c / 4 % n_count, lane = c / (4 * n_count) * 4 + c % 4;
+        const size_t half = (size_t)n_count * VEC_BYTES;
+        int8_t *to = (int8_t *)blob + plan.weights_at +
+                     vector * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps +
+                     (size_t)n * VEC_BYTES;
+        const int8_t *from = weights->w_s8 + (size_t)o * (size_t)icg * (size_t)plan.taps;
+        const int32_t first = o / ocg * icg - group_offset(s, &plan, group);
+        uint32_t sum = 0;
+        for (int32_t i = 0; i < icg; i++) {
+            const int32_t k = first + i;
+            for (int32_t tap = 0; tap < plan.taps; tap++) {
+                const int8_t w = *from++;
+                const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / 4);
+                vec_put_weight(to + step * half * VEC_HALVES, half, lane, k % 4, w);
+                sum += (uint32_t)w;
+            }
+        }
+        const uint32_t b = weights->bias_s32 ? (uint32_t)weights->bias_s32[o] : 0;
+        const size_t at = (vector + (size_t)n) * VEC_LANES + (size_t)lane;
+        bias[at] = (int32_t)(b - (uint32_t)weights->x_zp * sum);
+        mult[at] = vec_put_mult(weights->mult[o]);
+    }
+}
+
+/* ---- one tile ----------------------------------------------------------------------------------
+ */
+
+typedef struct tile_job {
+    int32_t taps, steps;
+    int32_t x_offset; /* of the group in a pixel */
+    int32_t channels; /* that are stored */
+    const int8_t *w;
+    const int32_t *bias;
+    const float *mult;
+    int64_t out_stride;
+    vec_requant rq;
+} tile_job;
+
+/* One step: four input channels of each of the first M rows, at byte `at`. */
+VEC_INLINE void conv_step(vec *acc, const uint8_t *const *rows, int64_t at, const int8_t *w,
+                          const int M, const int N)
+{
+    VEC_UNROLL
+    for (int half = 0; half < VEC_HALVES; half++) {
+        vec wv[TILE_N];
+        VEC_UNROLL
+        for (int n = 0; n < N; n++)
+            wv[n] = vec_load(w + (half * N + n) * VEC_BYTES);
+        VEC_UNROLL
+        for (int m = 0; m < M; m++) {
+            const vec x = vec_half(vec_broadcast4(rows[m] + at), half);
+            VEC_UNROLL
+            for (int n = 0; n < N; n++)
+                acc[m * N + n] = vec_dot(acc[m * N + n], x, wv[n]);
+        }
+    }
+}
+
+VEC_INLINE void conv_finish(const tile_job *job, vec *acc, uint8_t *out, const int M, const int N)
+{
+    const int32_t channels = job->channels;
+    vecf mult[TILE_N];
+    VEC_UNROLL
+    for (int n = 0; n < N; n++)
+        mult[n] = vec_loadf(job->mult + n * VEC_LANES);
+    VEC_UNROLL
+    for (int i = 0; i < M * N; i++)
+        acc[i] = vec_scale(acc[i], mult[i % N], &job->rq);
+    const int pixels = 4 / N; /* that one vector of bytes has */
+    VEC_UNROLL
+    for (int m = 0; m < M; m += pixels) {
+        const int last = M * N - 1, i = m * N;
+        const vec q =
+            vec_collect(vec_narrow(acc[i], acc[QZI_MIN(i + 1, last)], acc[QZI_MIN(i + 2, last)],
+                                   acc[QZI_MIN(i + 3, last)], &job->rq),
+                        pixels);
+        VEC_UNROLL
+        for (int j = 0; j < pixels; j++)
+            if (m + j < M)
+                vec_store_slice(out + (m + j) * job->out_stride, q, pixels, j, channels);
+    }
+}
+
+/* M pixels times N vectors; M and N are constants where this is inlined. */
+VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8_t *out,
+                          const int M, const int N)
+{
+    /* few sums: several of each, over different steps, hide the latency of a dot product */
+    const int phases = M * N >= 8 ? 1 : M * N >= 4 ? 2 : 4;
+    const int step_bytes = N * VEC_WEIGHTS;
+    vec acc[MAX_SUMS];
+    VEC_UNROLL
+    for (int i = 0; i < phases * M * N; i++)
+        acc[i] = i < M * N ? vec_load(job->bias + i % N * VEC_LANES) : VEC_LOGIC(setzero)();
+
+    const int8_t *w = job->w;
+    for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
+        int64_t at = job->x_offset;
+        const int64_t end = at + 4 * (int64_t)job->steps;
+        for (; at + 4 * phases <= end; at += 4 * phases)
+            VEC_UNROLL
+        for (int p = 0; p < phases; p++, w += step_bytes)
+            conv_step(acc + p * M * N, rows, at + 4 * p, w, M, N);
+        if (phases > 1)
+            for (; at < end; at += 4, w += step_bytes)
+                conv_step(acc, rows, at, w, M, N);
+    }
+    VEC_UNROLL
+    for (int i = M * N; i < phases * M * N; i++)
+        acc[i % (M * N)] = VEC_OP(add_epi32)(acc[i % (M * N)], acc[i]);
+    conv_finish(job, acc, out, M, N);
+}
+
+typedef void (*tile_fn)(const tile_job *job, const uint8_t *const *rows, uint8_t *out);
+
+#define CONV_TILE(m)                                                                             \
+    static void conv_tile_##m##x1(const tile_job *job, const uint8_t *const *rows, uint8_t *out) \
+    {                                                                                            \
+        conv_tile(job, rows, out, m, 1);                                                         \
+    }                                                                                            \
+    static void conv_tile_##m##x2(const tile_job *job, const uint8_t *const *rows, uint8_t *out) \
+    {                                                                                            \
+        conv_tile(job, rows, out, m, 2);                                                         \
+    }
+TILE_LIST(CONV_TILE)
+#undef CONV_TILE
+
+#define CONV_TILE_ENTRY(m) {conv_tile_##m##x1, conv_tile_##m##x2},
+static const tile_fn conv_tiles[TILE_M][TILE_N] = {TILE_LIST(CONV_TILE_ENTRY)};
+#undef CONV_TILE_ENTRY
+
+/* ---- the whole ---------------------------------------------------------------------------------
+ */
+
+static bool conv_supports(const qzk_conv_shape *shape)
+{
+    (void)shape;
+    return true;
+}
+
+static rows_plan conv_rows(const qzk_conv_args *args, const conv_plan *plan)
+{
+    return rows_plan_make(args, plan->taps, TILE_M, (int64_t)plan->groups * plan->blocks);
+}
+
+static size_t conv_scratch_size(const qzk_conv_args *args)
+{
+    const conv_plan plan = conv_plan_make(args->shape);
+    const rows_plan rows = conv_rows(args, &plan);
+    return rows_table_size(&rows, TILE_M);
+}
+
+static int64_t conv_units(const qzk_conv_args *args)
+{
+    const conv_plan plan = conv_plan_make(args->shape);
+    const rows_plan rows = conv_rows(args, &plan);
+    return rows_units(&rows);
+}
+
+/* One block of output channels for the `count` pixels from `first`. */
+static void conv_block(const qzk_conv_args *args, const conv_plan *plan, int64_t block,
+                       const uint8_t *const *table, int64_t first, int64_t count)
+{
+    const uint8_t *blob = args->packed;
+    const int32_t group = (int32_t)(block / plan->blocks);
+    const int32_t in_group = (int32_t)(block % plan->blocks) * BLOCK_LANES;
+    const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)in_group / VEC_LANES;
+    const tile_job job = {
+        .taps = plan->taps,
+        .steps = plan->steps,
+        .x_offset = group_offset(args->shape, plan, group),
+        .channels = QZI_MIN(BLOCK_LANES, plan->ocg - in_group),
+        .w = (const int8_t *)blob + plan->weights_at +
+             vector * VEC_WEIGHTS * (size_t)plan->taps * (size_t)plan->steps,
+        .bias = (const int32_t *)args->packed + vector * VEC_LANES,
+        .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES,
+        .out_stride = args->out.pixel_stride,
+        .rq = vec_requant_init(args),
+    };
+    const int n = job.channels > VEC_LANES ? 1 : 0;
+    uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride +
+                   (int64_t)group * plan->ocg + in_group;
+    for (int64_t i = 0; i < count; i += TILE_M) {
+        const int64_t m = QZI_MIN(TILE_M, count - i);
+        conv_tiles[m - 1][n](&job, table, out);
+        table += TILE_M * (int64_t)plan->taps;
+        out += TILE_M * args->out.pixel_stride;
+    }
+}
+
+static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
+{
+    const conv_plan plan = conv_plan_make(args->shape);
+    const rows_plan rows = conv_rows(args, &plan);
+    const int64_t all = (int64_t)plan.groups * plan.blocks;
+    const uint8_t *zp_row = (const uint8_t *)args->packed + plan.zp_at;
+    int64_t filled = -1;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t pixel_block = unit / rows.parts, part = unit % rows.parts;
+        const int64_t first = pixel_block * rows.block_tiles * TILE_M;
+        const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
+        if (filled != pixel_block)
+            rows_fill(args, TILE_M, zp_row, first, count, scratch);
+        filled = pixel_block;
+        for (int64_t b = all * part / rows.parts; b < all * (part + 1) / rows.parts; b++)
+            conv_block(args, &plan, b, scratch, first, count);
+    }
+}
+
+const qzk_conv_kernel CONV_SYMBOL = {
+    .name = CONV_KERNEL_NAME,
+    .isa = CONV_ISA,
+    .tile_m = TILE_M,
+    .tile_n = BLOCK_LANES,
+    .supports = conv_supports,
+    .packed_size = conv_packed_size,
+    .pack = conv_pack,
+    .scratch_size = conv_scratch_size,
+    .units = conv_units,
+    .run = conv_run,
+};

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_dwconv_avx512.c - int8 depthwise convolution for AVX-512 without VNNI.
+ */
+#define MAX_ROWS 4
+#define CONV_SYMBOL qzk_u8s8_dwconv__avx512
+#define CONV_KERNEL_NAME "u8s8_dwconv_4x64__avx512"
+#define CONV_ISA QZ_ISA_AVX512
+#include "layers/kernels/x86/u8s8_dwconv_tile.h"

@@ -1,0 +1,9 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_groupconv_avxvnni.c - int8 convolution in groups of 4, 8 or 16 channels for AVX-VNNI.
+ */
+#define TILE_M 3
+#define CONV_SYMBOL qzk_u8s8_groupconv__avxvnni
+#define CONV_KERNEL_NAME "u8s8_groupconv_3x32__avxvnni"
+#define CONV_ISA QZ_ISA_AVXVNNI
+#include "layers/kernels/x86/u8s8_groupconv_tile.h"

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_groupconv_tile.h - int8 convolution in groups of 4, 8 or 16 channels (as many out as in).
+ *
+ * A vector of the input is used as it lies in memory: lane l has the four channels of word l. Sum v
+ * (0..3) of a lane is output channel 4*l + v, which is of the same group, so with groups of four
+ * the same vector meets four vectors of weights and nothing is moved. Wider groups have two or four
+ * words; the words are rotated inside the group by one vector shuffle (groups never cross 128
+ * bits), and met by the weights that fit each rotation.
+ *
+ * The including file defines TILE_M (a tile's pixels: 6 or 3) and CONV_SYMBOL, CONV_KERNEL_NAME,
+ * CONV_ISA.
+ */
+#include "layers/kernels/x86/u8s8_rows.h"
+#include "layers/kernels/x86/u8s8_vec.h"
+
+enum { SUMS = 4 }; /* vectors of sums for a vector of input bytes */
+
+typedef struct group_plan {
+    int32_t words; /* of four channels, in one group: 1, 2 or 4 */
+    int32_t taps;
+    int32_t blocks;       /* of VEC_BYTES channels */
+    size_t block_weights; /* bytes */
+    size_t mult_at, zp_at, weights_at, size;
+} group_plan;
+
+static bool group_supports(const qzk_conv_shape *s)
+{
+    const int32_t icg = s->ic / s->groups;
+    return s->ic == s->oc && s->groups > 1 && (icg == 4 || icg == 8 || icg == 16);
+}
+
+static group_plan group_plan_make(const qzk_conv_shape *s)
+{
+    group_plan plan;
+    plan.words = s->ic / s->groups / 4;
+    plan.taps = s->kh * s->kw;
+    plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
+    plan.block_weights = (size_t)plan.taps * (size_t)plan.words * SUMS * VEC_WEIGHTS;
+    plan.mult_at = (size_t)plan.blocks * SUMS * VEC_BYTES;
+    plan.zp_at = plan.mult_at * 2;
+    plan.weights_at = plan.zp_at + (size_t)plan.blocks * VEC_BYTES;
+    plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
+    return plan;
+}
+
+static size_t group_packed_size(const qzk_conv_shape *shape)
+{
+    return group_plan_make(shape).size;
+}
+
+static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, void *packed)
+{
+    const group_plan plan = group_plan_make(s);
+    uint8_t *blob = packed;
+    int32_t *bias = packed;
+    float *mult = (float *)(void *)(blob + plan.mult_at);
+    const int8_t *from = weights->w_s8;
+    memset(blob, 0, plan.size);
+    memset(blob + plan.zp_at, weights->x_zp, (size_t)plan.blocks * VEC_BYTES);
+    for (int32_t o = 0; o < s->oc; o++) {
+        const int32_t lane = o % VEC_BYTES / 4, v = o % 4;
+        const size_t block = (size_t)(o / VEC_BYTES);
+        int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
+        uint32_t sum = 0;
+        for (int32_t i = 0; i < plan.words * 4; i++) {
+            const int32_t rotation = (i / 4 - lane) & (plan.words - 1);
+            for (int32_t tap = 0; tap < plan.taps; tap++) {
+                const int8_t w = *from++;
+                const size_t step = (size_t)tap * (size_t)plan.words + (size_t)rotation;
+                vec_put_weight(to + step * SUMS * VEC_WEIGHTS + (size_t)v * VEC_BYTES,
+                               SUMS * VEC_BYTES, lane, i % 4, w);
+                sum += (uint32_t)w;
+            }
+        }
+        const uint32_t b = weights->bias_s32 ? (uint32_t)weights->bias_s32[o] : 0;
+        const size_t at = (block * SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
+        bias[at] = (int32_t)(b - (uint32_t)weights->x_zp * sum);
+        mult[at] = vec_put_mult(weights->mult[o]);
+    }
+}
+
+/* ---- one tile ----------------------------------------------------------------------------------
+ */
+
+typedef struct group_job {
+    int32_t taps;
+    int32_t channels; /* of the block: read (in whole words) and stored */
+    int64_t x_offset; /* of the block in a pixel */
+    const int8_t *w;
+    const int32_t *bias;
+    const float *mult;
+    int64_t out_stride;
+    vec_requant rq;
+} group_job;
+
+/* Turns the words of each group by one. */
+VEC_INLINE vec group_rotate(vec x, const int words)
+{
+    return words == 2 ? VEC_OP(shuffle_epi32)(x, 0xb1) : VEC_OP(shuffle_epi32)(x, 0x39);
+}
+
+/* M pixels of one block; M, WORDS and PART (a block with fewer channels) are constants. */
+VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uint8_t *out,
+                           const int M, const int words, const bool part)
+{
+    vec acc[TILE_M * SUMS];
+    VEC_UNROLL
+    for (int i = 0; i < M * SUMS; i++)
+        acc[i] = vec_load(job->bias + i % SUMS * VEC_LANES);
+
+    const int8_t *w = job->w;
+    for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
+        vec x[TILE_M];
+        VEC_UNROLL
+        for (int m = 0; m < M; m++)
+            x[m] = part ? vec_load_part(rows[m] + job->x_offset, QZI_DIV_UP(job->channels, 4))
+                        : vec_load(rows[m] + job->x_offset);
+        VEC_UNROLL
+        for (int r = 0; r < words; r++) {
+            VEC_UNROLL
+            for (int half = 0; half < VEC_HALVES; half++, w += SUMS * VEC_BYTES) {
+                VEC_UNROLL
+                for (int v = 0; v < SUMS; v++) {
+                    const vec wv = vec_load(w + v * VEC_BYTES);
+                    VEC_UNROLL
+                    for (int m = 0; m < M; m++)
+                        acc[m * SUMS + v] = vec_dot(acc[m * SUMS + v], vec_half(x[m], half), wv);
+                }
+            }
+            if (r + 1 < words) {
+                VEC_UNROLL
+                for (int m = 0; m < M; m++)
+                    x[m] = group_rotate(x[m], words);
+            }
+        }
+    }
+
+    VEC_UNROLL
+    for (int i = 0; i < M * SUMS; i++)
+        acc[i] = vec_scale(acc[i], vec_loadf(job->mult + i % SUMS * VEC_LANES), &job->rq);
+    VEC_UNROLL
+    for (int m = 0; m < M; m++) {
+        const vec *a = acc + m * SUMS;
+        const vec q = vec_transpose4(vec_narrow(a[0], a[1], a[2], a[3], &job->rq));
+        if (part)
+            vec_store_part(out, q, job->channels);
+        else
+            vec_store(out, q);
+        out += job->out_stride;
+    }
+}
+
+typedef void (*group_fn)(const group_job *job, const uint8_t *const *rows, uint8_t *out);
+
+#define GROUP_TILE(m, words, part)                                                          \
+    static void group_tile_##m##_##words##_##part(const group_job *job,                     \
+                                                  const uint8_t *const *rows, uint8_t *out) \
+    {                                                                                       \
+        group_tile(job, rows, out, m, words, part);                                         \
+    }
+#define GROUP_TILES(m)                                                              \
+    GROUP_TILE(m, 1, 0)                                                             \
+    GROUP_TILE(m, 1, 1) GROUP_TILE(m, 2, 0) GROUP_TILE(m, 2, 1) GROUP_TILE(m, 4, 0) \
+        GROUP_TILE(m, 4, 1)
+GROUP_TILES(1)
+GROUP_TILES(2)
+GROUP_TILES(3)
+#if TILE_M == 6
+GROUP_TILES(6)
+#endif
+
+#define GROUP_ENTRY(m)                                    \
+    {                                                     \
+        {group_tile_##m##_1_0, group_tile_##m##_1_1},     \
+            {group_tile_##m##_2_0, group_tile_##m##_2_1}, \
+        {                                                 \
+            group_tile_##m##_4_0, group_tile_##m##_4_1    \
+        }                                                 \
+    }
+/* [pixels][words: 1, 2, 4][part] */
+static const group_fn group_tiles[][3][2] = {
+    GROUP_ENTRY(1),
+    GROUP_ENTRY(2),
+    GROUP_ENTRY(3),
+#if TILE_M == 6
+    GROUP_ENTRY(6),
+#endif
+};
+
+/* ---- the whole ---------------------------------------------------------------------------------
+ */
+
+static rows_plan group_rows(const qzk_conv_args *args, const group_plan *plan)
+{
+    return rows_plan_make(args, plan->taps, TILE_M, plan->blocks);
+}
+
+static size_t group_scratch_size(const qzk_conv_args *args)
+{
+    const group_plan plan = group_plan_make(args->shape);
+    const rows_plan rows = group_rows(args, &plan);
+    return rows_table_size(&rows, TILE_M);
+}
+
+static int64_t group_units(const qzk_conv_args *args)
+{
+    const group_plan plan = group_plan_make(args->shape);
+    const rows_plan rows = group_rows(args, &plan);
+    return rows_units(&rows);
+}
+
+/* One block of channels for the `count` pixels from `first`. */
+static void group_block(const qzk_conv_args *args, const group_plan *plan, int64_t block,
+                        const uint8_t *const *table, int64_t first, int64_t count)
+{
+    const uint8_t *blob = args->packed;
+    const int64_t channel = block * VEC_BYTES;
+    const group_job job = {
+        .taps = plan->taps,
+        .channels = (int32_t)QZI_MIN(VEC_BYTES, args->shape->ic - channel),
+        .x_offset = channel,
+        .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
+        .bias = (const int32_t *)args->packed + block * SUMS * VEC_LANES,
+        .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VEC_LANES,
+        .out_stride = args->out.pixel_stride,
+        .rq = vec_requant_init(args),
+    };
+    const int words = plan->words / 2; /* 1, 2, 4 to 0, 1, 2 */
+    const int part = job.channels < VEC_BYTES;
+    uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride + channel;
+    for (int64_t i = 0; i < count; i += TILE_M) {
+        const int64_t left = QZI_MIN(TILE_M, count - i);
+        for (int64_t done = 0; done < left;) {
+            const int64_t m = left - done >= 6 ? 6 : QZI_MIN(left - done, 3);
+            group_tiles[m == 6 ? 3 : m - 1][words][part](&job, table + done, out);
+            out += m * args->out.pixel_stride;
+            done += m;
+        }
+        table += TILE_M * (int64_t)plan->taps;
+    }
+}
+
+static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
+{
+    const group_plan plan = group_plan_make(args->shape);
+    const rows_plan rows = group_rows(args, &plan);
+    const uint8_t *zp_row = (const uint8_t *)args->packed + plan.zp_at;
+    int64_t filled = -1;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t pixel_block = unit / rows.parts, part = unit % rows.parts;
+        const int64_t first = pixel_block * rows.block_tiles * TILE_M;
+        const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
+        if (filled != pixel_block)
+            rows_fill(args, TILE_M, zp_row, first, count, scratch);
+        filled = pixel_block;
+        const int64_t to = (int64_t)plan.blocks * (part + 1) / rows.parts;
+        for (int64_t b = (int64_t)plan.blocks * part / rows.parts; b < to; b++)
+            group_block(args, &plan, b, scratch, first, count);
+    }
+}
+
+const qzk_conv_kernel CONV_SYMBOL = {
+    .name = CONV_KERNEL_NAME,
+    .isa = CONV_ISA,
+    .tile_m = TILE_M,
+    .tile_n = VEC_BYTES,
+    .supports = group_supports,
+    .packed_size = group_packed_size,
+    .pack = group_pack,
+    .scratch_size = group_scratch_size,
+    .units = group_units,
+    .run = group_run,
+};

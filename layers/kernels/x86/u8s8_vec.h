@@ -1,0 +1,286 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_vec.h - the vectors that the int8 convolution kernels are written in.
+ *
+ * The kernels exist once, as templates (u8s8_*_tile.h); this header gives them a vector of 64 bytes
+ * (AVX-512) or 32 bytes (AVX2), and a dot product of four unsigned with four signed bytes in each
+ * 32-bit lane. With VNNI that is one instruction. Without, it is two steps of vpmaddwd on 16-bit
+ * values, which never saturates: the even and the odd bytes of x, masked and shifted out, meet
+ * weights that were widened and put into that order when packed. Such a part is a "half";
+ * VEC_HALVES is their number.
+ *
+ * Which of the four comes out is decided by the flags of the bundle that includes this.
+ */
+#ifndef QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
+#define QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
+
+#include "layers/kernels/kernels.h"
+
+#include <float.h>
+#include <immintrin.h>
+#include <string.h>
+
+#define VEC_INLINE static inline __attribute__((always_inline))
+
+#if defined(__clang__)
+#define VEC_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define VEC_UNROLL _Pragma("GCC unroll 64")
+#endif
+
+#if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define VEC_HALVES 1
+#else
+#define VEC_HALVES 2
+#endif
+
+#if defined(__AVX512F__)
+
+#define VEC_BYTES 64
+typedef __m512i vec;
+typedef __m512 vecf;
+#define VEC_OP(name) _mm512_##name
+#define VEC_LOGIC(name) _mm512_##name##_si512
+
+VEC_INLINE vec vec_load(const void *p)
+{
+    return _mm512_loadu_si512(p);
+}
+
+/* The first `dwords` 32-bit words at p, zeros behind; what is not asked for is not touched. */
+VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
+{
+    return _mm512_maskz_loadu_epi32((__mmask16)((1u << dwords) - 1), p);
+}
+
+VEC_INLINE void vec_store(void *p, vec x)
+{
+    _mm512_storeu_si512(p, x);
+}
+
+VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
+{
+    _mm512_mask_storeu_epi8(p, (__mmask64)((UINT64_C(1) << bytes) - 1), x);
+}
+
+/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 2 or 4, a constant. */
+VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
+{
+    if (parts == 2) {
+        const __m256i y = part == 0 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
+        if (bytes >= 32)
+            _mm256_storeu_si256((__m256i *)p, y);
+        else
+            _mm256_mask_storeu_epi8(p, (__mmask32)((1u << bytes) - 1), y);
+    } else {
+        const __m128i y = part == 0   ? _mm512_castsi512_si128(x)
+                          : part == 1 ? _mm512_extracti32x4_epi32(x, 1)
+                          : part == 2 ? _mm512_extracti32x4_epi32(x, 2)
+                                      : _mm512_extracti32x4_epi32(x, 3);
+        if (bytes >= 16)
+            _mm_storeu_si128((__m128i *)p, y);
+        else
+            _mm_mask_storeu_epi8(p, (__mmask16)((1u << bytes) - 1), y);
+    }
+}
+
+/* 128-bit lanes of `count` (2 or 4) consecutive pieces each: puts equal pieces side by side. */
+VEC_INLINE vec vec_collect(vec x, const int count)
+{
+    if (count == 2)
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x);
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+}
+
+#else
+
+#define VEC_BYTES 32
+typedef __m256i vec;
+typedef __m256 vecf;
+#define VEC_OP(name) _mm256_##name
+#define VEC_LOGIC(name) _mm256_##name##_si256
+
+VEC_INLINE vec vec_load(const void *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+
+/* The first `dwords` 32-bit words at p, zeros behind; what is not asked for is not touched. */
+VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    return _mm256_maskload_epi32((const int *)p,
+                                 _mm256_cmpgt_epi32(_mm256_set1_epi32(dwords), lane));
+}
+
+VEC_INLINE void vec_store(void *p, vec x)
+{
+    _mm256_storeu_si256((__m256i *)p, x);
+}
+
+VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
+{
+    uint8_t buffer[32];
+    _mm256_storeu_si256((__m256i *)buffer, x);
+    memcpy(p, buffer, (size_t)bytes);
+}
+
+/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 2 or 4, a constant. */
+VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
+{
+    __m128i y = part < parts / 2 ? _mm256_castsi256_si128(x) : _mm256_extracti128_si256(x, 1);
+    if (parts == 4 && part % 2 == 1)
+        y = _mm_unpackhi_epi64(y, y);
+    uint8_t buffer[16];
+    if (bytes >= VEC_BYTES / parts) {
+        if (parts == 2)
+            _mm_storeu_si128((__m128i *)p, y);
+        else
+            _mm_storel_epi64((__m128i *)p, y);
+    } else {
+        _mm_storeu_si128((__m128i *)buffer, y);
+        memcpy(p, buffer, (size_t)bytes);
+    }
+}
+
+/* 128-bit lanes of `count` (2 or 4) consecutive pieces each: puts equal pieces side by side. */
+VEC_INLINE vec vec_collect(vec x, const int count)
+{
+    if (count == 2)
+        return _mm256_permute4x64_epi64(x, 0xd8);
+    return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+#endif
+
+#define VEC_LANES (VEC_BYTES / 4)
+
+VEC_INLINE vecf vec_loadf(const float *p)
+{
+    return VEC_OP(loadu_ps)(p);
+}
+
+/* The same four bytes in every lane. */
+VEC_INLINE vec vec_broadcast4(const uint8_t *p)
+{
+    int32_t word;
+    memcpy(&word, p, sizeof word);
+    return VEC_OP(set1_epi32)(word);
+}
+
+/* The part of x that meets the weights of a half. */
+VEC_INLINE vec vec_half(vec x, int half)
+{
+#if VEC_HALVES == 1
+    (void)half;
+    return x;
+#else
+    return half == 0 ? VEC_LOGIC(and)(x, VEC_OP(set1_epi16)(0x00ff)) : VEC_OP(srli_epi16)(x, 8);
+#endif
+}
+
+/*
+ * acc + the dot products of one half. As assembler, because gcc 12 otherwise copies accumulators
+ * around the three-operand form of the intrinsic and spills them.
+ */
+VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
+{
+#if defined(__AVX512VNNI__)
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+    return acc;
+#elif defined(__AVXVNNI__)
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w));
+    return acc;
+#else
+    return VEC_OP(add_epi32)(acc, VEC_OP(madd_epi16)(x, w));
+#endif
+}
+
+/* Bytes of packed weights for four terms in each lane of one vector. */
+#define VEC_WEIGHTS (VEC_BYTES * VEC_HALVES)
+
+/*
+ * Writes the weight of term `term` (0..3) of lane `lane` into the VEC_WEIGHTS bytes of one step.
+ * Halves follow one another at `half_stride` bytes.
+ */
+VEC_INLINE void vec_put_weight(int8_t *step, size_t half_stride, int32_t lane, int32_t term,
+                               int8_t value)
+{
+#if VEC_HALVES == 1
+    (void)half_stride;
+    step[lane * 4 + term] = value;
+#else
+    const int16_t wide = value;
+    memcpy(step + (size_t)(term & 1) * half_stride + lane * 4 + (term >> 1) * 2, &wide,
+           sizeof wide);
+#endif
+}
+
+/* ---- from sums to bytes ------------------------------------------------------------------------
+ */
+
+typedef struct vec_requant {
+    vecf hi;
+    vec zp;       /* 16-bit */
+    vec qlo, qhi; /* bytes */
+} vec_requant;
+
+/*
+ * (float)acc * m never is NaN here: vec_put_mult sees to it. Clamping after rounding gives what
+ * clamping before it gives, because rounding is monotonic; only what would overflow the conversion
+ * upwards must be held before it (downwards it saturates the right way).
+ */
+VEC_INLINE vec_requant vec_requant_init(const qzk_conv_args *args)
+{
+    const int32_t zp = args->y_zp;
+    const int32_t qlo = _mm_cvtss_si32(_mm_set_ss(args->lo)) + zp;
+    const int32_t qhi = _mm_cvtss_si32(_mm_set_ss(args->hi)) + zp;
+    vec_requant rq;
+    rq.hi = VEC_OP(set1_ps)(args->hi);
+    rq.zp = VEC_OP(set1_epi16)((int16_t)zp);
+    rq.qlo = VEC_OP(set1_epi8)((char)qlo);
+    rq.qhi = VEC_OP(set1_epi8)((char)qhi);
+    return rq;
+}
+
+VEC_INLINE vec vec_scale(vec acc, vecf mult, const vec_requant *rq)
+{
+    const vecf v = VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc), mult);
+    return VEC_OP(cvtps_epi32)(VEC_OP(min_ps)(v, rq->hi));
+}
+
+/* Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. */
+VEC_INLINE vec vec_narrow(vec a, vec b, vec c, vec d, const vec_requant *rq)
+{
+    const vec ab = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(a, b), rq->zp);
+    const vec cd = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(c, d), rq->zp);
+    const vec q = VEC_OP(packus_epi16)(ab, cd);
+    return VEC_OP(min_epu8)(VEC_OP(max_epu8)(q, rq->qlo), rq->qhi);
+}
+
+/* In each 128-bit lane, byte 4*i + v from byte 4*v + i. */
+VEC_INLINE vec vec_transpose4(vec x)
+{
+    const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
+#if VEC_BYTES == 64
+    return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(order));
+#else
+    return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(order));
+#endif
+}
+
+/*
+ * The multiplier as the kernels read it. A multiplier that is not finite would make NaN, which the
+ * contract turns into 0: 0 for NaN, and the largest number for infinity (0 times it is 0, anything
+ * else is beyond every clamp), give the same bytes without a test for NaN, because the clamp
+ * always has 0 in it: the zero point is in [q_lo, q_hi].
+ */
+VEC_INLINE float vec_put_mult(float mult)
+{
+    if (mult != mult)
+        return 0.0f;
+    return mult > FLT_MAX ? FLT_MAX : mult < -FLT_MAX ? -FLT_MAX : mult;
+}
+
+#endif
