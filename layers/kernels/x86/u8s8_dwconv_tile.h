@@ -200,7 +200,7 @@ static int64_t dw_strip(const qzk_conv_args *args, const dw_plan *plan)
 {
     const qzk_conv_shape *s = args->shape;
     const int64_t fit = STRIP_BYTES / (plan->quads * QUAD_BYTES) - (int64_t)(s->kw - 1) * s->dil_w;
-    return QZI_MIN(QZI_MAX(fit / s->stride_w, 8), args->out.w);
+    return QZI_MAX(QZI_MIN(QZI_MAX(fit / s->stride_w, 8), args->out.w), 1);
 }
 
 /* Input columns under `count` output columns. */
