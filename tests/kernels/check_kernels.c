@@ -141,6 +141,7 @@ static const struct {
     check_suite run, bench;
 } suites[] = {
     {"fmaf", check_suite_fmaf, NULL},
+    {"conv", check_suite_conv, check_bench_conv},
 };
 
 static int usage(void)

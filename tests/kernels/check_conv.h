@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check_conv.h - what the convolution check, its shapes and its benchmark share.
+ */
+#ifndef QZOO_TESTS_KERNELS_CHECK_CONV_H
+#define QZOO_TESTS_KERNELS_CHECK_CONV_H
+
+#include "check_kernels.h"
+
+/* A convolution with the sizes of its tensors; the strides of the views are chosen elsewhere. */
+typedef struct conv_problem {
+    const char *what; /* of which kind, or of which network */
+    qzk_conv_shape shape;
+    int32_t n, ih, iw, oh, ow;
+} conv_problem;
+
+int64_t conv_macs(const conv_problem *problem);
+void conv_print(const conv_problem *problem);
+
+/* Shapes that every run checks, whatever the seed; NULL past the last. */
+const conv_problem *conv_directed(size_t i);
+/* Layers of real networks, for --bench. */
+const conv_problem *conv_real(size_t i);
+/* A shape of one of the kinds of networks, sizes odd and even, at most about 2 M MACs. */
+conv_problem conv_random(check_rng *rng);
+
+/* The operands of a problem, in guarded read-only memory; weights are OIHW. */
+typedef struct conv_operands {
+    bool int8;
+    conv_problem problem;
+    qzk_conv_weights weights;
+    qzk_conv_args args; /* all but out.data and packed */
+    check_buffer w, bias, mult, in;
+} conv_operands;
+
+conv_operands conv_operands_new(check_rng *rng, const conv_problem *problem, bool int8,
+                                bool at_front, bool plain);
+void conv_operands_free(conv_operands *operands);
+/* Bytes of a view by the rules of kernels.h. */
+size_t conv_view_bytes(const qzk_view *view, bool int8);
+
+#endif
