@@ -110,6 +110,15 @@ static void fill_int8(check_rng *rng, conv_operands *o, size_t weight_count, boo
 
 /* ---- float ---- */
 
+/* 1, a few units in the last place beside it, or the same 2^-24 below: half a unit of a sum. */
+static float near_half_unit(check_rng *rng)
+{
+    float v = 1.0f + 0x1p-23f * (float)check_range(rng, -2, 2);
+    if (!check_one_in(rng, 4))
+        v = ldexpf(v, (int)check_range(rng, -14, -11));
+    return check_one_in(rng, 2) ? -v : v;
+}
+
 static void fill_f32(check_rng *rng, float *x, size_t n, int kind)
 {
     for (size_t i = 0; i < n; i++) {
@@ -131,6 +140,12 @@ static void fill_f32(check_rng *rng, float *x, size_t n, int kind)
         case 4: /* now and then infinity, NaN, the largest float, a subnormal */
             x[i] = check_one_in(rng, 300) ? check_any_float(rng) : check_uniform(rng, -1, 1);
             break;
+        case 5: /* sums that are not quite midpoints, but rounded to double are */
+            x[i] = near_half_unit(rng);
+            break;
+        case 6: /* the same among the subnormals */
+            x[i] = ldexpf(near_half_unit(rng), -64);
+            break;
         default: /* sums overflow */
             x[i] = ldexpf(check_uniform(rng, -1, 1), (int)check_range(rng, 60, 64));
             break;
@@ -141,7 +156,7 @@ static void fill_f32(check_rng *rng, float *x, size_t n, int kind)
 static void fill_float(check_rng *rng, conv_operands *o, size_t weight_count, bool plain)
 {
     const qzk_conv_shape *s = &o->problem.shape;
-    int kind = plain ? 0 : (int)check_range(rng, 0, 5);
+    int kind = plain ? 0 : (int)check_range(rng, 0, 7);
     fill_f32(rng, (float *)(void *)o->in.data, o->in.size / sizeof(float), kind);
     if (kind == 1)
         kind = 0;

@@ -29,7 +29,7 @@ static float with_exponent(check_rng *rng, int exponent)
 static void make_case(check_rng *rng, float *x, float *w, float *acc)
 {
     int ex = (int)check_range(rng, -126, 127), ew;
-    switch (check_range(rng, 0, 7)) {
+    switch (check_range(rng, 0, 8)) {
     case 0: /* anything */
         *x = check_any_float(rng), *w = check_any_float(rng), *acc = check_any_float(rng);
         break;
@@ -66,6 +66,12 @@ static void make_case(check_rng *rng, float *x, float *w, float *acc)
         *x = with_exponent(rng, (int)check_range(rng, 0, 100));
         *w = ldexpf(check_one_in(rng, 2) ? 1.0f : with_exponent(rng, 0),
                     (int)check_range(rng, 100, 104) - ilogbf(*x));
+        break;
+    case 7: /* half a unit beside a subnormal acc, where a unit does not shrink with acc */
+        ew = (int)check_range(rng, -50, 50);
+        *acc = ldexpf((float)check_range(rng, -0x7fffff, 0x7fffff), -149);
+        *x = ldexpf(1.0f + FLT_EPSILON * (float)check_range(rng, -1, 1), -75 + ew);
+        *w = ldexpf(1.0f - FLT_EPSILON * (float)check_range(rng, -1, 1), -75 - ew);
         break;
     default: /* a product of exactly half a unit of acc, or one bit beside it */
         *acc = with_exponent(rng, (int)check_range(rng, -100, 100));
