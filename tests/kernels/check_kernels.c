@@ -141,6 +141,7 @@ static const struct {
     check_suite run, bench;
 } suites[] = {
     {"fmaf", check_suite_fmaf, NULL},
+    {"simple", check_suite_simple, NULL},
     {"conv", check_suite_conv, check_bench_conv},
 };
 

@@ -1,0 +1,552 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * check_simple.c - every function of the kernel table that is not a convolution, as each bundle of
+ * this CPU fills it, byte for byte with CONTRACT.md's formulas written once more (with the C
+ * library's fmaf and lrintf).
+ *
+ * Every length from 0 to 200 and some longer ones; operands end right before a guard page or begin
+ * right after one, with no alignment beyond their elements'; in place where that is allowed.
+ */
+#include "check_kernels.h"
+
+#include <math.h>
+#include <stddef.h>
+#include <string.h>
+
+/* One call of one function. The first difference is described in `how`. */
+typedef struct call {
+    const qz_kernels *k;
+    check_rng *rng;
+    size_t n;
+    bool at_front, in_place;
+    check_buffer buffers[80];
+    size_t count;
+    char how[160];
+} call;
+
+/* ---- operands ---- */
+
+static void *space(call *c, size_t n, size_t element)
+{
+    check_buffer b = check_buffer_new(n * element, element, c->at_front);
+    c->buffers[c->count++] = b;
+    return b.data;
+}
+
+static uint8_t *random_u8(call *c, size_t n)
+{
+    uint8_t *x = space(c, n, 1);
+    check_random_bytes(c->rng, x, n);
+    return x;
+}
+
+static float *random_f32(call *c, size_t n, float reach)
+{
+    float *x = space(c, n, sizeof(float));
+    bool special = check_one_in(c->rng, 3), halves = check_one_in(c->rng, 4);
+    for (size_t i = 0; i < n; i++) {
+        x[i] = check_uniform(c->rng, -reach, reach);
+        if (halves)
+            x[i] = rintf(x[i]) + 0.5f;
+        if (special && check_one_in(c->rng, 5))
+            x[i] = check_any_float(c->rng);
+    }
+    return x;
+}
+
+/* Output of n elements, prefilled with random bytes. */
+static void *fresh(call *c, size_t n, size_t element)
+{
+    void *y = space(c, n, element);
+    check_random_bytes(c->rng, y, n * element);
+    return y;
+}
+
+static float random_scale(check_rng *rng)
+{
+    static const float odd[] = {1.0f, 0.5f, 0.25f, 0x1p-140f, 1e30f, 0.0f, INFINITY};
+    if (check_one_in(rng, 8))
+        return odd[check_range(rng, 0, (int64_t)QZI_ARRAY_LEN(odd) - 1)];
+    return exp2f(check_uniform(rng, -6, 2));
+}
+
+static int32_t random_zp(check_rng *rng)
+{
+    static const int32_t usual[] = {0, 128, 255};
+    return check_one_in(rng, 2) ? (int32_t)check_range(rng, 0, 255) : usual[check_range(rng, 0, 2)];
+}
+
+/* The bounds of clampq, minus the zero point: none, ReLU, ReLU6. */
+static void random_bounds(check_rng *rng, int32_t zp, float *lo, float *hi)
+{
+    *lo = check_one_in(rng, 3) ? 0.0f : (float)-zp;
+    *hi = (float)((check_one_in(rng, 3) ? check_range(rng, zp, 255) : 255) - zp);
+}
+
+static void random_clamp(check_rng *rng, float *lo, float *hi)
+{
+    *lo = check_one_in(rng, 2) ? -INFINITY : 0.0f;
+    *hi = check_one_in(rng, 2) ? INFINITY : 6.0f;
+}
+
+/* ---- what is right ---- */
+
+static float clamped(float v, float lo, float hi)
+{
+    return v < lo ? lo : v > hi ? hi : v;
+}
+
+static uint8_t clampq(float v, float lo, float hi, int32_t zp)
+{
+    return (uint8_t)(isnan(v) ? zp : (int32_t)lrintf(clamped(v, lo, hi)) + zp);
+}
+
+static bool same_u8(call *c, size_t i, uint8_t got, uint8_t want)
+{
+    if (got == want)
+        return true;
+    snprintf(c->how, sizeof c->how, "element %zu is %d instead of %d", i, got, want);
+    return false;
+}
+
+static bool same_f32(call *c, size_t i, float got, float want)
+{
+    if (memcmp(&got, &want, sizeof got) == 0 || (isnan(got) && isnan(want)))
+        return true;
+    snprintf(c->how, sizeof c->how, "element %zu is %a instead of %a", i, (double)got,
+             (double)want);
+    return false;
+}
+
+/* A copy that outlives a run in place. */
+static void *copy_of(call *c, const void *x, size_t n, size_t element)
+{
+    void *copy = space(c, n, element);
+    memcpy(copy, x, n * element);
+    return copy;
+}
+
+/* ---- one function each: true when right ---- */
+
+static bool check_f32_add(call *c)
+{
+    float *a = random_f32(c, c->n, 8), *b = random_f32(c, c->n, 8), lo, hi;
+    const float *a0 = copy_of(c, a, c->n, 4), *b0 = copy_of(c, b, c->n, 4);
+    float *y = !c->in_place ? fresh(c, c->n, 4) : check_one_in(c->rng, 2) ? a : b;
+    random_clamp(c->rng, &lo, &hi);
+    c->k->f32_add(a, b, y, c->n, lo, hi);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_f32(c, i, y[i], clamped(a0[i] + b0[i], lo, hi)))
+            return false;
+    return true;
+}
+
+static bool check_f32_clamp(call *c)
+{
+    float *x = random_f32(c, c->n, 8), lo, hi;
+    const float *x0 = copy_of(c, x, c->n, 4);
+    float *y = c->in_place ? x : fresh(c, c->n, 4);
+    random_clamp(c->rng, &lo, &hi);
+    c->k->f32_clamp(x, y, c->n, lo, hi);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_f32(c, i, y[i], clamped(x0[i], lo, hi)))
+            return false;
+    return true;
+}
+
+/* Pixels of c->n channels; in place the strides are the same. */
+typedef struct strided {
+    size_t pixels, x_size, y_size;
+    int64_t x_stride, y_stride;
+} strided;
+
+static strided random_strided(call *c)
+{
+    strided s = {.pixels = (size_t)check_range(c->rng, 1, 6)};
+    s.x_stride = (int64_t)c->n + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
+    s.y_stride = (int64_t)c->n + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
+    if (c->in_place)
+        s.y_stride = s.x_stride;
+    s.x_size = (s.pixels - 1) * (size_t)s.x_stride + c->n;
+    s.y_size = (s.pixels - 1) * (size_t)s.y_stride + c->n;
+    return s;
+}
+
+static bool check_f32_affine(call *c)
+{
+    strided s = random_strided(c);
+    float *x = random_f32(c, s.x_size, 8);
+    const float *x0 = copy_of(c, x, s.x_size, 4);
+    const float *scale = random_f32(c, c->n, 2), *shift = random_f32(c, c->n, 4);
+    float *y = c->in_place ? x : fresh(c, s.y_size, 4);
+    const float *y0 = copy_of(c, y, s.y_size, 4);
+    c->k->f32_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, scale, shift);
+    for (size_t i = 0; i < s.y_size; i++) {
+        size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
+        float want = y0[i]; /* between the pixels */
+        if (ch < c->n)
+            want = fmaf(x0[p * (size_t)s.x_stride + ch], scale[ch], shift[ch]);
+        if (!same_f32(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_affine(call *c)
+{
+    strided s = random_strided(c);
+    uint8_t *x = random_u8(c, s.x_size);
+    const uint8_t *x0 = copy_of(c, x, s.x_size, 1);
+    float *mult = random_f32(c, c->n, 2), *shift = random_f32(c, c->n, 60), lo, hi;
+    uint8_t *y = c->in_place ? x : fresh(c, s.y_size, 1);
+    const uint8_t *y0 = copy_of(c, y, s.y_size, 1);
+    int32_t x_zp = random_zp(c->rng), y_zp = random_zp(c->rng);
+    random_bounds(c->rng, y_zp, &lo, &hi);
+    c->k->u8_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, mult, shift, x_zp, y_zp, lo, hi);
+    for (size_t i = 0; i < s.y_size; i++) {
+        size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
+        uint8_t want = y0[i];
+        if (ch < c->n) {
+            float product = (float)(x0[p * (size_t)s.x_stride + ch] - x_zp) * mult[ch];
+            want = clampq(product + shift[ch], lo, hi, y_zp);
+        }
+        if (!same_u8(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static size_t random_taps(call *c)
+{
+    return (size_t)(check_one_in(c->rng, 8) ? check_range(c->rng, 1, 64)
+                                            : check_range(c->rng, 1, 9));
+}
+
+static bool check_f32_maxpool(call *c)
+{
+    const float *taps[64];
+    size_t count = random_taps(c);
+    for (size_t t = 0; t < count; t++)
+        taps[t] = random_f32(c, c->n, 8);
+    float *y = fresh(c, c->n, 4);
+    c->k->f32_maxpool(taps, count, c->n, y);
+    for (size_t i = 0; i < c->n; i++) {
+        float want = taps[0][i];
+        for (size_t t = 1; t < count; t++)
+            if (taps[t][i] > want || isnan(taps[t][i]))
+                want = taps[t][i];
+        if (!same_f32(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static bool check_f32_avgpool(call *c)
+{
+    const float *taps[64];
+    size_t count = random_taps(c);
+    float divisor = (float)(check_one_in(c->rng, 3) ? count + 3 : count);
+    for (size_t t = 0; t < count; t++)
+        taps[t] = random_f32(c, c->n, 8);
+    float *y = fresh(c, c->n, 4);
+    c->k->f32_avgpool(taps, count, c->n, divisor, y);
+    for (size_t i = 0; i < c->n; i++) {
+        float sum = 0.0f;
+        for (size_t t = 0; t < count; t++)
+            sum += taps[t][i];
+        if (!same_f32(c, i, y[i], sum / divisor))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_maxpool(call *c)
+{
+    const uint8_t *taps[64];
+    size_t count = random_taps(c);
+    for (size_t t = 0; t < count; t++)
+        taps[t] = random_u8(c, c->n);
+    uint8_t *y = fresh(c, c->n, 1);
+    c->k->u8_maxpool(taps, count, c->n, y);
+    for (size_t i = 0; i < c->n; i++) {
+        uint8_t want = 0;
+        for (size_t t = 0; t < count; t++)
+            want = QZI_MAX(want, taps[t][i]);
+        if (!same_u8(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_avgpool(call *c)
+{
+    /* many taps may be the same pixel, which reaches the sums of a large window */
+    static const uint8_t *taps[3000];
+    size_t distinct = random_taps(c), count = distinct;
+    if (check_one_in(c->rng, 10))
+        count = (size_t)check_range(c->rng, (int64_t)distinct, (int64_t)QZI_ARRAY_LEN(taps));
+    for (size_t t = 0; t < count; t++)
+        taps[t] = t < distinct ? random_u8(c, c->n) : taps[t % distinct];
+    uint8_t *y = fresh(c, c->n, 1);
+    qzk_avgpool_params p = {.x_zp = random_zp(c->rng), .y_zp = random_zp(c->rng)};
+    p.mult = random_scale(c->rng) / (float)count;
+    random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
+    c->k->u8_avgpool(taps, count, c->n, &p, y);
+    for (size_t i = 0; i < c->n; i++) {
+        int32_t sum = 0;
+        for (size_t t = 0; t < count; t++)
+            sum += taps[t][i] - p.x_zp;
+        if (!same_u8(c, i, y[i], clampq((float)sum * p.mult, p.lo, p.hi, p.y_zp)))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_add(call *c)
+{
+    uint8_t *a = random_u8(c, c->n), *b = random_u8(c, c->n);
+    const uint8_t *a0 = copy_of(c, a, c->n, 1), *b0 = copy_of(c, b, c->n, 1);
+    uint8_t *y = !c->in_place ? fresh(c, c->n, 1) : check_one_in(c->rng, 2) ? a : b;
+    qzk_add_params p = {.a_zp = random_zp(c->rng), .b_zp = random_zp(c->rng)};
+    p.y_zp = random_zp(c->rng);
+    p.a_mult = random_scale(c->rng);
+    p.b_mult = random_scale(c->rng);
+    random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
+    c->k->u8_add(a, b, y, c->n, &p);
+    for (size_t i = 0; i < c->n; i++) {
+        float va = (float)(a0[i] - p.a_zp) * p.a_mult, vb = (float)(b0[i] - p.b_zp) * p.b_mult;
+        if (!same_u8(c, i, y[i], clampq(va + vb, p.lo, p.hi, p.y_zp)))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_clamp(call *c)
+{
+    uint8_t *x = random_u8(c, c->n);
+    const uint8_t *x0 = copy_of(c, x, c->n, 1);
+    uint8_t *y = c->in_place ? x : fresh(c, c->n, 1);
+    uint8_t lo = (uint8_t)check_range(c->rng, 0, 255), hi = (uint8_t)check_range(c->rng, lo, 255);
+    c->k->u8_clamp(x, y, c->n, lo, hi);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_u8(c, i, y[i], QZI_MIN(QZI_MAX(x0[i], lo), hi)))
+            return false;
+    return true;
+}
+
+static bool check_u8_lut(call *c)
+{
+    uint8_t *x = random_u8(c, c->n);
+    const uint8_t *x0 = copy_of(c, x, c->n, 1), *table = random_u8(c, 256);
+    uint8_t *y = c->in_place ? x : fresh(c, c->n, 1);
+    c->k->u8_lut(x, y, c->n, table);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_u8(c, i, y[i], table[x0[i]]))
+            return false;
+    return true;
+}
+
+static uint8_t quantized(float x, float inv_scale, int32_t zp)
+{
+    return clampq(x * inv_scale, (float)-zp, (float)(255 - zp), zp);
+}
+
+static bool check_quantize(call *c)
+{
+    float inv_scale = random_scale(c->rng);
+    const float *x = random_f32(c, c->n, 300 / fmaxf(inv_scale, 1e-3f));
+    uint8_t *y = fresh(c, c->n, 1);
+    int32_t zp = random_zp(c->rng);
+    c->k->quantize(x, y, c->n, inv_scale, zp);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_u8(c, i, y[i], quantized(x[i], inv_scale, zp)))
+            return false;
+    return true;
+}
+
+static bool check_dequantize(call *c)
+{
+    const uint8_t *x = random_u8(c, c->n);
+    float *y = fresh(c, c->n, 4), scale = random_scale(c->rng);
+    int32_t zp = random_zp(c->rng);
+    c->k->dequantize(x, y, c->n, scale, zp);
+    for (size_t i = 0; i < c->n; i++)
+        if (!same_f32(c, i, y[i], (float)(x[i] - zp) * scale))
+            return false;
+    return true;
+}
+
+/* c->n pixels of some channels, as planes and as pixels. */
+typedef struct image {
+    size_t c, planes_size, pixels_size;
+    int64_t plane_stride, pixel_stride;
+} image;
+
+static image random_image(call *c)
+{
+    image m = {.c = (size_t)(check_one_in(c->rng, 3) ? check_range(c->rng, 1, 70)
+                                                     : check_range(c->rng, 1, 5))};
+    m.plane_stride = (int64_t)c->n + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
+    m.pixel_stride = (int64_t)m.c + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
+    m.planes_size = (m.c - 1) * (size_t)m.plane_stride + c->n;
+    m.pixels_size = c->n == 0 ? 0 : (c->n - 1) * (size_t)m.pixel_stride + m.c;
+    return m;
+}
+
+static bool check_quantize_nchw(call *c)
+{
+    image m = random_image(c);
+    float inv_scale = random_scale(c->rng);
+    const float *x = random_f32(c, m.planes_size, 300 / fmaxf(inv_scale, 1e-3f));
+    uint8_t *y = fresh(c, m.pixels_size, 1);
+    const uint8_t *y0 = copy_of(c, y, m.pixels_size, 1);
+    int32_t zp = random_zp(c->rng);
+    c->k->quantize_nchw(x, m.plane_stride, m.c, c->n, y, m.pixel_stride, inv_scale, zp);
+    for (size_t i = 0; i < m.pixels_size; i++) {
+        size_t p = i / (size_t)m.pixel_stride, ch = i % (size_t)m.pixel_stride;
+        uint8_t want = y0[i];
+        if (ch < m.c)
+            want = quantized(x[ch * (size_t)m.plane_stride + p], inv_scale, zp);
+        if (!same_u8(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static bool check_f32_nchw_to_nhwc(call *c)
+{
+    image m = random_image(c);
+    const float *x = random_f32(c, m.planes_size, 8);
+    float *y = fresh(c, m.pixels_size, 4);
+    const float *y0 = copy_of(c, y, m.pixels_size, 4);
+    c->k->f32_nchw_to_nhwc(x, m.plane_stride, m.c, c->n, y, m.pixel_stride);
+    for (size_t i = 0; i < m.pixels_size; i++) {
+        size_t p = i / (size_t)m.pixel_stride, ch = i % (size_t)m.pixel_stride;
+        const float *want = ch < m.c ? &x[ch * (size_t)m.plane_stride + p] : &y0[i];
+        if (memcmp(&y[i], want, sizeof *y) != 0) { /* bytes are moved, NaN too */
+            snprintf(c->how, sizeof c->how, "element %zu is %a", i, (double)y[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool check_f32_nhwc_to_nchw(call *c)
+{
+    image m = random_image(c);
+    const float *x = random_f32(c, m.pixels_size, 8);
+    float *y = fresh(c, m.planes_size, 4);
+    const float *y0 = copy_of(c, y, m.planes_size, 4);
+    c->k->f32_nhwc_to_nchw(x, m.pixel_stride, m.c, c->n, y, m.plane_stride);
+    for (size_t i = 0; i < m.planes_size; i++) {
+        size_t ch = m.plane_stride ? i / (size_t)m.plane_stride : 0;
+        size_t p = m.plane_stride ? i % (size_t)m.plane_stride : 0;
+        const float *want = p < c->n ? &x[p * (size_t)m.pixel_stride + ch] : &y0[i];
+        if (memcmp(&y[i], want, sizeof *y) != 0) {
+            snprintf(c->how, sizeof c->how, "element %zu is %a", i, (double)y[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+/* ---- the suite ---- */
+
+static const struct {
+    const char *name;
+    size_t offset; /* of the pointer in qz_kernels */
+    bool (*check)(call *c);
+    bool in_place;
+} functions[] = {
+#define FUNCTION(name, in_place)                                  \
+    {                                                             \
+#name, offsetof(qz_kernels, name), check_##name, in_place \
+    }
+    FUNCTION(f32_add, true),           FUNCTION(f32_clamp, true),
+    FUNCTION(f32_affine, true),        FUNCTION(f32_maxpool, false),
+    FUNCTION(f32_avgpool, false),      FUNCTION(u8_add, true),
+    FUNCTION(u8_clamp, true),          FUNCTION(u8_lut, true),
+    FUNCTION(u8_maxpool, false),       FUNCTION(u8_avgpool, false),
+    FUNCTION(u8_affine, true),         FUNCTION(quantize, false),
+    FUNCTION(dequantize, false),       FUNCTION(quantize_nchw, false),
+    FUNCTION(f32_nchw_to_nhwc, false), FUNCTION(f32_nhwc_to_nchw, false),
+#undef FUNCTION
+};
+
+/* A function pointer was added to the table: it needs a check here. */
+_Static_assert(sizeof(qz_kernels) == offsetof(qz_kernels, f32_add) +
+                                         QZI_ARRAY_LEN(functions) * sizeof(void (*)(void)),
+               "each function of qz_kernels has a check");
+
+static bool check_call(call *c, size_t function)
+{
+    uint64_t fp_state = check_fp_state();
+    c->count = 0;
+    strcpy(c->how, "");
+    bool right = functions[function].check(c);
+    for (size_t i = 0; right && i < c->count; i++)
+        if (!check_buffer_intact(&c->buffers[i])) {
+            strcpy(c->how, "writes outside its operands");
+            right = false;
+        }
+    if (right && check_fp_state() != fp_state) {
+        strcpy(c->how, "changes the floating-point environment");
+        right = false;
+    }
+    for (size_t i = 0; i < c->count; i++)
+        check_buffer_free(&c->buffers[i]);
+    return right;
+}
+
+static int check_function(const check_options *options, const qz_kernels *kernels, size_t function,
+                          int64_t *compared)
+{
+    int64_t runs = options->runs ? options->runs : 60;
+    check_rng rng = {options->seed + function};
+    int failures = 0;
+    for (int64_t n = 0; n <= 200 + runs; n++) {
+        for (int variant = 0; variant < 4 && failures < 3; variant++) {
+            if (variant >= 2 && !functions[function].in_place)
+                break;
+            call c = {.k = kernels, .rng = &rng};
+            c.n = (size_t)(n <= 200 ? n : check_range(&rng, 201, 5000));
+            c.at_front = variant & 1;
+            c.in_place = variant >= 2;
+            ++*compared;
+            if (!check_call(&c, function)) {
+                printf("FAILED %s of %s: n %zu%s: %s\n", functions[function].name,
+                       qz_isa_name(kernels->isa), c.n, c.in_place ? ", in place" : "", c.how);
+                failures++;
+            }
+        }
+    }
+    return failures;
+}
+
+int check_suite_simple(const check_options *options, int64_t *compared)
+{
+    static qz_kernels tables[QZ_ISA_COUNT];
+    int failures = 0;
+    for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++) {
+        if (!qz_isa_available((qz_isa)isa))
+            continue;
+        qzk_init(&tables[isa], (qz_isa)isa);
+        if (options->isa != QZ_ISA_AUTO && (int)options->isa != isa)
+            continue;
+        int own = 0;
+        for (size_t f = 0; f < QZI_ARRAY_LEN(functions); f++) {
+            const char *mine = (const char *)&tables[isa] + functions[f].offset;
+            bool known = false; /* the same function was checked under a lower bundle */
+            for (int lower = QZ_ISA_REF; lower < isa && options->isa == QZ_ISA_AUTO; lower++)
+                known = known || memcmp(mine, (char *)&tables[lower] + functions[f].offset,
+                                        sizeof(void (*)(void))) == 0;
+            if (known || (options->kernel && !strstr(functions[f].name, options->kernel)))
+                continue;
+            failures += check_function(options, &tables[isa], f, compared);
+            own++;
+        }
+        printf("%-12s %2d functions checked, %d are a lower bundle's\n", qz_isa_name((qz_isa)isa),
+               own, (int)QZI_ARRAY_LEN(functions) - own);
+    }
+    return failures;
+}
