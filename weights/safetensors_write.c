@@ -1,0 +1,314 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * safetensors_write.c - writes safetensors files: the same bytes for the same input, and never a
+ * half file under the final name (a temporary file beside it, fsync, rename).
+ */
+#include "weights/bytes.h"
+#include "weights/state_dict.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+typedef struct writer {
+    const qz_context *ctx;
+    const char *path;
+    const qz_safetensors_entry *entries;
+    size_t count;
+    char *header;
+    size_t header_size, header_capacity;
+} writer;
+
+static qz_status fail_errno(const writer *w, const char *what, int error)
+{
+    char text[128];
+    if (strerror_r(error, text, sizeof(text)) != 0)
+        text[0] = '\0';
+    return qzi_fail(w->ctx, QZ_ERR_IO, "%s: %s: %s", w->path, what, text);
+}
+
+/* ---- the header ------------------------------------------------------------------------------ */
+
+static qz_status put(writer *w, const char *text, size_t size)
+{
+    size_t needed;
+    if (!qzi_add_size(w->header_size, size, &needed) || needed > QZI_SAFETENSORS_HEADER_MAX)
+        return qzi_fail(w->ctx, QZ_ERR_ARGUMENT,
+                        "%s: names and metadata take more than %d bytes, which no reader accepts",
+                        w->path, QZI_SAFETENSORS_HEADER_MAX);
+    if (needed > w->header_capacity) {
+        size_t capacity = QZI_MAX(2 * w->header_capacity, needed + 4096);
+        char *wider = qzi_realloc(w->ctx, w->header, w->header_size, capacity);
+        if (wider == NULL)
+            return qzi_fail_memory(w->ctx, capacity);
+        w->header = wider;
+        w->header_capacity = capacity;
+    }
+    memcpy(w->header + w->header_size, text, size);
+    w->header_size = needed;
+    return QZ_OK;
+}
+
+static qz_status put_text(writer *w, const char *text)
+{
+    return put(w, text, strlen(text));
+}
+
+static qz_status put_number(writer *w, uint64_t number)
+{
+    char text[24];
+    return put(w, text, (size_t)snprintf(text, sizeof(text), "%llu", (unsigned long long)number));
+}
+
+/* A JSON string: only what must be escaped is. */
+static qz_status put_string(writer *w, const char *text)
+{
+    size_t size = strlen(text), plain = 0;
+    if (!qzi_utf8_valid(text, size))
+        return qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: '%.200s' is not UTF-8", w->path, text);
+    QZI_TRY(put_text(w, "\""));
+    for (size_t i = 0; i < size; i++) {
+        unsigned char c = (unsigned char)text[i];
+        if (c >= 0x20 && c != '"' && c != '\\')
+            continue;
+        char escaped[8] = {'\\', (char)c, '\0'};
+        if (c < 0x20)
+            snprintf(escaped, sizeof(escaped), "\\u%04x", c);
+        QZI_TRY(put(w, text + plain, i - plain));
+        QZI_TRY(put_text(w, escaped));
+        plain = i + 1;
+    }
+    QZI_TRY(put(w, text + plain, size - plain));
+    return put_text(w, "\"");
+}
+
+/* Bytes of the tensor; false when it is no valid one. */
+static bool tensor_bytes(const qz_tensor *tensor, size_t *bytes)
+{
+    if (tensor->ndim < 0 || tensor->ndim > QZ_MAX_DIMS ||
+        qzi_safetensors_dtype_name(tensor->dtype) == NULL)
+        return false;
+    int64_t count = qz_tensor_numel(tensor);
+    return count >= 0 && (uint64_t)count <= SIZE_MAX &&
+           qzi_mul_size((size_t)count, qz_dtype_size(tensor->dtype), bytes) &&
+           (*bytes == 0 || tensor->data != NULL);
+}
+
+static qz_status put_entry(writer *w, const qz_safetensors_entry *entry, size_t *offset)
+{
+    const qz_tensor *tensor = &entry->tensor;
+    size_t bytes, end;
+    if (entry->key == NULL || strlen(entry->key) > QZI_KEY_MAX ||
+        strcmp(entry->key, "__metadata__") == 0)
+        return qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: a tensor cannot be named '%.200s'", w->path,
+                        entry->key != NULL ? entry->key : "NULL");
+    if (!tensor_bytes(tensor, &bytes) || !qzi_add_size(*offset, bytes, &end) || end > INT64_MAX)
+        return qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: '%s' has no valid dtype, shape and data",
+                        w->path, entry->key);
+    QZI_TRY(put_string(w, entry->key));
+    QZI_TRY(put_text(w, ":{\"dtype\":\""));
+    QZI_TRY(put_text(w, qzi_safetensors_dtype_name(tensor->dtype)));
+    QZI_TRY(put_text(w, "\",\"shape\":["));
+    for (int32_t i = 0; i < tensor->ndim; i++) {
+        QZI_TRY(put_text(w, i > 0 ? "," : ""));
+        QZI_TRY(put_number(w, (uint64_t)tensor->dims[i]));
+    }
+    QZI_TRY(put_text(w, "],\"data_offsets\":["));
+    QZI_TRY(put_number(w, *offset));
+    QZI_TRY(put_text(w, ","));
+    QZI_TRY(put_number(w, end));
+    *offset = end;
+    return put_text(w, "]}");
+}
+
+static qz_status put_metadata(writer *w, const char *const *keys, const char *const *values,
+                              size_t count)
+{
+    QZI_TRY(put_text(w, "\"__metadata__\":{"));
+    for (size_t i = 0; i < count; i++) {
+        QZI_TRY(put_text(w, i > 0 ? "," : ""));
+        QZI_TRY(put_string(w, keys[i]));
+        QZI_TRY(put_text(w, ":"));
+        QZI_TRY(put_string(w, values[i]));
+    }
+    return put_text(w, "}");
+}
+
+static qz_status put_header(writer *w, const char *const *keys, const char *const *values,
+                            size_t metadata_count)
+{
+    size_t offset = 0;
+    QZI_TRY(put_text(w, "{"));
+    if (metadata_count > 0)
+        QZI_TRY(put_metadata(w, keys, values, metadata_count));
+    for (size_t i = 0; i < w->count; i++) {
+        QZI_TRY(put_text(w, i > 0 || metadata_count > 0 ? "," : ""));
+        QZI_TRY(put_entry(w, &w->entries[i], &offset));
+    }
+    QZI_TRY(put_text(w, "}"));
+    return put(w, "       ", (8 - w->header_size % 8) % 8);
+}
+
+static bool entry_before(const void *arg, size_t a, size_t b)
+{
+    const qz_safetensors_entry *entries = arg;
+    return strcmp(entries[a].key, entries[b].key) < 0;
+}
+
+static bool name_before(const void *arg, size_t a, size_t b)
+{
+    const char *const *names = arg;
+    return strcmp(names[a], names[b]) < 0;
+}
+
+/* Readers refuse a name that occurs twice; `what` says whose names they are. */
+static qz_status check_unique(const writer *w, size_t count, const char *what,
+                              bool (*before)(const void *, size_t, size_t), const void *names)
+{
+    size_t *order = qzi_calloc(w->ctx, count, sizeof(*order));
+    if (order == NULL)
+        return qzi_fail_memory(w->ctx, count * sizeof(*order));
+    qzi_sort_indices(order, count, before, names);
+    qz_status st = QZ_OK;
+    for (size_t i = 1; i < count && st == QZ_OK; i++) {
+        if (!before(names, order[i - 1], order[i]))
+            st = qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: two %s (%zu and %zu) have one name",
+                          w->path, what, order[i - 1], order[i]);
+    }
+    qzi_free(w->ctx, order);
+    return st;
+}
+
+/* ---- the file -------------------------------------------------------------------------------- */
+
+static qz_status write_all(const writer *w, int fd, const void *data, size_t size)
+{
+    const size_t most = (size_t)1 << 30;
+    const uint8_t *p = data;
+    while (size > 0) {
+        ssize_t done = write(fd, p, QZI_MIN(size, most));
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return fail_errno(w, "cannot be written", errno);
+        p += done;
+        size -= (size_t)done;
+    }
+    return QZ_OK;
+}
+
+/* The tensor's bytes in little-endian order. */
+static qz_status write_tensor(const writer *w, int fd, const qz_tensor *tensor)
+{
+    size_t bytes = 0, size = qz_dtype_size(tensor->dtype);
+    if (!tensor_bytes(tensor, &bytes) || bytes == 0)
+        return QZ_OK;
+    if (!QZI_BIG_ENDIAN || size == 1)
+        return write_all(w, fd, tensor->data, bytes);
+    uint8_t piece[4096];
+    for (size_t at = 0; at < bytes; at += sizeof(piece)) {
+        size_t now = QZI_MIN(bytes - at, sizeof(piece));
+        qzi_copy_swapped(piece, (const uint8_t *)tensor->data + at, now / size, size);
+        QZI_TRY(write_all(w, fd, piece, now));
+    }
+    return QZ_OK;
+}
+
+static qz_status write_contents(const writer *w, int fd)
+{
+    uint8_t length[8];
+    for (size_t i = 0; i < sizeof(length); i++)
+        length[i] = (uint8_t)((uint64_t)w->header_size >> (8 * i));
+    QZI_TRY(write_all(w, fd, length, sizeof(length)));
+    QZI_TRY(write_all(w, fd, w->header, w->header_size));
+    for (size_t i = 0; i < w->count; i++)
+        QZI_TRY(write_tensor(w, fd, &w->entries[i].tensor));
+    return fsync(fd) == 0 ? QZ_OK : fail_errno(w, "cannot be written", errno);
+}
+
+/* Creates a file beside the path that nobody else has; the caller frees the name. */
+static qz_status open_temporary(const writer *w, char **name, int *fd)
+{
+    int error = EEXIST;
+    for (int i = 0; i < 1000 && error == EEXIST; i++) {
+        *name = qzi_format(w->ctx, "%s.tmp-%ld-%d", w->path, (long)getpid(), i);
+        if (*name == NULL)
+            return qzi_fail_memory(w->ctx, strlen(w->path) + 32);
+        *fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
+        if (*fd >= 0)
+            return QZ_OK;
+        error = errno;
+        qzi_free(w->ctx, *name);
+        *name = NULL;
+    }
+    return fail_errno(w, "cannot be created", error);
+}
+
+/* Makes the rename itself last. Not all file systems can, and the file is whole in any case. */
+static void sync_directory(const writer *w)
+{
+    const char *slash = strrchr(w->path, '/');
+    char *name = slash == NULL || slash == w->path
+                     ? qzi_format(w->ctx, "%s", slash == NULL ? "." : "/")
+                     : qzi_format(w->ctx, "%.*s", (int)(slash - w->path), w->path);
+    if (name == NULL)
+        return;
+    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+    qzi_free(w->ctx, name);
+}
+
+static qz_status write_file(const writer *w)
+{
+    struct stat info;
+    char *temporary = NULL;
+    int fd = -1;
+    /* rename would replace a device such as /dev/null by a file */
+    if (stat(w->path, &info) == 0 && !S_ISREG(info.st_mode))
+        return qzi_fail(w->ctx, QZ_ERR_IO, "%s: is not a regular file; choose another name",
+                        w->path);
+    QZI_TRY(open_temporary(w, &temporary, &fd));
+    qz_status st = write_contents(w, fd);
+    if (close(fd) != 0 && st == QZ_OK)
+        st = fail_errno(w, "cannot be written", errno);
+    if (st == QZ_OK && rename(temporary, w->path) != 0)
+        st = fail_errno(w, "cannot be replaced", errno);
+    if (st == QZ_OK)
+        sync_directory(w);
+    else
+        unlink(temporary);
+    qzi_free(w->ctx, temporary);
+    return st;
+}
+
+qz_status qz_safetensors_save(qz_context *context, const char *path,
+                              const qz_safetensors_entry *entries, size_t count,
+                              const char *const *metadata_keys, const char *const *metadata_values,
+                              size_t metadata_count)
+{
+    if (context == NULL || path == NULL || (entries == NULL && count > 0) ||
+        ((metadata_keys == NULL || metadata_values == NULL) && metadata_count > 0))
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_safetensors_save: NULL argument");
+    for (size_t i = 0; i < metadata_count; i++) {
+        if (metadata_keys[i] == NULL || metadata_values[i] == NULL)
+            return qzi_fail(context, QZ_ERR_ARGUMENT, "%s: metadata %zu is NULL", path, i);
+    }
+    writer w = {.ctx = context, .path = path, .entries = entries, .count = count};
+    qz_status st = put_header(&w, metadata_keys, metadata_values, metadata_count);
+    if (st == QZ_OK)
+        st = check_unique(&w, count, "tensors", entry_before, entries);
+    if (st == QZ_OK)
+        st = check_unique(&w, metadata_count, "metadata strings", name_before, metadata_keys);
+    if (st == QZ_OK)
+        st = write_file(&w);
+    qzi_free(context, w.header);
+    if (st == QZ_ERR_MEMORY)
+        qzi_fail_prefix(context, st, "%s", path);
+    return st;
+}

@@ -1,0 +1,265 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state_dict.c - opens a file of named tensors: reads it, tells its format by its content, and
+ * answers questions about what the format's reader found.
+ */
+#include "weights/state_dict.h"
+#include "weights/bytes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Enough of a file to tell its format. */
+#define HEAD_SIZE 512
+
+typedef struct file_kind {
+    size_t offset;
+    const char *magic;
+    size_t size;
+    qz_status status; /* QZ_OK: there is a reader */
+    const char *message;
+    qz_status (*read)(qz_state_dict *dict);
+} file_kind;
+
+#define MAGIC(offset, text) offset, text, sizeof(text) - 1
+
+#ifdef QZ_HAVE_ZLIB
+#define READ_ZIP QZ_OK, NULL, qzi_read_pth
+#else
+#define READ_ZIP                                                                                 \
+    QZ_ERR_UNSUPPORTED,                                                                          \
+        "this build reads no .pth files (it lacks zlib); rebuild with zlib or convert the file " \
+        "to safetensors",                                                                        \
+        NULL
+#endif
+
+static const char legacy_pth[] = "is a legacy .pth (torch before 1.6), which is not read yet; load "
+                                 "it in PyTorch and torch.save it again";
+
+static const file_kind kinds[] = {
+    {MAGIC(0, "PK\3\4"), READ_ZIP},
+    {MAGIC(8, "{"), QZ_OK, NULL, qzi_read_safetensors},
+    /* the pickled magic number that legacy files begin with, and the still older tar */
+    {MAGIC(0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), QZ_ERR_UNSUPPORTED,
+     legacy_pth, NULL},
+    {MAGIC(257, "ustar"), QZ_ERR_UNSUPPORTED, legacy_pth, NULL},
+    {MAGIC(0, "\x80"), QZ_ERR_UNSUPPORTED,
+     "is a bare pickle, not a torch file; save a state dict with torch.save", NULL},
+    {MAGIC(0, "version https://git-lfs"), QZ_ERR_FORMAT,
+     "is a Git LFS pointer instead of the file itself; run git lfs pull", NULL},
+    {MAGIC(0, "<"), QZ_ERR_FORMAT,
+     "is a web page or XML instead of weights; check where it was downloaded from", NULL},
+};
+
+/* The kind of a file by its first bytes; fails for all but those that have a reader. */
+static qz_status tell_kind(const qz_context *ctx, const char *name, const uint8_t *head,
+                           size_t size, const file_kind **kind)
+{
+    if (size == 0)
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: is empty; download it again", name);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(kinds); i++) {
+        const file_kind *k = &kinds[i];
+        if (size < k->offset + k->size || memcmp(head + k->offset, k->magic, k->size) != 0)
+            continue;
+        *kind = k;
+        if (k->status != QZ_OK)
+            return qzi_fail(ctx, k->status, "%s: %s", name, k->message);
+        return QZ_OK;
+    }
+    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: is neither a .pth (zip) nor a .safetensors file",
+                    name);
+}
+
+static qz_status fail_errno(const qz_context *ctx, const char *path, const char *what, int error)
+{
+    char text[128];
+    if (strerror_r(error, text, sizeof(text)) != 0)
+        text[0] = '\0';
+    return qzi_fail(ctx, QZ_ERR_IO, "%s: %s: %s", path, what, text);
+}
+
+/* Reads `size` bytes from the start of the file. */
+static qz_status read_bytes(const qz_context *ctx, const char *path, int fd, uint8_t *bytes,
+                            size_t size)
+{
+    /* Linux transfers at most 2 GiB - 4 KiB at once, other systems refuse more than INT_MAX */
+    const size_t most = (size_t)1 << 30;
+    for (size_t done = 0; done < size;) {
+        ssize_t got = pread(fd, bytes + done, QZI_MIN(size - done, most), (off_t)done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail_errno(ctx, path, "cannot be read", errno);
+        if (got == 0)
+            return qzi_fail(ctx, QZ_ERR_IO, "%s: became shorter while it was read; try again",
+                            path);
+        done += (size_t)got;
+    }
+    return QZ_OK;
+}
+
+/* Reads the file into dict->bytes, once its first bytes show that it is worth it. */
+static qz_status read_open_file(qz_state_dict *dict, const char *path, int fd,
+                                const file_kind **kind)
+{
+    struct stat info;
+    if (fstat(fd, &info) != 0)
+        return fail_errno(dict->ctx, path, "cannot be read", errno);
+    if (!S_ISREG(info.st_mode))
+        return qzi_fail(dict->ctx, QZ_ERR_IO, "%s: is %s, not a regular file", path,
+                        S_ISDIR(info.st_mode) ? "a directory" : "a device, pipe or socket");
+    if ((uint64_t)info.st_size > QZI_MIN(QZI_FILE_MAX, SIZE_MAX / 2))
+        return qzi_fail(dict->ctx, QZ_ERR_UNSUPPORTED, "%s: is larger than %d GiB", path,
+                        (int)(QZI_FILE_MAX >> 30));
+    dict->size = (size_t)info.st_size;
+    uint8_t head[HEAD_SIZE];
+    size_t head_size = QZI_MIN(dict->size, sizeof(head));
+    QZI_TRY(read_bytes(dict->ctx, path, fd, head, head_size));
+    QZI_TRY(tell_kind(dict->ctx, path, head, head_size, kind));
+    dict->bytes = qzi_alloc(dict->ctx, dict->size);
+    if (dict->bytes == NULL)
+        return qzi_fail_memory(dict->ctx, dict->size);
+    return read_bytes(dict->ctx, path, fd, dict->bytes, dict->size);
+}
+
+static qz_status read_file(qz_state_dict *dict, const char *path, const file_kind **kind)
+{
+    /* O_NONBLOCK: a FIFO must be refused, not waited for */
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return fail_errno(dict->ctx, path, "cannot be opened", errno);
+    qz_status st = read_open_file(dict, path, fd, kind);
+    close(fd);
+    return st;
+}
+
+static qz_status copy_bytes(qz_state_dict *dict, const void *bytes, size_t size,
+                            const file_kind **kind)
+{
+    QZI_TRY(tell_kind(dict->ctx, dict->name, bytes, size, kind));
+    dict->size = size;
+    dict->bytes = qzi_alloc(dict->ctx, size);
+    if (dict->bytes == NULL)
+        return qzi_fail_memory(dict->ctx, size);
+    memcpy(dict->bytes, bytes, size);
+    return QZ_OK;
+}
+
+static qz_status read_kind(qz_state_dict *dict, const file_kind *kind)
+{
+    dict->budget = QZI_DICT_BUDGET_BASE;
+    dict->budget += QZI_MIN(dict->size, (SIZE_MAX - dict->budget) / QZI_DICT_BUDGET_FACTOR) *
+                    QZI_DICT_BUDGET_FACTOR;
+    QZI_TRY(kind->read(dict));
+    QZI_TRY(qzi_dict_seal(dict));
+    if (!dict->bytes_used) {
+        qzi_free(dict->ctx, dict->bytes);
+        dict->bytes = NULL;
+    }
+    dict->name = NULL;
+    return QZ_OK;
+}
+
+/* From `path` where `bytes` is NULL. */
+static qz_status load(const qz_context *ctx, const char *path, const void *bytes, size_t size,
+                      const char *name, qz_state_dict **out)
+{
+    const file_kind *kind = NULL;
+    qz_state_dict *dict = qzi_calloc(ctx, 1, sizeof(*dict));
+    if (dict == NULL)
+        return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, sizeof(*dict)), "%s", name);
+    dict->ctx = ctx;
+    dict->name = name;
+    qzi_arena_init(&dict->arena, ctx);
+    qz_status st =
+        bytes == NULL ? read_file(dict, path, &kind) : copy_bytes(dict, bytes, size, &kind);
+    if (st == QZ_OK)
+        st = read_kind(dict, kind);
+    if (st == QZ_ERR_MEMORY) /* the one message that does not begin with the path */
+        qzi_fail_prefix(ctx, st, "%s", name);
+    if (st != QZ_OK) {
+        qz_state_dict_destroy(dict);
+        return st;
+    }
+    *out = dict;
+    return QZ_OK;
+}
+
+qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict)
+{
+    if (dict != NULL)
+        *dict = NULL;
+    if (context == NULL || path == NULL || dict == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_load: NULL argument");
+    return load(context, path, NULL, 0, path, dict);
+}
+
+qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size, const char *name,
+                              qz_state_dict **dict)
+{
+    if (dict != NULL)
+        *dict = NULL;
+    if (context == NULL || name == NULL || dict == NULL || (bytes == NULL && size > 0))
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_parse: NULL argument");
+    return load(context, NULL, bytes != NULL ? bytes : "", size, name, dict);
+}
+
+void qz_state_dict_destroy(qz_state_dict *dict)
+{
+    if (dict == NULL)
+        return;
+    const qz_context *ctx = dict->ctx;
+    for (size_t i = 0; i < dict->block_count; i++)
+        qzi_free(ctx, dict->blocks[i]);
+    qzi_free(ctx, dict->blocks);
+    qzi_free(ctx, dict->bytes);
+    qzi_free(ctx, dict->entries);
+    qzi_free(ctx, dict->sorted);
+    qzi_free(ctx, dict->metadata);
+    qzi_arena_free(&dict->arena);
+    qzi_free(ctx, dict);
+}
+
+size_t qz_state_dict_count(const qz_state_dict *dict)
+{
+    return dict->count;
+}
+
+const char *qz_state_dict_key(const qz_state_dict *dict, size_t index)
+{
+    return index < dict->count ? dict->entries[index].key : NULL;
+}
+
+const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t index)
+{
+    return index < dict->count ? &dict->entries[index].tensor : NULL;
+}
+
+const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key)
+{
+    size_t low = 0, high = dict->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const qzi_dict_entry *entry = &dict->entries[dict->sorted[middle]];
+        int order = strcmp(key, entry->key);
+        if (order == 0)
+            return &entry->tensor;
+        if (order < 0)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    return NULL;
+}
+
+const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key)
+{
+    for (size_t i = 0; i < dict->metadata_count; i++) {
+        if (strcmp(dict->metadata[i].key, key) == 0)
+            return dict->metadata[i].value;
+    }
+    return NULL;
+}

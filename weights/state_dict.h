@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * state_dict.h - what the readers of file formats build a state dict with. Private.
+ *
+ * The whole file is read into one block of memory; a tensor points into it where the file holds it
+ * dense, aligned and in the host's byte order, and is copied otherwise. It is read, not mapped: a
+ * mapped file that another process truncates or rewrites would kill the caller with SIGBUS or
+ * change bytes that were already checked, and reading costs less than the checksum.
+ *
+ * All files are taken for hostile. Sizes are checked before memory is asked for, and everything
+ * that decoding allocates is charged to a budget in proportion to the file.
+ */
+#ifndef QZOO_WEIGHTS_STATE_DICT_H
+#define QZOO_WEIGHTS_STATE_DICT_H
+
+#include "layers/base/base.h"
+#include "weights/qzoo_weights.h"
+
+/* The largest published model (regnet_y_128gf) takes 2.6 GB. */
+#define QZI_FILE_MAX (UINT64_C(16) << 30)
+/* What decoding may allocate: weights hardly compress, so a file that asks for more is a bomb. */
+#define QZI_DICT_BUDGET_BASE ((size_t)32 << 20)
+#define QZI_DICT_BUDGET_FACTOR 32
+/* torchvision's longest key has about 80 bytes. */
+#define QZI_KEY_MAX 1023
+
+typedef struct qzi_dict_entry {
+    const char *key;
+    qz_tensor tensor;
+} qzi_dict_entry;
+
+typedef struct qzi_dict_metadata {
+    const char *key;
+    const char *value;
+} qzi_dict_metadata;
+
+struct qz_state_dict {
+    const qz_context *ctx;
+    const char *name; /* the path, for messages; the caller's, NULL once loaded */
+    uint8_t *bytes;   /* the file */
+    size_t size;
+    bool bytes_used; /* a tensor points into them */
+    size_t budget;   /* bytes that may still be allocated */
+    qzi_arena arena; /* keys and metadata */
+    qzi_dict_entry *entries;
+    size_t count, capacity;
+    size_t *sorted; /* entries in order of their keys */
+    qzi_dict_metadata *metadata;
+    size_t metadata_count, metadata_capacity;
+    void **blocks; /* inflated records and copies of tensors */
+    size_t block_count, block_capacity;
+};
+
+/* A tensor as a file describes it: `data` is its first element. */
+typedef struct qzi_raw_tensor {
+    qz_dtype dtype;
+    int32_t ndim;
+    int64_t dims[QZ_MAX_DIMS];
+    int64_t strides[QZ_MAX_DIMS]; /* in elements, not negative */
+    const uint8_t *data;
+    bool in_file;    /* data points into dict->bytes, else into a block */
+    bool big_endian; /* order of the bytes in the file */
+} qzi_raw_tensor;
+
+/* ---- state_dict_build.c ---------------------------------------------------------------------- */
+
+/* Takes `size` bytes from the budget; QZ_ERR_FORMAT when it does not have them. */
+qz_status qzi_dict_charge(qz_state_dict *dict, size_t size);
+/* A block that lives as long as the dict, charged. */
+qz_status qzi_dict_block(qz_state_dict *dict, size_t size, uint8_t **block);
+/*
+ * Adds a tensor; its reach must have been checked against the bytes at `raw->data`. The key needs
+ * no NUL. Only views that are not dense, aligned and in host order are copied.
+ */
+qz_status qzi_dict_add(qz_state_dict *dict, const char *key, size_t key_size,
+                       const qzi_raw_tensor *raw);
+qz_status qzi_dict_add_metadata(qz_state_dict *dict, const char *key, const char *value);
+/* Makes the lookup index; QZ_ERR_FORMAT for a key (also of metadata) that occurs
+ * twice. */
+qz_status qzi_dict_seal(qz_state_dict *dict);
+
+/* ---- readers: dict->bytes to entries --------------------------------------------------------- */
+
+qz_status qzi_read_safetensors(qz_state_dict *dict); /* format_safetensors.c */
+qz_status qzi_read_pth(qz_state_dict *dict);         /* format_pth.c, where zlib is built in */
+
+/* Word for a dtype in safetensors files ("F32"), and its inverse. */
+const char *qzi_safetensors_dtype_name(qz_dtype dtype);
+bool qzi_safetensors_dtype_parse(const char *name, qz_dtype *dtype);
+
+/* The longest header that readers of the format accept. */
+#define QZI_SAFETENSORS_HEADER_MAX 100000000
+
+#endif

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * text.c - two small tools of the readers: is this UTF-8, and a sort that hostile input cannot
+ * slow down.
+ */
+#include "weights/bytes.h"
+
+/* Length of the well-formed sequence at `p`, 0 when there is none. */
+static size_t utf8_sequence(const uint8_t *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return p[0] != 0;
+    size_t length = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+    if (p[0] < 0xC2 || p[0] > 0xF4 || length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    /* overlong forms, surrogates, beyond U+10FFFF */
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return length;
+}
+
+bool qzi_utf8_valid(const char *text, size_t size)
+{
+    const uint8_t *p = (const uint8_t *)text;
+    for (size_t i = 0; i < size;) {
+        size_t length = utf8_sequence(p + i, size - i);
+        if (length == 0)
+            return false;
+        i += length;
+    }
+    return true;
+}
+
+static void sift_down(size_t *index, size_t root, size_t count,
+                      bool (*before)(const void *, size_t, size_t), const void *arg)
+{
+    size_t moving = index[root];
+    for (size_t child; (child = 2 * root + 1) < count; root = child) {
+        if (child + 1 < count && before(arg, index[child], index[child + 1]))
+            child++;
+        if (!before(arg, moving, index[child]))
+            break;
+        index[root] = index[child];
+    }
+    index[root] = moving;
+}
+
+void qzi_sort_indices(size_t *index, size_t count, bool (*before)(const void *, size_t, size_t),
+                      const void *arg)
+{
+    for (size_t i = 0; i < count; i++)
+        index[i] = i;
+    for (size_t i = count / 2; i-- > 0;)
+        sift_down(index, i, count, before, arg);
+    for (size_t i = count; i-- > 1;) {
+        size_t largest = index[0];
+        index[0] = index[i];
+        index[i] = largest;
+        sift_down(index, 0, i, before, arg);
+    }
+}
