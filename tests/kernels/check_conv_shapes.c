@@ -187,6 +187,7 @@ static void pick_axis(check_rng *rng, int32_t k, int32_t stride, int32_t dil, in
 conv_problem conv_random(check_rng *rng)
 {
     static const int32_t group_widths[] = {1, 2, 3, 4, 5, 8, 12, 16, 20, 24, 32, 40, 64};
+    static const int32_t usual_widths[] = {4, 8, 16, 24};
     conv_problem p;
     qzk_conv_shape *s = &p.shape;
     do {
@@ -196,7 +197,7 @@ conv_problem conv_random(check_rng *rng)
         p.n = check_one_in(rng, 3) ? pick(rng, 2, 4) : 1;
         s->ic = pick_channels(rng);
         s->oc = pick_channels(rng);
-        switch (pick(rng, 0, 7)) {
+        switch (pick(rng, 0, 8)) {
         case 0:
             p.what = "random pointwise";
             break;
@@ -205,32 +206,35 @@ conv_problem conv_random(check_rng *rng)
             k = pick(rng, 2, 7);
             break;
         case 2:
+        case 3:
             p.what = "random grouped";
             k = check_one_in(rng, 4) ? pick(rng, 1, 5) : 3;
             width = group_widths[pick(rng, 0, (int32_t)QZI_ARRAY_LEN(group_widths) - 1)];
+            if (check_one_in(rng, 2))
+                width = usual_widths[pick(rng, 0, (int32_t)QZI_ARRAY_LEN(usual_widths) - 1)];
             s->groups = pick(rng, 2, QZI_MAX(2, 128 / width));
             s->ic = s->groups * width;
             s->oc = check_one_in(rng, 3) ? s->groups * pick(rng, 1, 40) : s->ic;
             break;
-        case 3:
+        case 4:
             p.what = "random depthwise";
             k = check_one_in(rng, 4) ? pick(rng, 1, 9) : 1 + 2 * pick(rng, 1, 3);
             s->groups = s->ic;
             s->oc = s->ic * (check_one_in(rng, 4) ? pick(rng, 2, 5) : 1);
             break;
-        case 4:
+        case 5:
             p.what = "random stem";
             k = pick(rng, 1, 7);
             s->ic = check_one_in(rng, 3) ? pick(rng, 1, 4) : 3;
             break;
-        case 5:
+        case 6:
             p.what = "random linear";
             linear = true;
             p.n = pick(rng, 1, 40);
             s->ic = pick(rng, 1, check_one_in(rng, 4) ? 3000 : 500);
             s->oc = pick(rng, 1, 400);
             break;
-        case 6:
+        case 7:
             p.what = "random deep";
             k = check_one_in(rng, 2) ? 3 : 1;
             s->ic = pick(rng, 300, 2500);
