@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * analysis.c - what quantization cost, node by node: signal to quantization noise of activations,
+ * weights and biases, of the first output, and how often both models agree on the top class.
+ *
+ * Both graphs run on one image after the other. The float run leaves copies of its values, the int8
+ * run compares with them as it goes, so memory is bounded by one image. Sums are taken in double in
+ * a fixed order, whatever the strides and threads of the runs.
+ */
+#include "quant/quant.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Independent sums over the channels of a pixel: a fixed order that vectorises. */
+#define LANES 8
+
+typedef struct energy {
+    double signal, noise; /* sums of f^2 and (f - q)^2 */
+} energy;
+
+/* A node of the int8 graph and its counterpart. */
+typedef struct pair {
+    qz_value float_node; /* QZ_NO_VALUE: not compared */
+    energy image, total; /* `total` takes `image` over when the whole image is through */
+    double weight_db, bias_db;
+} pair;
+
+/* What the float run of this image left of a value: dense NHWC. */
+typedef struct kept {
+    bool wanted;
+    qzk_view view; /* data owned; NULL: none */
+} kept;
+
+struct qzi_sqnr {
+    const qz_context *ctx;
+    const qz_graph *float_graph, *int8_graph;
+    qzi_exec *float_exec, *int8_exec;
+    pair *pairs; /* [int8_graph->node_count] */
+    kept *kept;  /* [float_graph->node_count] */
+    energy output;
+    uint64_t images, agreements;
+    bool classifies; /* the first output is N x C */
+    qz_sqnr_row *rows;
+    size_t row_count;
+};
+
+static double decibels(energy e)
+{
+    if (e.noise == 0.0)
+        return INFINITY;
+    if (e.signal == 0.0)
+        return -INFINITY;
+    /* 20 log10 of the ratio of norms; two logarithms, as the ratio itself may overflow */
+    qzi_fpenv env = qzi_fpenv_enter();
+    double db = (qzi_math_log(e.signal) - qzi_math_log(e.noise)) * (10.0 / 2.302585092994045684);
+    qzi_fpenv_leave(env);
+    return db;
+}
+
+static double sum_lanes(const double lanes[LANES])
+{
+    return ((lanes[0] + lanes[1]) + (lanes[2] + lanes[3])) +
+           ((lanes[4] + lanes[5]) + (lanes[6] + lanes[7]));
+}
+
+/* Compares runs of floats; q is what int8 gave, already real numbers. */
+static void add_run(const float *f, const float *q, int64_t n, double signal[LANES],
+                    double noise[LANES])
+{
+    int64_t i = 0;
+    for (; i + LANES <= n; i += LANES) {
+        for (int j = 0; j < LANES; j++) {
+            double value = f[i + j], difference = value - (double)q[i + j];
+            signal[j] += value * value;
+            noise[j] += difference * difference;
+        }
+    }
+    for (int j = 0; i < n; i++, j++) {
+        double value = f[i], difference = value - (double)q[i];
+        signal[j] += value * value;
+        noise[j] += difference * difference;
+    }
+}
+
+/* The values of a node of the int8 graph beside dense float ones. */
+static energy compare_views(const qzk_view *real, const qzi_node *node, const qzk_view *view)
+{
+    double signal[LANES] = {0.0}, noise[LANES] = {0.0};
+    int64_t pixels = (int64_t)view->n * view->h * view->w;
+    for (int64_t p = 0; p < pixels; p++) {
+        const float *f = (const float *)real->data + p * real->pixel_stride;
+        if (node->dtype == QZ_F32) {
+            add_run(f, (const float *)view->data + p * view->pixel_stride, view->c, signal, noise);
+            continue;
+        }
+        const uint8_t *x = (const uint8_t *)view->data + p * view->pixel_stride;
+        float q[16 * LANES];
+        for (int32_t c = 0; c < view->c; c += (int32_t)QZI_ARRAY_LEN(q)) {
+            int32_t n = QZI_MIN(view->c - c, (int32_t)QZI_ARRAY_LEN(q));
+            for (int32_t i = 0; i < n; i++)
+                q[i] = (float)(x[c + i] - node->q.zero_point) * node->q.scale;
+            add_run(f + c, q, n, signal, noise);
+        }
+    }
+    return (energy){sum_lanes(signal), sum_lanes(noise)};
+}
+
+/* ---- the two runs -----------------------------------------------------------------------------
+ */
+
+static void drop_kept(qzi_sqnr *s, qz_value node)
+{
+    qzi_free(s->ctx, s->kept[node].view.data);
+    s->kept[node].view.data = NULL;
+}
+
+static qz_status keep_value(void *user, const qz_graph *graph, qz_value node, const qzk_view *view)
+{
+    qzi_sqnr *s = user;
+    kept *k = &s->kept[node];
+    if (!k->wanted)
+        return QZ_OK;
+    /* the executor's own copy of this value had to fit memory: no overflow */
+    size_t pixels = (size_t)view->n * (size_t)view->h * (size_t)view->w, c = (size_t)view->c;
+    drop_kept(s, node);
+    k->view = *view;
+    k->view.pixel_stride = view->c;
+    k->view.data = qzi_alloc(graph->ctx, pixels * c * sizeof(float));
+    if (!k->view.data)
+        return qzi_fail_memory(graph->ctx, pixels * c * sizeof(float));
+    for (size_t p = 0; p < pixels; p++)
+        memcpy((float *)k->view.data + p * c,
+               (const float *)view->data + p * (size_t)view->pixel_stride, c * sizeof(float));
+    return QZ_OK;
+}
+
+static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
+                               const qzk_view *view)
+{
+    qzi_sqnr *s = user;
+    pair *p = &s->pairs[node];
+    if (p->float_node == QZ_NO_VALUE)
+        return QZ_OK;
+    const qzk_view *real = &s->kept[p->float_node].view;
+    if (real->n != view->n || real->h != view->h || real->w != view->w || real->c != view->c)
+        return qzi_fail(graph->ctx, QZ_ERR_MISMATCH,
+                        "%s: the float and the int8 model give different shapes; compare models "
+                        "of one architecture",
+                        graph->nodes[node].name);
+    p->image = compare_views(real, &graph->nodes[node], view);
+    drop_kept(s, p->float_node);
+    return QZ_OK;
+}
+
+/* ---- create -----------------------------------------------------------------------------------
+ */
+
+/*
+ * A node of that name itself, not the scope that qzi_graph_find would also know. Both graphs have
+ * their nodes in about the same order, so the search goes on where the last one ended.
+ */
+static qz_value find_node(const qz_graph *graph, const char *name, size_t *next)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        size_t at = (*next + i) % graph->node_count;
+        if (strcmp(graph->nodes[at].name, name) == 0) {
+            *next = at + 1;
+            return (qz_value)at;
+        }
+    }
+    return QZ_NO_VALUE;
+}
+
+static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
+{
+    const qzi_node *real = &s->float_graph->nodes[p->float_node];
+    const qzi_qweights *qw = node->qw;
+    const qzi_param *weight = qzi_node_param(s->float_graph, real, QZI_P_WEIGHT);
+    const qzi_param *bias = qzi_node_param(s->float_graph, real, QZI_P_BIAS);
+    int32_t oc = node->u.conv.oc;
+
+    qzi_fpenv env = qzi_fpenv_enter();
+    int64_t count = weight && weight->tensor.data ? qz_tensor_numel(&weight->tensor) : 0;
+    if (qw->w && count > 0 && weight->tensor.dims[0] == oc) {
+        energy e = {0.0, 0.0};
+        int64_t per = count / oc;
+        for (int32_t o = 0; o < oc; o++) {
+            const float *w = (const float *)weight->tensor.data + o * per;
+            for (int64_t i = 0; i < per; i++) {
+                double value = w[i];
+                double difference = value - (double)((float)qw->w[o * per + i] * qw->scales[o]);
+                e.signal += value * value;
+                e.noise += difference * difference;
+            }
+        }
+        p->weight_db = decibels(e);
+    }
+    if (bias && bias->tensor.data && qz_tensor_numel(&bias->tensor) == oc) {
+        energy e = {0.0, 0.0};
+        const float *b = bias->tensor.data;
+        float sx = s->int8_graph->nodes[node->in[0]].q.scale;
+        for (int32_t o = 0; o < oc; o++) {
+            double difference = b[o] - (double)qw->bias[o] * (double)(sx * qw->scales[o]);
+            e.signal += (double)b[o] * b[o];
+            e.noise += difference * difference;
+        }
+        p->bias_db = decibels(e);
+    }
+    qzi_fpenv_leave(env);
+}
+
+static void pair_nodes(qzi_sqnr *s)
+{
+    size_t next = 0;
+    for (size_t i = 0; i < s->int8_graph->node_count; i++) {
+        const qzi_node *node = &s->int8_graph->nodes[i];
+        pair *p = &s->pairs[i];
+        *p = (pair){.float_node = QZ_NO_VALUE, .weight_db = NAN, .bias_db = NAN};
+        /* what only carries values between precisions is nobody's layer */
+        if (node->op == QZI_OP_INPUT || node->op == QZI_OP_QUANTIZE ||
+            node->op == QZI_OP_DEQUANTIZE)
+            continue;
+        p->float_node = find_node(s->float_graph, node->name, &next);
+        if (p->float_node == QZ_NO_VALUE)
+            continue;
+        s->kept[p->float_node].wanted = true;
+        if (node->qw)
+            compare_weights(s, node, p);
+    }
+}
+
+qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_packed,
+                          const qz_graph *int8_graph, const qzi_packed *int8_packed,
+                          uint32_t threads, qzi_sqnr **sqnr)
+{
+    const qz_context *ctx = float_graph->ctx;
+    *sqnr = NULL;
+    if (float_graph->input_count != 1 || int8_graph->input_count != 1)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "only models with one input can be compared, this one has %zu",
+                        QZI_MAX(float_graph->input_count, int8_graph->input_count));
+    if (float_graph->output_count < 1 || int8_graph->output_count < 1)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT, "a model without outputs cannot be compared");
+
+    qzi_sqnr *s = qzi_calloc(ctx, 1, sizeof(*s));
+    if (!s)
+        return qzi_fail_memory(ctx, sizeof(*s));
+    s->ctx = ctx;
+    s->float_graph = float_graph;
+    s->int8_graph = int8_graph;
+    s->classifies = float_graph->nodes[float_graph->outputs[0].value].flat;
+    s->pairs = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->pairs));
+    s->kept = qzi_calloc(ctx, float_graph->node_count, sizeof(*s->kept));
+    s->rows = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->rows));
+    qz_status st = QZ_OK;
+    if (!s->pairs || !s->kept || !s->rows) {
+        st = qzi_fail_memory(ctx, int8_graph->node_count * sizeof(*s->pairs));
+        goto fail;
+    }
+    QZI_GOTO(st, qzi_exec_create(float_packed, float_graph, threads, &s->float_exec));
+    QZI_GOTO(st, qzi_exec_create(int8_packed, int8_graph, threads, &s->int8_exec));
+    qzi_exec_set_hook(s->float_exec, keep_value, s);
+    qzi_exec_set_hook(s->int8_exec, compare_value, s);
+
+    pair_nodes(s);
+    *sqnr = s;
+    return QZ_OK;
+
+fail:
+    qzi_sqnr_destroy(s);
+    return st;
+}
+
+static void drop_all_kept(qzi_sqnr *s)
+{
+    for (size_t i = 0; s->kept && i < s->float_graph->node_count; i++)
+        drop_kept(s, (qz_value)i);
+}
+
+void qzi_sqnr_destroy(qzi_sqnr *sqnr)
+{
+    if (!sqnr)
+        return;
+    drop_all_kept(sqnr);
+    qzi_exec_destroy(sqnr->float_exec);
+    qzi_exec_destroy(sqnr->int8_exec);
+    qzi_free(sqnr->ctx, sqnr->kept);
+    qzi_free(sqnr->ctx, sqnr->pairs);
+    qzi_free(sqnr->ctx, sqnr->rows);
+    qzi_free(sqnr->ctx, sqnr);
+}
+
+/* ---- images -----------------------------------------------------------------------------------
+ */
+
+static qz_status fetch_output(const qz_context *ctx, qzi_exec *exec, float **data, int64_t *count)
+{
+    qz_tensor t = {.data = NULL};
+    QZI_TRY(qzi_exec_output(exec, 0, &t));
+    *count = qz_tensor_numel(&t);
+    *data = qzi_alloc(ctx, (size_t)*count * sizeof(float));
+    if (!*data)
+        return qzi_fail_memory(ctx, (size_t)*count * sizeof(float));
+    t.data = *data;
+    qz_status st = qzi_exec_output(exec, 0, &t);
+    if (st != QZ_OK) {
+        qzi_free(ctx, *data);
+        *data = NULL;
+    }
+    return st;
+}
+
+static int64_t top_class(const float *x, int64_t n)
+{
+    int64_t top = 0;
+    for (int64_t i = 1; i < n; i++) {
+        if (x[i] > x[top])
+            top = i;
+    }
+    return top;
+}
+
+static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
+{
+    float *real = NULL, *quantized = NULL;
+    int64_t n = 0, quantized_n = 0;
+    qz_status st = QZ_OK;
+    QZI_GOTO(st, qzi_exec_run(s->float_exec, image, 1));
+    QZI_GOTO(st, fetch_output(s->ctx, s->float_exec, &real, &n));
+    QZI_GOTO(st, qzi_exec_run(s->int8_exec, image, 1));
+    QZI_GOTO(st, fetch_output(s->ctx, s->int8_exec, &quantized, &quantized_n));
+    if (n != quantized_n) {
+        st = qzi_fail(s->ctx, QZ_ERR_MISMATCH,
+                      "the float and the int8 model give different shapes; compare models of one "
+                      "architecture");
+        goto fail;
+    }
+
+    double signal[LANES] = {0.0}, noise[LANES] = {0.0};
+    qzi_fpenv env = qzi_fpenv_enter();
+    add_run(real, quantized, n, signal, noise);
+    s->output.signal += sum_lanes(signal);
+    s->output.noise += sum_lanes(noise);
+    for (size_t i = 0; i < s->int8_graph->node_count; i++) {
+        s->pairs[i].total.signal += s->pairs[i].image.signal;
+        s->pairs[i].total.noise += s->pairs[i].image.noise;
+    }
+    qzi_fpenv_leave(env);
+    s->images++;
+    if (s->classifies && top_class(real, n) == top_class(quantized, n))
+        s->agreements++;
+fail:
+    drop_all_kept(s);
+    qzi_free(s->ctx, real);
+    qzi_free(s->ctx, quantized);
+    return st;
+}
+
+qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image)
+{
+    if (image->dtype != QZ_F32 || image->ndim != 4 || !image->data || qz_tensor_numel(image) < 1)
+        return qzi_fail(sqnr->ctx, QZ_ERR_ARGUMENT, "a float32 image N x C x H x W is needed");
+    qz_tensor one = *image;
+    one.dims[0] = 1;
+    for (int64_t i = 0; i < image->dims[0]; i++) {
+        one.data = (float *)image->data + i * qz_tensor_numel(&one);
+        QZI_TRY(add_one(sqnr, &one));
+    }
+    return QZ_OK;
+}
+
+/* ---- results ----------------------------------------------------------------------------------
+ */
+
+/* Worst first, NaN last, equals in the order of the graph. */
+typedef struct ranked {
+    double db;
+    size_t node;
+} ranked;
+
+static int worse_first(const void *left, const void *right)
+{
+    const ranked *a = left, *b = right;
+    if (isnan(a->db) != isnan(b->db))
+        return isnan(a->db) ? 1 : -1;
+    if (a->db < b->db || a->db > b->db)
+        return a->db < b->db ? -1 : 1;
+    return a->node < b->node ? -1 : a->node > b->node;
+}
+
+qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count)
+{
+    const qz_graph *graph = sqnr->int8_graph;
+    ranked *order = qzi_calloc(sqnr->ctx, graph->node_count, sizeof(*order));
+    if (!order)
+        return qzi_fail_memory(sqnr->ctx, graph->node_count * sizeof(*order));
+    size_t n = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const pair *p = &sqnr->pairs[i];
+        if (p->float_node != QZ_NO_VALUE)
+            order[n++] = (ranked){sqnr->images ? decibels(p->total) : (double)NAN, i};
+    }
+    qsort(order, n, sizeof(*order), worse_first);
+    for (size_t i = 0; i < n; i++) {
+        const pair *p = &sqnr->pairs[order[i].node];
+        qz_node_info info;
+        qz_graph_node_at(graph, order[i].node, &info);
+        sqnr->rows[i] = (qz_sqnr_row){
+            .name = info.name,
+            .op = info.op,
+            .is_int8 = info.is_int8,
+            .activation_db = order[i].db,
+            .weight_db = p->weight_db,
+            .bias_db = p->bias_db,
+        };
+    }
+    qzi_free(sqnr->ctx, order);
+    sqnr->row_count = n;
+    *rows = sqnr->rows;
+    *count = n;
+    return QZ_OK;
+}
+
+double qzi_sqnr_output_db(const qzi_sqnr *sqnr)
+{
+    return sqnr->images ? decibels(sqnr->output) : (double)NAN;
+}
+
+double qzi_sqnr_top1_agreement(const qzi_sqnr *sqnr)
+{
+    if (!sqnr->classifies || sqnr->images == 0)
+        return NAN;
+    return (double)sqnr->agreements / (double)sqnr->images;
+}

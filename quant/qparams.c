@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qparams.c - from ranges to scales and zero points, and from float weights to int8, bit for bit as
+ * PyTorch 1.13: UniformQuantizationObserverBase._calculate_qparams, MinMaxObserver and
+ * PerChannelMinMaxObserver with symmetric qint8, quantize_per_tensor and quantize_per_channel.
+ */
+#include "quant/quant.h"
+
+#include <float.h>
+#include <math.h>
+#include <string.h>
+
+/* |b32| stays below this (CONTRACT.md), so that it and the largest sum of products fit int32. */
+#define BIAS_LIMIT 0x1p30f
+
+qzi_qparams qzi_qparams_affine(float min, float max, int32_t qmin, int32_t qmax)
+{
+    min = min < 0.0f ? min : 0.0f;
+    max = max > 0.0f ? max : 0.0f;
+    float scale = (max - min) / (float)(qmax - qmin);
+    scale = scale > FLT_EPSILON ? scale : FLT_EPSILON;
+    float zero_point = (float)qmin - qzi_rnef(min / scale);
+    zero_point = zero_point > (float)qmin ? zero_point : (float)qmin;
+    zero_point = zero_point < (float)qmax ? zero_point : (float)qmax;
+    return (qzi_qparams){.scale = scale, .zero_point = (int32_t)zero_point};
+}
+
+float qzi_scale_symmetric(float amax)
+{
+    float scale = amax / 127.5f;
+    return scale > FLT_EPSILON ? scale : FLT_EPSILON;
+}
+
+/*
+ * Largest magnitude; false where an element is NaN or infinite. As integers, because without the
+ * sign their order is that of the numbers, with what is not finite at the top.
+ */
+static bool largest(const float *x, int64_t n, float *amax)
+{
+    int32_t top = 0;
+    for (int64_t i = 0; i < n; i++) {
+        int32_t bits;
+        memcpy(&bits, &x[i], sizeof(bits));
+        bits &= INT32_MAX;
+        top = bits > top ? bits : top;
+    }
+    memcpy(amax, &top, sizeof(*amax));
+    return isfinite(*amax);
+}
+
+/* x times 1/scale, rounded half to even, clamped: torch multiplies by the reciprocal. */
+static void quantize_s8(const float *x, int8_t *q, int64_t n, float scale)
+{
+    const float inverse = 1.0f / scale;
+    for (int64_t i = 0; i < n; i++) {
+        float v = x[i] * inverse;
+        v = v > -128.0f ? v : -128.0f;
+        v = v < 127.0f ? v : 127.0f;
+        /* adding and taking away 1.5 * 2^23 rounds to nearest even what is below 2^22 */
+        q[i] = (int8_t)(int32_t)((v + 0x1.8p23f) - 0x1.8p23f);
+    }
+}
+
+/*
+ * Raises *scale by the least power of two for which |rne(bias / (sx * scale))| < 2^30. False where
+ * no float32 scale does.
+ */
+static bool fit_bias(float bias, float sx, float *scale)
+{
+    while (!(fabsf(qzi_rnef(bias / (sx * *scale))) < BIAS_LIMIT)) {
+        *scale *= 2.0f;
+        if (!isfinite(sx * *scale))
+            return false;
+    }
+    return true;
+}
+
+static qz_status weight_scales(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                               int64_t per, float sx, bool per_channel, float *scales)
+{
+    float all = 0.0f;
+    for (int32_t o = 0; o < oc; o++) {
+        float amax;
+        if (!largest(w + o * per, per, &amax))
+            return qzi_fail(ctx, QZ_ERR_NUMERIC,
+                            "NaN or infinity among the weights of output channel %d", (int)o);
+        if (bias && !isfinite(bias[o]))
+            return qzi_fail(ctx, QZ_ERR_NUMERIC, "the bias of output channel %d is NaN or infinite",
+                            (int)o);
+        all = QZI_MAX(all, amax);
+        scales[o] = qzi_scale_symmetric(amax);
+    }
+    /* Per tensor one scale serves all channels, and the most demanding bias decides. */
+    float shared = qzi_scale_symmetric(all);
+    for (int32_t o = 0; bias && o < oc; o++) {
+        if (!fit_bias(bias[o], sx, per_channel ? &scales[o] : &shared))
+            return qzi_fail(ctx, QZ_ERR_NUMERIC,
+                            "the bias %g of output channel %d is too large for int8 weights",
+                            (double)bias[o], (int)o);
+    }
+    if (!per_channel) {
+        for (int32_t o = 0; o < oc; o++)
+            scales[o] = shared;
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+{
+    *out = NULL;
+    size_t count;
+    if (oc < 1 || per < 1 || (uint64_t)per > SIZE_MAX / sizeof(float) ||
+        !qzi_mul_size((size_t)oc, (size_t)per, &count) || count > INT64_MAX / sizeof(float))
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT, "weights of %d x %lld cannot be quantized", (int)oc,
+                        (long long)per);
+    if (!(sx > 0.0f) || !isfinite(sx))
+        return qzi_fail(ctx, QZ_ERR_NUMERIC, "the input's scale %g is not positive and finite",
+                        (double)sx);
+
+    qzi_qweights *qw = qzi_calloc(ctx, 1, sizeof(*qw));
+    if (!qw)
+        return qzi_fail_memory(ctx, sizeof(*qw));
+    qw->per_channel = per_channel;
+    qw->w = qzi_alloc(ctx, count);
+    qw->scales = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->scales));
+    qw->bias = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->bias));
+    qw->bias_f32 = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->bias_f32));
+    qz_status st = QZ_OK;
+    if (!qw->w || !qw->scales || !qw->bias || !qw->bias_f32) {
+        st = qzi_fail_memory(ctx, count);
+        goto fail;
+    }
+
+    qzi_fpenv env = qzi_fpenv_enter();
+    st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
+    for (int32_t o = 0; st == QZ_OK && o < oc; o++) {
+        quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
+        if (bias) {
+            qw->bias_f32[o] = bias[o];
+            qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (sx * qw->scales[o]));
+        }
+    }
+    qzi_fpenv_leave(env);
+    if (st != QZ_OK)
+        goto fail;
+    *out = qw;
+    return QZ_OK;
+
+fail:
+    qzi_qweights_free(ctx, qw);
+    return st;
+}
+
+void qzi_qweights_free(const qz_context *ctx, qzi_qweights *qw)
+{
+    if (!qw)
+        return;
+    qzi_free(ctx, qw->w);
+    qzi_free(ctx, qw->scales);
+    qzi_free(ctx, qw->bias);
+    qzi_free(ctx, qw->bias_f32);
+    qzi_free(ctx, qw);
+}
