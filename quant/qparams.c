@@ -49,7 +49,7 @@ static bool largest(const float *x, int64_t n, float *amax)
 }
 
 /* x times 1/scale, rounded half to even, clamped: torch multiplies by the reciprocal. */
-static void quantize_s8(const float *x, int8_t *q, int64_t n, float scale)
+void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale)
 {
     const float inverse = 1.0f / scale;
     for (int64_t i = 0; i < n; i++) {
@@ -135,7 +135,7 @@ qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *
     qzi_fpenv env = qzi_fpenv_enter();
     st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
     for (int32_t o = 0; st == QZ_OK && o < oc; o++) {
-        quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
+        qzi_quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
         if (bias) {
             qw->bias_f32[o] = bias[o];
             qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (sx * qw->scales[o]));

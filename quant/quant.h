@@ -69,6 +69,8 @@ qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q);
 
 qzi_qparams qzi_qparams_affine(float min, float max, int32_t qmin, int32_t qmax);
 float qzi_scale_symmetric(float amax); /* amax / 127.5, at least FLT_EPSILON */
+/* q = clamp(rne(x * (1 / scale)), -128, 127), as torch.quantize_per_channel; x finite. */
+void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale);
 /*
  * Weights [oc][per] and bias [oc] (NULL: zeros) of a layer whose input scale is sx, to int8:
  * torch's weight observers and quantization, b32 as CONTRACT.md (a channel's scale raised where

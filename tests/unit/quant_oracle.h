@@ -114,10 +114,10 @@ static inline void *counted_alloc(void *user, size_t size, size_t align)
         return NULL;
     *(size_t *)ptr = size;
     memset((char *)ptr + COUNTED_HEADER, 0xa5, size); /* nothing may count on zeros */
-    m->live++;
-    int64_t now = (m->bytes += (int64_t)size);
-    if (now > m->peak)
-        m->peak = now;
+    atomic_fetch_add(&m->live, 1);
+    int64_t now = atomic_fetch_add(&m->bytes, (int64_t)size) + (int64_t)size;
+    if (now > atomic_load(&m->peak))
+        atomic_store(&m->peak, now);
     return (char *)ptr + COUNTED_HEADER;
 }
 
@@ -125,8 +125,8 @@ static inline void counted_free(void *user, void *ptr)
 {
     counted_memory *m = user;
     char *block = (char *)ptr - COUNTED_HEADER;
-    m->live--;
-    m->bytes -= (int64_t) * (size_t *)block;
+    atomic_fetch_sub(&m->live, 1);
+    atomic_fetch_sub(&m->bytes, (int64_t)(*(size_t *)block));
     free(block);
 }
 

@@ -81,4 +81,5 @@ def main():
         print(f"     {literal(low)}, {literal(high)}, {literal(step)}, {zero_point.item()}}},")
 
 
-main()
+if __name__ == "__main__":
+    main()
