@@ -218,9 +218,10 @@ static void pair_nodes(qzi_sqnr *s)
         const qzi_node *node = &s->int8_graph->nodes[i];
         pair *p = &s->pairs[i];
         *p = (pair){.float_node = QZ_NO_VALUE, .weight_db = NAN, .bias_db = NAN};
-        /* what only carries values between precisions is nobody's layer */
-        if (node->op == QZI_OP_INPUT || node->op == QZI_OP_QUANTIZE ||
-            node->op == QZI_OP_DEQUANTIZE)
+        /* what only carries values between precisions is nobody's layer; an input is, where it
+         * is quantized on the way in */
+        if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE ||
+            (node->op == QZI_OP_INPUT && node->dtype == QZ_F32))
             continue;
         p->float_node = find_node(s->float_graph, node->name, &next);
         if (p->float_node == QZ_NO_VALUE)
