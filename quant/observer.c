@@ -120,7 +120,7 @@ qz_status qzi_rows_range(const qz_context *ctx, const qzi_rows *rows, uint32_t t
         return qzi_fail(ctx, QZ_ERR_NUMERIC,
                         "values from %g to %g are too far apart to be quantized", (double)lo,
                         (double)hi);
-    /* Which of two zeros came first must not show: -0 becomes +0. */
+    /* one zero: -0 becomes +0 */
     *min = lo + 0.0f;
     *max = hi + 0.0f;
     return QZ_OK;

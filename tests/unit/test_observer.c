@@ -207,6 +207,12 @@ static const torch_case torch_cases[] = {
      0x0.0p+0f, 0x1.8252bap+2f, 0x1.83d690p-6f, 0},
     {FLAT, 12, 100, 20, 0.0001f, 1.5f, 256, -0x1.c5c36ep-3f, 0x1.c3e17ep-3f,
      UINT64_C(0xbd9f81a0723b50d1), -0x1.c5c36ep-3f, 0x1.c057dap-3f, 0x1.c4d276p-10f, 128},
+    {FLAT, 117, 20000, 3, 0.5f, 0.9f, 1000, -0x1.fff154p-2f, 0x1.03fcfep-1f,
+     UINT64_C(0x8d0f0ebdd3c495e7), -0x1.fff154p-2f, 0x1.0378eap-1f, 0x1.02bb86p-8f, 127},
+    {SPARSE, 146, 20000, 5, 1.5f, 1.25f, 0, -0x1.ca7708p+1f, 0x1.d1ca3ap+1f,
+     UINT64_C(0x7776c7791eb8c8dc), -0x1.c2cafep+1f, 0x1.c2e5acp+1f, 0x1.c49cf0p-6f, 127},
+    {SPARSE, 739, 20000, 8, 7.0f, 1.25f, 0, -0x1.088758p+5f, 0x1.0c6dacp+5f,
+     UINT64_C(0x3e6722dc20a9367b), -0x1.088758p+5f, 0x1.02ccc0p+5f, 0x1.06b0bcp-2f, 129},
 };
 
 static float shaped(shape kind, uint64_t seed, size_t i, float scale)

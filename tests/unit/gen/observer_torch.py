@@ -57,6 +57,10 @@ CASES = [  # kind, seed, values in a batch, batches, first scale, growth, bins
     ("CUBE", 10, 2000, 5, 6.0, 1.7, 37),
     ("RELU", 11, 50000, 4, 6.0, 1.0, 4096),
     ("FLAT", 12, 100, 20, 1e-4, 1.5, 256),
+    # these tell apart: the order of operations of a bin, the step of the search, its order of sums
+    ("FLAT", 117, 20000, 3, 0.5, 0.9, 1000),
+    ("SPARSE", 146, 20000, 5, 1.5, 1.25, 0),
+    ("SPARSE", 739, 20000, 8, 7.0, 1.25, 0),
 ]
 
 
