@@ -73,12 +73,11 @@ static bool same_float(const float *a, const float *b)
 
 static int fail(const conv_operands *o, const qzk_conv_kernel *kernel, const char *how)
 {
-    printf("FAILED %s: %s\n  ", kernel->name, how);
-    conv_print(&o->problem);
-    printf("\n  pixel strides %" PRId64 " and %" PRId64 ", %sbias, x_zp %d, y_zp %d, clamp %g %g\n",
-           o->args.in.pixel_stride, o->args.out.pixel_stride,
-           o->weights.bias_f32 || o->weights.bias_s32 ? "" : "no ", (int)o->weights.x_zp,
-           (int)o->args.y_zp, (double)o->args.lo, (double)o->args.hi);
+    printf("FAILED %s: %s\n  %s\n"
+           "  pixel strides %" PRId64 " and %" PRId64 ", %sbias, x_zp %d, y_zp %d, clamp %g %g\n",
+           kernel->name, how, conv_describe(&o->problem).text, o->args.in.pixel_stride,
+           o->args.out.pixel_stride, o->weights.bias_f32 || o->weights.bias_s32 ? "" : "no ",
+           (int)o->weights.x_zp, (int)o->args.y_zp, (double)o->args.lo, (double)o->args.hi);
     return 1;
 }
 
@@ -158,6 +157,9 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
     args.shape = &o->problem.shape;
     int failures = 0;
     uint64_t fp_state = check_fp_state();
+    check_now("%s on %s, pixel strides %" PRId64 " and %" PRId64 ", guard page %s the tensors",
+              kernel->name, conv_describe(&o->problem).text, args.in.pixel_stride,
+              args.out.pixel_stride, at_front ? "before" : "after");
 
     check_buffer packed = check_buffer_new(kernel->packed_size(args.shape), QZI_ALIGN, at_front);
     check_random_bytes(rng, packed.data, packed.size);
@@ -231,7 +233,7 @@ static int check_problem(const check_options *options, check_rng *rng, const con
 
 int check_suite_conv(const check_options *options, int64_t *compared)
 {
-    int64_t runs = options->runs ? options->runs : 400;
+    int64_t runs = options->runs ? options->runs : 300;
     int failures = 0;
     for (int int8 = 0; int8 < 2; int8++) {
         check_rng rng = {options->seed + (uint64_t)int8};

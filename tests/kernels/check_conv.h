@@ -15,7 +15,11 @@ typedef struct conv_problem {
 } conv_problem;
 
 int64_t conv_macs(const conv_problem *problem);
-void conv_print(const conv_problem *problem);
+/* One line without its end, at most 300 characters. */
+typedef struct conv_text {
+    char text[300];
+} conv_text;
+conv_text conv_describe(const conv_problem *problem);
 
 /* Shapes that every run checks, whatever the seed; NULL past the last. */
 const conv_problem *conv_directed(size_t i);

@@ -59,8 +59,7 @@ int check_bench_conv(const check_options *options, int64_t *compared)
     const conv_problem *problem;
     for (size_t i = 0; (problem = conv_real(i)) != NULL; i++) {
         check_rng rng = {options->seed + i};
-        conv_print(problem);
-        printf(", %.1f MMACs\n", (double)conv_macs(problem) * 1e-6);
+        printf("%s, %.1f MMACs\n", conv_describe(problem).text, (double)conv_macs(problem) * 1e-6);
         for (int int8 = 1; int8 >= 0; int8--) {
             const qzk_conv_kernel *const *kernels;
             size_t count = qzk_conv_all(&kernels, int8 != 0);

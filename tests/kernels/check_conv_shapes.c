@@ -146,14 +146,17 @@ int64_t conv_macs(const conv_problem *p)
     return (int64_t)p->n * p->oh * p->ow * s->oc * s->kh * s->kw * (s->ic / s->groups);
 }
 
-void conv_print(const conv_problem *p)
+conv_text conv_describe(const conv_problem *p)
 {
     const qzk_conv_shape *s = &p->shape;
-    printf("%s: %dx%dx%dx%d -> %dx%dx%d, kernel %dx%d, groups %d, stride %d,%d, padding %d,%d, "
-           "dilation %d,%d",
-           p->what, (int)p->n, (int)s->ic, (int)p->ih, (int)p->iw, (int)s->oc, (int)p->oh,
-           (int)p->ow, (int)s->kh, (int)s->kw, (int)s->groups, (int)s->stride_h, (int)s->stride_w,
-           (int)s->pad_top, (int)s->pad_left, (int)s->dil_h, (int)s->dil_w);
+    conv_text t;
+    snprintf(t.text, sizeof t.text,
+             "%s: %dx%dx%dx%d -> %dx%dx%d, kernel %dx%d, groups %d, stride %d,%d, padding %d,%d, "
+             "dilation %d,%d",
+             p->what, (int)p->n, (int)s->ic, (int)p->ih, (int)p->iw, (int)s->oc, (int)p->oh,
+             (int)p->ow, (int)s->kh, (int)s->kw, (int)s->groups, (int)s->stride_h, (int)s->stride_w,
+             (int)s->pad_top, (int)s->pad_left, (int)s->dil_h, (int)s->dil_w);
+    return t;
 }
 
 static int32_t pick(check_rng *rng, int32_t lo, int32_t hi)

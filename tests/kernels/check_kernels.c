@@ -5,6 +5,7 @@
 #include "check_kernels.h"
 
 #include <fenv.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -18,6 +19,27 @@ bool check_wanted(const check_options *options, const char *name, qz_isa isa)
 {
     return qz_isa_available(isa) && (options->isa == QZ_ISA_AUTO || options->isa == isa) &&
            (!options->kernel || strstr(name, options->kernel));
+}
+
+static char now[1024];
+
+void check_now(const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(now, sizeof now, fmt, args);
+    va_end(args);
+}
+
+static void on_fault(int number)
+{
+    static const char text[] = "FAILED: reads or writes outside its tensors (or is not for this "
+                               "CPU): ";
+    (void)number;
+    if (write(STDOUT_FILENO, text, sizeof text - 1) > 0 &&
+        write(STDOUT_FILENO, now, strlen(now)) > 0 && write(STDOUT_FILENO, "\n", 1) > 0)
+        _exit(1);
+    _exit(2);
 }
 
 uint64_t check_u64(check_rng *rng)
@@ -189,8 +211,11 @@ int main(int argc, char **argv)
         check_suite run = options.bench ? suites[i].bench : suites[i].run;
         if (!run)
             return usage();
+        setvbuf(stdout, NULL, _IOLBF, BUFSIZ); /* lines before a fault are not lost */
         printf("check_kernels %s --seed %" PRIu64 "\n", argv[1], options.seed);
-        fflush(stdout); /* a kernel that touches a guard page ends the program */
+        signal(SIGSEGV, on_fault);
+        signal(SIGBUS, on_fault);
+        signal(SIGILL, on_fault);
         qzi_fpenv env = qzi_fpenv_enter();
         int64_t compared = 0;
         int failures = run(&options, &compared);

@@ -35,6 +35,9 @@ int check_bench_conv(const check_options *options, int64_t *compared);
 /* Whether the options and the CPU let the kernel run. */
 bool check_wanted(const check_options *options, const char *name, qz_isa isa);
 
+/* What runs now: printed if it touches a guard page, which ends the program. */
+void check_now(const char *fmt, ...) QZ_PRINTF(1, 2);
+
 /* ---- random numbers: splitmix64 ---------------------------------------------------------------
  */
 

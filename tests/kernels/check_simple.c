@@ -513,6 +513,9 @@ static int check_function(const check_options *options, const qz_kernels *kernel
             c.at_front = variant & 1;
             c.in_place = variant >= 2;
             ++*compared;
+            check_now("%s of %s: n %zu%s, guard page %s the operands", functions[function].name,
+                      qz_isa_name(kernels->isa), c.n, c.in_place ? ", in place" : "",
+                      c.at_front ? "before" : "after");
             if (!check_call(&c, function)) {
                 printf("FAILED %s of %s: n %zu%s: %s\n", functions[function].name,
                        qz_isa_name(kernels->isa), c.n, c.in_place ? ", in place" : "", c.how);
