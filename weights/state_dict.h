@@ -4,8 +4,8 @@
  *
  * The whole file is read into one block of memory; a tensor points into it where the file holds it
  * dense, aligned and in the host's byte order, and is copied otherwise. It is read, not mapped: a
- * mapped file that another process truncates or rewrites would kill the caller with SIGBUS or
- * change bytes that were already checked, and reading costs less than the checksum.
+ * mapped file that another process truncates or rewrites would kill the caller with SIGBUS, or
+ * change bytes that were already checked. That costs one copy of the file in memory.
  *
  * All files are taken for hostile. Sizes are checked before memory is asked for, and everything
  * that decoding allocates is charged to a budget in proportion to the file.
@@ -18,7 +18,10 @@
 
 /* The largest published model (regnet_y_128gf) takes 2.6 GB. */
 #define QZI_FILE_MAX (UINT64_C(16) << 30)
-/* What decoding may allocate: weights hardly compress, so a file that asks for more is a bomb. */
+/*
+ * What decoding may allocate, and what all tensors together may hold: weights hardly compress, and
+ * few share their bytes, so a file that asks for more is a bomb.
+ */
 #define QZI_DICT_BUDGET_BASE ((size_t)32 << 20)
 #define QZI_DICT_BUDGET_FACTOR 32
 /* torchvision's longest key has about 80 bytes. */

@@ -105,6 +105,8 @@ static qz_status place(qz_state_dict *dict, const char *key, const qzi_raw_tenso
         tensor->data = (void *)(uintptr_t)&nothing;
         return QZ_OK;
     }
+    /* views cost nothing here, but whoever reads them all must not get more than files hold */
+    QZI_TRY(qzi_dict_charge(dict, bytes));
     bool swap = size > 1 && raw->big_endian != (QZI_BIG_ENDIAN == 1);
     if (!swap && (uintptr_t)raw->data % size == 0 && is_dense(raw)) {
         tensor->data = (void *)(uintptr_t)raw->data;

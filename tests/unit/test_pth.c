@@ -301,12 +301,52 @@ static void test_deep_pickles(void **state)
     qz_context_destroy(ctx);
 }
 
+/* Hundreds of names for one storage: each is free, together they are a bomb. */
+static void test_many_views(void **state)
+{
+    static const char first[] =
+        REBUILD "q\1(" ID("BoolStorage", "J\0\0\x10\0") "K\0J\0\0\x10\0\x85K\1"
+                                                        "\x85\x89}tq\2R";
+    enum { STORAGE = 1 << 20, VIEWS = 200, ITEM = 6 + 5 };
+    uint8_t *storage = calloc(STORAGE, 1);
+    char bytes[sizeof(first) + VIEWS * ITEM + 16] = "\x80\2}(" KEY_A;
+    size_t at = 4 + 6, size;
+    qz_context *ctx = tool_context(NULL);
+    qz_state_dict *dict = NULL;
+    (void)state;
+    assert_non_null(storage);
+    memcpy(bytes + at, first, sizeof(first) - 1);
+    at += sizeof(first) - 1;
+    for (int views = 20;; views = VIEWS) {
+        size_t end = at;
+        for (int i = 1; i < views; i++, end += ITEM) {
+            memcpy(bytes + end, KEY_A "h\1h\2R", ITEM);
+            bytes[end + 1] = 1;
+            bytes[end + 5] = (char)(i < 0x40 ? i + 0x20 : 'a');
+        }
+        memcpy(bytes + end, "u.", 2);
+        uint8_t *zip = zip_write_pth(bytes, end + 2, storage, STORAGE, &size);
+        if (views == VIEWS) {
+            tool_expect_failure(ctx, zip, size, QZ_ERR_FORMAT, "far more memory");
+            free(zip);
+            break;
+        }
+        assert_int_equal(qz_state_dict_parse(ctx, zip, size, "good", &dict), QZ_OK);
+        assert_int_equal(qz_state_dict_count(dict), views);
+        qz_state_dict_destroy(dict);
+        free(zip);
+    }
+    free(storage);
+    qz_context_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dtypes),       cmocka_unit_test(test_views),
         cmocka_unit_test(test_checkpoints),  cmocka_unit_test(test_refused_files),
         cmocka_unit_test(test_evil_pickles), cmocka_unit_test(test_deep_pickles),
+        cmocka_unit_test(test_many_views),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
