@@ -84,13 +84,36 @@ void qzi_qweights_free(const qz_context *ctx, qzi_qweights *qw);
  * ---------------------------------------------------------------------------------------------- */
 
 /*
- * fuse.c: conv+bn, conv+bn+act, conv+act, linear+act, (bn+act) where the inner values have one
- * reader; folds batch norm into weight and bias as CONTRACT.md says. In place. Weights must be
- * loaded. is_qat: QZ_ERR_UNSUPPORTED for now.
+ * fuse.c: conv+bn, conv+bn+act, conv+act, linear+act, bn+act, add+act where the inner values have
+ * one reader and are no outputs; folds batch norm into weight and bias as CONTRACT.md says. In
+ * place; the fused node stands where the first one stood, under its name, and is found under the
+ * names of the others too. In a graph whose weights have no data (a saved int8 model being
+ * rebuilt) only the structure changes; a graph that has some of the data is QZ_ERR_STATE.
+ * When it fails the graph computes what it did before. is_qat: QZ_ERR_UNSUPPORTED for now.
  */
 qz_status qzi_fuse(qz_graph *graph, bool is_qat);
 /* Replaces every ReLU6 by ReLU (torchvision's quantizable mobilenets; --relu). */
 void qzi_replace_relu6(qz_graph *graph);
+
+/*
+ * decide.c: what a qconfig makes of each node of a fused float graph.
+ *
+ * Convolutions and linears are int8 unless the qconfig says otherwise. The other ops have nothing
+ * to gain alone: they are int8 where an input is, and join the fp32 island that they stand in
+ * where none is. Max pools, activations, flatten, dropout and average pools keep their input's
+ * parameters in int8.
+ */
+typedef struct qzi_decision {
+    bool int8;        /* computes in int8; INPUT: has a reader that does */
+    bool own_qparams; /* its value needs parameters of its own: it is observed */
+    char *reason;     /* why the node stays in fp32; NULL where int8 and for INPUT */
+} qzi_decision;
+/*
+ * node_count decisions. An excluded name is a node's, that of a node fused into another, or a
+ * scope's ("layer4": all in it). QZ_ERR_UNKNOWN_NAME names the nearest ones.
+ */
+qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_decision **decisions);
+void qzi_decisions_free(const qz_graph *graph, qzi_decision *decisions); /* NULL is fine */
 
 /* prepare.c: observers on the values of a float graph. */
 typedef struct qzi_calibration qzi_calibration;
@@ -101,14 +124,32 @@ void qzi_calibration_destroy(qzi_calibration *calibration);
 /* One or more images, NCHW float32: fed one after another. */
 qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);
 size_t qzi_calibration_images(const qzi_calibration *calibration);
+/* The copy that the calibration keeps. */
+const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration);
+/* QZ_ERR_STATE where there is nothing to convert from: no image yet, or one that failed halfway. */
+qz_status qzi_calibration_check(const qzi_calibration *calibration);
 /* The observer of a node's value; NULL where it has none (it shares its input's parameters). */
 const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration, qz_value node);
 
 /*
  * convert.c: a new graph in int8, with quantize and dequantize nodes where precisions meet, named
- * <reader>.quant and <source>.dequant; int8 weights; parameters of values. The float graph is not
- * changed; parameters of layers that became int8 are not copied.
+ * <source>.quant and <source>.dequant: one for each value, whatever the number of its readers. The
+ * float graph is not changed; parameters of layers that became int8 are not copied (their entries
+ * stay, without data).
+ *
+ * Conversion is structure plus weights, and the structure alone follows from the fused graph's
+ * structure (no data needed), the qconfig and the parameters of the observed values, so that a
+ * saved model is rebuilt by the same code: build, qzi_fuse, qzi_convert_structure, attach qw of
+ * the int8 convolutions and linears and the data of the parameters of the other nodes. `observed`
+ * has one entry for each node of `graph`; scale 0 where the value has no parameters of its own.
+ * What to save is `q` of every node of the int8 graph that bears the name of a node of the float
+ * graph (fp32 values that are quantized keep what was observed in q): structure made from these
+ * equals the structure that they came from. An entry that is needed and not a valid pair of
+ * parameters is QZ_ERR_ARGUMENT with the node's name.
  */
+qz_status qzi_convert_structure(const qz_graph *graph, const qzi_qconfig *qconfig,
+                                const qzi_qparams *observed, qz_graph **int8_graph);
+/* QZ_ERR_STATE when no image was calibrated, or when one failed halfway. */
 qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
                       qz_graph **int8_graph);
 

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * convert.c - makes the int8 graph: types and parameters of values, quantize and dequantize nodes
+ * where precisions meet, tables, and last the weights.
+ */
+#include "quant/quant.h"
+
+#include <math.h>
+#include <string.h>
+
+/* What the structural rewriting works on; arrays are by node of `graph`. */
+typedef struct convert_work {
+    const qz_graph *graph;
+    qzi_decision *decisions;
+    bool *gives_u8; /* the node's value is uint8, else fp32 */
+    qzi_qparams *q; /* of the value, or of what it is quantized to; scale 0: never uint8 */
+    qz_value *only; /* the only reader of the uint8 value */
+    bool *reads;    /* argument of qzi_graph_insert */
+    qz_graph *out;
+} convert_work;
+
+/* `only`, besides a node: */
+enum { NO_READER = -1, SEVERAL_READERS = -2 };
+
+/* ---- parameters of values ---------------------------------------------------------------------
+ */
+
+/*
+ * int8 nodes give uint8. So do inputs that only int8 nodes read; one that fp32 nodes read too, or
+ * that is an output, stays as it came and is quantized beside.
+ */
+static void settle_types(convert_work *work)
+{
+    const qz_graph *graph = work->graph;
+    for (size_t i = 0; i < graph->node_count; i++)
+        work->gives_u8[i] = work->decisions[i].int8;
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (size_t k = 0; k < graph->nodes[i].in_count; k++)
+            if (graph->nodes[graph->nodes[i].in[k]].op == QZI_OP_INPUT && !work->decisions[i].int8)
+                work->gives_u8[graph->nodes[i].in[k]] = false;
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (graph->nodes[graph->outputs[i].value].op == QZI_OP_INPUT)
+            work->gives_u8[graph->outputs[i].value] = false;
+}
+
+/* What was observed, or the input's. */
+static qz_status spread_qparams(convert_work *work, const qzi_qparams *observed)
+{
+    const qz_graph *graph = work->graph;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (work->decisions[i].own_qparams) {
+            const qzi_qparams q = observed[i];
+            if (!(q.scale > 0.0f && isfinite(q.scale)) || q.zero_point < 0 || q.zero_point > 255)
+                return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                                "%s: its value has no valid scale and zero point; calibrate again",
+                                node->name);
+            work->q[i] = q;
+        } else if (work->decisions[i].int8) {
+            work->q[i] = work->q[node->in[0]];
+        }
+    }
+    return QZ_OK;
+}
+
+/* Readers of an fp32 value in fp32 do not count: they do not read what it is quantized to. */
+static void find_only_readers(convert_work *work)
+{
+    const qz_graph *graph = work->graph;
+    for (size_t i = 0; i < graph->node_count; i++)
+        work->only[i] = NO_READER;
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (size_t k = 0; k < graph->nodes[i].in_count; k++) {
+            const qz_value x = graph->nodes[i].in[k];
+            if (!work->gives_u8[x] && !work->decisions[i].int8)
+                continue;
+            const bool first = work->only[x] == NO_READER || work->only[x] == (qz_value)i;
+            work->only[x] = first ? (qz_value)i : SEVERAL_READERS;
+        }
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (work->gives_u8[graph->outputs[i].value])
+            work->only[graph->outputs[i].value] = SEVERAL_READERS;
+}
+
+/* Quantizing (an input or an fp32 value) can, too. */
+static bool writes_any_qparams(const convert_work *work, qz_value value)
+{
+    const qzi_op op = work->graph->nodes[value].op;
+    return !work->gives_u8[value] || op == QZI_OP_INPUT || op == QZI_OP_CONV2D ||
+           op == QZI_OP_LINEAR || op == QZI_OP_ADD || op == QZI_OP_BATCH_NORM2D;
+}
+
+/* CONTRACT.md: an input of a concat that nothing else reads takes the concat's parameters. */
+static void share_concats(convert_work *work)
+{
+    const qz_graph *graph = work->graph;
+    find_only_readers(work);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *concat = &graph->nodes[i];
+        for (size_t k = 0; k < concat->in_count; k++) {
+            const qz_value x = concat->in[k];
+            if (concat->op == QZI_OP_CONCAT && work->decisions[i].int8 &&
+                work->only[x] == (qz_value)i && writes_any_qparams(work, x))
+                work->q[x] = work->q[i];
+        }
+    }
+}
+
+/* ---- nodes of the new graph -------------------------------------------------------------------
+ */
+
+/* CONTRACT.md, concat: T[x] = clampq(((float)(x - zx) * sx) * (1 / sy), 0, 255, zy). */
+static void fill_table(qzi_qparams x, qzi_qparams y, uint8_t table[256])
+{
+    const float inv = 1.0f / y.scale;
+    const float lo = (float)(0 - y.zero_point), hi = (float)(255 - y.zero_point);
+    for (int32_t i = 0; i < 256; i++) {
+        float v = ((float)(i - x.zero_point) * x.scale) * inv;
+        v = v < lo ? lo : v > hi ? hi : v;
+        v = isnan(v) ? 0.0f : v;
+        table[i] = (uint8_t)((int32_t)qzi_rnef(v) + y.zero_point);
+    }
+}
+
+static qz_status make_tables(const convert_work *work, qzi_node *concat)
+{
+    const qz_context *ctx = work->graph->ctx;
+    size_t bytes;
+    if (!qzi_mul_size(concat->in_count, 256, &bytes) || !(concat->tables = qzi_alloc(ctx, bytes)))
+        return qzi_fail_memory(ctx, concat->in_count * 256);
+    const qzi_fpenv env = qzi_fpenv_enter();
+    for (size_t k = 0; k < concat->in_count; k++) {
+        const qzi_qparams x = work->q[concat->in[k]], y = concat->q;
+        uint8_t *table = concat->tables + 256 * k;
+        if (x.scale == y.scale && x.zero_point == y.zero_point)
+            for (int32_t i = 0; i < 256; i++)
+                table[i] = (uint8_t)i;
+        else
+            fill_table(x, y, table);
+    }
+    qzi_fpenv_leave(env);
+    return QZ_OK;
+}
+
+static qz_status set_nodes(convert_work *work)
+{
+    for (size_t i = 0; i < work->graph->node_count; i++) {
+        qzi_node *node = &work->out->nodes[i];
+        node->dtype = work->gives_u8[i] ? QZ_U8 : QZ_F32;
+        node->q = work->q[i];
+        if (work->decisions[i].reason) {
+            node->fallback = qzi_strdup(work->graph->ctx, work->decisions[i].reason);
+            if (!node->fallback)
+                return qzi_fail_memory(work->graph->ctx, strlen(work->decisions[i].reason));
+        }
+        if (node->op == QZI_OP_CONCAT && work->decisions[i].int8)
+            QZI_TRY(make_tables(work, node));
+    }
+    return QZ_OK;
+}
+
+/* ---- borders ----------------------------------------------------------------------------------
+ */
+
+/* <source>.quant or <source>.dequant; with underscores where the model has that name itself. */
+static char *border_name(const convert_work *work, qz_value value, const char *suffix)
+{
+    const char *source = work->graph->nodes[value].name;
+    char *name = qzi_format(work->graph->ctx, "%s.%s", source, suffix);
+    while (name && qzi_graph_find(work->out, name) >= 0) {
+        char *longer = qzi_format(work->graph->ctx, "%s_", name);
+        qzi_free(work->graph->ctx, name);
+        name = longer;
+    }
+    return name;
+}
+
+/* One node behind `value` for all its readers of the other precision; none where there are none. */
+static qz_status insert_border(convert_work *work, qz_value value)
+{
+    qz_graph *out = work->out;
+    const bool to_float = work->gives_u8[value];
+    bool any = false;
+    qz_value inserted;
+    for (size_t i = 0; i < out->node_count; i++) {
+        const qzi_node *node = &out->nodes[i];
+        bool reads = false;
+        for (size_t k = 0; k < node->in_count; k++)
+            reads = reads || node->in[k] == value;
+        work->reads[i] = reads && (node->dtype == QZ_U8) != to_float;
+        any = any || work->reads[i];
+    }
+    if (!any)
+        return QZ_OK;
+    char *name = border_name(work, value, to_float ? "dequant" : "quant");
+    if (!name)
+        return qzi_fail_memory(work->graph->ctx, 64);
+    const qz_status st =
+        qzi_graph_insert(out, value, to_float ? QZI_OP_DEQUANTIZE : QZI_OP_QUANTIZE, name,
+                         work->reads, false, &inserted);
+    qzi_free(work->graph->ctx, name);
+    if (st == QZ_OK) {
+        qzi_node *node = &out->nodes[inserted];
+        node->dtype = to_float ? QZ_F32 : QZ_U8;
+        node->q = to_float ? (qzi_qparams){0} : work->q[value];
+    }
+    return st;
+}
+
+/* ---- the two passes ---------------------------------------------------------------------------
+ */
+
+static void work_free(convert_work *work)
+{
+    const qz_context *ctx = work->graph->ctx;
+    qzi_decisions_free(work->graph, work->decisions);
+    qzi_free(ctx, work->gives_u8);
+    qzi_free(ctx, work->q);
+    qzi_free(ctx, work->only);
+    qzi_free(ctx, work->reads);
+}
+
+static qz_status work_create(const qz_graph *graph, const qzi_qconfig *qconfig, convert_work *work)
+{
+    const size_t n = graph->node_count;
+    *work = (convert_work){.graph = graph};
+    QZI_TRY(qzi_decide(graph, qconfig, &work->decisions));
+    work->gives_u8 = qzi_calloc(graph->ctx, n, sizeof(*work->gives_u8));
+    work->q = qzi_calloc(graph->ctx, n, sizeof(*work->q));
+    work->only = qzi_calloc(graph->ctx, n, sizeof(*work->only));
+    /* a border behind every node at most */
+    work->reads = qzi_calloc(graph->ctx, n, 2 * sizeof(*work->reads));
+    if (!work->gives_u8 || !work->q || !work->only || !work->reads)
+        return qzi_fail_memory(graph->ctx, n * sizeof(*work->q));
+    return QZ_OK;
+}
+
+qz_status qzi_convert_structure(const qz_graph *graph, const qzi_qconfig *qconfig,
+                                const qzi_qparams *observed, qz_graph **int8_graph)
+{
+    convert_work work;
+    qz_status st;
+    QZI_GOTO(st, work_create(graph, qconfig, &work));
+    settle_types(&work);
+    QZI_GOTO(st, spread_qparams(&work, observed));
+    share_concats(&work);
+    QZI_GOTO(st, qzi_graph_clone(graph, false, &work.out));
+    QZI_GOTO(st, set_nodes(&work));
+    /* from the last value to the first: what is still to be looked at keeps its index */
+    for (size_t i = graph->node_count; i-- > 0;)
+        QZI_GOTO(st, insert_border(&work, (qz_value)i));
+    *int8_graph = work.out;
+    work.out = NULL;
+fail:
+    qz_graph_destroy(work.out);
+    work_free(&work);
+    return st;
+}
+
+static qz_status make_weights(const qz_graph *graph, const qzi_node *from, bool per_channel,
+                              const qz_graph *out, qzi_node *node)
+{
+    const qzi_param *weight = qzi_node_param(graph, from, QZI_P_WEIGHT);
+    const qzi_param *bias = qzi_node_param(graph, from, QZI_P_BIAS);
+    const qzi_conv2d_attr *conv = &from->u.conv;
+    const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
+    if (!weight || !weight->tensor.data || (bias && !bias->tensor.data))
+        return qzi_fail(graph->ctx, QZ_ERR_STATE, "%s: has no weights to convert; load them first",
+                        from->name);
+    const qz_status st =
+        qzi_qweights_make(graph->ctx, weight->tensor.data, bias ? bias->tensor.data : NULL,
+                          conv->oc, per, out->nodes[node->in[0]].q.scale, per_channel, &node->qw);
+    return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", from->name);
+}
+
+/* Nodes other than int8 convolutions and linears compute from the float parameters. */
+static qz_status copy_params(const qz_graph *graph, const qzi_node *from, qz_graph *out,
+                             const qzi_node *node)
+{
+    for (int which = 0; which < QZI_P_COUNT; which++) {
+        if (from->param[which] < 0)
+            continue;
+        const qz_tensor *tensor = &graph->params[from->param[which]].tensor;
+        qzi_param *param = &out->params[node->param[which]];
+        const size_t bytes = (size_t)qz_tensor_numel(tensor) * qz_dtype_size(tensor->dtype);
+        if (!tensor->data)
+            return qzi_fail(graph->ctx, QZ_ERR_STATE, "%s: not loaded; load all weights first",
+                            param->key);
+        if (param->tensor.data)
+            continue;
+        param->tensor.data = qzi_alloc(graph->ctx, bytes);
+        if (!param->tensor.data)
+            return qzi_fail_memory(graph->ctx, bytes);
+        memcpy(param->tensor.data, tensor->data, bytes);
+    }
+    return QZ_OK;
+}
+
+static qz_status add_weights(const qz_graph *graph, bool per_channel, qz_graph *out)
+{
+    const qzi_node *from = graph->nodes;
+    for (size_t i = 0; i < out->node_count; i++) {
+        qzi_node *node = &out->nodes[i];
+        if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
+            continue; /* borders stand between the nodes, which keep their order */
+        if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR))
+            QZI_TRY(make_weights(graph, from, per_channel, out, node));
+        else
+            QZI_TRY(copy_params(graph, from, out, node));
+        from++;
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
+                      qz_graph **int8_graph)
+{
+    const qzi_qconfig *qconfig = qzi_calibration_qconfig(calibration);
+    qzi_qparams *observed = NULL;
+    qz_graph *out = NULL;
+    qz_status st;
+    QZI_TRY(qzi_calibration_check(calibration));
+    observed = qzi_calloc(graph->ctx, graph->node_count, sizeof(*observed));
+    if (!observed)
+        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*observed));
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
+        if (!observer)
+            continue;
+        st = qzi_observer_qparams(observer, &observed[i]);
+        if (st != QZ_OK) {
+            qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
+            goto fail;
+        }
+    }
+    QZI_GOTO(st, qzi_convert_structure(graph, qconfig, observed, &out));
+    QZI_GOTO(st, add_weights(graph, qconfig->per_channel, out));
+    QZI_GOTO(st, qzi_graph_verify(out));
+    *int8_graph = out;
+    out = NULL;
+fail:
+    qz_graph_destroy(out);
+    qzi_free(graph->ctx, observed);
+    return st;
+}

@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * decide.c - which nodes of a fused float graph become int8, which stay in fp32 and why, and which
+ * values need parameters of their own.
+ */
+#include "layers/base/nearest.h"
+#include "quant/quant.h"
+
+#include <stdio.h>
+#include <string.h>
+
+/* ---- words of --fallback ----------------------------------------------------------------------
+ */
+
+static bool is_strided_pointwise(const qzi_node *node)
+{
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    return node->op == QZI_OP_CONV2D && conv->kh == 1 && conv->kw == 1 &&
+           (conv->stride_h > 1 || conv->stride_w > 1);
+}
+
+/* The words that name a node, the most special one first; ends with NULL. */
+static void node_words(const qzi_node *node, const char *words[3])
+{
+    size_t n = 0;
+    if (is_strided_pointwise(node))
+        words[n++] = "strided_pointwise";
+    if (node->op == QZI_OP_ACTIVATION)
+        words[n++] = node->act == QZ_ACT_RELU6 ? "relu6" : "relu";
+    words[n++] = qzi_op_name(node->op);
+    if (n < 3)
+        words[n] = NULL;
+}
+
+static const qzi_support *find_row(const qzi_backend *backend, const char *word)
+{
+    for (const qzi_support *row = backend->support; row->op; row++)
+        if (strcmp(row->op, word) == 0)
+            return row;
+    return NULL;
+}
+
+static qz_status check_words(const qz_graph *graph, const qzi_qconfig *qconfig)
+{
+    for (size_t i = 0; i < qconfig->fallback_count; i++) {
+        const char *word = qconfig->fallback[i];
+        if (find_row(qconfig->backend, word))
+            continue;
+        qzi_nearest nearest;
+        char names[256];
+        qzi_nearest_init(&nearest, word);
+        for (const qzi_support *row = qconfig->backend->support; row->op; row++)
+            qzi_nearest_add(&nearest, row->op);
+        qzi_nearest_text(&nearest, names, sizeof(names));
+        return qzi_fail(graph->ctx, QZ_ERR_UNKNOWN_NAME,
+                        "fallback: backend %s has no op '%s'; the nearest are: %s",
+                        qconfig->backend->name, word, names);
+    }
+    return QZ_OK;
+}
+
+static bool is_asked_for(const qzi_qconfig *qconfig, const char *word)
+{
+    for (size_t i = 0; i < qconfig->fallback_count; i++)
+        if (strcmp(qconfig->fallback[i], word) == 0)
+            return true;
+    return false;
+}
+
+/* ---- excluded names ---------------------------------------------------------------------------
+ */
+
+static bool is_in_scope(const char *name, const char *scope)
+{
+    const size_t n = strlen(scope);
+    return strncmp(name, scope, n) == 0 && name[n] == '.';
+}
+
+/* Marks the nodes that `name` means: one node, all of a scope, or what a mark points to. */
+static size_t exclude_name(const qz_graph *graph, const char *name, bool *excluded)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (strcmp(graph->nodes[i].name, name) == 0 || is_in_scope(graph->nodes[i].name, name)) {
+            excluded[i] = true;
+            count++;
+        }
+    if (count)
+        return count;
+    const qz_value value = qzi_graph_find(graph, name);
+    if (value < 0)
+        return 0;
+    excluded[value] = true;
+    return 1;
+}
+
+static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig, bool *excluded)
+{
+    for (size_t i = 0; i < qconfig->exclude_count; i++) {
+        const char *name = qconfig->exclude[i];
+        if (exclude_name(graph, name, excluded))
+            continue;
+        qzi_nearest nearest;
+        char names[512];
+        qzi_nearest_init(&nearest, name);
+        for (size_t k = 0; k < graph->node_count; k++)
+            if (graph->nodes[k].op != QZI_OP_INPUT)
+                qzi_nearest_add(&nearest, graph->nodes[k].name);
+        for (size_t k = 0; k < graph->mark_count; k++)
+            qzi_nearest_add(&nearest, graph->marks[k].name);
+        qzi_nearest_text(&nearest, names, sizeof(names));
+        return qzi_fail(graph->ctx, QZ_ERR_UNKNOWN_NAME,
+                        "exclude: the model has no node '%s'; the nearest are: %s", name, names);
+    }
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (excluded[i] && graph->nodes[i].op == QZI_OP_INPUT)
+            return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                            "exclude: '%s' is an input and computes nothing; exclude the nodes "
+                            "that read it",
+                            graph->nodes[i].name);
+    return QZ_OK;
+}
+
+/* ---- deciding ---------------------------------------------------------------------------------
+ */
+
+/* In int8 these keep the parameters of what they read. */
+static bool keeps_qparams(qzi_op op)
+{
+    return op == QZI_OP_ACTIVATION || op == QZI_OP_MAX_POOL2D || op == QZI_OP_AVG_POOL2D ||
+           op == QZI_OP_ADAPTIVE_AVG_POOL2D || op == QZI_OP_FLATTEN || op == QZI_OP_DROPOUT;
+}
+
+static bool has_weights(qzi_op op)
+{
+    return op == QZI_OP_CONV2D || op == QZI_OP_LINEAR;
+}
+
+/* Why the node cannot or shall not be int8, by itself; allocated, NULL where nothing speaks
+ * against it (or memory ran out, which *st tells). */
+static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const qzi_node *node,
+                        bool excluded, qz_status *st)
+{
+    char *reason = NULL;
+    bool found = false;
+    const char *words[3];
+    node_words(node, words);
+    if (excluded) {
+        found = true;
+        reason = qzi_strdup(graph->ctx, "excluded by name");
+    }
+    for (size_t i = 0; i < 3 && words[i] && !found; i++) {
+        if (!is_asked_for(qconfig, words[i]))
+            continue;
+        found = true;
+        reason = qzi_format(graph->ctx, "fallback of %s was asked for", words[i]);
+    }
+    for (size_t i = 0; i < 3 && words[i] && !found; i++) {
+        const qzi_support *row = find_row(qconfig->backend, words[i]);
+        if (!row)
+            continue;
+        if (!row->int8) {
+            found = true;
+            reason = qzi_strdup(graph->ctx, row->reason);
+        }
+        break; /* the most special row decides */
+    }
+    if (found && !reason)
+        *st = qzi_fail_memory(graph->ctx, 64);
+    return reason;
+}
+
+static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, size_t i,
+                             bool excluded, qzi_decision *decisions)
+{
+    const qzi_node *node = &graph->nodes[i];
+    qzi_decision *decision = &decisions[i];
+    bool reads_int8 = has_weights(node->op);
+    qz_status st = QZ_OK;
+    if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE || node->dtype != QZ_F32)
+        return qzi_fail(graph->ctx, QZ_ERR_STATE,
+                        "%s: the graph is converted already; start from the float graph",
+                        node->name);
+    if (node->op == QZI_OP_INPUT) {
+        decision->int8 = true; /* can be; settled by its readers */
+        return QZ_OK;
+    }
+    decision->reason = own_reason(graph, qconfig, node, excluded, &st);
+    if (st != QZ_OK || decision->reason)
+        return st;
+    for (size_t k = 0; k < node->in_count; k++)
+        reads_int8 = reads_int8 || decisions[node->in[k]].int8;
+    decision->int8 = reads_int8;
+    if (!reads_int8) {
+        decision->reason = qzi_format(graph->ctx, "reads only fp32 (%s), so int8 gains nothing",
+                                      graph->nodes[node->in[0]].name);
+        if (!decision->reason)
+            return qzi_fail_memory(graph->ctx, 64);
+    }
+    return QZ_OK;
+}
+
+/* Values with parameters of their own: what int8 nodes compute, and fp32 that int8 nodes read. */
+static void decide_qparams(const qz_graph *graph, qzi_decision *decisions)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_INPUT)
+            decisions[i].int8 = false;
+        else if (decisions[i].int8 && !keeps_qparams(node->op))
+            decisions[i].own_qparams = true;
+    }
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (size_t k = 0; k < graph->nodes[i].in_count && decisions[i].int8; k++) {
+            const qz_value x = graph->nodes[i].in[k];
+            if (graph->nodes[x].op == QZI_OP_INPUT)
+                decisions[x].int8 = decisions[x].own_qparams = true;
+            else if (!decisions[x].int8)
+                decisions[x].own_qparams = true;
+        }
+}
+
+qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_decision **decisions)
+{
+    qzi_decision *made = qzi_calloc(graph->ctx, graph->node_count, sizeof(*made));
+    bool *excluded = qzi_calloc(graph->ctx, graph->node_count, sizeof(*excluded));
+    qz_status st;
+    if (!made || !excluded) {
+        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*made));
+        goto fail;
+    }
+    QZI_GOTO(st, check_words(graph, qconfig));
+    QZI_GOTO(st, mark_excluded(graph, qconfig, excluded));
+    for (size_t i = 0; i < graph->node_count; i++)
+        QZI_GOTO(st, decide_node(graph, qconfig, i, excluded[i], made));
+    decide_qparams(graph, made);
+    qzi_free(graph->ctx, excluded);
+    *decisions = made;
+    return QZ_OK;
+fail:
+    qzi_free(graph->ctx, excluded);
+    qzi_decisions_free(graph, made);
+    return st;
+}
+
+void qzi_decisions_free(const qz_graph *graph, qzi_decision *decisions)
+{
+    for (size_t i = 0; decisions && i < graph->node_count; i++)
+        qzi_free(graph->ctx, decisions[i].reason);
+    qzi_free(graph->ctx, decisions);
+}

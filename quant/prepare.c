@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * prepare.c - calibration: runs the float graph image by image while observers watch the values
+ * that need parameters of their own.
+ */
+#include "quant/quant.h"
+
+#include <math.h>
+
+struct qzi_calibration {
+    const qz_graph *graph;
+    qzi_arena arena; /* strings and lists of the qconfig */
+    qzi_qconfig qconfig;
+    uint32_t threads;
+    size_t node_count;
+    qzi_observer **observers; /* by node; NULL: none */
+    qzi_packed *packed;
+    qzi_exec *exec;
+    size_t images;
+    bool broken; /* an image failed when some observers had seen it */
+};
+
+/* ---- prepare ----------------------------------------------------------------------------------
+ */
+
+static qz_status copy_list(qzi_arena *arena, const char *const *list, size_t count,
+                           const char *const **copy)
+{
+    size_t bytes;
+    char **to;
+    if (!qzi_mul_size(count, sizeof(*to), &bytes) || !(to = qzi_arena_alloc(arena, bytes)))
+        return qzi_fail_memory(arena->ctx, count * sizeof(*to));
+    for (size_t i = 0; i < count; i++)
+        if (!(to[i] = qzi_arena_strdup(arena, list[i])))
+            return qzi_fail_memory(arena->ctx, 64);
+    *copy = (const char *const *)to;
+    return QZ_OK;
+}
+
+static qz_status create_observers(qzi_calibration *cal)
+{
+    const qz_graph *graph = cal->graph;
+    qzi_decision *decisions;
+    qz_status st = QZ_OK;
+    QZI_TRY(qzi_decide(graph, &cal->qconfig, &decisions));
+    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++)
+        if (decisions[i].own_qparams)
+            st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range,
+                                     0, 0.0f, &cal->observers[i]);
+    qzi_decisions_free(graph, decisions);
+    return st;
+}
+
+static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
+                              const qzk_view *view)
+{
+    qzi_calibration *cal = user;
+    qz_status st;
+    if (!cal->observers[node])
+        return QZ_OK;
+    cal->broken = true; /* until the image is through */
+    st = qzi_observer_observe(cal->observers[node], view, cal->threads);
+    return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[node].name);
+}
+
+qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
+                      qzi_calibration **calibration)
+{
+    qzi_calibration *cal;
+    qz_status st;
+    if (graph->input_count != 1)
+        return qzi_fail(graph->ctx, QZ_ERR_UNSUPPORTED,
+                        "calibration feeds graphs of one input; this one has %zu",
+                        graph->input_count);
+    cal = qzi_calloc(graph->ctx, 1, sizeof(*cal));
+    if (!cal)
+        return qzi_fail_memory(graph->ctx, sizeof(*cal));
+    cal->graph = graph;
+    cal->qconfig = *qconfig;
+    cal->threads = threads;
+    cal->node_count = graph->node_count;
+    qzi_arena_init(&cal->arena, graph->ctx);
+    QZI_GOTO(st, copy_list(&cal->arena, qconfig->exclude, qconfig->exclude_count,
+                           &cal->qconfig.exclude));
+    QZI_GOTO(st, copy_list(&cal->arena, qconfig->fallback, qconfig->fallback_count,
+                           &cal->qconfig.fallback));
+    cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
+    if (!cal->observers) {
+        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(qzi_observer *));
+        goto fail;
+    }
+    QZI_GOTO(st, create_observers(cal));
+    QZI_GOTO(st, qzi_packed_create(graph, QZ_ISA_AUTO, &cal->packed));
+    QZI_GOTO(st, qzi_exec_create(cal->packed, graph, threads, &cal->exec));
+    qzi_exec_set_hook(cal->exec, observe_node, cal);
+    *calibration = cal;
+    return QZ_OK;
+fail:
+    qzi_calibration_destroy(cal);
+    return st;
+}
+
+void qzi_calibration_destroy(qzi_calibration *calibration)
+{
+    if (!calibration)
+        return;
+    const qz_context *ctx = calibration->graph->ctx;
+    for (size_t i = 0; calibration->observers && i < calibration->node_count; i++)
+        qzi_observer_destroy(calibration->observers[i]);
+    qzi_free(ctx, calibration->observers);
+    qzi_exec_destroy(calibration->exec);
+    qzi_packed_destroy(calibration->packed);
+    qzi_arena_free(&calibration->arena);
+    qzi_free(ctx, calibration);
+}
+
+/* ---- calibrate --------------------------------------------------------------------------------
+ */
+
+/* Everything that is wrong with the images is found before any observer sees one of them. */
+static qz_status check_images(const qz_graph *graph, const qz_tensor *images, int64_t *numel)
+{
+    *numel = images->ndim == 4 ? qz_tensor_numel(images) : -1;
+    if (images->dtype != QZ_F32 || *numel <= 0 || !images->data)
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                        "calibration images must be a float32 tensor N x C x H x W of at least "
+                        "one image");
+    const float *x = images->data;
+    for (int64_t i = 0; i < *numel; i++)
+        if (!isfinite(x[i]))
+            return qzi_fail(graph->ctx, QZ_ERR_NUMERIC,
+                            "calibration image %lld holds NaN or infinity; remove it",
+                            (long long)(i / (*numel / images->dims[0])));
+    return QZ_OK;
+}
+
+qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images)
+{
+    int64_t numel;
+    if (calibration->broken)
+        return qzi_calibration_check(calibration);
+    QZI_TRY(check_images(calibration->graph, images, &numel));
+    const int64_t per_image = numel / images->dims[0];
+    qz_tensor image = *images;
+    image.dims[0] = 1;
+    for (int64_t i = 0; i < images->dims[0]; i++) {
+        image.data = (float *)images->data + i * per_image;
+        QZI_TRY(qzi_exec_run(calibration->exec, &image, 1));
+        calibration->broken = false;
+        calibration->images++;
+    }
+    return QZ_OK;
+}
+
+size_t qzi_calibration_images(const qzi_calibration *calibration)
+{
+    return calibration->images;
+}
+
+const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration, qz_value node)
+{
+    return node >= 0 && (size_t)node < calibration->node_count ? calibration->observers[node]
+                                                               : NULL;
+}
+
+const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration)
+{
+    return &calibration->qconfig;
+}
+
+qz_status qzi_calibration_check(const qzi_calibration *calibration)
+{
+    const qz_context *ctx = calibration->graph->ctx;
+    if (calibration->broken)
+        return qzi_fail(ctx, QZ_ERR_STATE,
+                        "a calibration image failed halfway, so the observers disagree; prepare "
+                        "and calibrate again");
+    if (calibration->images == 0)
+        return qzi_fail(ctx, QZ_ERR_STATE,
+                        "nothing was observed; calibrate with at least one image before convert");
+    return QZ_OK;
+}
