@@ -76,6 +76,20 @@ QZK_INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
 }
+/* Lane numbers, and v[index[lane]]. */
+typedef __m512i vindex;
+QZK_INLINE vindex vi_load(const int32_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+QZK_INLINE vindex vi_add(vindex v, int32_t x)
+{
+    return _mm512_add_epi32(v, _mm512_set1_epi32(x));
+}
+QZK_INLINE vf vf_permute(vf v, vindex index)
+{
+    return _mm512_permutexvar_ps(index, v);
+}
 /* Both give the second operand when one is NaN or both are zeros: v must stand there. */
 QZK_INLINE vf vf_clamp(vf v, vf lo, vf hi)
 {
@@ -127,6 +141,19 @@ QZK_INLINE vf vf_add(vf a, vf b)
 QZK_INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return _mm256_fmadd_ps(a, b, c);
+}
+typedef __m256i vindex;
+QZK_INLINE vindex vi_load(const int32_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+QZK_INLINE vindex vi_add(vindex v, int32_t x)
+{
+    return _mm256_add_epi32(v, _mm256_set1_epi32(x));
+}
+QZK_INLINE vf vf_permute(vf v, vindex index)
+{
+    return _mm256_permutevar8x32_ps(v, index);
 }
 QZK_INLINE vf vf_clamp(vf v, vf lo, vf hi)
 {
