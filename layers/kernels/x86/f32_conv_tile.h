@@ -35,7 +35,8 @@
 #endif
 #define PIXELS_MAX 14
 
-/* ---- what follows from the shape -------------------------------------------------------------- */
+/* ---- what follows from the shape --------------------------------------------------------------
+ */
 
 typedef struct conv_plan {
     int32_t icg, ocg;     /* channels of a group */
@@ -67,7 +68,8 @@ static conv_plan plan_shape(const qzk_conv_shape *s)
     p.ocg = s->oc / s->groups;
     p.vectors = QZI_DIV_UP(p.ocg, VL);
     p.panels = QZI_DIV_UP(p.vectors, PANEL_VECTORS);
-    /* the last ones are narrower by one each; only a single vector makes a panel of one by itself */
+    /* the last ones are narrower by one each; only a single vector makes a panel of one by itself
+     */
     int32_t missing = p.panels * PANEL_VECTORS - p.vectors;
     if (missing > p.panels || PANEL_VECTORS - 1 == 1) {
         p.wide = p.vectors / PANEL_VECTORS;
@@ -132,7 +134,8 @@ static void conv_pack(const qzk_conv_shape *shape, const qzk_conv_weights *weigh
     }
 }
 
-/* ---- the tile --------------------------------------------------------------------------------- */
+/* ---- the tile ---------------------------------------------------------------------------------
+ */
 
 typedef struct tile_args {
     const float *const *rows; /* [runs][PIXELS_MAX] */
@@ -186,15 +189,15 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
             vf b2 = VECTORS > 2 ? vf_load(w + 2 * VL) : b0;
             vf_prefetch((const char *)w + PREFETCH_BYTES, width * (int)sizeof(float));
             w += width;
-#define ROW(i)                                                    \
-    if (PIXELS > i) {                                             \
-        KEEP_ORDER();                                             \
+#define ROW(i)                                                        \
+    if (PIXELS > i) {                                                 \
+        KEEP_ORDER();                                                 \
         vf xi = vf_set1((i < ROWS_IN_REGISTERS ? x##i : rows[i])[k]); \
-        acc##i##_0 = vf_fma(xi, b0, acc##i##_0);                  \
-        if (VECTORS > 1)                                          \
-            acc##i##_1 = vf_fma(xi, b1, acc##i##_1);              \
-        if (VECTORS > 2)                                          \
-            acc##i##_2 = vf_fma(xi, b2, acc##i##_2);              \
+        acc##i##_0 = vf_fma(xi, b0, acc##i##_0);                      \
+        if (VECTORS > 1)                                              \
+            acc##i##_1 = vf_fma(xi, b1, acc##i##_1);                  \
+        if (VECTORS > 2)                                              \
+            acc##i##_2 = vf_fma(xi, b2, acc##i##_2);                  \
     }
             ROWS(ROW)
 #undef ROW
@@ -220,18 +223,17 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
     } else {
         /* only the last vector of a group has fewer channels than lanes */
         const vmask m = vf_mask(a->channels - (VECTORS - 1) * VL);
-#define ROW(i)                                                              \
-    if (PIXELS > i) {                                                       \
-        vf v0 = vf_clamp(vf_add(acc##i##_0, bias0), lo, hi);                \
-        vf v1 = vf_clamp(vf_add(acc##i##_1, bias1), lo, hi);                \
-        vf v2 = vf_clamp(vf_add(acc##i##_2, bias2), lo, hi);                \
-        if (VECTORS > 1)                                                    \
-            vf_store(y, v0);                                                \
-        if (VECTORS > 2)                                                    \
-            vf_store(y + VL, v1);                                           \
-        vf_store_mask(y + (VECTORS - 1) * VL,                               \
-                      VECTORS == 1 ? v0 : VECTORS == 2 ? v1 : v2, m);       \
-        y += a->y_stride;                                                   \
+#define ROW(i)                                                                                \
+    if (PIXELS > i) {                                                                         \
+        vf v0 = vf_clamp(vf_add(acc##i##_0, bias0), lo, hi);                                  \
+        vf v1 = vf_clamp(vf_add(acc##i##_1, bias1), lo, hi);                                  \
+        vf v2 = vf_clamp(vf_add(acc##i##_2, bias2), lo, hi);                                  \
+        if (VECTORS > 1)                                                                      \
+            vf_store(y, v0);                                                                  \
+        if (VECTORS > 2)                                                                      \
+            vf_store(y + VL, v1);                                                             \
+        vf_store_mask(y + (VECTORS - 1) * VL, VECTORS == 1 ? v0 : VECTORS == 2 ? v1 : v2, m); \
+        y += a->y_stride;                                                                     \
     }
         ROWS(ROW)
 #undef ROW
@@ -247,8 +249,8 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
 static void tile_one_pixel(const tile_args *a)
 {
     const int width = PANEL_VECTORS * VL;
-#define CHAIN(i)                                                                  \
-    const float *w##i = a->w + (size_t)i * a->panel_floats;                       \
+#define CHAIN(i)                                            \
+    const float *w##i = a->w + (size_t)i * a->panel_floats; \
     vf acc##i##_0 = vf_zero(), acc##i##_1 = vf_zero(), acc##i##_2 = vf_zero();
     CHAINS(CHAIN)
 #undef CHAIN
@@ -261,38 +263,38 @@ static void tile_one_pixel(const tile_args *a)
         for (int64_t k = from; k < to; k++) {
             at += width;
             vf x = vf_set1(x0[k]);
-#define CHAIN(i)                                                                            \
-    vf_prefetch((const char *)(w##i + at) + PREFETCH_BYTES, width * (int)sizeof(float));    \
-    acc##i##_0 = vf_fma(x, vf_load(w##i + at), acc##i##_0);                                 \
-    acc##i##_1 = vf_fma(x, vf_load(w##i + at + VL), acc##i##_1);                            \
-    if (PANEL_VECTORS > 2)                                                                  \
+#define CHAIN(i)                                                                         \
+    vf_prefetch((const char *)(w##i + at) + PREFETCH_BYTES, width * (int)sizeof(float)); \
+    acc##i##_0 = vf_fma(x, vf_load(w##i + at), acc##i##_0);                              \
+    acc##i##_1 = vf_fma(x, vf_load(w##i + at + VL), acc##i##_1);                         \
+    if (PANEL_VECTORS > 2)                                                               \
         acc##i##_2 = vf_fma(x, vf_load(w##i + at + 2 * VL), acc##i##_2);
             CHAINS(CHAIN)
 #undef CHAIN
         }
     }
     const vf lo = vf_set1(a->lo), hi = vf_set1(a->hi);
-#define FINISH(i, j)                                                                            \
-    {                                                                                           \
-        int left = a->channels - i * width - j * VL;                                            \
-        float *y = a->y + i * width + j * VL;                                                   \
-        vf_store_mask(y, vf_clamp(vf_add(acc##i##_##j, vf_load(w##i + j * VL)), lo, hi),        \
-                      vf_mask(QZI_MIN(left, VL)));                                              \
+#define FINISH(i, j)                                                                     \
+    {                                                                                    \
+        int left = a->channels - i * width - j * VL;                                     \
+        float *y = a->y + i * width + j * VL;                                            \
+        vf_store_mask(y, vf_clamp(vf_add(acc##i##_##j, vf_load(w##i + j * VL)), lo, hi), \
+                      vf_mask(QZI_MIN(left, VL)));                                       \
     }
-#define CHAIN(i)              \
-    FINISH(i, 0)              \
-    FINISH(i, 1)              \
-    if (PANEL_VECTORS > 2)    \
-        FINISH(i, 2)
+#define CHAIN(i)           \
+    FINISH(i, 0)           \
+    FINISH(i, 1)           \
+    if (PANEL_VECTORS > 2) \
+    FINISH(i, 2)
     CHAINS(CHAIN)
 #undef CHAIN
 #undef FINISH
 }
 
-#define TILE(pixels, vectors)                                      \
-    static void tile_##pixels##x##vectors(const tile_args *a)      \
-    {                                                              \
-        tile(a, pixels, vectors);                                  \
+#define TILE(pixels, vectors)                                 \
+    static void tile_##pixels##x##vectors(const tile_args *a) \
+    {                                                         \
+        tile(a, pixels, vectors);                             \
     }
 #define TILE_ENTRY(pixels, vectors) tile_##pixels##x##vectors,
 #define TO_6(X, v) X(1, v) X(2, v) X(3, v) X(4, v) X(5, v) X(6, v)
@@ -316,7 +318,8 @@ static const tile_fn tiles_2[] = {TO_6(TILE_ENTRY, 2)};
 static const tile_fn *const tiles[] = {tiles_1, tiles_2};
 #endif
 
-/* ---- one call --------------------------------------------------------------------------------- */
+/* ---- one call ---------------------------------------------------------------------------------
+ */
 
 /* How a call is cut: steps of panels by tiles of pixels, tiles in blocks whose input stays near. */
 typedef struct conv_cut {

@@ -76,7 +76,8 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
     }
 }
 
-/* ---- strips ----------------------------------------------------------------------------------- */
+/* ---- strips -----------------------------------------------------------------------------------
+ */
 
 /* A row of the kernel: element (column, channel) is at data[column * step + channel]. */
 typedef struct dw_row {
@@ -100,13 +101,13 @@ typedef struct strip_args {
 #define OUTPUTS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 
 #define STRIP_BEGIN(i) vf acc##i = vf_zero();
-#define STRIP_END(i)                                               \
-    if (WIDTH > i) {                                               \
-        vf v = vf_clamp(vf_add(acc##i, bias), lo, hi);             \
-        if (MASKED)                                                \
-            vf_store_mask(a->y + i * a->y_stride, v, a->mask);     \
-        else                                                       \
-            vf_store(a->y + i * a->y_stride, v);                   \
+#define STRIP_END(i)                                           \
+    if (WIDTH > i) {                                           \
+        vf v = vf_clamp(vf_add(acc##i, bias), lo, hi);         \
+        if (MASKED)                                            \
+            vf_store_mask(a->y + i * a->y_stride, v, a->mask); \
+        else                                                   \
+            vf_store(a->y + i * a->y_stride, v);               \
     }
 
 /* WIDTH outputs, a kernel of KW columns at stride S; EDGE: some columns may be padding. */
@@ -126,20 +127,21 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW,
         const vf w5 = KW > 5 ? vf_load(w + 5 * VL) : w0, w6 = KW > 6 ? vf_load(w + 6 * VL) : w0;
 #define TAP(t) \
     (t == 0 ? w0 : t == 1 ? w1 : t == 2 ? w2 : t == 3 ? w3 : t == 4 ? w4 : t == 5 ? w5 : w6)
-#define TOUCH(c, i)                                              \
-    if (WIDTH > i && c - i * S >= 0 && c - i * S < KW)           \
+#define TOUCH(c, i)                                    \
+    if (WIDTH > i && c - i * S >= 0 && c - i * S < KW) \
         acc##i = vf_fma(xc, TAP(c - i * S), acc##i);
-#define COLUMN(c)                                                             \
-    if (c < (WIDTH - 1) * S + KW) {                                           \
-        vf xc = !EDGE || (uint64_t)(column + c) < (uint64_t)a->columns        \
-                    ? vf_load(x + (base + c * row.step))                      \
-                    : vf_zero();                                              \
-        TOUCH(c, 0) TOUCH(c, 1) TOUCH(c, 2) TOUCH(c, 3)                       \
-        TOUCH(c, 4) TOUCH(c, 5) TOUCH(c, 6) TOUCH(c, 7)                       \
+#define COLUMN(c)                                                                           \
+    if (c < (WIDTH - 1) * S + KW) {                                                         \
+        vf xc = !EDGE || (uint64_t)(column + c) < (uint64_t)a->columns                      \
+                    ? vf_load(x + (base + c * row.step))                                    \
+                    : vf_zero();                                                            \
+        TOUCH(c, 0)                                                                         \
+        TOUCH(c, 1) TOUCH(c, 2) TOUCH(c, 3) TOUCH(c, 4) TOUCH(c, 5) TOUCH(c, 6) TOUCH(c, 7) \
     }
-        COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6)
-        COLUMN(7) COLUMN(8) COLUMN(9) COLUMN(10) COLUMN(11) COLUMN(12) COLUMN(13)
-        COLUMN(14) COLUMN(15) COLUMN(16) COLUMN(17) COLUMN(18)
+        COLUMN(0)
+        COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7) COLUMN(8) COLUMN(9)
+            COLUMN(10) COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16) COLUMN(17)
+                COLUMN(18)
 #undef COLUMN
 #undef TOUCH
 #undef TAP
@@ -149,8 +151,7 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW,
 }
 
 /* Any kernel, tap after tap. */
-QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE,
-                           const bool MASKED)
+QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE, const bool MASKED)
 {
     OUTPUTS(STRIP_BEGIN)
     const float *w = a->w + VL;
@@ -161,12 +162,12 @@ QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE
         for (int32_t t = 0; t < a->kw; t++, w += VL, column += a->dilation) {
             const vf wt = vf_load(w);
             const int64_t base = column * row.step, step = a->stride * row.step;
-#define TOUCH(i)                                                                          \
+#define TOUCH(i)                                                                             \
     if (WIDTH > i && (!EDGE || (uint64_t)(column + i * a->stride) < (uint64_t)a->columns)) { \
-        const float *xi = x + (base + i * step);                                          \
-        acc##i = vf_fma(MASKED ? vf_load_mask(xi, a->mask) : vf_load(xi), wt, acc##i);    \
-    } else if (WIDTH > i) {                                                               \
-        acc##i = vf_fma(vf_zero(), wt, acc##i);                                           \
+        const float *xi = x + (base + i * step);                                             \
+        acc##i = vf_fma(MASKED ? vf_load_mask(xi, a->mask) : vf_load(xi), wt, acc##i);       \
+    } else if (WIDTH > i) {                                                                  \
+        acc##i = vf_fma(vf_zero(), wt, acc##i);                                              \
     }
             OUTPUTS(TOUCH)
 #undef TOUCH
@@ -177,23 +178,24 @@ QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE
 }
 
 typedef void (*strip_fn)(const strip_args *a);
-#define WIDTHS(X, ...)                                                           \
-    X(1, __VA_ARGS__) X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__)      \
-    X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
-#define SHARED(width, k, s, edge)                                                \
-    static void strip_k##k##_##s##_##width##edge(const strip_args *a)            \
-    {                                                                            \
-        strip_shared(a, width, k, s, edge);                                      \
+#define WIDTHS(X, ...)                                                                        \
+    X(1, __VA_ARGS__)                                                                         \
+    X(2, __VA_ARGS__) X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) \
+        X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define SHARED(width, k, s, edge)                                     \
+    static void strip_k##k##_##s##_##width##edge(const strip_args *a) \
+    {                                                                 \
+        strip_shared(a, width, k, s, edge);                           \
     }
-#define TAPS(width, edge, masked)                                                \
-    static void strip_taps_##width##edge##masked(const strip_args *a)            \
-    {                                                                            \
-        strip_taps(a, width, edge, masked);                                      \
+#define TAPS(width, edge, masked)                                     \
+    static void strip_taps_##width##edge##masked(const strip_args *a) \
+    {                                                                 \
+        strip_taps(a, width, edge, masked);                           \
     }
 #define SHARED_ENTRY(width, k, s, edge) strip_k##k##_##s##_##width##edge,
 #define TAPS_ENTRY(width, edge, masked) strip_taps_##width##edge##masked,
 /* Narrow strips are rare: they share no inputs. */
-#define SHARED_WIDTHS(X, ...)                                                    \
+#define SHARED_WIDTHS(X, ...) \
     X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #define SHARED_BOTH(X, k, s) SHARED_WIDTHS(X, k, s, 0) SHARED_WIDTHS(X, k, s, 1)
 
@@ -206,12 +208,11 @@ WIDTHS(TAPS, 0, 0)
 WIDTHS(TAPS, 1, 0)
 WIDTHS(TAPS, 1, 1)
 
-#define NARROW(edge)                                                                      \
-    strip_taps_1##edge##0, strip_taps_2##edge##0, strip_taps_3##edge##0,
+#define NARROW(edge) strip_taps_1##edge##0, strip_taps_2##edge##0, strip_taps_3##edge##0,
 /* [interior, edge][width - 1] */
-#define SHARED_TABLE(k, s)                                                                \
-    static const strip_fn strips_k##k##_##s[2][STRIP] = {                                 \
-        {NARROW(0) SHARED_WIDTHS(SHARED_ENTRY, k, s, 0)},                                 \
+#define SHARED_TABLE(k, s)                                \
+    static const strip_fn strips_k##k##_##s[2][STRIP] = { \
+        {NARROW(0) SHARED_WIDTHS(SHARED_ENTRY, k, s, 0)}, \
         {NARROW(1) SHARED_WIDTHS(SHARED_ENTRY, k, s, 1)}};
 SHARED_TABLE(3, 1)
 SHARED_TABLE(3, 2)
@@ -240,7 +241,8 @@ static const strip_fn (*choose_strips(const qzk_conv_shape *s))[STRIP]
     return strips_any;
 }
 
-/* ---- one call --------------------------------------------------------------------------------- */
+/* ---- one call ---------------------------------------------------------------------------------
+ */
 
 static size_t dw_scratch_size(const qzk_conv_args *args)
 {
@@ -262,14 +264,14 @@ static void run_row(const qzk_conv_args *args, const dw_plan *p, const strip_fn 
         int64_t x = i * width / strips;
         int count = (int)((i + 1) * width / strips - x);
         strip->column = x * s->stride_w - s->pad_left;
-        int64_t last = strip->column + (int64_t)(count - 1) * s->stride_w +
-                       (int64_t)(s->kw - 1) * s->dil_w;
+        int64_t last =
+            strip->column + (int64_t)(count - 1) * s->stride_w + (int64_t)(s->kw - 1) * s->dil_w;
         bool edge = strip->column < 0 || last >= args->in.w;
         strip_fn fn = fns[edge][count - 1];
         for (int32_t v = vector; v < vector + vectors; v++) {
             strip->channel = vector_channel(s, v);
-            strip->w = (const float *)args->packed + p->zero_floats +
-                       (size_t)v * (p->taps + 1) * VL;
+            strip->w =
+                (const float *)args->packed + p->zero_floats + (size_t)v * (p->taps + 1) * VL;
             strip->y = y + x * args->out.pixel_stride + strip->channel;
             fn(strip);
         }

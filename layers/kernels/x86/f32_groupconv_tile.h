@@ -73,7 +73,8 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
     }
 }
 
-/* ---- strips ----------------------------------------------------------------------------------- */
+/* ---- strips -----------------------------------------------------------------------------------
+ */
 
 typedef struct strip_args {
     const float *const *cells; /* [kh][columns]: addresses of inputs, without the channel */
@@ -91,8 +92,8 @@ typedef struct strip_args {
 
 #define OUTPUTS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
 #define STRIP_BEGIN(i) vf acc##i = vf_zero();
-#define STRIP_END(i)                                                                      \
-    if (WIDTH > i)                                                                        \
+#define STRIP_END(i) \
+    if (WIDTH > i)   \
         vf_store_mask(a->y + i * a->y_stride, vf_clamp(vf_add(acc##i, bias), lo, hi), a->out_mask);
 
 QZK_INLINE vf load_cell(const strip_args *a, const float *cell)
@@ -108,22 +109,22 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, 
     const float *const *cells = a->cells;
     const vindex index = a->index;
     for (int32_t r = 0; r < a->kh; r++, w += 3 * ICG * VL, cells += a->columns) {
-#define TOUCH(c, i)                                              \
-    if (WIDTH > i && c - i * S >= 0 && c - i * S < 3)            \
+#define TOUCH(c, i)                                   \
+    if (WIDTH > i && c - i * S >= 0 && c - i * S < 3) \
         acc##i = vf_fma(xk, vf_load(w + ((c - i * S) * ICG + k) * VL), acc##i);
-#define COLUMN(c)                                                              \
-    if (c < (WIDTH - 1) * S + 3) {                                             \
-        const vf xc = load_cell(a, cells[c]);                                  \
-        QZK_UNROLL                                                             \
-        for (int k = 0; k < ICG; k++) {                                        \
-            const vf xk = vf_permute(xc, vi_add(index, k));                    \
-            TOUCH(c, 0) TOUCH(c, 1) TOUCH(c, 2) TOUCH(c, 3)                    \
-            TOUCH(c, 4) TOUCH(c, 5) TOUCH(c, 6) TOUCH(c, 7)                    \
-        }                                                                      \
+#define COLUMN(c)                                                                               \
+    if (c < (WIDTH - 1) * S + 3) {                                                              \
+        const vf xc = load_cell(a, cells[c]);                                                   \
+        QZK_UNROLL                                                                              \
+        for (int k = 0; k < ICG; k++) {                                                         \
+            const vf xk = vf_permute(xc, vi_add(index, k));                                     \
+            TOUCH(c, 0)                                                                         \
+            TOUCH(c, 1) TOUCH(c, 2) TOUCH(c, 3) TOUCH(c, 4) TOUCH(c, 5) TOUCH(c, 6) TOUCH(c, 7) \
+        }                                                                                       \
     }
-        COLUMN(0) COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6)
-        COLUMN(7) COLUMN(8) COLUMN(9) COLUMN(10) COLUMN(11) COLUMN(12) COLUMN(13)
-        COLUMN(14) COLUMN(15) COLUMN(16)
+        COLUMN(0)
+        COLUMN(1) COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7) COLUMN(8) COLUMN(9)
+            COLUMN(10) COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16)
 #undef COLUMN
 #undef TOUCH
     }
@@ -146,8 +147,8 @@ QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH)
             vindex index = a->index;
             for (int32_t k = 0; k < a->icg; k++, w += VL) {
                 const vf wk = vf_load(w);
-#define TOUCH(i)                                                  \
-    if (WIDTH > i)                                                \
+#define TOUCH(i)   \
+    if (WIDTH > i) \
         acc##i = vf_fma(vf_permute(x##i, index), wk, acc##i);
                 OUTPUTS(TOUCH)
 #undef TOUCH
@@ -160,29 +161,30 @@ QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH)
 }
 
 typedef void (*strip_fn)(const strip_args *a);
-#define SHARED(width, s, icg)                                            \
-    static void strip_##s##_##icg##_##width(const strip_args *a)        \
-    {                                                                    \
-        strip_shared(a, width, s, icg);                                  \
+#define SHARED(width, s, icg)                                    \
+    static void strip_##s##_##icg##_##width(const strip_args *a) \
+    {                                                            \
+        strip_shared(a, width, s, icg);                          \
     }
-#define TAPS(width, ...)                                                 \
-    static void strip_taps_##width(const strip_args *a)                  \
-    {                                                                    \
-        strip_taps(a, width);                                            \
+#define TAPS(width, ...)                                \
+    static void strip_taps_##width(const strip_args *a) \
+    {                                                   \
+        strip_taps(a, width);                           \
     }
 #define SHARED_ENTRY(width, s, icg) strip_##s##_##icg##_##width,
 #define TAPS_ENTRY(width, ...) strip_taps_##width,
 /* Narrow strips are rare: they share no inputs. */
-#define SHARED_WIDTHS(X, ...) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
+#define SHARED_WIDTHS(X, ...) \
+    X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #define NARROW_WIDTHS(X) X(1, 0) X(2, 0) X(3, 0) X(4, 0)
 #define WIDE_WIDTHS(X) X(5, 0) X(6, 0) X(7, 0) X(8, 0)
 
 NARROW_WIDTHS(TAPS)
 WIDE_WIDTHS(TAPS)
-#define SHARED_TABLE(s, icg)                                             \
-    SHARED_WIDTHS(SHARED, s, icg)                                        \
-    static const strip_fn strips_##s##_##icg[STRIP] = {                 \
-        NARROW_WIDTHS(TAPS_ENTRY) SHARED_WIDTHS(SHARED_ENTRY, s, icg)};
+#define SHARED_TABLE(s, icg)                                                     \
+    SHARED_WIDTHS(SHARED, s, icg)                                                \
+    static const strip_fn strips_##s##_##icg[STRIP] = {NARROW_WIDTHS(TAPS_ENTRY) \
+                                                           SHARED_WIDTHS(SHARED_ENTRY, s, icg)};
 SHARED_TABLE(1, 2)
 SHARED_TABLE(1, 4)
 SHARED_TABLE(2, 2)
@@ -209,7 +211,8 @@ static const strip_fn *choose_strips(const qzk_conv_shape *s)
     return strips_any;
 }
 
-/* ---- one call --------------------------------------------------------------------------------- */
+/* ---- one call ---------------------------------------------------------------------------------
+ */
 
 /* Input columns that a strip of `count` outputs sees. */
 static int64_t strip_columns(const qzk_conv_shape *s, int64_t count)

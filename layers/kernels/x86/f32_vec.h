@@ -72,6 +72,23 @@ QZK_INLINE vf vf_add(vf a, vf b)
 {
     return _mm512_add_ps(a, b);
 }
+QZK_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm512_sub_ps(a, b);
+}
+QZK_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm512_mul_ps(a, b);
+}
+QZK_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm512_div_ps(a, b);
+}
+/* The rule of max pooling: x > acc or x is NaN ? x : acc. */
+QZK_INLINE vf vf_pool_max(vf acc, vf x)
+{
+    return _mm512_mask_mov_ps(_mm512_max_ps(x, acc), _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
 QZK_INLINE vf vf_fma(vf a, vf b, vf c)
 {
     return _mm512_fmadd_ps(a, b, c);
@@ -137,6 +154,23 @@ QZK_INLINE void vf_store_mask(float *p, vf v, vmask m)
 QZK_INLINE vf vf_add(vf a, vf b)
 {
     return _mm256_add_ps(a, b);
+}
+QZK_INLINE vf vf_sub(vf a, vf b)
+{
+    return _mm256_sub_ps(a, b);
+}
+QZK_INLINE vf vf_mul(vf a, vf b)
+{
+    return _mm256_mul_ps(a, b);
+}
+QZK_INLINE vf vf_div(vf a, vf b)
+{
+    return _mm256_div_ps(a, b);
+}
+/* The rule of max pooling: x > acc or x is NaN ? x : acc. */
+QZK_INLINE vf vf_pool_max(vf acc, vf x)
+{
+    return _mm256_blendv_ps(_mm256_max_ps(x, acc), x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
 }
 QZK_INLINE vf vf_fma(vf a, vf b, vf c)
 {

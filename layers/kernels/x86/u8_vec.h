@@ -1,0 +1,297 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8_vec.h - bytes of the bundle that is being compiled: VB of them in a register, or VL of them
+ * widened to the lanes of a vector of floats or of int32.
+ */
+#ifndef QZOO_LAYERS_KERNELS_X86_U8_VEC_H
+#define QZOO_LAYERS_KERNELS_X86_U8_VEC_H
+
+#include <string.h>
+
+#include "layers/kernels/x86/f32_vec.h"
+
+#define VB (4 * VL)
+
+#if VL == 16
+
+typedef __m512i vb; /* VB bytes, or 16-bit or 32-bit lanes */
+
+QZK_INLINE vb vb_load(const uint8_t *p)
+{
+    return _mm512_loadu_si512(p);
+}
+QZK_INLINE void vb_store(uint8_t *p, vb v)
+{
+    _mm512_storeu_si512(p, v);
+}
+/* The first n bytes, 0 < n <= VB; the others are neither read nor written. */
+QZK_INLINE vb vb_load_n(const uint8_t *p, size_t n)
+{
+    return _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (64 - n), p);
+}
+QZK_INLINE void vb_store_n(uint8_t *p, vb v, size_t n)
+{
+    _mm512_mask_storeu_epi8(p, ~UINT64_C(0) >> (64 - n), v);
+}
+QZK_INLINE vb vb_set1_8(int x)
+{
+    return _mm512_set1_epi8((char)x);
+}
+QZK_INLINE vb vb_set1_16(int x)
+{
+    return _mm512_set1_epi16((short)x);
+}
+QZK_INLINE vb vb_zero(void)
+{
+    return _mm512_setzero_si512();
+}
+QZK_INLINE vb vb_max(vb a, vb b)
+{
+    return _mm512_max_epu8(a, b);
+}
+QZK_INLINE vb vb_min(vb a, vb b)
+{
+    return _mm512_min_epu8(a, b);
+}
+QZK_INLINE vb vb_unpack_lo8(vb a, vb b)
+{
+    return _mm512_unpacklo_epi8(a, b);
+}
+QZK_INLINE vb vb_unpack_hi8(vb a, vb b)
+{
+    return _mm512_unpackhi_epi8(a, b);
+}
+QZK_INLINE vb vb_unpack_lo16(vb a, vb b)
+{
+    return _mm512_unpacklo_epi16(a, b);
+}
+QZK_INLINE vb vb_unpack_hi16(vb a, vb b)
+{
+    return _mm512_unpackhi_epi16(a, b);
+}
+QZK_INLINE vb vb_adds16(vb a, vb b)
+{
+    return _mm512_adds_epi16(a, b);
+}
+QZK_INLINE vb vb_pack32(vb a, vb b)
+{
+    return _mm512_packs_epi32(a, b);
+}
+QZK_INLINE vb vb_pack16(vb a, vb b)
+{
+    return _mm512_packus_epi16(a, b);
+}
+/* Puts bytes in memory order that vb_pack32 and vb_pack16 took from four vectors in order. */
+QZK_INLINE vb vb_unlace(vb v)
+{
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), v);
+}
+QZK_INLINE vf vf_from_bits(vb v)
+{
+    return _mm512_castsi512_ps(v);
+}
+QZK_INLINE vf vf_from_i32(vb v)
+{
+    return _mm512_cvtepi32_ps(v);
+}
+QZK_INLINE vb vf_to_i32(vf v)
+{
+    return _mm512_cvtps_epi32(v);
+}
+/* The same with NaN giving 0. */
+QZK_INLINE vb vf_to_i32_nan0(vf v)
+{
+    return _mm512_maskz_cvtps_epi32(_mm512_cmp_ps_mask(v, v, _CMP_ORD_Q), v);
+}
+QZK_INLINE vb vi_add32(vb a, vb b)
+{
+    return _mm512_add_epi32(a, b);
+}
+QZK_INLINE vb vi_sub32(vb a, vb b)
+{
+    return _mm512_sub_epi32(a, b);
+}
+QZK_INLINE vb vi_set1(int32_t x)
+{
+    return _mm512_set1_epi32(x);
+}
+QZK_INLINE vb vi_or(vb a, vb b)
+{
+    return _mm512_or_si512(a, b);
+}
+QZK_INLINE vb vi_shift_left(vb v, int bits)
+{
+    return _mm512_slli_epi32(v, (unsigned)bits);
+}
+/* The first n cells of four bytes, c bytes of each: the others keep their values. */
+QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c, size_t n)
+{
+    uint64_t bytes = UINT64_C(0x1111111111111111) * ((1u << c) - 1u);
+    _mm512_mask_storeu_epi8(p, bytes & ~UINT64_C(0) >> (64 - 4 * n), v);
+}
+/* VL bytes to and from int32 lanes; _n: the first n of them, 0 < n <= VL. */
+QZK_INLINE vb vi_load_u8(const uint8_t *p)
+{
+    return _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+}
+QZK_INLINE vb vi_load_u8_n(const uint8_t *p, size_t n)
+{
+    return _mm512_cvtepu8_epi32(_mm_maskz_loadu_epi8((__mmask16)((1u << n) - 1u), p));
+}
+QZK_INLINE void vi_store_u8(uint8_t *p, vb v)
+{
+    _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(v));
+}
+QZK_INLINE void vi_store_u8_n(uint8_t *p, vb v, size_t n)
+{
+    _mm512_mask_cvtepi32_storeu_epi8(p, (__mmask16)((1u << n) - 1u), v);
+}
+
+#else
+
+typedef __m256i vb;
+
+QZK_INLINE vb vb_load(const uint8_t *p)
+{
+    return _mm256_loadu_si256((const __m256i *)p);
+}
+QZK_INLINE void vb_store(uint8_t *p, vb v)
+{
+    _mm256_storeu_si256((__m256i *)p, v);
+}
+QZK_INLINE vb vb_load_n(const uint8_t *p, size_t n)
+{
+    uint8_t bytes[VB] = {0};
+    memcpy(bytes, p, n);
+    return vb_load(bytes);
+}
+QZK_INLINE void vb_store_n(uint8_t *p, vb v, size_t n)
+{
+    uint8_t bytes[VB];
+    vb_store(bytes, v);
+    memcpy(p, bytes, n);
+}
+QZK_INLINE vb vb_set1_8(int x)
+{
+    return _mm256_set1_epi8((char)x);
+}
+QZK_INLINE vb vb_set1_16(int x)
+{
+    return _mm256_set1_epi16((short)x);
+}
+QZK_INLINE vb vb_zero(void)
+{
+    return _mm256_setzero_si256();
+}
+QZK_INLINE vb vb_max(vb a, vb b)
+{
+    return _mm256_max_epu8(a, b);
+}
+QZK_INLINE vb vb_min(vb a, vb b)
+{
+    return _mm256_min_epu8(a, b);
+}
+QZK_INLINE vb vb_unpack_lo8(vb a, vb b)
+{
+    return _mm256_unpacklo_epi8(a, b);
+}
+QZK_INLINE vb vb_unpack_hi8(vb a, vb b)
+{
+    return _mm256_unpackhi_epi8(a, b);
+}
+QZK_INLINE vb vb_unpack_lo16(vb a, vb b)
+{
+    return _mm256_unpacklo_epi16(a, b);
+}
+QZK_INLINE vb vb_unpack_hi16(vb a, vb b)
+{
+    return _mm256_unpackhi_epi16(a, b);
+}
+QZK_INLINE vb vb_adds16(vb a, vb b)
+{
+    return _mm256_adds_epi16(a, b);
+}
+QZK_INLINE vb vb_pack32(vb a, vb b)
+{
+    return _mm256_packs_epi32(a, b);
+}
+QZK_INLINE vb vb_pack16(vb a, vb b)
+{
+    return _mm256_packus_epi16(a, b);
+}
+QZK_INLINE vb vb_unlace(vb v)
+{
+    return _mm256_permutevar8x32_epi32(v, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+QZK_INLINE vf vf_from_bits(vb v)
+{
+    return _mm256_castsi256_ps(v);
+}
+QZK_INLINE vf vf_from_i32(vb v)
+{
+    return _mm256_cvtepi32_ps(v);
+}
+QZK_INLINE vb vf_to_i32(vf v)
+{
+    return _mm256_cvtps_epi32(v);
+}
+QZK_INLINE vb vf_to_i32_nan0(vf v)
+{
+    return _mm256_cvtps_epi32(_mm256_and_ps(v, _mm256_cmp_ps(v, v, _CMP_ORD_Q)));
+}
+QZK_INLINE vb vi_add32(vb a, vb b)
+{
+    return _mm256_add_epi32(a, b);
+}
+QZK_INLINE vb vi_sub32(vb a, vb b)
+{
+    return _mm256_sub_epi32(a, b);
+}
+QZK_INLINE vb vi_set1(int32_t x)
+{
+    return _mm256_set1_epi32(x);
+}
+QZK_INLINE vb vi_or(vb a, vb b)
+{
+    return _mm256_or_si256(a, b);
+}
+QZK_INLINE vb vi_shift_left(vb v, int bits)
+{
+    return _mm256_slli_epi32(v, bits);
+}
+/*
+ * Reads what it must keep: the four bytes belong to the view, though only c of them for writing.
+ */
+QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c, size_t n)
+{
+    const vmask m = vf_mask((int)n);
+    const vb written = _mm256_set1_epi32((int)(~0u >> (32 - 8 * c)));
+    vb kept = _mm256_andnot_si256(written, _mm256_maskload_epi32((const int *)p, m));
+    _mm256_maskstore_epi32((int *)p, m, _mm256_or_si256(kept, _mm256_and_si256(written, v)));
+}
+QZK_INLINE vb vi_load_u8(const uint8_t *p)
+{
+    return _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+}
+QZK_INLINE vb vi_load_u8_n(const uint8_t *p, size_t n)
+{
+    uint8_t bytes[VL] = {0};
+    memcpy(bytes, p, n);
+    return vi_load_u8(bytes);
+}
+/* Lanes must be in [0, 255]. */
+QZK_INLINE void vi_store_u8(uint8_t *p, vb v)
+{
+    __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(v), _mm256_extracti128_si256(v, 1));
+    _mm_storel_epi64((__m128i *)p, _mm_packus_epi16(words, words));
+}
+QZK_INLINE void vi_store_u8_n(uint8_t *p, vb v, size_t n)
+{
+    uint8_t bytes[VL];
+    vi_store_u8(bytes, v);
+    memcpy(p, bytes, n);
+}
+
+#endif
+#endif
