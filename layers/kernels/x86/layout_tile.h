@@ -15,28 +15,32 @@ QZK_INLINE vb quantize_lanes(vf x, vf inv, vf lo, vf hi, vb zp)
     return vi_add32(vf_to_i32_nan0(vf_clamp(vf_mul(x, inv), lo, hi)), zp);
 }
 
-/* Up to four channels in pixels of four bytes: a lane is a pixel. n of its VL pixels exist. */
-QZK_INLINE void quantize_cells(const float *x, int64_t plane_stride, const int C, uint8_t *y,
-                               size_t n, vf inv, vf lo, vf hi, vb zp)
+/* Up to four channels of VL pixels: a lane is a pixel, its bytes are the channels. */
+QZK_INLINE vb quantize_cells(const float *x, int64_t plane_stride, const int C, vmask m, vf inv,
+                             vf lo, vf hi, vb zp)
 {
-    const vmask m = vf_mask((int)n);
     vb cell = vb_zero();
     QZK_UNROLL
     for (int ch = 0; ch < C; ch++) {
         vb q = quantize_lanes(vf_load_mask(x + ch * plane_stride, m), inv, lo, hi, zp);
         cell = vi_or(cell, vi_shift_left(q, 8 * ch));
     }
-    vi_store_cells(y, cell, C, n);
+    return cell;
 }
 
+/* The same for all of an image in pixels of four bytes. */
 QZK_INLINE void quantize_pixels(const float *x, int64_t plane_stride, const int C, size_t pixels,
                                 uint8_t *y, vf inv, vf lo, vf hi, vb zp)
 {
+    const vmask all = vf_mask(VL);
     size_t p = 0;
-    for (; p + VL <= pixels; p += VL)
-        quantize_cells(x + p, plane_stride, C, y + 4 * p, VL, inv, lo, hi, zp);
-    if (p < pixels)
-        quantize_cells(x + p, plane_stride, C, y + 4 * p, pixels - p, inv, lo, hi, zp);
+    for (; p + VL < pixels; p += VL)
+        vi_store_cells(y + 4 * p, quantize_cells(x + p, plane_stride, C, all, inv, lo, hi, zp), C);
+    if (p < pixels) {
+        vb cells =
+            quantize_cells(x + p, plane_stride, C, vf_mask((int)(pixels - p)), inv, lo, hi, zp);
+        vi_store_cells_n(y + 4 * p, cells, C, pixels - p);
+    }
 }
 
 static void quantize_nchw(const float *x, int64_t plane_stride, size_t c, size_t pixels, uint8_t *y,

@@ -124,11 +124,15 @@ QZK_INLINE vb vi_shift_left(vb v, int bits)
 {
     return _mm512_slli_epi32(v, (unsigned)bits);
 }
-/* The first n cells of four bytes, c bytes of each: the others keep their values. */
-QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c, size_t n)
+/* VL cells of four bytes, c bytes of each: the others keep their values. _n: the first n cells. */
+QZK_INLINE void vi_store_cells_n(uint8_t *p, vb v, int c, size_t n)
 {
     uint64_t bytes = UINT64_C(0x1111111111111111) * ((1u << c) - 1u);
     _mm512_mask_storeu_epi8(p, bytes & ~UINT64_C(0) >> (64 - 4 * n), v);
+}
+QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c)
+{
+    vi_store_cells_n(p, v, c, VL);
 }
 /* VL bytes to and from int32 lanes; _n: the first n of them, 0 < n <= VL. */
 QZK_INLINE vb vi_load_u8(const uint8_t *p)
@@ -260,15 +264,19 @@ QZK_INLINE vb vi_shift_left(vb v, int bits)
 {
     return _mm256_slli_epi32(v, bits);
 }
-/*
- * Reads what it must keep: the four bytes belong to the view, though only c of them for writing.
- */
-QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c, size_t n)
+/* Reads and writes what it must keep, so the last cell of an image is not for this. */
+QZK_INLINE void vi_store_cells(uint8_t *p, vb v, int c)
 {
-    const vmask m = vf_mask((int)n);
     const vb written = _mm256_set1_epi32((int)(~0u >> (32 - 8 * c)));
-    vb kept = _mm256_andnot_si256(written, _mm256_maskload_epi32((const int *)p, m));
-    _mm256_maskstore_epi32((int *)p, m, _mm256_or_si256(kept, _mm256_and_si256(written, v)));
+    vb_store(p, _mm256_blendv_epi8(vb_load(p), v, written));
+}
+QZK_INLINE void vi_store_cells_n(uint8_t *p, vb v, int c, size_t n)
+{
+    uint8_t bytes[VB];
+    vb_store(bytes, v);
+    for (size_t i = 0; i < 4 * n; i += 4)
+        for (int ch = 0; ch < c; ch++)
+            p[i + (size_t)ch] = bytes[i + (size_t)ch];
 }
 QZK_INLINE vb vi_load_u8(const uint8_t *p)
 {
