@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * resnet.c - ResNet, Wide ResNet and ResNeXt, as torchvision builds them: the stride of a
+ * bottleneck is on its 3x3 convolution ("v1.5").
+ *
+ *   He et al., Deep Residual Learning for Image Recognition, 2015
+ *   Zagoruyko and Komodakis, Wide Residual Networks, 2016
+ *   Xie et al., Aggregated Residual Transformations for Deep Neural Networks, 2016
+ *
+ * Module names are those of torchvision's quantizable variants: each residual addition is a node
+ * (add_relu, skip_add_relu) with quantization parameters of its own, and a bottleneck's activations
+ * are relu1 and relu2.
+ */
+#include "zoo/blocks.h"
+
+struct resnet {
+    bool bottleneck;
+    int32_t blocks[4];
+    int32_t groups;
+    int32_t width; /* of a group, in a block of 64 planes */
+};
+
+/* The two 3x3 convolutions of ResNet-18 and 34. */
+static qz_value basic_block(qz_graph *g, qz_value x, int32_t planes, int32_t stride, bool project)
+{
+    qz_value y = qzi_block_conv_bn(
+        g, "conv1", "bn1", x,
+        &(qz_conv2d_options){
+            .out_channels = planes, .kernel_h = 3, .stride_h = stride, .padding_h = 1});
+    y = qz_activate(g, "relu", y, QZ_ACT_RELU);
+    y = qzi_block_conv_bn(
+        g, "conv2", "bn2", y,
+        &(qz_conv2d_options){.out_channels = planes, .kernel_h = 3, .padding_h = 1});
+    if (project)
+        x = qzi_block_conv_bn(
+            g, "downsample.0", "downsample.1", x,
+            &(qz_conv2d_options){.out_channels = planes, .kernel_h = 1, .stride_h = stride});
+    return qz_add(g, "add_relu", y, x, QZ_ACT_RELU);
+}
+
+/* 1x1 to the inner width, 3x3 in groups, 1x1 to four times the planes. */
+static qz_value bottleneck(qz_graph *g, const struct resnet *net, qz_value x, int32_t planes,
+                           int32_t stride, bool project)
+{
+    int32_t inner = planes * net->width / 64 * net->groups;
+    int32_t out = planes * 4;
+    qz_value y = qzi_block_conv_bn(g, "conv1", "bn1", x,
+                                   &(qz_conv2d_options){.out_channels = inner, .kernel_h = 1});
+    y = qz_activate(g, "relu1", y, QZ_ACT_RELU);
+    y = qzi_block_conv_bn(g, "conv2", "bn2", y,
+                          &(qz_conv2d_options){.out_channels = inner,
+                                               .kernel_h = 3,
+                                               .stride_h = stride,
+                                               .padding_h = 1,
+                                               .groups = net->groups});
+    y = qz_activate(g, "relu2", y, QZ_ACT_RELU);
+    y = qzi_block_conv_bn(g, "conv3", "bn3", y,
+                          &(qz_conv2d_options){.out_channels = out, .kernel_h = 1});
+    if (project)
+        x = qzi_block_conv_bn(
+            g, "downsample.0", "downsample.1", x,
+            &(qz_conv2d_options){.out_channels = out, .kernel_h = 1, .stride_h = stride});
+    return qz_add(g, "skip_add_relu", y, x, QZ_ACT_RELU);
+}
+
+static void build_resnet(qz_graph *g, const void *config, const qzi_build_options *options)
+{
+    const struct resnet *net = config;
+    qz_value x = qzi_block_image_input(g);
+    x = qzi_block_conv_bn(
+        g, "conv1", "bn1", x,
+        &(qz_conv2d_options){.out_channels = 64, .kernel_h = 7, .stride_h = 2, .padding_h = 3});
+    x = qz_activate(g, "relu", x, QZ_ACT_RELU);
+    x = qz_max_pool2d(g, "maxpool", x,
+                      &(qz_pool2d_options){.kernel_h = 3, .stride_h = 2, .padding_h = 1});
+    for (int32_t layer = 0; layer < 4; layer++) {
+        int32_t planes = 64 << layer;
+        qz_graph_enter(g, "layer%d", (int)layer + 1);
+        for (int32_t block = 0; block < net->blocks[layer]; block++) {
+            int32_t stride = layer > 0 && block == 0 ? 2 : 1;
+            /* The first block of a layer changes the channels or the size, so its shortcut is a
+             * convolution; not in layer1 of the basic networks, where neither changes. */
+            bool project = block == 0 && (layer > 0 || net->bottleneck);
+            qz_graph_enter(g, "%d", (int)block);
+            x = net->bottleneck ? bottleneck(g, net, x, planes, stride, project)
+                                : basic_block(g, x, planes, stride, project);
+            x = qz_graph_leave(g, x);
+        }
+        x = qz_graph_leave(g, x);
+    }
+    x = qzi_block_pool_flatten(g, "avgpool", x);
+    x = qz_linear(g, "fc", x, options->num_classes, true);
+    qz_graph_output(g, "output", x);
+}
+
+/*
+ * Gains of the seeded random fill. The last convolution of a block is damped, the more the deeper
+ * the network, so that the residual sums stay in range.
+ */
+#define RESNET_RULES(id, last, gain)           \
+    static const qz_fill_rule id##_rules[] = { \
+        {last, gain},                          \
+        {"", 1.25},                            \
+        {NULL, 0.0},                           \
+    }
+RESNET_RULES(resnet18, "conv2.weight", 0.5);
+RESNET_RULES(resnet34, "conv2.weight", 0.4);
+RESNET_RULES(depth50, "conv3.weight", 0.4);
+RESNET_RULES(depth101, "conv3.weight", 0.3);
+RESNET_RULES(depth152, "conv3.weight", 0.25);
+
+#define RESNET(id, rules, ...)                            \
+    static const struct resnet id##_config = __VA_ARGS__; \
+    QZI_CLASSIFIER(id, build_resnet, &id##_config, rules)
+
+/* clang-format off */
+/*                                       bottleneck   blocks        groups width */
+RESNET(resnet18,         resnet18_rules, {false, {2, 2,  2, 2},  1,  64});
+RESNET(resnet34,         resnet34_rules, {false, {3, 4,  6, 3},  1,  64});
+RESNET(resnet50,         depth50_rules,  {true,  {3, 4,  6, 3},  1,  64});
+RESNET(resnet101,        depth101_rules, {true,  {3, 4, 23, 3},  1,  64});
+RESNET(resnet152,        depth152_rules, {true,  {3, 8, 36, 3},  1,  64});
+RESNET(wide_resnet50_2,  depth50_rules,  {true,  {3, 4,  6, 3},  1, 128});
+RESNET(wide_resnet101_2, depth101_rules, {true,  {3, 4, 23, 3},  1, 128});
+RESNET(resnext50_32x4d,  depth50_rules,  {true,  {3, 4,  6, 3}, 32,   4});
+RESNET(resnext101_32x8d, depth101_rules, {true,  {3, 4, 23, 3}, 32,   8});
+RESNET(resnext101_64x4d, depth101_rules, {true,  {3, 4, 23, 3}, 64,   4});
+/* clang-format on */
