@@ -76,6 +76,7 @@ typedef struct qz_model qz_model;
 
 QZ_API qz_status qz_model_create(qz_context *context, const char *name,
                                  const qz_model_options *options, qz_model **model);
+/* After its sessions. NULL is fine. */
 QZ_API void qz_model_destroy(qz_model *model);
 
 /* Named builders: qz_resnet50(context, options, &model) and so on, one for each architecture. */
@@ -180,6 +181,9 @@ QZ_API qz_status qz_session_output(const qz_session *session, size_t index, cons
 typedef qz_status (*qz_node_fn)(void *user, const char *name, const qz_tensor *value,
                                 const qz_tensor *bytes);
 QZ_API void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user);
+/* The node whose value stands for NAME: itself, the one that it was fused into, or the last of a
+ * module ("layer1.0"). NULL: unknown. */
+QZ_API const char *qz_session_node_name(const qz_session *session, const char *name);
 
 /* Time of each node since profiling was switched on. */
 QZ_API void qz_session_set_profile(qz_session *session, bool on);

@@ -43,38 +43,74 @@ const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
         }                                                          \
     }
 
-/* ---- a model (model.c and friends)
- * ------------------------------------------------------------------ */
+/* QZ_ERR_UNKNOWN_NAME with the nearest names (registry.c). */
+qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name);
+
+/* ---- a model (model.c and friends) ----------------------------------------------------------- */
 
 struct qz_model {
     qz_context *ctx;
     const qzi_arch *arch;
-    char *weights; /* as info tells it */
+    qzi_arena arena;     /* strings of the model, and the lists of qconfig */
+    const char *weights; /* as info tells it; a file's base name in an opened int8 model */
     bool random_weights;
     int32_t num_classes;
-    qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
+    qz_preprocess preprocess;
+    uint32_t threads; /* of calibration and analysis; 0: the context's */
+    bool relu;        /* ReLU6 was replaced */
+    qz_graph *graph;  /* float; NULL after finalize(drop_source) or in an opened int8 file */
     bool fused;
     qzi_calibration *calibration; /* after prepare, until convert */
+    bool prepared;                /* qconfig was applied: prepare was called, or a file opened */
     qzi_qconfig qconfig;          /* resolved; strings owned by the model */
     qz_graph *int8_graph;         /* after convert */
+    bool dropped;                 /* finalize(drop_source): packed[] is all that can run */
     size_t calibration_images;
     uint64_t params, macs;
     size_t fp32_weights_bytes, int8_weights_bytes;
-    char *warning;
+    const char *warning;
     size_t warning_count;
-    qzi_mutex *lock; /* guards packed[] */
+    qzi_mutex *lock; /* guards packed[] and sessions[] */
     struct qzi_model_packed {
         qzi_packed *packed;
         qz_isa isa;
         bool int8;
     } packed[2 * QZ_ISA_COUNT];
     size_t packed_count;
+    size_t sessions[2]; /* alive: of the float graph, of the int8 graph */
     qzi_sqnr *sqnr;
     uint64_t weights_hash;     /* FNV-1a of the loaded parameters, in key order */
     uint64_t calibration_hash; /* FNV-1a of the images fed, in order */
 };
 
-/* Packed weights for a bundle, made once and shared (thread-safe). */
+/* An empty model: qz_model_destroy takes it in any state from here on. */
+qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model);
+/*
+ * Builds the float graph and fills in what info tells of it (parameters, MACs). Parameters have no
+ * data yet.
+ */
+qz_status qzi_model_build(qz_model *model, int32_t num_classes);
+/* Replaces ReLU6 where the model says so, and fuses. */
+qz_status qzi_model_fuse(qz_model *model);
+/* Sizes of weights, and the native size for the listings, of the graphs that the model has. */
+qz_status qzi_model_measure(qz_model *model);
+
+/* Packed weights for a bundle, made once and shared (thread-safe). isa: AUTO takes the context's.
+ */
 qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_packed **packed);
+
+/* ---- weights_load.c ---------------------------------------------------------------------------
+ */
+
+/*
+ * Fills every parameter of the graph that has no data from its key and shape (qz_random_fill).
+ * suffix: the seed in decimal; rules end with substring NULL.
+ */
+qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix);
+/*
+ * Reads `source` (qz_model_options.weights) into the parameters of the model's graph, and notes
+ * where they came from, warnings and the hash.
+ */
+qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missing);
 
 #endif

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * model_info.c - what a model tells of itself: sizes, origin, options, graphs.
+ */
+#include "zoo/zoo.h"
+
+#include <string.h>
+
+static size_t param_bytes(const qz_graph *graph, const qzi_node *node)
+{
+    size_t bytes = 0;
+    for (int which = 0; which < QZI_P_COUNT; which++) {
+        const qzi_param *param = qzi_node_param(graph, node, which);
+        if (param != NULL && !param->optional)
+            bytes += (size_t)qz_tensor_numel(&param->tensor) * sizeof(float);
+    }
+    return bytes;
+}
+
+/* int8 weights with their scales and biases; tables; the parameters of float islands. */
+static size_t node_bytes(const qz_graph *graph, const qzi_node *node)
+{
+    size_t bytes = 0;
+    if (node->tables != NULL)
+        bytes += node->in_count * 256;
+    if (node->qw == NULL)
+        return bytes + param_bytes(graph, node);
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    size_t oc = (size_t)conv->oc;
+    return bytes + oc * (size_t)(conv->ic / conv->groups) * (size_t)conv->kh * (size_t)conv->kw +
+           oc * (sizeof(float) + sizeof(int32_t));
+}
+
+static size_t graph_bytes(const qz_graph *graph)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        bytes += node_bytes(graph, &graph->nodes[i]);
+    return bytes;
+}
+
+qz_status qzi_model_measure(qz_model *model)
+{
+    const qz_arch_info *arch = &model->arch->info;
+    if (model->graph != NULL) {
+        model->fp32_weights_bytes = graph_bytes(model->graph);
+        QZI_TRY(qzi_graph_list_size(model->graph, arch->input_h, arch->input_w));
+    }
+    if (model->int8_graph != NULL) {
+        model->int8_weights_bytes = graph_bytes(model->int8_graph);
+        QZI_TRY(qzi_graph_list_size(model->int8_graph, arch->input_h, arch->input_w));
+    }
+    return QZ_OK;
+}
+
+void qz_model_get_info(const qz_model *model, qz_model_info *info)
+{
+    if (info == NULL)
+        return;
+    memset(info, 0, sizeof(*info));
+    info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
+    if (model == NULL)
+        return;
+    const qz_arch_info *arch = &model->arch->info;
+    info->name = arch->name;
+    info->task = arch->task;
+    info->weights = model->weights;
+    info->random_weights = model->random_weights;
+    info->converted = model->int8_graph != NULL;
+    if (model->prepared) {
+        info->backend = model->qconfig.backend->name;
+        info->observer = qz_observer_name(model->qconfig.observer);
+    }
+    info->calibration_images = model->calibration_images;
+    info->num_classes = model->num_classes;
+    info->input_h = arch->input_h;
+    info->input_w = arch->input_w;
+    info->preprocess = model->preprocess;
+    info->params = model->params;
+    info->macs = model->macs;
+    info->fp32_weights_bytes = model->fp32_weights_bytes;
+    info->int8_weights_bytes = model->int8_weights_bytes;
+    info->warning_count = model->warning_count;
+    info->warning = model->warning;
+}
+
+const qz_graph *qz_model_graph(const qz_model *model, bool int8)
+{
+    if (model == NULL)
+        return NULL;
+    return int8 ? model->int8_graph : model->graph;
+}

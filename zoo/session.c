@@ -1,0 +1,360 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * session.c - sessions: one run's state over the model's shared packed weights.
+ *
+ * A session owns its executor (plans, arena) and the float32 copies of its outputs; everything that
+ * it reads of the model is immutable, so sessions run at once without locks.
+ */
+#include "zoo/zoo.h"
+
+#include <string.h>
+
+/* A float or byte buffer that grows to what the largest call asked for. */
+struct buffer {
+    void *data;
+    size_t bytes;
+};
+
+struct qz_session {
+    qz_model *model;
+    qz_context *ctx;
+    const qz_graph *graph;
+    const qzi_packed *packed;
+    qzi_exec *exec;
+    bool int8;
+
+    bool ran;        /* outputs are those of a run that succeeded */
+    qzi_shape input; /* of the last run */
+    struct buffer *out;
+    qz_tensor *out_tensor; /* as many as the graph has outputs */
+    struct buffer image;   /* run_u8's preprocessed input */
+
+    qz_node_fn hook;
+    void *hook_user;
+    struct buffer hook_value, hook_bytes;
+
+    qz_status profile; /* of switching profiling on */
+    qz_profile_row *rows;
+    qzi_shape *shapes;
+};
+
+static qz_status reserve(const qz_context *ctx, struct buffer *buffer, size_t count, size_t size)
+{
+    size_t bytes = 0;
+    if (!qzi_mul_size(count, size, &bytes))
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT, "a tensor of %zu elements is too large", count);
+    if (buffer->data != NULL && buffer->bytes >= bytes)
+        return QZ_OK;
+    void *data = qzi_alloc(ctx, bytes);
+    if (data == NULL)
+        return qzi_fail_memory(ctx, bytes);
+    qzi_free(ctx, buffer->data);
+    *buffer = (struct buffer){data, bytes};
+    return QZ_OK;
+}
+
+/* ---- making one ------------------------------------------------------------------------------ */
+
+static qz_status choose_precision(const qz_model *model, qz_precision precision, bool *int8)
+{
+    switch (precision) {
+    case QZ_PRECISION_AUTO:
+        *int8 = model->int8_graph != NULL;
+        return QZ_OK;
+    case QZ_PRECISION_FP32:
+        *int8 = false;
+        if (model->graph == NULL)
+            return qzi_fail(model->ctx, QZ_ERR_STATE,
+                            "%s: there is no float model (an opened int8 file, or dropped by "
+                            "finalize); run int8",
+                            model->arch->info.name);
+        return QZ_OK;
+    case QZ_PRECISION_INT8:
+        *int8 = true;
+        if (model->int8_graph == NULL)
+            return qzi_fail(model->ctx, QZ_ERR_STATE,
+                            "%s: the model is not int8; prepare, calibrate and convert it first",
+                            model->arch->info.name);
+        return QZ_OK;
+    }
+    return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no precision number %d", (int)precision);
+}
+
+static qz_status create(qz_session *s, const qz_session_options *options)
+{
+    QZI_TRY(qzi_model_packed(s->model, s->int8, options->isa, &s->packed));
+    uint32_t threads = options->threads != 0 ? options->threads : qz_context_threads(s->ctx);
+    QZI_TRY(qzi_exec_create(s->packed, s->graph, threads, &s->exec));
+    s->out = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out));
+    s->out_tensor = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out_tensor));
+    if (s->out == NULL || s->out_tensor == NULL)
+        return qzi_fail_memory(s->ctx, s->graph->output_count * sizeof(*s->out_tensor));
+    return QZ_OK;
+}
+
+/* Counts the sessions of each graph, so that none loses its graph under its feet. */
+static void count_session(qz_model *model, bool int8, bool alive)
+{
+    qzi_mutex_lock(model->lock);
+    if (alive)
+        model->sessions[int8]++;
+    else
+        model->sessions[int8]--;
+    qzi_mutex_unlock(model->lock);
+}
+
+qz_status qz_session_create(qz_model *model, const qz_session_options *options,
+                            qz_session **session)
+{
+    const qz_session_options defaults = QZ_SESSION_OPTIONS_INIT;
+    if (session == NULL || model == NULL)
+        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_session_create: model or session is NULL");
+    *session = NULL;
+    if (options == NULL)
+        options = &defaults;
+    if (options->size == 0 || options->size > sizeof(*options))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "qz_session_options has size %zu; begin with QZ_SESSION_OPTIONS_INIT",
+                        options->size);
+    bool int8 = false;
+    QZI_TRY(choose_precision(model, options->precision, &int8));
+    qz_session *s = qzi_calloc(model->ctx, 1, sizeof(*s));
+    if (s == NULL)
+        return qzi_fail_memory(model->ctx, sizeof(*s));
+    s->model = model;
+    s->ctx = model->ctx;
+    s->int8 = int8;
+    s->graph = int8 ? model->int8_graph : model->graph;
+    count_session(model, int8, true);
+    qz_status st = create(s, options);
+    if (st != QZ_OK) {
+        qz_session_destroy(s);
+        return st;
+    }
+    *session = s;
+    return QZ_OK;
+}
+
+void qz_session_destroy(qz_session *session)
+{
+    if (session == NULL)
+        return;
+    qz_context *ctx = session->ctx;
+    qzi_exec_destroy(session->exec);
+    for (size_t i = 0; session->out != NULL && i < session->graph->output_count; i++)
+        qzi_free(ctx, session->out[i].data);
+    qzi_free(ctx, session->out);
+    qzi_free(ctx, session->out_tensor);
+    qzi_free(ctx, session->image.data);
+    qzi_free(ctx, session->hook_value.data);
+    qzi_free(ctx, session->hook_bytes.data);
+    qzi_free(ctx, session->rows);
+    qzi_free(ctx, session->shapes);
+    count_session(session->model, session->int8, false);
+    qzi_free(ctx, session);
+}
+
+/* ---- running --------------------------------------------------------------------------------- */
+
+/* By the bits, so that the loop vectorizes: an exponent of all ones is infinity or NaN. */
+static bool all_finite(const float *values, size_t count)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof(bits));
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return bad == 0;
+}
+
+static qz_status check_input(const qz_session *s, const qz_tensor *input)
+{
+    if (input == NULL || input->data == NULL)
+        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
+    if (input->dtype != QZ_F32 || input->ndim != 4 || input->dims[1] != 3)
+        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT,
+                        "the input must be float32, N x 3 x H x W (it has %d dimensions)",
+                        (int)input->ndim);
+    for (int i = 0; i < 4; i++)
+        if (input->dims[i] < 1 || input->dims[i] > INT32_MAX)
+            return qzi_fail(s->ctx, QZ_ERR_ARGUMENT,
+                            "dimension %d of the input is %lld; it must be 1 to 2^31 - 1", i,
+                            (long long)input->dims[i]);
+    int64_t numel = qz_tensor_numel(input);
+    if (numel < 0 || (uint64_t)numel > SIZE_MAX / sizeof(float))
+        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT, "the input is too large");
+    if (!all_finite(input->data, (size_t)numel))
+        return qzi_fail(s->ctx, QZ_ERR_NUMERIC,
+                        "the input has NaN or infinity; check what made it");
+    return QZ_OK;
+}
+
+static qz_status fetch_output(qz_session *s, size_t index)
+{
+    qz_tensor *tensor = &s->out_tensor[index];
+    tensor->data = NULL;
+    QZI_TRY(qzi_exec_output(s->exec, index, tensor));
+    QZI_TRY(reserve(s->ctx, &s->out[index], (size_t)qz_tensor_numel(tensor), sizeof(float)));
+    tensor->data = s->out[index].data;
+    return qzi_exec_output(s->exec, index, tensor);
+}
+
+qz_status qz_session_run(qz_session *session, const qz_tensor *input)
+{
+    if (session == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run: session is NULL");
+    session->ran = false;
+    QZI_TRY(check_input(session, input));
+    QZI_TRY(qzi_exec_run(session->exec, input, 1));
+    for (size_t i = 0; i < session->graph->output_count; i++)
+        QZI_TRY(fetch_output(session, i));
+    session->input =
+        (qzi_shape){(int32_t)input->dims[0], (int32_t)input->dims[2], (int32_t)input->dims[3], 3};
+    session->ran = true;
+    return QZ_OK;
+}
+
+qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width, int32_t height,
+                            size_t stride)
+{
+    if (session == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run_u8: session is NULL");
+    const qz_preprocess *recipe = &session->model->preprocess;
+    qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
+    QZI_TRY(reserve(session->ctx, &session->image, (size_t)qz_tensor_numel(&input), sizeof(float)));
+    input.data = session->image.data;
+    QZI_TRY(qz_image_preprocess(session->ctx, rgb, width, height, stride, recipe, input.data));
+    return qz_session_run(session, &input);
+}
+
+size_t qz_session_output_count(const qz_session *session)
+{
+    return session != NULL ? session->graph->output_count : 0;
+}
+
+qz_status qz_session_output(const qz_session *session, size_t index, const char **name,
+                            const qz_tensor **tensor)
+{
+    if (session == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_output: session is NULL");
+    if (index >= session->graph->output_count)
+        return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "there is no output %zu; the model has %zu",
+                        index, session->graph->output_count);
+    if (name != NULL)
+        *name = session->graph->outputs[index].name;
+    if (tensor == NULL)
+        return QZ_OK;
+    if (!session->ran)
+        return qzi_fail(session->ctx, QZ_ERR_STATE,
+                        "the session has no output: it has not run, or its last run failed");
+    *tensor = &session->out_tensor[index];
+    return QZ_OK;
+}
+
+/* ---- looking into a run ---------------------------------------------------------------------- */
+
+const char *qz_session_node_name(const qz_session *session, const char *name)
+{
+    if (session == NULL || name == NULL)
+        return NULL;
+    qz_value value = qzi_graph_find(session->graph, name);
+    return value != QZ_NO_VALUE ? session->graph->nodes[value].name : NULL;
+}
+
+/* The value of a view as NCHW: float32, dequantized where it is uint8, and its bytes. */
+static void view_to_nchw(const qzk_view *view, const qzi_node *node, float *value, uint8_t *bytes)
+{
+    const float *f32 = view->data;
+    const uint8_t *u8 = view->data;
+    size_t plane = (size_t)view->h * (size_t)view->w;
+    size_t to = 0;
+    for (int32_t n = 0; n < view->n; n++)
+        for (int32_t c = 0; c < view->c; c++)
+            for (size_t p = 0; p < plane; p++, to++) {
+                size_t from = ((size_t)n * plane + p) * (size_t)view->pixel_stride + (size_t)c;
+                if (bytes == NULL) {
+                    value[to] = f32[from];
+                } else {
+                    bytes[to] = u8[from];
+                    value[to] = (float)((int32_t)u8[from] - node->q.zero_point) * node->q.scale;
+                }
+            }
+}
+
+static qz_status call_hook(void *user, const qz_graph *graph, qz_value index, const qzk_view *view)
+{
+    qz_session *s = user;
+    const qzi_node *node = &graph->nodes[index];
+    qz_tensor value = {
+        .dtype = QZ_F32, .ndim = node->flat ? 2 : 4, .dims = {view->n, view->c, view->h, view->w}};
+    qz_tensor bytes = value;
+    bool u8 = node->dtype == QZ_U8;
+    size_t count = (size_t)qz_tensor_numel(&value);
+    QZI_TRY(reserve(s->ctx, &s->hook_value, count, sizeof(float)));
+    if (u8)
+        QZI_TRY(reserve(s->ctx, &s->hook_bytes, count, 1));
+    value.data = s->hook_value.data;
+    bytes.data = s->hook_bytes.data;
+    bytes.dtype = QZ_U8;
+    view_to_nchw(view, node, value.data, u8 ? bytes.data : NULL);
+    return s->hook(s->hook_user, node->name, &value, u8 ? &bytes : NULL);
+}
+
+void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user)
+{
+    if (session == NULL)
+        return;
+    session->hook = fn;
+    session->hook_user = user;
+    qzi_exec_set_hook(session->exec, fn != NULL ? call_hook : NULL, session);
+}
+
+void qz_session_set_profile(qz_session *session, bool on)
+{
+    if (session != NULL)
+        session->profile = qzi_exec_set_profile(session->exec, on);
+}
+
+qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, size_t *count)
+{
+    if (session == NULL || rows == NULL || count == NULL)
+        return qzi_fail(session != NULL ? session->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_session_profile: session, rows or count is NULL");
+    const qz_graph *graph = session->graph;
+    if (!session->ran)
+        return qzi_fail(session->ctx, QZ_ERR_STATE, "there is no profile: the session has not run");
+    if (session->profile != QZ_OK)
+        return qzi_fail_memory(session->ctx, graph->node_count * sizeof(double));
+    if (session->rows == NULL)
+        session->rows = qzi_calloc(session->ctx, graph->node_count, sizeof(*session->rows));
+    if (session->shapes == NULL)
+        session->shapes = qzi_calloc(session->ctx, graph->node_count, sizeof(*session->shapes));
+    if (session->rows == NULL || session->shapes == NULL)
+        return qzi_fail_memory(session->ctx, graph->node_count * sizeof(*session->rows));
+    QZI_TRY(qzi_graph_shapes(graph, &session->input, session->shapes));
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
+        session->rows[i] =
+            (qz_profile_row){.name = node->name,
+                             .op = qzi_op_name(node->op),
+                             .kernel = kernel != NULL ? kernel->name : "",
+                             .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
+                             .macs = qzi_node_macs(node, &session->shapes[i])};
+    }
+    *rows = session->rows;
+    *count = graph->node_count;
+    return QZ_OK;
+}
+
+size_t qz_session_arena_bytes(const qz_session *session)
+{
+    return session != NULL ? qzi_exec_arena_bytes(session->exec) : 0;
+}
+
+size_t qz_session_packed_bytes(const qz_session *session)
+{
+    return session != NULL ? qzi_packed_bytes(session->packed) : 0;
+}
