@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_models_float.c - float outputs, and values on the way, against torchvision's (goldens): the
+ * unfused model by module, the fused one by its output; and bytes that do not depend on the
+ * instruction set.
+ *
+ * Without an argument a few quick models; with --all every architecture.
+ */
+#include "golden.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* Summation order alone gives about 1e-6; the limit is FORMAT.md's. */
+#define TOLERANCE 1e-4
+/* Folding the batch norms may not move the output further than this from the unfused model's. */
+#define FUSE_TOLERANCE 1e-5
+
+static const char *const quick[] = {"resnet18", "resnet50", "mobilenet_v2", "squeezenet1_1"};
+/* Small enough for the reference kernels. */
+static const char *const small[] = {"squeezenet1_1", "mobilenet_v2"};
+
+static bool all_models;
+
+static qz_context *context(qz_isa isa)
+{
+    qz_context *ctx = NULL;
+    qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
+    options.isa = isa;
+    assert_int_equal(qz_context_create(&options, &ctx), QZ_OK);
+    return ctx;
+}
+
+static qz_session *session(qz_context *ctx, qz_model *model)
+{
+    qz_session *s = NULL;
+    if (qz_session_create(model, NULL, &s) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    return s;
+}
+
+static const qz_tensor *run(qz_context *ctx, qz_session *s, const qz_tensor *input)
+{
+    const qz_tensor *output = NULL;
+    if (qz_session_run(s, input) != QZ_OK || qz_session_output(s, 0, NULL, &output) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    return output;
+}
+
+/* Compares each module output that the golden records, as it passes. */
+struct mids {
+    const json_t *records;
+    const qz_session *session;
+    size_t seen;
+    double worst;
+};
+
+static qz_status check_mid(void *user, const char *name, const qz_tensor *value,
+                           const qz_tensor *bytes)
+{
+    struct mids *mids = user;
+    const char *module;
+    json_t *record;
+    assert_null(bytes);
+    json_object_foreach((json_t *)mids->records, module, record)
+    {
+        const char *node = qz_session_node_name(mids->session, module);
+        assert_non_null(node);
+        if (strcmp(node, name) != 0)
+            continue;
+        double difference = golden_difference(record, value);
+        if (!(difference < TOLERANCE))
+            fail_msg("%s: difference %g", module, difference);
+        mids->worst = fmax(mids->worst, difference);
+        mids->seen++;
+    }
+    return QZ_OK;
+}
+
+static double check_output(const char *what, const json_t *record, const qz_tensor *output)
+{
+    double difference = golden_difference(record, output);
+    if (!(difference < TOLERANCE))
+        fail_msg("%s: difference %g", what, difference);
+    return difference;
+}
+
+static bool check_model(const char *name)
+{
+    json_t *golden = golden_load(name);
+    if (golden == NULL)
+        return false;
+    qz_context *ctx = context(QZ_ISA_AUTO);
+    qz_tensor input = golden_input(golden, false), alt = golden_input(golden, true);
+
+    qz_model *model = golden_model(ctx, name, golden, false);
+    assert_non_null(model);
+    qz_session *s = session(ctx, model);
+    struct mids mids = {.records = json_object_get(golden, "mids"), .session = s};
+    qz_session_set_node_hook(s, check_mid, &mids);
+    const qz_tensor *output = run(ctx, s, &input);
+    assert_int_equal(mids.seen, json_object_size(mids.records));
+    double plain = check_output("unfused", json_object_get(golden, "output"), output);
+    size_t count = (size_t)qz_tensor_numel(output);
+    float *unfused = malloc(count * sizeof(*unfused));
+    assert_non_null(unfused);
+    memcpy(unfused, output->data, count * sizeof(*unfused));
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+
+    model = golden_model(ctx, name, golden, true);
+    assert_non_null(model);
+    s = session(ctx, model);
+    output = run(ctx, s, &input);
+    double fused = check_output("fused", json_object_get(golden, "output"), output);
+    double folding = relative_l2(unfused, output->data, count);
+    assert_true(folding <= FUSE_TOLERANCE);
+    output = run(ctx, s, &alt);
+    double other =
+        check_output("alt", json_object_get(json_object_get(golden, "alt"), "output"), output);
+    printf("%-18s mids %.1e unfused %.1e fused %.1e alt %.1e folding %.1e\n", name, mids.worst,
+           plain, fused, other, folding);
+    fflush(stdout);
+
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+    free(unfused);
+    free(input.data);
+    free(alt.data);
+    json_decref(golden);
+    return true;
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    if (all_models) {
+        for (size_t i = 0; i < qz_arch_count(); i++) {
+            qz_arch_info arch;
+            qz_arch_at(i, &arch);
+            checked += check_model(arch.name);
+        }
+    } else {
+        for (size_t i = 0; i < QZI_ARRAY_LEN(quick); i++)
+            checked += check_model(quick[i]);
+    }
+    if (checked == 0)
+        skip();
+}
+
+/* The reference speaks for all: the same bytes from every bundle. */
+static void test_isas(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(small); i++) {
+        json_t *golden = golden_load(small[i]);
+        if (golden == NULL)
+            continue;
+        qz_tensor input = golden_input(golden, false);
+        uint64_t reference = 0;
+        for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++) {
+            if (!qz_isa_available((qz_isa)isa))
+                continue;
+            qz_context *ctx = context((qz_isa)isa);
+            qz_model *model = golden_model(ctx, small[i], golden, true);
+            assert_non_null(model);
+            qz_session *s = session(ctx, model);
+            const qz_tensor *output = run(ctx, s, &input);
+            check_output(qz_isa_name((qz_isa)isa), json_object_get(golden, "output"), output);
+            uint64_t hash = qzi_fnv1a(output->data, (size_t)qz_tensor_numel(output) * sizeof(float),
+                                      QZI_FNV_OFFSET);
+            if (isa == QZ_ISA_REF)
+                reference = hash;
+            if (hash != reference)
+                fail_msg("%s: %s gives other bytes than ref", small[i], qz_isa_name((qz_isa)isa));
+            qz_session_destroy(s);
+            qz_model_destroy(model);
+            qz_context_destroy(ctx);
+            checked++;
+        }
+        free(input.data);
+        json_decref(golden);
+    }
+    if (checked == 0)
+        skip();
+}
+
+int main(int argc, char **argv)
+{
+    all_models = argc > 1 && strcmp(argv[1], "--all") == 0;
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_isas),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

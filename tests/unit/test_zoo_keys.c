@@ -1,0 +1,162 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_zoo_keys.c - every architecture's parameters are torchvision's: names, order, shapes,
+ * number, the seeded fill; and its MACs. Also the registry.
+ */
+#include "../models/golden.h"
+
+#include <inttypes.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+static qz_context *context(void)
+{
+    qz_context *ctx = NULL;
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    return ctx;
+}
+
+/* "64x3x7x7", "scalar" */
+static const char *shape_text(const qz_tensor *tensor)
+{
+    static char text[128];
+    size_t used = 0;
+    if (tensor->ndim == 0)
+        return "scalar";
+    for (int32_t i = 0; i < tensor->ndim; i++)
+        used += (size_t)snprintf(text + used, sizeof(text) - used, "%s%" PRId64, i > 0 ? "x" : "",
+                                 tensor->dims[i]);
+    return text;
+}
+
+static void check_keys(const qz_graph *graph, FILE *keys)
+{
+    char line[256];
+    size_t count = 0;
+    while (fgets(line, sizeof(line), keys) != NULL) {
+        qz_param_info info;
+        char *shape = strchr(line, '\t');
+        assert_non_null(shape);
+        *shape++ = '\0';
+        shape[strcspn(shape, "\n")] = '\0';
+        assert_true(count < qz_graph_param_count(graph));
+        qz_graph_param_at(graph, count++, &info);
+        assert_string_equal(info.key, line);
+        assert_string_equal(shape_text(info.tensor), shape);
+    }
+    assert_int_equal(count, qz_graph_param_count(graph));
+}
+
+/* FORMAT.md: the sum of (i + 1) * bits(x_i) over all float tensors. */
+static uint64_t fill_checksum(const qz_graph *graph)
+{
+    uint64_t sum = 0;
+    for (size_t p = 0; p < qz_graph_param_count(graph); p++) {
+        qz_param_info info;
+        qz_graph_param_at(graph, p, &info);
+        if (info.tensor->dtype != QZ_F32)
+            continue;
+        const uint32_t *bits = info.tensor->data;
+        uint64_t count = (uint64_t)qz_tensor_numel(info.tensor);
+        for (uint64_t i = 0; i < count; i++)
+            sum += (i + 1) * bits[i];
+    }
+    return sum;
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info arch;
+        qz_arch_at(i, &arch);
+        json_t *golden = golden_load(arch.name);
+        FILE *keys = golden_open_keys(arch.name);
+        if (golden != NULL && keys != NULL) {
+            qz_context *ctx = context();
+            qz_model *model = golden_model(ctx, arch.name, golden, false);
+            assert_non_null(model);
+            check_keys(model->graph, keys);
+            qz_model_info info;
+            qz_model_get_info(model, &info);
+            assert_int_equal(info.params, json_integer_value(json_object_get(golden, "params")));
+            assert_int_equal(info.macs, json_integer_value(json_object_get(golden, "macs")));
+            const char *sum = json_string_value(json_object_get(golden, "fill_wsum_total"));
+            assert_int_equal(fill_checksum(model->graph), strtoull(sum, NULL, 16));
+            qz_model_destroy(model);
+            qz_context_destroy(ctx);
+            checked++;
+        }
+        json_decref(golden);
+        if (keys != NULL)
+            fclose(keys);
+    }
+    printf("%zu of %zu architectures compared with goldens\n", checked, qz_arch_count());
+    if (checked == 0)
+        skip();
+}
+
+static void test_registry(void **state)
+{
+    (void)state;
+    qz_context *ctx = context();
+    qz_arch_info info;
+    assert_int_equal(qz_arch_count(), 13);
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info found;
+        qz_arch_at(i, &info);
+        assert_int_equal(qz_arch_find(ctx, info.name, &found), QZ_OK);
+        assert_string_equal(found.name, info.name);
+        assert_string_equal(found.task, "classification");
+        assert_int_equal(found.preprocess.resize, 256);
+        assert_int_equal(found.preprocess.crop_h, 224);
+    }
+    qz_arch_at(qz_arch_count(), &info);
+    assert_string_equal(info.name, "");
+
+    assert_int_equal(qz_arch_find(ctx, "resnet51", &info), QZ_ERR_UNKNOWN_NAME);
+    assert_non_null(strstr(qz_context_message(ctx), "nearest are resnet50, resnet"));
+    assert_int_equal(qz_arch_find(ctx, "mobilenetv2", &info), QZ_ERR_UNKNOWN_NAME);
+    assert_non_null(strstr(qz_context_message(ctx), "mobilenet_v2"));
+    assert_int_equal(qz_arch_find(ctx, "", &info), QZ_ERR_UNKNOWN_NAME);
+    char endless[4096];
+    memset(endless, 'x', sizeof(endless) - 1);
+    endless[sizeof(endless) - 1] = '\0';
+    assert_int_equal(qz_arch_find(ctx, endless, &info), QZ_ERR_UNKNOWN_NAME);
+    assert_int_equal(qz_arch_find(ctx, NULL, &info), QZ_ERR_ARGUMENT);
+    qz_context_destroy(ctx);
+}
+
+static void test_classes(void **state)
+{
+    (void)state;
+    qz_context *ctx = context();
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info arch;
+        qz_param_info param;
+        qz_model *model = NULL;
+        qz_arch_at(i, &arch);
+        assert_int_equal(qzi_model_alloc(ctx, qzi_arch_get(arch.name), &model), QZ_OK);
+        assert_int_equal(qzi_model_build(model, 10), QZ_OK);
+        qz_graph_param_at(model->graph, qz_graph_param_count(model->graph) - 1, &param);
+        assert_int_equal(param.tensor->ndim, 1);
+        assert_int_equal(param.tensor->dims[0], 10);
+        qz_model_destroy(model);
+    }
+    qz_context_destroy(ctx);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_registry),
+        cmocka_unit_test(test_classes),
+        cmocka_unit_test(test_goldens),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
