@@ -1,0 +1,462 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_model.c - a model's life and its sessions: options, the order of calls, finalize, what a
+ * session shows of a run, running out of memory.
+ */
+#include "zoo/zoo.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+enum { SIZE = 48 };
+
+static qz_context *context(void)
+{
+    qz_context *ctx = NULL;
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    return ctx;
+}
+
+static qz_tensor image(float *data)
+{
+    qz_random_uniform("image", "", -0.5, 2.0, 3 * SIZE * SIZE, data);
+    return (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIZE, SIZE}, .data = data};
+}
+
+static void refused(qz_context *ctx, const char *name, const qz_model_options *options,
+                    qz_status expected, const char *text)
+{
+    qz_model *model = (qz_model *)&model;
+    qz_status st = qz_model_create(ctx, name, options, &model);
+    if (st != expected || strstr(qz_context_message(ctx), text) == NULL)
+        fail_msg("%s: %s (wanted %s)", qz_status_name(st), qz_context_message(ctx), text);
+    assert_null(model);
+}
+
+#define OPTIONS(...)                                                    \
+    &(qz_model_options)                                                 \
+    {                                                                   \
+        .size = sizeof(qz_model_options), .quantize = true, __VA_ARGS__ \
+    }
+
+static void test_options(void **state)
+{
+    (void)state;
+    qz_context *ctx = context();
+    const char *const nothing[] = {"layer9"}, *const hole[] = {NULL};
+    refused(ctx, "resnet19", NULL, QZ_ERR_UNKNOWN_NAME, "resnet18");
+    refused(ctx, "resnet18", OPTIONS(.size = 0), QZ_ERR_ARGUMENT, "QZ_MODEL_OPTIONS_INIT");
+    refused(ctx, "resnet18", OPTIONS(.size = sizeof(qz_model_options) + 8), QZ_ERR_ARGUMENT,
+            "size");
+    refused(ctx, "resnet18", OPTIONS(.is_qat = true), QZ_ERR_UNSUPPORTED, "is_qat");
+    refused(ctx, "resnet18", OPTIONS(.num_classes = -1), QZ_ERR_ARGUMENT, "num_classes");
+    refused(ctx, "resnet18", OPTIONS(.num_classes = INT32_MAX), QZ_ERR_ARGUMENT, "num_classes");
+    refused(ctx, "resnet18", OPTIONS(.backend = (qz_backend)77), QZ_ERR_ARGUMENT, "backend");
+    refused(ctx, "resnet18", OPTIONS(.observer = (qz_observer_kind)77), QZ_ERR_ARGUMENT,
+            "observer");
+    refused(ctx, "resnet18", OPTIONS(.weights = "default"), QZ_ERR_UNSUPPORTED, "random:SEED");
+    refused(ctx, "resnet18", OPTIONS(.weights = "random:"), QZ_ERR_ARGUMENT, "decimal");
+    refused(ctx, "resnet18", OPTIONS(.weights = "random:-1"), QZ_ERR_ARGUMENT, "decimal");
+    refused(ctx, "resnet18", OPTIONS(.weights = "random:18446744073709551616"), QZ_ERR_ARGUMENT,
+            "2^64");
+    refused(ctx, "resnet18", OPTIONS(.weights = "/nowhere/at/all.pth"), QZ_ERR_IO,
+            "/nowhere/at/all.pth");
+    refused(ctx, "squeezenet1_1", OPTIONS(.exclude = nothing, .exclude_count = 1),
+            QZ_ERR_UNKNOWN_NAME, "layer9");
+    refused(ctx, "squeezenet1_1", OPTIONS(.fallback = nothing, .fallback_count = 1),
+            QZ_ERR_UNKNOWN_NAME, "layer9");
+    refused(ctx, "squeezenet1_1", OPTIONS(.exclude = hole, .exclude_count = 1), QZ_ERR_ARGUMENT,
+            "exclude[0]");
+    refused(ctx, "squeezenet1_1", OPTIONS(.fallback_count = 1), QZ_ERR_ARGUMENT, "fallback");
+
+    qz_model *model = NULL;
+    qz_model_info info;
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.weights = "random:007"), &model), QZ_OK);
+    qz_model_get_info(model, &info);
+    assert_string_equal(info.name, "squeezenet1_1");
+    assert_string_equal(info.weights, "random:7");
+    assert_true(info.random_weights);
+    assert_false(info.converted);
+    assert_true(info.backend[0] != '\0' && info.observer[0] != '\0');
+    assert_int_equal(info.fp32_weights_bytes, 4 * 1235496);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+static void test_order(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    qz_context *ctx = context();
+    qz_model *model = NULL;
+    qz_session *s = NULL;
+    const qz_sqnr_row *rows = NULL;
+    size_t count = 0;
+    double db = 0.0, agreement = 0.0;
+    const qz_tensor input = image(pixels);
+    qz_tensor gray = input;
+    gray.dims[1] = 1;
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false, .skip_fuse = true), &model),
+                     QZ_OK);
+    assert_int_equal(qz_model_calibrate(model, &input), QZ_ERR_STATE);
+    assert_int_equal(qz_model_convert(model), QZ_ERR_STATE);
+    assert_int_equal(qz_model_save(model, "/nowhere/x.safetensors"), QZ_ERR_STATE);
+    assert_int_equal(qz_model_sqnr(model, &input, &rows, &count, NULL, NULL), QZ_ERR_STATE);
+    qz_session_options int8 = QZ_SESSION_OPTIONS_INIT;
+    int8.precision = QZ_PRECISION_INT8;
+    assert_int_equal(qz_session_create(model, &int8, &s), QZ_ERR_STATE);
+    assert_int_equal(qz_model_fuse(model, true), QZ_ERR_UNSUPPORTED);
+    assert_int_equal(qz_model_fuse(model, false), QZ_OK);
+    assert_int_equal(qz_model_fuse(model, false), QZ_ERR_STATE);
+    assert_int_equal(qz_model_prepare(model), QZ_OK);
+    assert_int_equal(qz_model_prepare(model), QZ_ERR_STATE);
+    assert_int_equal(qz_model_convert(model), QZ_ERR_STATE);
+    assert_int_equal(qz_model_calibrate(model, &gray), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_model_calibrate(model, &input), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, true), QZ_ERR_STATE);
+    assert_int_equal(qz_model_convert(model), QZ_OK);
+    assert_int_equal(qz_model_convert(model), QZ_ERR_STATE);
+    assert_int_equal(qz_model_calibrate(model, &input), QZ_ERR_STATE);
+    assert_int_equal(qz_model_sqnr(model, &input, &rows, &count, &db, &agreement), QZ_OK);
+    assert_true(count > 0 && db > 10.0 && isfinite(db));
+    assert_true(agreement == 0.0 || agreement == 1.0);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+/* Copies the first output of a run. */
+static float *run(qz_context *ctx, qz_session *s, const qz_tensor *input)
+{
+    const qz_tensor *output = NULL;
+    const char *name = NULL;
+    if (qz_session_run(s, input) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    assert_int_equal(qz_session_output(s, 0, &name, &output), QZ_OK);
+    assert_string_equal(name, "output");
+    size_t bytes = (size_t)qz_tensor_numel(output) * sizeof(float);
+    float *copy = malloc(bytes);
+    assert_non_null(copy);
+    memcpy(copy, output->data, bytes);
+    return copy;
+}
+
+static qz_model *converted(qz_context *ctx, const qz_tensor *input)
+{
+    qz_model *model = NULL;
+    if (qz_squeezenet1_1(ctx, OPTIONS(.num_classes = 10), &model) != QZ_OK ||
+        qz_model_calibrate(model, input) != QZ_OK || qz_model_convert(model) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    return model;
+}
+
+static void test_finalize(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    const qz_tensor input = image(pixels);
+    qz_context *ctx = context();
+    qz_model *model = converted(ctx, &input);
+    qz_session *before = NULL, *after = NULL, *fp32 = NULL;
+    qz_session_options options = QZ_SESSION_OPTIONS_INIT;
+    const qz_sqnr_row *rows = NULL;
+    size_t count = 0;
+    assert_int_equal(qz_session_create(model, &options, &before), QZ_OK);
+    float *expected = run(ctx, before, &input);
+    options.precision = QZ_PRECISION_FP32;
+    assert_int_equal(qz_session_create(model, &options, &fp32), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, false), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, true), QZ_ERR_STATE); /* fp32 is alive */
+    qz_session_destroy(fp32);
+    assert_int_equal(qz_model_finalize(model, true), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, true), QZ_OK);
+
+    assert_int_equal(qz_session_create(model, &options, &fp32), QZ_ERR_STATE);
+    assert_int_equal(qz_model_sqnr(model, &input, &rows, &count, NULL, NULL), QZ_ERR_STATE);
+    assert_int_equal(qz_model_save(model, "/nowhere/x.safetensors"), QZ_ERR_STATE);
+    assert_null(qz_model_graph(model, false));
+    options.precision = QZ_PRECISION_AUTO;
+    assert_int_equal(qz_session_create(model, &options, &after), QZ_OK);
+    if (qz_isa_best() != QZ_ISA_REF) {
+        qz_session *other = NULL;
+        options.isa = QZ_ISA_REF;
+        assert_int_equal(qz_session_create(model, &options, &other), QZ_ERR_STATE);
+    }
+    float *again = run(ctx, before, &input), *fresh = run(ctx, after, &input);
+    assert_memory_equal(expected, again, 10 * sizeof(float));
+    assert_memory_equal(expected, fresh, 10 * sizeof(float));
+    free(expected);
+    free(again);
+    free(fresh);
+    qz_session_destroy(before);
+    qz_session_destroy(after);
+    qz_model_destroy(model);
+
+    /* a float model: only the packed weights stay */
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false), &model), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, true), QZ_OK);
+    assert_int_equal(qz_session_create(model, NULL, &after), QZ_OK);
+    free(run(ctx, after, &input));
+    assert_int_equal(qz_model_prepare(model), QZ_ERR_STATE);
+    qz_session_destroy(after);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+static void test_bad_input(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    qz_context *ctx = context();
+    qz_model *model = NULL;
+    qz_session *s = NULL;
+    const qz_tensor *output = NULL;
+    qz_session_options options = QZ_SESSION_OPTIONS_INIT;
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false), &model), QZ_OK);
+    options.size = 0;
+    assert_int_equal(qz_session_create(model, &options, &s), QZ_ERR_ARGUMENT);
+    options.size = sizeof(options);
+    options.precision = (qz_precision)9;
+    assert_int_equal(qz_session_create(model, &options, &s), QZ_ERR_ARGUMENT);
+    options.precision = QZ_PRECISION_AUTO;
+    options.isa = (qz_isa)99;
+    assert_int_equal(qz_session_create(model, &options, &s), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_session_create(model, NULL, &s), QZ_OK);
+    assert_int_equal(qz_session_output(s, 0, NULL, &output), QZ_ERR_STATE);
+
+    qz_tensor good = image(pixels), bad = good;
+    bad.dims[1] = 4;
+    assert_int_equal(qz_session_run(s, &bad), QZ_ERR_ARGUMENT);
+    bad = good;
+    bad.dtype = QZ_U8;
+    assert_int_equal(qz_session_run(s, &bad), QZ_ERR_ARGUMENT);
+    bad = good;
+    bad.dims[0] = 0;
+    assert_int_equal(qz_session_run(s, &bad), QZ_ERR_ARGUMENT);
+    bad = good;
+    bad.dims[2] = bad.dims[3] = 8; /* the last pools have nothing left */
+    assert_int_equal(qz_session_run(s, &bad), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_session_run(s, NULL), QZ_ERR_ARGUMENT);
+    pixels[100] = NAN;
+    assert_int_equal(qz_session_run(s, &good), QZ_ERR_NUMERIC);
+    pixels[100] = INFINITY;
+    assert_int_equal(qz_session_run(s, &good), QZ_ERR_NUMERIC);
+    assert_int_equal(qz_session_output(s, 0, NULL, &output), QZ_ERR_STATE);
+    pixels[100] = 0.0f;
+    assert_int_equal(qz_session_run(s, &good), QZ_OK);
+    assert_int_equal(qz_session_output(s, 1, NULL, &output), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_session_output(s, 0, NULL, &output), QZ_OK);
+    assert_int_equal(output->ndim, 2);
+    assert_int_equal(output->dims[1], 1000);
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+/* ---- looking into a run ---------------------------------------------------------------------- */
+
+struct seen {
+    const qz_graph *graph;
+    size_t calls, with_bytes;
+    float output[10];
+    bool stop;
+};
+
+static qz_status watch(void *user, const char *name, const qz_tensor *value, const qz_tensor *bytes)
+{
+    struct seen *seen = user;
+    const qzi_node *node = &seen->graph->nodes[seen->calls++];
+    if (seen->stop)
+        return QZ_ERR_CANCELLED;
+    assert_string_equal(name, node->name);
+    assert_int_equal(value->dims[0], 1);
+    assert_int_equal(value->dims[1], node->c);
+    assert_int_equal(bytes != NULL, node->dtype == QZ_U8);
+    if (bytes != NULL) {
+        const uint8_t *q = bytes->data;
+        const float *x = value->data;
+        seen->with_bytes++;
+        for (int64_t i = 0; i < qz_tensor_numel(value); i++)
+            assert_true(x[i] == (float)(q[i] - node->q.zero_point) * node->q.scale);
+    }
+    if (qz_tensor_numel(value) == 10)
+        memcpy(seen->output, value->data, sizeof(seen->output));
+    return QZ_OK;
+}
+
+static void test_hook_and_profile(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    const qz_tensor input = image(pixels);
+    qz_context *ctx = context();
+    qz_model *model = converted(ctx, &input);
+    qz_session *s = NULL;
+    const qz_profile_row *rows = NULL;
+    size_t count = 0;
+    assert_int_equal(qz_session_create(model, NULL, &s), QZ_OK);
+    assert_int_equal(qz_session_profile(s, &rows, &count), QZ_ERR_STATE);
+    struct seen seen = {.graph = qz_model_graph(model, true)};
+    qz_session_set_node_hook(s, watch, &seen);
+    qz_session_set_profile(s, true);
+    float *output = run(ctx, s, &input);
+    assert_int_equal(seen.calls, qz_graph_node_count(seen.graph));
+    assert_true(seen.with_bytes > 20);
+    assert_memory_equal(seen.output, output, sizeof(seen.output));
+    free(output);
+
+    assert_int_equal(qz_session_profile(s, &rows, &count), QZ_OK);
+    assert_int_equal(count, qz_graph_node_count(seen.graph));
+    double seconds = 0.0;
+    size_t kernels = 0;
+    for (size_t i = 0; i < count; i++) {
+        assert_true(rows[i].seconds >= 0.0);
+        seconds += rows[i].seconds;
+        assert_int_equal(rows[i].macs > 0, strcmp(rows[i].op, "conv2d") == 0);
+        assert_int_equal(rows[i].kernel[0] != '\0', strcmp(rows[i].op, "conv2d") == 0);
+        kernels += rows[i].kernel[0] != '\0';
+    }
+    assert_true(seconds > 0.0);
+    assert_int_equal(kernels, 26);
+    assert_true(qz_session_arena_bytes(s) > 0);
+    assert_true(qz_session_packed_bytes(s) > 700000);
+
+    assert_string_equal(qz_session_node_name(s, "features.3"), "features.3.cat");
+    assert_string_equal(qz_session_node_name(s, "features.0"), "features.0");
+    assert_string_equal(qz_session_node_name(s, "features.3.squeeze_activation"),
+                        "features.3.squeeze");
+    assert_null(qz_session_node_name(s, "features.99"));
+
+    seen = (struct seen){.graph = seen.graph, .stop = true};
+    assert_int_equal(qz_session_run(s, &input), QZ_ERR_CANCELLED);
+    assert_int_equal(seen.calls, 1);
+    qz_session_set_node_hook(s, NULL, NULL);
+    assert_int_equal(qz_session_run(s, &input), QZ_OK);
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+static void test_topk(void **state)
+{
+    (void)state;
+    float logits[2][6] = {{0, 0, 0, 0, 0, 0}, {1.0f, 3.0f, NAN, 3.0f, -1.0f, 2.0f}};
+    const qz_tensor tensor = {.dtype = QZ_F32, .ndim = 2, .dims = {2, 6}, .data = logits};
+    qz_top top[8];
+    assert_int_equal(qz_topk(&tensor, 0, 3, top), 3);
+    for (int i = 0; i < 3; i++) {
+        assert_int_equal(top[i].index, i); /* ties: the lower index */
+        assert_true(fabsf(top[i].probability - 1.0f / 6.0f) < 1e-7f);
+    }
+    assert_int_equal(qz_topk(&tensor, 1, 8, top), 6);
+    const int order[] = {1, 3, 5, 0, 4, 2};
+    for (int i = 0; i < 6; i++)
+        assert_int_equal(top[i].index, order[i]);
+    logits[1][2] = 0.0f;
+    assert_int_equal(qz_topk(&tensor, 1, 1, top), 1);
+    double sum = exp(-2.0) + 1.0 + exp(-3.0) + 1.0 + exp(-4.0) + exp(-1.0);
+    assert_true(fabs((double)top[0].probability - 1.0 / sum) < 1e-7);
+    assert_int_equal(qz_topk(&tensor, 2, 1, top), 0);
+    assert_int_equal(qz_topk(&tensor, -1, 1, top), 0);
+    assert_int_equal(qz_topk(&tensor, 0, 0, top), 0);
+    assert_int_equal(qz_topk(NULL, 0, 1, top), 0);
+}
+
+/* ---- running out of memory ------------------------------------------------------------------- */
+
+struct memory {
+    long live, total, fail_at;
+};
+
+static void *counting_alloc(void *user, size_t size, size_t align)
+{
+    struct memory *memory = user;
+    void *ptr = NULL;
+    if (memory->total++ == memory->fail_at || posix_memalign(&ptr, align, size) != 0)
+        return NULL;
+    memory->live++;
+    return ptr;
+}
+
+static void counting_free(void *user, void *ptr)
+{
+    struct memory *memory = user;
+    memory->live--;
+    free(ptr);
+}
+
+/* Everything from create to a run; the first failure ends it. */
+static qz_status whole_life(qz_context *ctx, const qz_tensor *input)
+{
+    qz_model *model = NULL;
+    qz_session *s = NULL;
+    const qz_profile_row *rows = NULL;
+    const qz_sqnr_row *sqnr = NULL;
+    size_t count = 0;
+    const char *const exclude[] = {"features.3"};
+    qz_status st = qz_squeezenet1_1(
+        ctx, OPTIONS(.num_classes = 2, .exclude = exclude, .exclude_count = 1), &model);
+    if (st == QZ_OK)
+        st = qz_model_calibrate(model, input);
+    if (st == QZ_OK)
+        st = qz_model_convert(model);
+    if (st == QZ_OK)
+        st = qz_session_create(model, NULL, &s);
+    if (st == QZ_OK) {
+        qz_session_set_profile(s, true);
+        st = qz_session_run(s, input);
+    }
+    if (st == QZ_OK)
+        st = qz_session_profile(s, &rows, &count);
+    if (st == QZ_OK)
+        st = qz_model_sqnr(model, input, &sqnr, &count, NULL, NULL);
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    return st;
+}
+
+static void test_no_memory(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    const qz_tensor input = image(pixels);
+    struct memory memory = {.fail_at = -1};
+    const qz_allocator allocator = {counting_alloc, counting_free, &memory};
+    qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
+    qz_context *ctx = NULL;
+    options.allocator = &allocator;
+    options.threads = 1;
+    assert_int_equal(qz_context_create(&options, &ctx), QZ_OK);
+    assert_int_equal(whole_life(ctx, &input), QZ_OK);
+    const long before = memory.live, all = memory.total;
+    /* every allocation early on (each kind of node), then one in 37: several hundred lives */
+    for (long at = 0; at < all; at += at < 60 ? 1 : 37) {
+        memory.total = 0;
+        memory.fail_at = at;
+        qz_status st = whole_life(ctx, &input);
+        if (st != QZ_ERR_MEMORY && !(st == QZ_OK && memory.total <= at))
+            fail_msg("allocation %ld of %ld: %s: %s", at, all, qz_status_name(st),
+                     qz_context_message(ctx));
+        assert_int_equal(memory.live, before);
+    }
+    printf("%ld allocations in one life\n", all);
+    memory.fail_at = -1;
+    qz_context_destroy(ctx);
+    assert_int_equal(memory.live, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_options),          cmocka_unit_test(test_order),
+        cmocka_unit_test(test_finalize),         cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_hook_and_profile), cmocka_unit_test(test_topk),
+        cmocka_unit_test(test_no_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
