@@ -39,10 +39,11 @@ static void refused(qz_context *ctx, const char *name, const qz_model_options *o
     assert_null(model);
 }
 
-#define OPTIONS(...)                                                    \
-    &(qz_model_options)                                                 \
-    {                                                                   \
-        .size = sizeof(qz_model_options), .quantize = true, __VA_ARGS__ \
+/* Options that ask for int8, or not. */
+#define OPTIONS(quantize_, ...)                                                \
+    &(qz_model_options)                                                        \
+    {                                                                          \
+        .size = sizeof(qz_model_options), .quantize = (quantize_), __VA_ARGS__ \
     }
 
 static void test_options(void **state)
@@ -51,33 +52,36 @@ static void test_options(void **state)
     qz_context *ctx = context();
     const char *const nothing[] = {"layer9"}, *const hole[] = {NULL};
     refused(ctx, "resnet19", NULL, QZ_ERR_UNKNOWN_NAME, "resnet18");
-    refused(ctx, "resnet18", OPTIONS(.size = 0), QZ_ERR_ARGUMENT, "QZ_MODEL_OPTIONS_INIT");
-    refused(ctx, "resnet18", OPTIONS(.size = sizeof(qz_model_options) + 8), QZ_ERR_ARGUMENT,
-            "size");
-    refused(ctx, "resnet18", OPTIONS(.is_qat = true), QZ_ERR_UNSUPPORTED, "is_qat");
-    refused(ctx, "resnet18", OPTIONS(.num_classes = -1), QZ_ERR_ARGUMENT, "num_classes");
-    refused(ctx, "resnet18", OPTIONS(.num_classes = INT32_MAX), QZ_ERR_ARGUMENT, "num_classes");
-    refused(ctx, "resnet18", OPTIONS(.backend = (qz_backend)77), QZ_ERR_ARGUMENT, "backend");
-    refused(ctx, "resnet18", OPTIONS(.observer = (qz_observer_kind)77), QZ_ERR_ARGUMENT,
+    refused(ctx, "resnet18", &(qz_model_options){.size = 0}, QZ_ERR_ARGUMENT,
+            "QZ_MODEL_OPTIONS_INIT");
+    refused(ctx, "resnet18", &(qz_model_options){.size = sizeof(qz_model_options) + 8},
+            QZ_ERR_ARGUMENT, "size");
+    refused(ctx, "resnet18", OPTIONS(true, .is_qat = true), QZ_ERR_UNSUPPORTED, "is_qat");
+    refused(ctx, "resnet18", OPTIONS(true, .num_classes = -1), QZ_ERR_ARGUMENT, "num_classes");
+    refused(ctx, "resnet18", OPTIONS(true, .num_classes = INT32_MAX), QZ_ERR_ARGUMENT,
+            "num_classes");
+    refused(ctx, "resnet18", OPTIONS(true, .backend = (qz_backend)77), QZ_ERR_ARGUMENT, "backend");
+    refused(ctx, "resnet18", OPTIONS(true, .observer = (qz_observer_kind)77), QZ_ERR_ARGUMENT,
             "observer");
-    refused(ctx, "resnet18", OPTIONS(.weights = "default"), QZ_ERR_UNSUPPORTED, "random:SEED");
-    refused(ctx, "resnet18", OPTIONS(.weights = "random:"), QZ_ERR_ARGUMENT, "decimal");
-    refused(ctx, "resnet18", OPTIONS(.weights = "random:-1"), QZ_ERR_ARGUMENT, "decimal");
-    refused(ctx, "resnet18", OPTIONS(.weights = "random:18446744073709551616"), QZ_ERR_ARGUMENT,
-            "2^64");
-    refused(ctx, "resnet18", OPTIONS(.weights = "/nowhere/at/all.pth"), QZ_ERR_IO,
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "default"), QZ_ERR_UNSUPPORTED,
+            "random:SEED");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "random:"), QZ_ERR_ARGUMENT, "decimal");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "random:-1"), QZ_ERR_ARGUMENT, "decimal");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "random:18446744073709551616"),
+            QZ_ERR_ARGUMENT, "2^64");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "/nowhere/at/all.pth"), QZ_ERR_IO,
             "/nowhere/at/all.pth");
-    refused(ctx, "squeezenet1_1", OPTIONS(.exclude = nothing, .exclude_count = 1),
+    refused(ctx, "squeezenet1_1", OPTIONS(true, .exclude = nothing, .exclude_count = 1),
             QZ_ERR_UNKNOWN_NAME, "layer9");
-    refused(ctx, "squeezenet1_1", OPTIONS(.fallback = nothing, .fallback_count = 1),
+    refused(ctx, "squeezenet1_1", OPTIONS(true, .fallback = nothing, .fallback_count = 1),
             QZ_ERR_UNKNOWN_NAME, "layer9");
-    refused(ctx, "squeezenet1_1", OPTIONS(.exclude = hole, .exclude_count = 1), QZ_ERR_ARGUMENT,
-            "exclude[0]");
-    refused(ctx, "squeezenet1_1", OPTIONS(.fallback_count = 1), QZ_ERR_ARGUMENT, "fallback");
+    refused(ctx, "squeezenet1_1", OPTIONS(true, .exclude = hole, .exclude_count = 1),
+            QZ_ERR_ARGUMENT, "exclude[0]");
+    refused(ctx, "squeezenet1_1", OPTIONS(true, .fallback_count = 1), QZ_ERR_ARGUMENT, "fallback");
 
     qz_model *model = NULL;
     qz_model_info info;
-    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.weights = "random:007"), &model), QZ_OK);
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(true, .weights = "random:007"), &model), QZ_OK);
     qz_model_get_info(model, &info);
     assert_string_equal(info.name, "squeezenet1_1");
     assert_string_equal(info.weights, "random:7");
@@ -102,8 +106,7 @@ static void test_order(void **state)
     const qz_tensor input = image(pixels);
     qz_tensor gray = input;
     gray.dims[1] = 1;
-    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false, .skip_fuse = true), &model),
-                     QZ_OK);
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(false, .skip_fuse = true), &model), QZ_OK);
     assert_int_equal(qz_model_calibrate(model, &input), QZ_ERR_STATE);
     assert_int_equal(qz_model_convert(model), QZ_ERR_STATE);
     assert_int_equal(qz_model_save(model, "/nowhere/x.safetensors"), QZ_ERR_STATE);
@@ -149,7 +152,7 @@ static float *run(qz_context *ctx, qz_session *s, const qz_tensor *input)
 static qz_model *converted(qz_context *ctx, const qz_tensor *input)
 {
     qz_model *model = NULL;
-    if (qz_squeezenet1_1(ctx, OPTIONS(.num_classes = 10), &model) != QZ_OK ||
+    if (qz_squeezenet1_1(ctx, OPTIONS(true, .num_classes = 10), &model) != QZ_OK ||
         qz_model_calibrate(model, input) != QZ_OK || qz_model_convert(model) != QZ_OK)
         fail_msg("%s", qz_context_message(ctx));
     return model;
@@ -198,7 +201,7 @@ static void test_finalize(void **state)
     qz_model_destroy(model);
 
     /* a float model: only the packed weights stay */
-    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false), &model), QZ_OK);
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(false, .relu = false), &model), QZ_OK);
     assert_int_equal(qz_model_finalize(model, true), QZ_OK);
     assert_int_equal(qz_session_create(model, NULL, &after), QZ_OK);
     free(run(ctx, after, &input));
@@ -217,7 +220,7 @@ static void test_bad_input(void **state)
     qz_session *s = NULL;
     const qz_tensor *output = NULL;
     qz_session_options options = QZ_SESSION_OPTIONS_INIT;
-    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(.quantize = false), &model), QZ_OK);
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(false, .relu = false), &model), QZ_OK);
     options.size = 0;
     assert_int_equal(qz_session_create(model, &options, &s), QZ_ERR_ARGUMENT);
     options.size = sizeof(options);
@@ -400,7 +403,7 @@ static qz_status whole_life(qz_context *ctx, const qz_tensor *input)
     size_t count = 0;
     const char *const exclude[] = {"features.3"};
     qz_status st = qz_squeezenet1_1(
-        ctx, OPTIONS(.num_classes = 2, .exclude = exclude, .exclude_count = 1), &model);
+        ctx, OPTIONS(true, .num_classes = 2, .exclude = exclude, .exclude_count = 1), &model);
     if (st == QZ_OK)
         st = qz_model_calibrate(model, input);
     if (st == QZ_OK)
