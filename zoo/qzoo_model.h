@@ -38,6 +38,9 @@ typedef struct qz_arch_info {
 
 QZ_API size_t qz_arch_count(void);
 QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
+/* Parameters (no buffers) and multiply-adds at the native input size, without making weights. */
+QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params,
+                                 uint64_t *macs);
 /* QZ_ERR_UNKNOWN_NAME tells the nearest names. */
 QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info);
 /* ImageNet-1k class name (0 to 999); NULL out of range. */

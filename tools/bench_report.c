@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: MIT */
+/* bench_report.c - measured rows as a table, as JSON, as a CPU's latency table. */
+#include "bench.h"
+
+#include <ctype.h>
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static const char *precision_of(const bench_row *row)
+{
+    return row->int8 ? "int8" : "fp32";
+}
+
+static json_t *fallbacks(const subject *s)
+{
+    json_t *list = json_array();
+    const qz_graph *graph = qz_model_graph(s->model, true);
+    for (size_t i = 0; graph && i < qz_graph_node_count(graph); i++) {
+        qz_node_info n;
+        qz_graph_node_at(graph, i, &n);
+        if (*n.fallback_reason)
+            json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", n.name, "op", n.op,
+                                                  "reason", n.fallback_reason));
+    }
+    return list;
+}
+
+json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row,
+                   const int64_t input[4], uint32_t threads)
+{
+    const latency *ms = &row->ms;
+    json_t *json = json_pack(
+        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:[I,I,I,I]}", "model", s->info.name,
+        "precision", precision_of(row), "backend", row->int8 ? s->info.backend : "", "weights",
+        s->info.weights, "calib", row->int8 ? s->calib : "", "observer",
+        row->int8 ? s->info.observer : "", "isa", qz_isa_name(qz_context_isa(s->ctx)), "threads",
+        (json_int_t)threads, "batch", (json_int_t)o->batch, "input", (json_int_t)input[0],
+        (json_int_t)input[1], (json_int_t)input[2], (json_int_t)input[3]);
+    json_t *rest = json_pack(
+        "{s:I, s:I, s:I, s:I, s:I, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:I}, s:o, s:o, s:o, s:o, "
+        "s:o, s:o}",
+        "params", (json_int_t)s->info.params, "macs", (json_int_t)row->macs, "weights_bytes",
+        (json_int_t)row->weights_bytes, "packed_bytes", (json_int_t)row->packed_bytes,
+        "arena_bytes", (json_int_t)row->arena_bytes, "peak_rss_bytes",
+        (json_int_t)row->peak_rss_bytes, "latency_ms", "min", json_number(ms->min), "p10",
+        json_number(ms->p10), "median", json_number(ms->median), "p90", json_number(ms->p90), "p99",
+        json_number(ms->p99), "mean", json_number(ms->mean), "runs", (json_int_t)ms->runs,
+        "gmacs_per_s", json_number(row->gmacs), "peak_share", json_number(row->gmacs / row->peak),
+        "speedup_vs_fp32", json_number(row->speedup), "sqnr_db", json_number(row->sqnr_db),
+        "top1_agreement", json_number(row->agreement), "fallback_nodes",
+        row->int8 ? fallbacks(s) : json_array());
+    json_object_update(json, rest);
+    json_decref(rest);
+    if (s->info.random_weights || s->synthetic)
+        json_object_set_new(json, "made_up",
+                            json_string("random weights or synthetic calibration: sqnr_db and "
+                                        "top1_agreement tell nothing of accuracy"));
+    return json;
+}
+
+text_table *bench_table_new(void)
+{
+    static const char *const headers[] = {
+        "<model",   "<precision", "<backend",       "median ms", "p10",
+        "p90",      "speedup",    "GMAC/s",         "% of peak", "weights MB",
+        "arena MB", "SQNR dB",    "top-1 agreement"};
+    return table_new(headers, 13);
+}
+
+/* NaN: there is nothing to tell. */
+static void cell_number(text_table *table, double value, int digits, const char *unit)
+{
+    if (isnan(value))
+        table_cell(table, "-");
+    else
+        table_cell(table, "%.*f%s", digits, value, unit);
+}
+
+void bench_table_add(text_table *table, const subject *s, const bench_row *row)
+{
+    const char *mark = s->info.random_weights || s->synthetic ? "*" : "";
+    table_cell(table, "%s", s->info.name);
+    table_cell(table, "%s", precision_of(row));
+    table_cell(table, "%s", row->int8 ? s->info.backend : "-");
+    table_cell(table, "%.3f", row->ms.median);
+    table_cell(table, "%.3f", row->ms.p10);
+    table_cell(table, "%.3f", row->ms.p90);
+    cell_number(table, row->speedup, 2, "x");
+    table_cell(table, "%.1f", row->gmacs);
+    table_cell(table, "%.1f", 100.0 * row->gmacs / row->peak);
+    table_cell(table, "%.2f", (double)row->weights_bytes * 1e-6);
+    table_cell(table, "%.2f", (double)row->arena_bytes * 1e-6);
+    cell_number(table, row->sqnr_db, 1, mark);
+    cell_number(table, 100.0 * row->agreement, 1, mark);
+}
+
+void bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
+                         size_t runs)
+{
+    static const char *const headers[] = {"<node",    "<op",    "<kernel",  "ms",
+                                          "% of run", "GMAC/s", "% of peak"};
+    const qz_profile_row *rows;
+    size_t count;
+    double total = 0.0;
+    if (!tool_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
+        return;
+    for (size_t i = 0; i < count; i++)
+        total += rows[i].seconds;
+    text_table *t = table_new(headers, 7);
+    for (size_t i = 0; i < count; i++) {
+        double each = rows[i].seconds / (double)runs;
+        double gmacs = each > 0.0 ? (double)rows[i].macs * 1e-9 / each : 0.0;
+        table_cell(t, "%s", rows[i].name);
+        table_cell(t, "%s", rows[i].op);
+        table_cell(t, "%s", rows[i].kernel);
+        table_cell(t, "%.4f", 1e3 * each);
+        table_cell(t, "%.1f", total > 0.0 ? 100.0 * rows[i].seconds / total : 0.0);
+        if (rows[i].macs) {
+            table_cell(t, "%.1f", gmacs);
+            table_cell(t, "%.1f", 100.0 * gmacs / row->peak);
+        } else {
+            table_cell(t, "-");
+            table_cell(t, "-");
+        }
+    }
+    printf("\n%s %s, by node, mean of %zu runs:\n", model, precision_of(row), runs);
+    table_print(t, stdout);
+    printf("\n");
+    table_free(t);
+}
+
+json_t *bench_profile_json(const bench_row *row, size_t runs)
+{
+    const qz_profile_row *rows;
+    size_t count;
+    json_t *list = json_array();
+    if (qz_session_profile(row->session, &rows, &count) != QZ_OK)
+        return list;
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", rows[i].name,
+                                              "op", rows[i].op, "kernel", rows[i].kernel, "ms",
+                                              json_number(1e3 * rows[i].seconds / (double)runs),
+                                              "macs", (json_int_t)rows[i].macs));
+    return list;
+}
+
+/* A file name from a CPU's name: letters and digits, the rest runs of '-'. */
+static void slug(const char *name, char *out, size_t size)
+{
+    size_t n = 0;
+    for (; *name && n + 1 < size; name++) {
+        if (isalnum((unsigned char)*name))
+            out[n++] = (char)tolower((unsigned char)*name);
+        else if (n && out[n - 1] != '-')
+            out[n++] = '-';
+    }
+    while (n && out[n - 1] == '-')
+        n--;
+    out[n] = '\0';
+    if (n == 0)
+        snprintf(out, size, "cpu");
+}
+
+/* Whether two rows measure the same thing. */
+static bool same_subject(const json_t *a, const json_t *b)
+{
+    static const char *const keys[] = {"model", "precision", "backend", "weights",
+                                       "isa",   "threads",   "batch",   "input"};
+    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
+        if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i])))
+            return false;
+    }
+    return true;
+}
+
+int bench_save_table(const tool_options *o, const char *dir, json_t *root)
+{
+    char path[4096], name[128];
+    json_error_t error;
+    slug(json_string_value(json_object_get(json_object_get(root, "cpu"), "name")), name,
+         sizeof(name));
+    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
+        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", dir, strerror(errno));
+    int length = snprintf(path, sizeof(path), "%s/%s.json", dir, name);
+    if (length < 0 || (size_t)length >= sizeof(path))
+        return tool_fail(EXIT_USAGE, "--table: the path is too long");
+    json_t *merged = json_deep_copy(root), *old = json_load_file(path, 0, &error);
+    json_t *rows = json_object_get(merged, "results");
+    const char *schema = json_string_value(json_object_get(old, "schema"));
+    struct stat st;
+    if (!old && stat(path, &st) == 0) {
+        json_decref(merged);
+        return tool_fail(EXIT_INPUT, "%s: no latency table (line %d: %s); move it away", path,
+                         error.line, error.text);
+    }
+    if (old && (!schema || strcmp(schema, "qzoo.bench/1") != 0)) {
+        json_decref(merged);
+        json_decref(old);
+        return tool_fail(EXIT_INPUT, "%s: no latency table of schema qzoo.bench/1; move it away",
+                         path);
+    }
+    json_t *old_rows = json_object_get(old, "results"), *fresh = json_copy(rows);
+    size_t place = 0;
+    for (size_t i = 0; i < json_array_size(old_rows); i++) {
+        json_t *row = json_array_get(old_rows, i);
+        bool replaced = false;
+        for (size_t k = 0; k < json_array_size(fresh); k++)
+            replaced |= same_subject(row, json_array_get(fresh, k));
+        if (!replaced)
+            json_array_insert(rows, place++, row);
+    }
+    json_decref(fresh);
+    json_decref(old);
+    int status = json_write_file(path, merged);
+    if (status == EXIT_DONE)
+        tool_note(o, "wrote %s", path);
+    return status;
+}

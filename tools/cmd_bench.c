@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * cmd_bench.c - qzoo bench: latency of one session run, from NCHW float32 in to float32 out.
+ *
+ * fp32 and int8 are measured in turns, in short bursts, so that a drift of the machine falls on
+ * both; the first burst is warm-up and counts for nothing.
+ */
+#include "bench.h"
+
+#include "qzoo_commit.h"
+
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <time.h>
+
+/* Images for SQNR and top-1 agreement. */
+#define COMPARE_IMAGES 32
+
+static double now(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+static size_t peak_rss(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
+}
+
+static int compare_doubles(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return x < y ? -1 : x > y;
+}
+
+static double percentile(const double *sorted, size_t count, double p)
+{
+    double at = p * (double)(count - 1);
+    size_t i = (size_t)at;
+    double next = i + 1 < count ? sorted[i + 1] : sorted[i];
+    return sorted[i] + (at - (double)i) * (next - sorted[i]);
+}
+
+void latency_of(bench_row *row)
+{
+    double sum = 0.0;
+    qsort(row->samples, row->count, sizeof(*row->samples), compare_doubles);
+    for (size_t i = 0; i < row->count; i++) {
+        row->samples[i] *= 1e3;
+        sum += row->samples[i];
+    }
+    row->ms = (latency){
+        .min = row->samples[0],
+        .p10 = percentile(row->samples, row->count, 0.10),
+        .median = percentile(row->samples, row->count, 0.50),
+        .p90 = percentile(row->samples, row->count, 0.90),
+        .p99 = percentile(row->samples, row->count, 0.99),
+        .mean = sum / (double)row->count,
+        .runs = row->count,
+    };
+}
+
+/* One run, outputs read; *seconds when it is not NULL. */
+static qz_status run_once(bench_row *row, const qz_tensor *input, double *seconds)
+{
+    double start = now();
+    qz_status st = qz_session_run(row->session, input);
+    for (size_t i = 0; i < qz_session_output_count(row->session) && st == QZ_OK; i++) {
+        const char *name;
+        const qz_tensor *tensor;
+        st = qz_session_output(row->session, i, &name, &tensor);
+    }
+    if (seconds)
+        *seconds = now() - start;
+    return st;
+}
+
+static qz_status sample(bench_row *row, const qz_tensor *input)
+{
+    if (row->count == row->capacity) {
+        size_t capacity = row->capacity ? 2 * row->capacity : 256;
+        double *grown = realloc(row->samples, capacity * sizeof(*grown));
+        if (!grown)
+            return QZ_ERR_MEMORY;
+        row->samples = grown;
+        row->capacity = capacity;
+    }
+    return run_once(row, input, &row->samples[row->count++]);
+}
+
+/* Warm-up; also counts the multiply-adds of a run, and shows how long one takes. */
+static qz_status warm_up(const tool_options *o, bench_row *row, const qz_tensor *input,
+                         double *seconds)
+{
+    const qz_profile_row *rows;
+    size_t count;
+    qz_session_set_profile(row->session, true);
+    qz_status st = run_once(row, input, NULL);
+    if (st == QZ_OK)
+        st = qz_session_profile(row->session, &rows, &count);
+    for (size_t i = 0; st == QZ_OK && i < count; i++)
+        row->macs += rows[i].macs;
+    qz_session_set_profile(row->session, false);
+    for (long i = 0; i < o->warmup && st == QZ_OK; i++)
+        st = run_once(row, input, seconds);
+    return st == QZ_OK && o->warmup == 0 ? run_once(row, input, seconds) : st;
+}
+
+static qz_status measure(const tool_options *o, bench_row *rows, size_t row_count,
+                         const qz_tensor *input)
+{
+    enum { BURSTS = 10 };
+    double each[2] = {0};
+    qz_status st = QZ_OK;
+    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
+        st = warm_up(o, &rows[k], input, &each[k]);
+    for (size_t k = 0; k < row_count && o->profile; k++)
+        qz_session_set_profile(rows[k].session, true);
+    for (size_t burst = 0; burst < BURSTS && st == QZ_OK; burst++) {
+        for (size_t k = 0; k < row_count && st == QZ_OK; k++) {
+            /* at least one run a burst, whatever the time */
+            size_t runs = o->runs ? (size_t)o->runs * (burst + 1) / BURSTS - rows[k].count : 0;
+            double until = now() + o->seconds / BURSTS;
+            if (o->runs) {
+                for (; runs && st == QZ_OK; runs--)
+                    st = sample(&rows[k], input);
+                continue;
+            }
+            do
+                st = sample(&rows[k], input);
+            while (st == QZ_OK && now() + each[k] / 2 < until);
+        }
+    }
+    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
+        latency_of(&rows[k]);
+    return st;
+}
+
+/* SQNR and agreement over the first calibration images (synthetic ones for a saved file). */
+static int compare(const tool_options *o, const subject *s, bench_row *row)
+{
+    const qz_sqnr_row *nodes;
+    size_t node_count;
+    qz_tensor images;
+    int status = images_gather(o, s->ctx, &s->info, COMPARE_IMAGES, &images);
+    if (status == EXIT_DONE) {
+        qz_status st =
+            qz_model_sqnr(s->model, &images, &nodes, &node_count, &row->sqnr_db, &row->agreement);
+        if (st != QZ_OK)
+            status = tool_fail_status(s->ctx, st);
+    }
+    free(images.data);
+    return status;
+}
+
+static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
+{
+    int64_t h = o->height ? o->height : s->info.input_h, w = o->width ? o->width : s->info.input_w;
+    *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {o->batch, 3, h, w}};
+    size_t image = (size_t)(3 * h * w);
+    if (image > SIZE_MAX / sizeof(float) / (size_t)o->batch)
+        return tool_fail(EXIT_USAGE, "--batch and --size: too large");
+    float *data = malloc(image * (size_t)o->batch * sizeof(*data));
+    if (!data)
+        return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->batch);
+    for (long i = 0; i < o->batch; i++)
+        qz_synthetic_image(i, (int32_t)h, (int32_t)w, data + (size_t)i * image);
+    input->data = data;
+    return EXIT_DONE;
+}
+
+static int open_session(const subject *s, bench_row *row)
+{
+    qz_session_options so = QZ_SESSION_OPTIONS_INIT;
+    so.precision = row->int8 ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
+    qz_status st = qz_session_create(s->model, &so, &row->session);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
+}
+
+static int finish_row(const subject *s, bench_row *row, const bench_row *fp32, uint32_t threads)
+{
+    qz_status st = qz_cpu_peak(s->ctx, QZ_ISA_AUTO, row->int8, &row->peak);
+    if (st != QZ_OK)
+        return tool_fail_status(s->ctx, st);
+    row->peak *= threads;
+    row->gmacs = (double)row->macs * 1e-9 / (row->ms.median * 1e-3);
+    row->speedup = fp32 ? fp32->ms.median / row->ms.median : (double)NAN;
+    row->weights_bytes = row->int8 ? s->info.int8_weights_bytes : s->info.fp32_weights_bytes;
+    row->packed_bytes = qz_session_packed_bytes(row->session);
+    row->arena_bytes = qz_session_arena_bytes(row->session);
+    row->peak_rss_bytes = peak_rss();
+    return EXIT_DONE;
+}
+
+/* Measures one model into `results` and the table. */
+static int bench_model(const tool_options *o, qz_context *ctx, const char *name, json_t *results,
+                       text_table *table, bool *made_up)
+{
+    subject s;
+    bench_row rows[2] = {0};
+    qz_tensor input = {0};
+    size_t count = 0;
+    uint32_t threads = qz_context_threads(ctx);
+    int status = subject_open(o, ctx, name, o->ptq, &s);
+    if (status)
+        return status;
+    if (!s.file)
+        rows[count++].int8 = false;
+    if (s.info.converted)
+        rows[count++].int8 = true;
+    *made_up |= s.info.random_weights || s.synthetic;
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
+        rows[i].sqnr_db = rows[i].agreement = (double)NAN;
+        status = open_session(&s, &rows[i]);
+    }
+    if (status == EXIT_DONE)
+        status = make_input(o, &s, &input);
+    if (status == EXIT_DONE) {
+        qz_status st = measure(o, rows, count, &input);
+        if (st != QZ_OK)
+            status = tool_fail_status(ctx, st);
+    }
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++)
+        status = finish_row(&s, &rows[i], i ? &rows[0] : NULL, threads);
+    if (status == EXIT_DONE && count == 2)
+        status = compare(o, &s, &rows[1]);
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
+        json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
+        if (o->profile) {
+            bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
+            json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
+        }
+        json_array_append_new(results, json);
+        bench_table_add(table, &s, &rows[i]);
+    }
+    for (size_t i = 0; i < count; i++) {
+        qz_session_destroy(rows[i].session);
+        free(rows[i].samples);
+    }
+    free(input.data);
+    subject_close(&s);
+    return status;
+}
+
+static void print_head(qz_context *ctx)
+{
+    qz_cpu_info cpu;
+    qz_cpu_query(&cpu);
+    printf("%s, %s, %u thread%s\n", cpu.name, qz_isa_name(qz_context_isa(ctx)),
+           qz_context_threads(ctx), qz_context_threads(ctx) > 1 ? "s" : "");
+}
+
+int cmd_bench(const tool_options *o)
+{
+    qz_context *ctx;
+    bool made_up = false;
+    if (o->arg_count < 1)
+        return tool_fail(EXIT_USAGE, "bench needs a model, such as qzoo bench resnet50 --ptq; "
+                                     "qzoo list names them");
+    int status = subject_context(o, &ctx);
+    if (status)
+        return status;
+    json_t *results = json_array();
+    text_table *table = bench_table_new();
+    if (tool_prints(o))
+        print_head(ctx);
+    for (size_t i = 0; i < o->arg_count && status == EXIT_DONE; i++)
+        status = bench_model(o, ctx, o->args[i], results, table, &made_up);
+    if (status == EXIT_DONE && tool_prints(o)) {
+        table_print(table, stdout);
+        if (made_up)
+            printf("* random weights or synthetic calibration: latencies are real, SQNR and "
+                   "agreement tell nothing of accuracy;\n  for that: qzoo eval %s --weights "
+                   "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
+                   o->args[0]);
+    }
+    table_free(table);
+    if (status == EXIT_DONE) {
+        json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",
+                                 qz_version(), "commit", QZOO_COMMIT, "cpu", json_cpu(ctx),
+                                 "results", results);
+        if (o->table)
+            status = bench_save_table(o, o->table, root);
+        int written = json_write(o, root);
+        status = status ? status : written;
+    } else {
+        json_decref(results);
+    }
+    qz_context_destroy(ctx);
+    return status;
+}

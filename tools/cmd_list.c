@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_list.c - qzoo list: the models, or the nodes of one. */
+#include "tool.h"
+
+#include <string.h>
+
+static json_t *model_json(const qz_arch_info *info, uint64_t params, uint64_t macs)
+{
+    return json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:i, s:[s]}", "name", info->name, "task",
+                     info->task, "params", (json_int_t)params, "macs", (json_int_t)macs, "input", 1,
+                     3, info->input_h, info->input_w, "classes", info->classes, "weights",
+                     "random");
+}
+
+static int list_models(const tool_options *o, qz_context *ctx)
+{
+    static const char *const headers[] = {"<model", "<task", "params (M)",
+                                          "GMAC",   "input", "<weights"};
+    json_t *models = json_array();
+    text_table *t = table_new(headers, 6);
+    int status = EXIT_DONE;
+    bool found = o->arg_count == 0;
+    for (size_t i = 0; i < qz_arch_count() && status == EXIT_DONE; i++) {
+        qz_arch_info info;
+        uint64_t params, macs;
+        qz_arch_at(i, &info);
+        if (o->arg_count && strcmp(o->args[0], info.name) != 0)
+            continue;
+        found = true;
+        qz_status st = qz_arch_measure(ctx, info.name, &params, &macs);
+        if (st != QZ_OK) {
+            status = tool_fail_status(ctx, st);
+            break;
+        }
+        json_array_append_new(models, model_json(&info, params, macs));
+        table_cell(t, "%s", info.name);
+        table_cell(t, "%s", info.task);
+        table_cell(t, "%.2f", (double)params * 1e-6);
+        table_cell(t, "%.3f", (double)macs * 1e-9);
+        table_cell(t, "%dx%d", info.input_h, info.input_w);
+        table_cell(t, "random[:SEED], FILE");
+    }
+    if (!found) { /* for the message with the nearest names */
+        qz_arch_info info;
+        status = tool_fail_status(ctx, qz_arch_find(ctx, o->args[0], &info));
+    }
+    if (status == EXIT_DONE && tool_prints(o))
+        table_print(t, stdout);
+    table_free(t);
+    if (status) {
+        json_decref(models);
+        return status;
+    }
+    return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.list/1", "models", models));
+}
+
+static json_t *node_json(const qz_node_info *n)
+{
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:[I,I,I,I]}", "name", n->name, "op",
+                     n->op, "activation", n->activation, "fused", n->fused, "precision",
+                     n->is_int8 ? "int8" : "fp32", "reason", n->fallback_reason, "macs",
+                     (json_int_t)n->macs, "out", (json_int_t)n->out_shape[0],
+                     (json_int_t)n->out_shape[1], (json_int_t)n->out_shape[2],
+                     (json_int_t)n->out_shape[3]);
+}
+
+/* The nodes of the int8 graph itself, so that the listing cannot differ from what runs. */
+static int list_ops(const tool_options *o, qz_context *ctx)
+{
+    static const char *const headers[] = {"<node", "<op",  "<fused",   "<precision",
+                                          "MMAC",  "<out", "<why fp32"};
+    static const char *one_image[] = {"synthetic:1"};
+    subject s;
+    tool_options with = *o;
+    if (!with.calib_count && !is_model_file(o->args[0])) { /* the decisions depend on no image */
+        with.calib = one_image;
+        with.calib_count = 1;
+    }
+    int status = subject_open(&with, ctx, o->args[0], true, &s);
+    if (status)
+        return status;
+    const qz_graph *graph = qz_model_graph(s.model, true);
+    json_t *nodes = json_array();
+    text_table *t = table_new(headers, 7);
+    size_t int8_count = 0, count = qz_graph_node_count(graph);
+    for (size_t i = 0; i < count; i++) {
+        qz_node_info n;
+        qz_graph_node_at(graph, i, &n);
+        int8_count += n.is_int8;
+        json_array_append_new(nodes, node_json(&n));
+        table_cell(t, "%s", n.name);
+        table_cell(t, "%s%s%s", n.op, *n.activation ? "+" : "", n.activation);
+        table_cell(t, "%s", n.fused);
+        table_cell(t, "%s", n.is_int8 ? "int8" : "fp32");
+        table_cell(t, "%.2f", (double)n.macs * 1e-6);
+        table_cell(t, "%lldx%lldx%lld", (long long)n.out_shape[1], (long long)n.out_shape[2],
+                   (long long)n.out_shape[3]);
+        table_cell(t, "%s", n.fallback_reason);
+    }
+    if (tool_prints(o)) {
+        table_print(t, stdout);
+        printf("%s: %zu of %zu nodes in int8, backend %s\n", s.info.name, int8_count, count,
+               s.info.backend);
+    }
+    table_free(t);
+    json_t *model =
+        json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:[s], s:s, s:o}", "name", s.info.name, "task",
+                  s.info.task, "params", (json_int_t)s.info.params, "macs", (json_int_t)s.info.macs,
+                  "input", 1, 3, s.info.input_h, s.info.input_w, "weights", s.info.weights,
+                  "backend", s.info.backend, "nodes", nodes);
+    subject_close(&s);
+    return json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));
+}
+
+int cmd_list(const tool_options *o)
+{
+    qz_context *ctx;
+    if (o->arg_count > 1)
+        return tool_fail(EXIT_USAGE, "list takes one model at most");
+    if (o->ops && o->arg_count == 0)
+        return tool_fail(EXIT_USAGE, "--ops: name a model, such as qzoo list resnet50 --ops");
+    int status = subject_context(o, &ctx);
+    if (status)
+        return status;
+    status = o->ops ? list_ops(o, ctx) : list_models(o, ctx);
+    qz_context_destroy(ctx);
+    return status;
+}

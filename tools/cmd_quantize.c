@@ -1,0 +1,136 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_quantize.c - qzoo quantize: an int8 model in a file, and what each node lost. */
+#include "tool.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Images for the SQNR report, and worst nodes that the screen shows. */
+#define REPORT_IMAGES 16
+#define WORST_SHOWN 10
+
+static void cell_db(text_table *t, double db)
+{
+    if (isnan(db))
+        table_cell(t, "-");
+    else if (isinf(db))
+        table_cell(t, "inf");
+    else
+        table_cell(t, "%.2f", db);
+}
+
+static text_table *report_table(const qz_sqnr_row *rows, size_t count)
+{
+    static const char *const headers[] = {"<node",         "<op",       "<precision",
+                                          "activation dB", "weight dB", "bias dB"};
+    text_table *t = table_new(headers, 6);
+    for (size_t i = 0; i < count; i++) {
+        table_cell(t, "%s", rows[i].name);
+        table_cell(t, "%s", rows[i].op);
+        table_cell(t, "%s", rows[i].is_int8 ? "int8" : "fp32");
+        cell_db(t, rows[i].activation_db);
+        cell_db(t, rows[i].weight_db);
+        cell_db(t, rows[i].bias_db);
+    }
+    return t;
+}
+
+static json_t *report_json(const qz_sqnr_row *rows, size_t count, double output_db,
+                           double agreement, size_t images)
+{
+    json_t *nodes = json_array();
+    for (size_t i = 0; i < count; i++)
+        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name",
+                                               rows[i].name, "op", rows[i].op, "precision",
+                                               rows[i].is_int8 ? "int8" : "fp32", "activation_db",
+                                               json_number(rows[i].activation_db), "weight_db",
+                                               json_number(rows[i].weight_db), "bias_db",
+                                               json_number(rows[i].bias_db)));
+    return json_pack("{s:s, s:o, s:o, s:I, s:o}", "schema", "qzoo.sqnr/1", "output_db",
+                     json_number(output_db), "top1_agreement", json_number(agreement), "images",
+                     (json_int_t)images, "nodes", nodes);
+}
+
+static int write_report(const char *path, const qz_sqnr_row *rows, size_t count, double output_db,
+                        double agreement, size_t images)
+{
+    size_t n = strlen(path);
+    if (n > 5 && strcmp(path + n - 5, ".json") == 0)
+        return json_write_file(path, report_json(rows, count, output_db, agreement, images));
+    FILE *out = fopen(path, "w");
+    if (!out)
+        return tool_fail(EXIT_INPUT, "%s: cannot be opened for writing: %s", path, strerror(errno));
+    text_table *t = report_table(rows, count);
+    fprintf(out, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
+            100.0 * agreement, images);
+    table_print(t, out);
+    table_free(t);
+    bool bad = ferror(out) != 0;
+    bad |= fclose(out) != 0;
+    return bad ? tool_fail(EXIT_FAILED, "%s: cannot be written", path) : EXIT_DONE;
+}
+
+static int report(const tool_options *o, const subject *s)
+{
+    const qz_sqnr_row *rows;
+    size_t count;
+    double output_db, agreement;
+    qz_tensor images;
+    int status = images_gather(o, s->ctx, &s->info, REPORT_IMAGES, &images);
+    if (status == EXIT_DONE) {
+        qz_status st = qz_model_sqnr(s->model, &images, &rows, &count, &output_db, &agreement);
+        if (st != QZ_OK)
+            status = tool_fail_status(s->ctx, st);
+    }
+    if (status == EXIT_DONE && o->report)
+        status = write_report(o->report, rows, count, output_db, agreement, (size_t)images.dims[0]);
+    if (status == EXIT_DONE && tool_prints(o)) {
+        text_table *t = report_table(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
+        printf("worst nodes over %lld images (SQNR against fp32):\n", (long long)images.dims[0]);
+        table_print(t, stdout);
+        table_free(t);
+        printf("output %.2f dB, top-1 agreement %.1f %%%s\n", output_db, 100.0 * agreement,
+               s->info.random_weights || s->synthetic
+                   ? " (random weights or synthetic calibration: nothing of accuracy)"
+                   : "");
+    }
+    if (status == EXIT_DONE)
+        status =
+            json_write(o, report_json(rows, count, output_db, agreement, (size_t)images.dims[0]));
+    free(images.data);
+    return status;
+}
+
+int cmd_quantize(const tool_options *o)
+{
+    qz_context *ctx;
+    subject s;
+    if (o->arg_count != 1)
+        return tool_fail(EXIT_USAGE, "quantize needs one model");
+    if (!o->output)
+        return tool_fail(EXIT_USAGE, "quantize needs -o FILE.safetensors");
+    if (is_model_file(o->args[0]))
+        return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
+                         o->args[0]);
+    int status = subject_context(o, &ctx);
+    if (status)
+        return status;
+    status = subject_open(o, ctx, o->args[0], true, &s);
+    if (status == EXIT_DONE) {
+        qz_status st = qz_model_save(s.model, o->output);
+        if (st != QZ_OK)
+            status = tool_fail_status(ctx, st);
+        else if (tool_prints(o))
+            printf("%s: %s, int8 by %s, calibrated on %s, %.2f MB of weights (fp32 %.2f MB)\n",
+                   o->output, s.info.name, s.info.backend, s.calib,
+                   (double)s.info.int8_weights_bytes * 1e-6,
+                   (double)s.info.fp32_weights_bytes * 1e-6);
+        if (status == EXIT_DONE)
+            status = report(o, &s);
+        subject_close(&s);
+    }
+    qz_context_destroy(ctx);
+    return status;
+}

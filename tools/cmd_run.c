@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_run.c - qzoo run: the best classes of images or arrays; dumps of outputs and nodes. */
+#include "tool.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define TOP 5
+
+typedef struct run_state {
+    const tool_options *o;
+    qz_context *ctx;
+    subject s;
+    qz_session *session;
+    const char **node_names; /* resolved --dump-node */
+    size_t input;            /* number of the input at hand */
+    size_t inputs;
+    json_t *results;
+    int status; /* of the hook */
+} run_state;
+
+/* DIR/NAME.npy; with several inputs DIR/NUMBER-NAME.npy. */
+static int dump(run_state *r, const char *name, const qz_tensor *tensor)
+{
+    char path[4096];
+    int n = r->inputs > 1
+                ? snprintf(path, sizeof(path), "%s/%zu-%s.npy", r->o->dump_outputs, r->input, name)
+                : snprintf(path, sizeof(path), "%s/%s.npy", r->o->dump_outputs, name);
+    if (n < 0 || (size_t)n >= sizeof(path))
+        return tool_fail(EXIT_USAGE, "--dump-outputs: the path is too long");
+    qz_status st = qz_npy_save(r->ctx, path, tensor);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(r->ctx, st);
+}
+
+static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
+                           const qz_tensor *bytes)
+{
+    run_state *r = user;
+    (void)bytes;
+    for (size_t i = 0; i < r->o->dump_node_count && r->status == EXIT_DONE; i++) {
+        if (strcmp(r->node_names[i], name) == 0)
+            r->status = dump(r, r->o->dump_nodes[i], value);
+    }
+    return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
+}
+
+/* A module's name ("layer1.0") stands for the node that gives its output. */
+static int resolve_nodes(run_state *r)
+{
+    const tool_options *o = r->o;
+    const qz_graph *graph = qz_model_graph(r->s.model, r->s.info.converted);
+    if (!o->dump_node_count)
+        return EXIT_DONE;
+    if (!o->dump_outputs)
+        return tool_fail(EXIT_USAGE, "--dump-node: give the folder with --dump-outputs DIR");
+    r->node_names = calloc(o->dump_node_count, sizeof(*r->node_names));
+    if (!r->node_names)
+        return tool_fail(EXIT_FAILED, "out of memory");
+    for (size_t i = 0; i < o->dump_node_count; i++) {
+        qz_node_info info;
+        int64_t node = qz_graph_find_node(graph, o->dump_nodes[i]);
+        if (node < 0)
+            return tool_fail(EXIT_USAGE,
+                             "--dump-node %s: no such node; qzoo list %s --ops names them%s",
+                             o->dump_nodes[i], r->s.info.name,
+                             o->fuse_none ? "" : " (--fuse none keeps batch norms apart)");
+        qz_graph_node_at(graph, (size_t)node, &info);
+        r->node_names[i] = info.name;
+    }
+    qz_session_set_node_hook(r->session, node_hook, r);
+    return EXIT_DONE;
+}
+
+static const char *class_name(const run_state *r, int32_t index)
+{
+    const char *name = r->s.info.num_classes == 1000 ? qz_imagenet_class(index) : NULL;
+    return name ? name : "";
+}
+
+static void report(run_state *r, const char *input, const qz_tensor *logits)
+{
+    const char *precision = r->s.info.converted ? "int8" : "fp32";
+    for (int64_t row = 0; row < logits->dims[0]; row++) {
+        qz_top top[TOP];
+        size_t count = qz_topk(logits, row, TOP, top);
+        json_t *json = json_array();
+        if (tool_prints(r->o)) {
+            printf("%s", input);
+            if (logits->dims[0] > 1)
+                printf(" [%lld]", (long long)row);
+            printf(" (%s)\n", precision);
+        }
+        for (size_t i = 0; i < count; i++) {
+            const char *name = class_name(r, top[i].index);
+            if (tool_prints(r->o))
+                printf("  %5.1f %%  %4d  %s  (%.4f)\n", 100.0 * (double)top[i].probability,
+                       top[i].index, name, (double)top[i].score);
+            json_array_append_new(json, json_pack("{s:i, s:s, s:o, s:o}", "index", top[i].index,
+                                                  "class", name, "score",
+                                                  json_number((double)top[i].score), "probability",
+                                                  json_number((double)top[i].probability)));
+        }
+        json_array_append_new(r->results, json_pack("{s:s, s:I, s:s, s:s, s:o}", "input", input,
+                                                    "row", (json_int_t)row, "model", r->s.info.name,
+                                                    "precision", precision, "top", json));
+    }
+}
+
+static int run_input(run_state *r, const image_list *list, size_t index)
+{
+    qz_tensor image;
+    int status = images_load(r->ctx, list, index, &r->s.info, &image);
+    if (status)
+        return status;
+    qz_status st = qz_session_run(r->session, &image);
+    images_release(r->ctx, &image);
+    if (r->status)
+        return r->status;
+    if (st != QZ_OK) {
+        char input[4096]; /* the file belongs into the line */
+        snprintf(input, sizeof(input), "%s", qz_context_message(r->ctx));
+        return tool_fail(st == QZ_ERR_ARGUMENT ? EXIT_INPUT : tool_exit_of(st), "%s: %s",
+                         list->paths[index], input);
+    }
+    for (size_t i = 0; i < qz_session_output_count(r->session); i++) {
+        const char *name;
+        const qz_tensor *tensor;
+        st = qz_session_output(r->session, i, &name, &tensor);
+        if (st != QZ_OK)
+            return tool_fail_status(r->ctx, st);
+        if (r->o->dump_outputs && (status = dump(r, name, tensor)))
+            return status;
+        if (i == 0 && tensor->ndim == 2)
+            report(r, list->paths[index], tensor);
+    }
+    return EXIT_DONE;
+}
+
+static int run_all(run_state *r)
+{
+    const tool_options *o = r->o;
+    image_list list = {0};
+    if (o->dump_outputs && mkdir(o->dump_outputs, 0777) != 0 && errno != EEXIST)
+        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", o->dump_outputs, strerror(errno));
+    int status = subject_open(o, r->ctx, o->args[0], o->ptq, &r->s);
+    if (status)
+        return status;
+    qz_session_options so = QZ_SESSION_OPTIONS_INIT;
+    qz_status st = qz_session_create(r->s.model, &so, &r->session);
+    if (st != QZ_OK)
+        return tool_fail_status(r->ctx, st);
+    if ((status = resolve_nodes(r)))
+        return status;
+    for (size_t i = 1; i < o->arg_count; i++) {
+        if (strncmp(o->args[i], "synthetic", 9) == 0)
+            return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed", o->args[i]);
+    }
+    status = images_find(r->ctx, o->args + 1, o->arg_count - 1, &list);
+    r->inputs = list.count;
+    for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
+        status = run_input(r, &list, r->input);
+    images_free(&list);
+    return status;
+}
+
+int cmd_run(const tool_options *o)
+{
+    run_state r = {.o = o};
+    if (o->arg_count < 2)
+        return tool_fail(EXIT_USAGE, "run needs a model and at least one image or .npy file");
+    int status = subject_context(o, &r.ctx);
+    if (status)
+        return status;
+    r.results = json_array();
+    status = run_all(&r);
+    qz_session_destroy(r.session);
+    subject_close(&r.s);
+    free(r.node_names);
+    qz_context_destroy(r.ctx);
+    if (status) {
+        json_decref(r.results);
+        return status;
+    }
+    return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.run/1", "results", r.results));
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* qzoo.c - one program, subcommands; `zoo-bench` is `qzoo bench`, and so on. */
+#include "tool.h"
+
+#include <string.h>
+
+static void print_options(const tool_command *command)
+{
+    for (const tool_option *o = tool_option_table; o->name; o++) {
+        if (!(o->group & command->options))
+            continue;
+        int width = printf("  %s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
+        printf("%*s%s\n", width < 27 ? 27 - width : 1, "", o->help);
+    }
+}
+
+static void print_help(const tool_command *command)
+{
+    if (command) {
+        printf("usage: qzoo %s %s%s[OPTION...]\n\n%s\n\n", command->name, command->args,
+               *command->args ? " " : "", command->summary);
+        print_options(command);
+    } else {
+        printf("usage: qzoo COMMAND [ARGUMENT...] [OPTION...]\n\n"
+               "quantizable convolutional networks: what int8 buys on this CPU, and what it "
+               "costs\n\n");
+        for (const tool_command *c = tool_commands; c->name; c++)
+            printf("  %-10s %s\n", c->name, c->summary);
+        printf("\nqzoo COMMAND --help tells a command's options. zoo-bench is qzoo bench, and so "
+               "on.\n");
+    }
+    printf("\nexit status: 0 done, 1 the work failed, 2 wrong usage, 3 an input is missing, "
+           "damaged or\ndoes not fit, 4 network or checksum, 5 not supported here, yet, or by "
+           "this CPU\n");
+}
+
+static const tool_command *find_command(const char *name)
+{
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            return c;
+    }
+    return NULL;
+}
+
+static bool is_later(const char *name)
+{
+    for (const char *const *later = tool_later_commands; *later; later++) {
+        if (strcmp(*later, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* "…/zoo-bench" names the command in the program's own name. */
+static const char *command_of_program(const char *argv0)
+{
+    const char *base = strrchr(argv0, '/');
+    base = base ? base + 1 : argv0;
+    return strncmp(base, "zoo-", 4) == 0 ? base + 4 : NULL;
+}
+
+/* Whether one of the words is `flag`, or its value-less short form. */
+static bool has_word(int argc, char **argv, const char *flag, const char *shorter)
+{
+    for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], flag) == 0 || (shorter && strcmp(argv[i], shorter) == 0))
+            return true;
+    }
+    return false;
+}
+
+int main(int argc, char **argv)
+{
+    const char *name = argc > 0 ? command_of_program(argv[0]) : NULL;
+    int first = 1;
+    if (!name && argc > 1 && argv[1][0] != '-')
+        name = argv[first++];
+    if (!name) {
+        if (has_word(argc - 1, argv + 1, "--version", NULL)) {
+            printf("qzoo %s\n", qz_version());
+            return EXIT_DONE;
+        }
+        if (has_word(argc - 1, argv + 1, "--help", "-h")) {
+            print_help(NULL);
+            return EXIT_DONE;
+        }
+        return tool_fail(EXIT_USAGE, "no command; qzoo --help lists them");
+    }
+    const tool_command *command = find_command(name);
+    if (!command && is_later(name))
+        return tool_fail(EXIT_UNSUPPORTED, "%s: not built yet", name);
+    if (!command)
+        return tool_fail(EXIT_USAGE, "%s: unknown command; qzoo --help lists them", name);
+    argc -= first;
+    argv += first;
+    if (has_word(argc, argv, "--help", "-h")) {
+        print_help(command);
+        return EXIT_DONE;
+    }
+    if (has_word(argc, argv, "--version", NULL)) {
+        printf("qzoo %s\n", qz_version());
+        return EXIT_DONE;
+    }
+    tool_options options;
+    int status = options_parse(command, argc, argv, &options);
+    if (status == EXIT_DONE)
+        status = command->run(&options);
+    options_free(&options);
+    /* a full disk shows only now */
+    if (fflush(stdout) != 0 && status == EXIT_DONE)
+        status = tool_fail(EXIT_FAILED, "standard output cannot be written");
+    return status;
+}

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+/* subject.c - the model that a command works on: created, calibrated and converted by options. */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void log_warning(void *user, qz_log_level level, const char *message)
+{
+    const tool_options *options = user;
+    if (level >= QZ_LOG_WARNING ? !options->quiet : options->verbose)
+        fprintf(stderr, "qzoo: %s\n", message);
+}
+
+int subject_context(const tool_options *options, qz_context **ctx)
+{
+    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
+    o.isa = options->isa;
+    o.threads = (uint32_t)options->threads;
+    o.log = log_warning;
+    o.log_user = (void *)(uintptr_t)options;
+    qz_status st = qz_context_create(&o, ctx);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(NULL, st);
+}
+
+bool is_model_file(const char *name)
+{
+    size_t n = strlen(name);
+    return strchr(name, '/') || (n > 12 && strcmp(name + n - 12, ".safetensors") == 0);
+}
+
+static int calibrate(const tool_options *options, subject *s)
+{
+    image_list list;
+    int status = images_of_calib(options, s->ctx, &list);
+    for (size_t i = 0; i < list.count && status == EXIT_DONE; i++) {
+        qz_tensor image;
+        tool_progress(options, "calibrating: image", i + 1, list.count);
+        if ((status = images_load(s->ctx, &list, i, &s->info, &image)))
+            break;
+        qz_status st = qz_model_calibrate(s->model, &image);
+        if (st != QZ_OK)
+            status = tool_fail_status(s->ctx, st);
+        images_release(s->ctx, &image);
+    }
+    s->synthetic = list.synthetic != 0;
+    if (s->synthetic)
+        snprintf(s->calib_text, sizeof(s->calib_text), "synthetic:%ld", list.synthetic);
+    else if (options->calib_count)
+        snprintf(s->calib_text, sizeof(s->calib_text), "%s%s (%zu)", options->calib[0],
+                 options->calib_count > 1 ? " ..." : "", list.count);
+    images_free(&list);
+    if (status == EXIT_DONE) {
+        qz_status st = qz_model_convert(s->model);
+        if (st != QZ_OK)
+            status = tool_fail_status(s->ctx, st);
+    }
+    return status;
+}
+
+static int open_file(const tool_options *options, const char *name, subject *s)
+{
+    if (options->weights || options->calib_count || options->num_classes)
+        return tool_fail(EXIT_USAGE,
+                         "%s: a saved int8 model has its weights and calibration; --weights, "
+                         "--calib and --num-classes do not go with it",
+                         name);
+    qz_status st = qz_model_open(s->ctx, name, &s->model);
+    if (st != QZ_OK)
+        return tool_fail_status(s->ctx, st);
+    qz_model_get_info(s->model, &s->info);
+    s->file = true;
+    snprintf(s->calib_text, sizeof(s->calib_text), "saved (%zu)", s->info.calibration_images);
+    return EXIT_DONE;
+}
+
+int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                 subject *s)
+{
+    memset(s, 0, sizeof(*s));
+    s->ctx = ctx;
+    s->calib = s->calib_text;
+    if (is_model_file(name))
+        return open_file(options, name, s);
+    qz_model_options o = QZ_MODEL_OPTIONS_INIT;
+    o.weights = options->weights;
+    o.quantize = ptq;
+    o.skip_fuse = options->fuse_none;
+    o.relu = options->relu;
+    o.backend = options->backend;
+    o.observer = options->observer;
+    o.reduce_range = options->reduce_range;
+    o.per_channel = options->per_channel;
+    o.allow_missing = options->allow_missing;
+    o.num_classes = (int32_t)options->num_classes;
+    o.exclude = options->exclude;
+    o.exclude_count = options->exclude_count;
+    o.fallback = options->fallback;
+    o.fallback_count = options->fallback_count;
+    qz_status st = qz_model_create(ctx, name, &o, &s->model);
+    if (st != QZ_OK)
+        return tool_fail_status(ctx, st);
+    qz_model_get_info(s->model, &s->info);
+    if (s->info.warning_count)
+        tool_note(options, "qzoo: warning: %s", s->info.warning);
+    int status = ptq ? calibrate(options, s) : EXIT_DONE;
+    qz_model_get_info(s->model, &s->info);
+    if (status)
+        subject_close(s);
+    return status;
+}
+
+void subject_close(subject *s)
+{
+    qz_model_destroy(s->model);
+    s->model = NULL;
+}
