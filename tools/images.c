@@ -21,8 +21,7 @@ static bool has_suffix(const char *name, const char *suffix)
 
 static bool is_image_name(const char *name)
 {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".ppm",
-                                           ".pgm", ".tga",  ".gif", ".npy"};
+    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
         if (has_suffix(name, suffixes[i]))
             return true;
@@ -65,7 +64,7 @@ static int add_folder(image_list *list, const char *folder)
     }
     closedir(dir);
     if (status == EXIT_DONE && list->count == first)
-        return tool_fail(EXIT_INPUT, "%s: holds no images (jpg, png, bmp, ppm, npy)", folder);
+        return tool_fail(EXIT_INPUT, "%s: holds no images (jpg, png, bmp, npy)", folder);
     qsort(list->paths + first, list->count - first, sizeof(*list->paths), compare_paths);
     return status;
 }

@@ -224,7 +224,7 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
 static bool belongs_to_calib(const tool_command *command, const tool_option *option,
                              const char *word)
 {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".ppm", ".npy"};
+    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
     const char *dot = strrchr(word, '.');
     if (strcmp(option->name, "--calib") != 0 || strcmp(command->name, "run") == 0 || !dot)
         return false;

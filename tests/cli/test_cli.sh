@@ -1,0 +1,205 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test_cli.sh QZOO - exit statuses, messages and outputs of the program, as a user meets them.
+#
+# Every failure must be exactly one line on stderr that names the file or option, with the
+# documented status. Runs on small images, so that sanitizer builds take seconds.
+set -u
+qzoo=$1
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+ran=0 bad=0
+
+complain() {
+    bad=$((bad + 1))
+    echo "FAIL: $*"
+    [ -s err ] && sed 's/^/  stderr: /' err | head -n 20
+}
+
+# expect STATUS PATTERN ARG...: runs qzoo; on failure stderr must be one line with PATTERN in it
+expect() {
+    want=$1 pattern=$2
+    shift 2
+    ran=$((ran + 1))
+    "$qzoo" "$@" >out 2>err </dev/null
+    got=$?
+    if [ "$got" != "$want" ]; then
+        complain "qzoo $*: status $got, expected $want"
+    elif [ "$want" != 0 ] && [ "$(grep -c '' err)" != 1 ]; then
+        complain "qzoo $*: stderr is not one line"
+    elif [ "$want" != 0 ] && ! grep -q -e "$pattern" err; then
+        complain "qzoo $*: stderr lacks '$pattern'"
+    elif [ "$want" = 0 ] && [ -n "$pattern" ] && ! grep -q -e "$pattern" out; then
+        complain "qzoo $*: stdout lacks '$pattern'"
+    fi
+}
+
+same() {
+    ran=$((ran + 1))
+    cmp -s "$1" "$2" || complain "$1 and $2 differ"
+}
+
+differ() {
+    ran=$((ran + 1))
+    cmp -s "$1" "$2" && complain "$1 and $2 are the same"
+}
+
+# a 24-bit BMP image of noise: WIDTH HEIGHT SEED FILE
+image() {
+    printf "$(awk -v w="$1" -v h="$2" -v s="$3" '
+        function byte(v) { printf "\\%03o", v }
+        function le(v, n) { for (; n > 0; n--) { byte(v % 256); v = int(v / 256) } }
+        BEGIN {
+            srand(s); row = int((w * 3 + 3) / 4) * 4
+            printf "BM"; le(54 + row * h, 4); le(0, 4); le(54, 4)
+            le(40, 4); le(w, 4); le(h, 4); le(1, 2); le(24, 2); le(0, 4); le(row * h, 4)
+            le(2835, 4); le(2835, 4); le(0, 4); le(0, 4)
+            for (y = 0; y < h; y++)
+                for (x = 0; x < row; x++) byte(x < w * 3 ? int(rand() * 256) : 0)
+        }')" >"$4"
+}
+mkdir calib empty
+image 70 60 1 calib/a.bmp
+image 60 80 2 calib/b.bmp
+image 64 64 3 other.bmp
+image 64 64 4 another.bmp
+
+# ---- usage -------------------------------------------------------------------------------------
+expect 0 'usage: qzoo COMMAND' --help
+expect 0 '^qzoo [0-9]' --version
+expect 0 '--ptq' bench --help
+expect 2 'no command'
+expect 2 'frobnicate: unknown command' frobnicate
+expect 5 'not built yet' export resnet18
+expect 5 'not built yet' weights list
+expect 2 'needs a model' bench
+expect 2 '--frob: unknown option' bench resnet18 --frob
+expect 2 '--data: not an option of bench' bench resnet18 --data x
+expect 5 '--dynamic: not built yet' bench resnet18 --dynamic
+expect 5 'native: not built yet' bench resnet18 --ptq --backend native
+expect 2 '--threads' bench resnet18 --threads 0
+expect 2 '--threads' bench resnet18 --threads two
+expect 2 '--threads: needs N' bench resnet18 --threads
+expect 2 '--size' bench resnet18 --size 0x0
+expect 2 '--seconds' bench resnet18 --seconds nan
+expect 2 '--backend' bench resnet18 --backend tpu
+expect 2 '--observer' bench resnet18 --ptq --observer crystal
+expect 5 'entropy: not built yet' bench resnet18 --ptq --observer entropy
+expect 2 '--isa' bench resnet18 --isa sse9
+expect 2 '--fuse' bench resnet18 --fuse some
+expect 2 'resnet19' bench resnet19
+expect 2 'resnet18' list resnet19 # the nearest names are told
+for isa in avx2 avxvnni avx512 avx512vnni neon dotprod i8mm; do
+    "$qzoo" cpu --json cpu.json --quiet || complain "qzoo cpu"
+    if ! tr -d '\n ' <cpu.json | grep -q "\"isa\":\"$isa\",\"available\":true"; then
+        expect 5 "$isa" cpu --isa $isa
+    fi
+done
+
+# ---- list, cpu ---------------------------------------------------------------------------------
+expect 0 'mobilenet_v2 ' list
+expect 0 'conv1 ' list resnet18 --ops
+expect 0 '"qzoo.list/1"' list squeezenet1_1 --json -
+expect 0 'kernels under' cpu
+expect 0 'strided_pointwise' list resnet18 --ops --fallback strided_pointwise
+expect 2 'frob' list resnet18 --ops --fallback frob
+expect 2 'layer9' list resnet18 --ops --exclude layer9
+
+# ---- bench -------------------------------------------------------------------------------------
+expect 0 'int8 ' bench squeezenet1_1 --ptq --size 64 --runs 2 --warmup 0 --calib calib --threads 1
+expect 0 '"qzoo.bench/1"' bench squeezenet1_1 --size 48x64 --batch 2 --runs 2 --warmup 1 --json - \
+    --threads 2
+expect 0 '' bench squeezenet1_1 --size 64 --runs 2 --table tables --quiet --json b.json
+ls tables/*.json >/dev/null 2>&1 || complain "bench --table wrote nothing"
+expect 0 '' bench squeezenet1_1 --size 64 --runs 3 --table tables --quiet
+ran=$((ran + 1))
+[ "$(grep -c '"model"' tables/*.json)" = 1 ] || complain "bench --table does not replace its rows"
+expect 2 'image' bench squeezenet1_1 --size 8 --runs 1
+expect 3 'calib' bench squeezenet1_1 --ptq --calib missing-calib --size 64
+expect 3 'empty' bench squeezenet1_1 --ptq --calib empty --size 64
+
+# ---- run, saved models -------------------------------------------------------------------------
+common="--threads 1"
+expect 0 '%' run squeezenet1_1 other.bmp --dump-outputs d1 $common
+expect 0 '%' run squeezenet1_1 another.bmp --dump-outputs d2 $common
+expect 0 '%' run squeezenet1_1 other.bmp --dump-outputs d3 --isa ref $common
+differ d1/output.npy d2/output.npy
+same d1/output.npy d3/output.npy
+expect 0 'worst nodes' quantize squeezenet1_1 --calib calib -o m1.safetensors --report r.txt $common
+expect 0 '"qzoo.sqnr/1"' quantize squeezenet1_1 --calib calib -o m2.safetensors --json - --threads 2 \
+    --report r.json
+same m1.safetensors m2.safetensors
+grep -q 'activation dB' r.txt || complain "quantize --report wrote no text"
+expect 0 'int8' run m1.safetensors other.bmp --dump-outputs d4
+expect 0 'int8' run squeezenet1_1 other.bmp --ptq --calib calib --dump-outputs d5
+same d4/output.npy d5/output.npy
+expect 0 '' run squeezenet1_1 other.bmp --dump-outputs d6 --dump-node features.3 --dump-node \
+    features.0
+[ -s d6/features.3.npy ] && [ -s d6/features.0.npy ] || complain "--dump-node wrote nothing"
+expect 2 'features.99' run squeezenet1_1 other.bmp --dump-outputs d6 --dump-node features.99
+expect 0 'int8 ' bench m1.safetensors --size 64 --runs 1
+expect 2 'quantized again' quantize ./m1.safetensors -o x.safetensors
+expect 2 '-o FILE' quantize squeezenet1_1
+expect 2 '--weights' run m1.safetensors other.bmp --weights random
+
+# ---- eval --------------------------------------------------------------------------------------
+printf 'file,class_index\na.bmp,3\n"b.bmp",7\n' >labels.csv
+expect 0 ' int8 ' eval squeezenet1_1 --data calib --labels labels.csv --ptq --calib calib
+expect 0 '"qzoo.eval/1"' eval m1.safetensors --data calib --labels labels.csv --json -
+expect 2 '--data' eval squeezenet1_1
+expect 3 'folder for each class' eval squeezenet1_1 --data calib
+printf 'name,class\na.bmp,3\n' >bad.csv
+expect 3 'class_index' eval squeezenet1_1 --data calib --labels bad.csv
+printf 'file,class_index\na.bmp,1000\n' >bad.csv
+expect 3 'class 1000' eval squeezenet1_1 --data calib --labels bad.csv
+printf 'file,class_index\nz.bmp,1\n' >bad.csv
+expect 3 'z.bmp' eval squeezenet1_1 --data calib --labels bad.csv
+
+# ---- bad input ---------------------------------------------------------------------------------
+expect 3 'gone.bmp' run squeezenet1_1 gone.bmp
+printf '\211PNG but not one' >fake.png
+expect 3 'fake.png' run squeezenet1_1 fake.png
+image 0 0 1 zero.bmp
+expect 3 'zero.bmp' run squeezenet1_1 zero.bmp
+: >nothing.png
+expect 3 'nothing.png' run squeezenet1_1 nothing.png
+expect 3 'gone.pth' bench squeezenet1_1 --weights gone.pth
+: >nothing.pth
+expect 3 'nothing.pth' bench squeezenet1_1 --weights nothing.pth
+head -c 3000 /dev/urandom >noise.pth
+expect 3 'noise.pth' bench squeezenet1_1 --weights noise.pth
+head -c 5000 m1.safetensors >cut.safetensors
+expect 3 'cut.safetensors' run cut.safetensors other.bmp
+expect 3 'cut.safetensors' bench squeezenet1_1 --weights ./cut.safetensors
+# an 8-byte header length of 2^63, and a 1 GB tensor claimed by a small file
+printf '\000\000\000\000\000\000\000\200{}' >huge.safetensors
+expect 3 'huge.safetensors' bench squeezenet1_1 --weights ./huge.safetensors
+header='{"a":{"dtype":"F32","shape":[268435456],"data_offsets":[0,1073741824]}}    '
+{ printf '\113\000\000\000\000\000\000\000'; printf '%s' "$header"; } >claim.safetensors
+expect 3 'claim.safetensors' bench squeezenet1_1 --weights ./claim.safetensors
+expect 3 'empty' bench squeezenet1_1 --weights ./empty
+expect 5 'default' bench squeezenet1_1 --weights default
+expect 2 'random' bench squeezenet1_1 --weights random:x
+# an int8 model is no state dict of floats, and other classes do not fit
+expect 3 'm1.safetensors' bench squeezenet1_1 --weights ./m1.safetensors
+printf 'not npy' >bad.npy
+expect 3 'bad.npy' run squeezenet1_1 bad.npy
+# float32 1x3x40x40: a header, then NaNs
+{
+    printf '\223NUMPY\001\000v\000'
+    printf "%-117s\n" "{'descr': '<f4', 'fortran_order': False, 'shape': (1, 3, 40, 40), }"
+    head -c 19200 /dev/zero | LC_ALL=C tr '\000' '\377'
+} >nan.npy
+expect 3 'NaN' run squeezenet1_1 nan.npy
+expect 3 'NaN' bench squeezenet1_1 --ptq --calib nan.npy --size 64
+expect 3 'cannot be' run squeezenet1_1 other.bmp --dump-outputs /dev/null/x
+expect 3 'cannot' bench squeezenet1_1 --size 64 --runs 1 --quiet --json /dev/null/x
+
+# ---- names of the program ----------------------------------------------------------------------
+ln -s "$qzoo" zoo-bench
+ran=$((ran + 1))
+./zoo-bench --help | grep -q 'usage: qzoo bench' || complain "zoo-bench is not qzoo bench"
+
+echo "$ran checks, $bad failed"
+[ "$ran" -gt 80 ] && [ "$bad" = 0 ]
