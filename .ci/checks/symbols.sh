@@ -68,7 +68,7 @@ awk -v differs="$differs" '$2 ~ differs { print "    " $1 " uses " $2; n = 1 } E
 
 # Mutable objects of static storage: .data and .bss, not .data.rel.ro (constant after loading), not
 # thread-local ones. Allowed: what is filled once, under pthread_once or the like.
-allowed='^(cpu_once|cpu_state)$'
+allowed='^(isa_once|isa_mask|cpu_once|cpu)$'
 objdump -t "$static" 2>/dev/null |
     awk -v allowed="$allowed" '
         /^[^ ]+\.o:/ { file = $1 }

@@ -159,10 +159,10 @@ typedef void (*group_fn)(const group_job *job, const uint8_t *const *rows, uint8
     {                                                                                       \
         group_tile(job, rows, out, m, words, part);                                         \
     }
-#define GROUP_TILES(m)                                                              \
-    GROUP_TILE(m, 1, 0)                                                             \
-    GROUP_TILE(m, 1, 1) GROUP_TILE(m, 2, 0) GROUP_TILE(m, 2, 1) GROUP_TILE(m, 4, 0) \
-        GROUP_TILE(m, 4, 1)
+#define GROUP_TILES(m)  \
+    GROUP_TILE(m, 1, 0) \
+    GROUP_TILE(m, 1, 1) \
+    GROUP_TILE(m, 2, 0) GROUP_TILE(m, 2, 1) GROUP_TILE(m, 4, 0) GROUP_TILE(m, 4, 1)
 GROUP_TILES(1)
 GROUP_TILES(2)
 GROUP_TILES(3)
