@@ -34,7 +34,18 @@ QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
 /* An NCHW float32 input with `channels` channels. Height and width: 0 for any. */
 QZ_API qz_value qz_graph_input(qz_graph *graph, const char *name, int32_t channels);
 
-typedef enum qz_activation { QZ_ACT_NONE = 0, QZ_ACT_RELU, QZ_ACT_RELU6 } qz_activation;
+/* NONE, RELU and RELU6 may be fused into other layers; the others stand alone. */
+typedef enum qz_activation {
+    QZ_ACT_NONE = 0,
+    QZ_ACT_RELU,
+    QZ_ACT_RELU6,
+    QZ_ACT_HARDSWISH,
+    QZ_ACT_HARDSIGMOID,
+    QZ_ACT_SIGMOID,
+    QZ_ACT_SILU,
+    QZ_ACT_GELU, /* the exact one, by erf */
+    QZ_ACT_COUNT
+} qz_activation;
 
 /* Zero fields mean: kernel_w = kernel_h, stride 1, dilation 1, groups 1, padding 0, no bias;
  * *_w = *_h where *_w is 0 and the field has a _w (use QZ_PAD_NONE for a real 0 beside padding). */
@@ -52,7 +63,17 @@ QZ_API qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x,
                           const qz_conv2d_options *options);
 
 QZ_API qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
-/* A stand-alone activation (ReLU, ReLU6). */
+/* FrozenBatchNorm2d of detectors: no num_batches_tracked, and nothing of it is trainable. */
+QZ_API qz_value qz_frozen_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
+/* Over the channels of each pixel: torchvision's LayerNorm2d; nn.LayerNorm(C), channels last. */
+QZ_API qz_value qz_layer_norm(qz_graph *graph, const char *name, qz_value x, float eps);
+/* Multiplies by the parameter <scope>.<param_key> of shape C x 1 x 1 (convnext's layer_scale). */
+QZ_API qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name,
+                               qz_value x);
+/* x * scale[c] + shift[c] with constants that are no parameters (transform_input); copied. */
+QZ_API qz_value qz_channel_affine(qz_graph *graph, const char *name, qz_value x, const float *scale,
+                                  const float *shift);
+/* A stand-alone activation: any but NONE. */
 QZ_API qz_value qz_activate(qz_graph *graph, const char *name, qz_value x, qz_activation act);
 
 typedef struct qz_pool2d_options {
@@ -71,15 +92,24 @@ QZ_API qz_value qz_adaptive_avg_pool2d(qz_graph *graph, const char *name, qz_val
 
 /* torch.flatten(x, 1): features in torch's order (c, h, w). Height and width must be known. */
 QZ_API qz_value qz_flatten(qz_graph *graph, const char *name, qz_value x);
+/* Features, or an image whose every pixel is a row (nn.Linear, channels last). */
 QZ_API qz_value qz_linear(qz_graph *graph, const char *name, qz_value x, int32_t out_features,
                           bool bias);
 /* a + b, then `act` (FloatFunctional.add, add_relu). */
 QZ_API qz_value qz_add(qz_graph *graph, const char *name, qz_value a, qz_value b,
                        qz_activation act);
+/* a * b (FloatFunctional.mul); one of them may be N x C x 1 x 1 (squeeze-excitation). */
+QZ_API qz_value qz_mul(qz_graph *graph, const char *name, qz_value a, qz_value b);
 /* Along channels. */
 QZ_API qz_value qz_concat(qz_graph *graph, const char *name, const qz_value *values, size_t count);
-/* Identity in eval mode; kept so that names and training have their place. */
+/* Channels first … first + count - 1 (torch.chunk, split). */
+QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x, int32_t first,
+                                  int32_t count);
+/* Channel i of group g becomes channel i * groups + g. */
+QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
+/* Identities in eval mode; kept so that names and training have their place. */
 QZ_API qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p);
+QZ_API qz_value qz_stochastic_depth(qz_graph *graph, const char *name, qz_value x, float p);
 
 /* Adds an output, in order. NAME is that of the file that --dump-outputs writes. */
 QZ_API void qz_graph_output(qz_graph *graph, const char *name, qz_value value);
@@ -101,7 +131,7 @@ QZ_API void qz_graph_param_at(const qz_graph *graph, size_t index, qz_param_info
 
 typedef struct qz_node_info {
     const char *name;
-    const char *op;              /* "conv2d", "add", … */
+    const char *op;              /* "conv2d", "add", "hardswish", … */
     const char *activation;      /* fused: "relu", "relu6"; else "" */
     const char *fused;           /* names fused into it, joined by '+': "bn1+relu"; else "" */
     bool is_int8;                /* computes in int8 */

@@ -196,6 +196,13 @@ static int32_t pad_w(int32_t pad_h, int32_t w)
     return w == QZ_PAD_NONE ? 0 : default_to(w, pad_h == QZ_PAD_NONE ? 0 : pad_h);
 }
 
+/* Output size of a convolution where the input's is known (squeeze-excitation); else 0. */
+static int32_t known_size(int32_t in, int32_t k, int32_t stride, int32_t pad, int32_t dil)
+{
+    int64_t room = (int64_t)in + 2 * (int64_t)pad - ((int64_t)dil * ((int64_t)k - 1) + 1);
+    return in < 1 || room < 0 || stride < 1 ? 0 : (int32_t)(room / stride + 1);
+}
+
 qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x, const qz_conv2d_options *options)
 {
     qzi_node *node = add_node(graph, QZI_OP_CONV2D, name, &x, 1);
@@ -214,7 +221,8 @@ qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x, const qz_conv2
     a->dil_w = default_to(options->dilation_w, a->dil_h);
     a->groups = default_to(options->groups, 1);
     node->c = a->oc;
-    node->h = node->w = 0;
+    node->h = known_size(node->h, a->kh, a->stride_h, a->pad_h, a->dil_h);
+    node->w = known_size(node->w, a->kw, a->stride_w, a->pad_w, a->dil_w);
     if (a->groups < 1 || a->oc < 1 || a->ic % a->groups != 0 || a->oc % a->groups != 0 ||
         a->kh < 1 || a->kw < 1) {
         poison(graph,
@@ -236,10 +244,9 @@ qz_value qz_linear(qz_graph *graph, const char *name, qz_value x, int32_t out_fe
     qzi_node *node = add_node(graph, QZI_OP_LINEAR, name, &x, 1);
     if (!node)
         return QZ_NO_VALUE;
-    if (!node->flat || out_features < 1) {
-        poison(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                               "%s: linear reads features (flatten first) and gives at least one",
-                               node->name));
+    if (out_features < 1) {
+        poison(graph,
+               qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "%s: gives at least one feature", node->name));
         return QZ_NO_VALUE;
     }
     node->u.conv = (qzi_conv2d_attr){node->c, out_features, 1, 1, 1, 1, 0, 0, 1, 1, 1};
@@ -251,18 +258,118 @@ qz_value qz_linear(qz_graph *graph, const char *name, qz_value x, int32_t out_fe
     return finish_node(graph);
 }
 
-qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps)
+static qz_value add_batch_norm(qz_graph *graph, const char *name, qz_value x, float eps,
+                               bool frozen)
 {
     qzi_node *node = add_node(graph, QZI_OP_BATCH_NORM2D, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    const int64_t dims[] = {node->c};
+    size_t first = graph->param_count;
+    node->u.bn.eps = eps;
+    add_param(graph, node, QZI_P_WEIGHT, "weight", 1, dims);
+    add_param(graph, node, QZI_P_BIAS, "bias", 1, dims);
+    add_param(graph, node, QZI_P_MEAN, "running_mean", 1, dims);
+    add_param(graph, node, QZI_P_VAR, "running_var", 1, dims);
+    if (!frozen)
+        add_param(graph, node, QZI_P_BATCHES, "num_batches_tracked", 0, dims);
+    for (size_t i = first; i < graph->param_count && frozen; i++)
+        graph->params[i].trainable = false;
+    return finish_node(graph);
+}
+
+qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps)
+{
+    return add_batch_norm(graph, name, x, eps, false);
+}
+
+qz_value qz_frozen_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps)
+{
+    return add_batch_norm(graph, name, x, eps, true);
+}
+
+qz_value qz_layer_norm(qz_graph *graph, const char *name, qz_value x, float eps)
+{
+    qzi_node *node = add_node(graph, QZI_OP_LAYER_NORM, name, &x, 1);
     if (!node)
         return QZ_NO_VALUE;
     const int64_t dims[] = {node->c};
     node->u.bn.eps = eps;
     add_param(graph, node, QZI_P_WEIGHT, "weight", 1, dims);
     add_param(graph, node, QZI_P_BIAS, "bias", 1, dims);
-    add_param(graph, node, QZI_P_MEAN, "running_mean", 1, dims);
-    add_param(graph, node, QZI_P_VAR, "running_var", 1, dims);
-    add_param(graph, node, QZI_P_BATCHES, "num_batches_tracked", 0, dims);
+    return finish_node(graph);
+}
+
+/* Whether the key belongs to a child of the scope: it has a dot after the scope's name and dot. */
+static bool is_of_child(const qz_graph *g, const char *key)
+{
+    if (g->scope_count) {
+        const char *scope = g->scope[g->scope_count - 1];
+        size_t length = strlen(scope);
+        if (strncmp(key, scope, length) != 0 || key[length] != '.')
+            return false;
+        key += length + 1;
+    }
+    return strchr(key, '.') != NULL;
+}
+
+/*
+ * Moves the parameter that was appended last to where torch lists a module's own parameters:
+ * before those of its children, which the builder made earlier.
+ */
+static void move_before_children(qz_graph *g)
+{
+    size_t last = g->param_count - 1, at = 0;
+    while (at < last && !is_of_child(g, g->params[at].key))
+        at++;
+    qzi_param p = g->params[last];
+    memmove(g->params + at + 1, g->params + at, (last - at) * sizeof(p));
+    g->params[at] = p;
+    for (size_t i = 0; i < g->node_count; i++) {
+        for (int k = 0; k < QZI_P_COUNT; k++) {
+            int32_t *index = &g->nodes[i].param[k];
+            if (*index == (int32_t)last)
+                *index = (int32_t)at;
+            else if (*index >= (int32_t)at)
+                ++*index;
+        }
+    }
+}
+
+qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name, qz_value x)
+{
+    qzi_node *node = add_node(graph, QZI_OP_LAYER_SCALE, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    const int64_t dims[] = {node->c, 1, 1};
+    add_param(graph, node, QZI_P_WEIGHT, "weight", 3, dims);
+    if (graph->status != QZ_OK)
+        return QZ_NO_VALUE;
+    char *key = dotted(graph, param_key);
+    if (!key) {
+        poison(graph, qzi_fail_memory(graph->ctx, strlen(param_key)));
+        return QZ_NO_VALUE;
+    }
+    qzi_free(graph->ctx, graph->params[graph->param_count - 1].key);
+    graph->params[graph->param_count - 1].key = key;
+    move_before_children(graph);
+    return finish_node(graph);
+}
+
+qz_value qz_channel_affine(qz_graph *graph, const char *name, qz_value x, const float *scale,
+                           const float *shift)
+{
+    qzi_node *node = add_node(graph, QZI_OP_CHANNEL_AFFINE, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    size_t c = (size_t)QZI_MAX(node->c, 0), bytes = 2 * c * sizeof(float);
+    node->constants = qzi_alloc(graph->ctx, bytes);
+    if (!node->constants) {
+        poison(graph, qzi_fail_memory(graph->ctx, bytes));
+        return QZ_NO_VALUE;
+    }
+    memcpy(node->constants, scale, c * sizeof(float));
+    memcpy(node->constants + c, shift, c * sizeof(float));
     return finish_node(graph);
 }
 
@@ -271,6 +378,11 @@ qz_value qz_activate(qz_graph *graph, const char *name, qz_value x, qz_activatio
     qzi_node *node = add_node(graph, QZI_OP_ACTIVATION, name, &x, 1);
     if (!node)
         return QZ_NO_VALUE;
+    if (act <= QZ_ACT_NONE || act >= QZ_ACT_COUNT) {
+        poison(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "%s: %d is no activation", node->name,
+                               (int)act));
+        return QZ_NO_VALUE;
+    }
     node->act = act;
     return finish_node(graph);
 }
@@ -341,7 +453,66 @@ qz_value qz_add(qz_graph *graph, const char *name, qz_value a, qz_value b, qz_ac
     qzi_node *node = add_node(graph, QZI_OP_ADD, name, in, 2);
     if (!node)
         return QZ_NO_VALUE;
+    if (!qzi_act_is_clamp(act)) {
+        poison(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                               "%s: %s cannot be fused; give it a layer of its own", node->name,
+                               qzi_act_name(act)));
+        return QZ_NO_VALUE;
+    }
     node->act = act;
+    return finish_node(graph);
+}
+
+static bool is_one_pixel(const qzi_node *node)
+{
+    return node->h == 1 && node->w == 1;
+}
+
+qz_value qz_mul(qz_graph *graph, const char *name, qz_value a, qz_value b)
+{
+    qz_value in[] = {a, b};
+    /* the image comes first, so that the product may stand in its place */
+    if (graph->status == QZ_OK && a >= 0 && b >= 0 && (size_t)a < graph->node_count &&
+        (size_t)b < graph->node_count && is_one_pixel(&graph->nodes[a]) &&
+        !is_one_pixel(&graph->nodes[b])) {
+        in[0] = b;
+        in[1] = a;
+    }
+    qzi_node *node = add_node(graph, QZI_OP_MUL, name, in, 2);
+    if (!node)
+        return QZ_NO_VALUE;
+    return finish_node(graph);
+}
+
+qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x, int32_t first,
+                           int32_t count)
+{
+    qzi_node *node = add_node(graph, QZI_OP_SLICE, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    if (first < 0 || count < 1 || first > node->c || count > node->c - first) {
+        poison(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                               "%s: takes %d channels from number %d on, its input has %d",
+                               node->name, count, first, node->c));
+        return QZ_NO_VALUE;
+    }
+    node->u.slice.first = first;
+    node->c = count;
+    return finish_node(graph);
+}
+
+qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups)
+{
+    qzi_node *node = add_node(graph, QZI_OP_CHANNEL_SHUFFLE, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    if (groups < 1 || node->c % groups != 0) {
+        poison(graph,
+               qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "%s: %d channels do not divide into %d groups",
+                        node->name, node->c, groups));
+        return QZ_NO_VALUE;
+    }
+    node->u.shuffle.groups = groups;
     return finish_node(graph);
 }
 
@@ -363,13 +534,23 @@ qz_value qz_concat(qz_graph *graph, const char *name, const qz_value *values, si
     return finish_node(graph);
 }
 
-qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p)
+static qz_value add_dropout(qz_graph *graph, qzi_op op, const char *name, qz_value x, float p)
 {
-    qzi_node *node = add_node(graph, QZI_OP_DROPOUT, name, &x, 1);
+    qzi_node *node = add_node(graph, op, name, &x, 1);
     if (!node)
         return QZ_NO_VALUE;
     node->u.dropout.p = p;
     return finish_node(graph);
+}
+
+qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p)
+{
+    return add_dropout(graph, QZI_OP_DROPOUT, name, x, p);
+}
+
+qz_value qz_stochastic_depth(qz_graph *graph, const char *name, qz_value x, float p)
+{
+    return add_dropout(graph, QZI_OP_STOCHASTIC_DEPTH, name, x, p);
 }
 
 void qz_graph_output(qz_graph *graph, const char *name, qz_value value)

@@ -22,6 +22,7 @@ void qzi_node_clear(const qz_context *ctx, qzi_node *node)
     qzi_free(ctx, node->fused);
     qzi_free(ctx, node->in);
     qzi_free(ctx, node->tables);
+    qzi_free(ctx, node->constants);
     qzi_free(ctx, node->fallback);
     if (node->qw) {
         qzi_free(ctx, node->qw->w);
@@ -157,10 +158,12 @@ static bool clone_node(const qz_context *ctx, const qzi_node *from, bool data, q
     to->in = NULL;
     to->qw = NULL;
     to->tables = NULL;
+    to->constants = NULL;
     return copy_text(ctx, from->name, &to->name) && copy_text(ctx, from->fused, &to->fused) &&
            copy_text(ctx, from->fallback, &to->fallback) &&
            copy_bytes(ctx, from->in, from->in_count * sizeof(*from->in), &to->in) &&
            copy_bytes(ctx, from->tables, from->in_count * 256, &to->tables) &&
+           copy_bytes(ctx, from->constants, 2 * (size_t)from->c * sizeof(float), &to->constants) &&
            (!data || !from->qw || clone_qweights(ctx, from, to));
 }
 

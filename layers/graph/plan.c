@@ -2,12 +2,12 @@
 /*
  * plan.c - the memory planner.
  *
- * Values that share storage form a group with one root: an alias (dropout) is its input, an
- * element-wise op may write over its dying input, and a concat's inputs are written by their
- * producers straight into their slices. A group lives from its first definition to its last
- * reader; groups are placed largest first at the lowest offset where no group alive at the same
- * time stands (Pisarchyk and Lee, "Efficient Memory Management for Deep Neural Net Inference",
- * greedy by size).
+ * Values that share storage form a group with one root: an alias (dropout, a slice of the channels)
+ * is a part of its input, an element-wise op may write over its dying input, and a concat's inputs
+ * are written by their producers straight into their slices. A group lives from its first
+ * definition to its last reader; groups are placed largest first at the lowest offset where no
+ * group alive at the same time stands (Pisarchyk and Lee, "Efficient Memory Management for Deep
+ * Neural Net Inference", greedy by size).
  */
 #include "layers/graph/plan.h"
 
@@ -70,6 +70,8 @@ static bool is_alias(const planner *p, size_t i)
     if (!qzi_op_get(node->op)->alias)
         return false;
     const qzi_shape *x = &p->plan->shapes[node->in[0]];
+    if (node->op == QZI_OP_SLICE) /* view rule of kernels.h */
+        return node->dtype == QZ_F32 || node->u.slice.first % 4 == 0;
     return node->op != QZI_OP_FLATTEN || x->h * x->w == 1;
 }
 
@@ -102,8 +104,15 @@ static void share_in_place(planner *p, size_t i)
     if (!qzi_op_get(node->op)->in_place || p->parent[i] != (qz_value)i)
         return;
     qz_value v = node->in[0], root = root_of(p, v);
+    const qzi_shape *x = &p->plan->shapes[v], *y = &p->plan->shapes[i];
     if (p->graph->nodes[v].dtype != node->dtype || p->group_last[root] > i)
         return;
+    if (x->h != y->h || x->w != y->w || x->c != y->c) /* the factor of a broadcast product */
+        return;
+    for (size_t k = 1; k < node->in_count; k++) { /* slices of one tensor may overlap */
+        if (node->in[k] != v && root_of(p, node->in[k]) == root)
+            return;
+    }
     /* a slice of a wider tensor is not ours to keep */
     for (qz_value u = v; u != root; u = p->parent[u]) {
         if (p->plan->placed_in[u] != QZ_NO_VALUE)
@@ -120,6 +129,8 @@ static void form_groups(planner *p)
     for (size_t i = 0; i < g->node_count; i++) {
         if (is_alias(p, i)) {
             p->parent[i] = g->nodes[i].in[0];
+            if (g->nodes[i].op == QZI_OP_SLICE)
+                p->channel[i] = g->nodes[i].u.slice.first;
             p->plan->aliased[i] = true;
         } else if (g->nodes[i].op == QZI_OP_CONCAT) {
             place_concat(p, i);

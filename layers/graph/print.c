@@ -5,11 +5,6 @@
 #include <stdio.h>
 #include <string.h>
 
-static const char *act_name(qz_activation act)
-{
-    return act == QZ_ACT_RELU ? "relu" : act == QZ_ACT_RELU6 ? "relu6" : "";
-}
-
 size_t qz_graph_node_count(const qz_graph *graph)
 {
     return graph->node_count;
@@ -20,8 +15,8 @@ void qz_graph_node_at(const qz_graph *graph, size_t index, qz_node_info *info)
     const qzi_node *node = &graph->nodes[index];
     *info = (qz_node_info){
         .name = node->name,
-        .op = node->op == QZI_OP_ACTIVATION ? act_name(node->act) : qzi_op_name(node->op),
-        .activation = node->op == QZI_OP_ACTIVATION ? "" : act_name(node->act),
+        .op = node->op == QZI_OP_ACTIVATION ? qzi_act_name(node->act) : qzi_op_name(node->op),
+        .activation = node->op == QZI_OP_ACTIVATION ? "" : qzi_act_name(node->act),
         .fused = node->fused ? node->fused : "",
         .is_int8 = node->dtype == QZ_U8 || node->op == QZI_OP_DEQUANTIZE,
         .fallback_reason = node->fallback ? node->fallback : "",

@@ -97,6 +97,20 @@ typedef struct qzk_add_params {
     float lo, hi; /* already minus y_zp */
 } qzk_add_params;
 
+/* u8 mul: y = clamp(rne((float)((a-a_zp)*(b-b_zp)) * mult), lo, hi) + y_zp; mult: s_a*s_b/s_y. */
+typedef struct qzk_mul_params {
+    int32_t a_zp, b_zp, y_zp;
+    float mult;
+    float lo, hi; /* already minus y_zp */
+} qzk_mul_params;
+
+/* u8 layer norm; the zero point of x cancels. */
+typedef struct qzk_layer_norm_params {
+    float x_scale, eps;
+    int32_t y_zp;
+    float lo, hi; /* already minus y_zp */
+} qzk_layer_norm_params;
+
 typedef struct qzk_avgpool_params {
     int32_t x_zp, y_zp;
     float mult;   /* s_x / (count * s_y), computed as CONTRACT.md says */
@@ -106,7 +120,7 @@ typedef struct qzk_avgpool_params {
 /*
  * One entry per function; dispatch.c fills the reference first and lets each allowed bundle
  * override in rising order. Runs of elements are contiguous; x and y may be equal where the op may
- * run in place (all but pooling and the NCHW pair), never overlap otherwise.
+ * run in place (all but pooling, shuffling and the NCHW pair), never overlap otherwise.
  */
 typedef struct qz_kernels {
     qz_isa isa; /* the ceiling for which this table was made */
@@ -125,6 +139,22 @@ typedef struct qz_kernels {
     /* y[ch] = (taps[0][ch] + taps[1][ch] + …, from 0, in order) / divisor */
     void (*f32_avgpool)(const float *const *taps, size_t count, size_t c, float divisor, float *y);
 
+    /* torch.nn.functional's functions of the same names */
+    void (*f32_hardsigmoid)(const float *x, float *y, size_t n);
+    void (*f32_hardswish)(const float *x, float *y, size_t n);
+    void (*f32_sigmoid)(const float *x, float *y, size_t n);
+    void (*f32_silu)(const float *x, float *y, size_t n);
+    void (*f32_gelu)(const float *x, float *y, size_t n);
+    void (*f32_mul)(const float *a, const float *b, float *y, size_t n);
+    /* y[p][c] = x[p][c] * factor[c] */
+    void (*f32_mul_channels)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                             int64_t y_stride, const float *factor);
+    void (*f32_layer_norm)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                           int64_t y_stride, const float *weight, const float *bias, float eps);
+    /* y[p][i*groups + g] = x[p][g*(c/groups) + i]; groups divides c */
+    void (*f32_shuffle)(const float *x, float *y, size_t pixels, size_t c, size_t groups,
+                        int64_t x_stride, int64_t y_stride);
+
     void (*u8_add)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    const qzk_add_params *p);
     void (*u8_clamp)(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi);
@@ -136,6 +166,18 @@ typedef struct qz_kernels {
     void (*u8_affine)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
                       int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
                       int32_t y_zp, float lo, float hi);
+
+    void (*u8_mul)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
+                   const qzk_mul_params *p);
+    /* the same with b[c] for every pixel */
+    void (*u8_mul_channels)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                            int64_t y_stride, const uint8_t *factor, const qzk_mul_params *p);
+    /* weight and bias already divided by the output's scale */
+    void (*u8_layer_norm)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                          int64_t y_stride, const float *weight, const float *bias,
+                          const qzk_layer_norm_params *p);
+    void (*u8_shuffle)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
+                       int64_t x_stride, int64_t y_stride);
 
     /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN gives zp */
     void (*quantize)(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);

@@ -1,16 +1,55 @@
 /* SPDX-License-Identifier: MIT */
-/* activation.c - a stand-alone ReLU or ReLU6. In int8 it keeps its input's parameters. */
+/*
+ * activation.c - a stand-alone activation. In int8 ReLU and ReLU6 keep their input's parameters;
+ * the others are a table from byte to byte.
+ */
 #include "layers/ops/ops.h"
 
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
-    if (y->c != x->c || y->dtype != x->dtype || y->act == QZ_ACT_NONE)
+    if (y->c != x->c || y->dtype != x->dtype || y->act <= QZ_ACT_NONE || y->act >= QZ_ACT_COUNT)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
-    if (y->dtype == QZ_U8 &&
-        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
+    if (y->dtype != QZ_U8)
+        return QZ_OK;
+    if (!(x->q.scale > 0.0f && y->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    if (!qzi_act_is_clamp(y->act)) {
+        if (!y->tables)
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without a table", y->name);
+    } else if (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point) {
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
+    }
     return QZ_OK;
+}
+
+void qzi_act_f32(const qz_kernels *kernels, qz_activation act, const float *x, float *y, size_t n)
+{
+    float lo, hi;
+    switch (act) {
+    case QZ_ACT_HARDSWISH:
+        kernels->f32_hardswish(x, y, n);
+        break;
+    case QZ_ACT_HARDSIGMOID:
+        kernels->f32_hardsigmoid(x, y, n);
+        break;
+    case QZ_ACT_SIGMOID:
+        kernels->f32_sigmoid(x, y, n);
+        break;
+    case QZ_ACT_SILU:
+        kernels->f32_silu(x, y, n);
+        break;
+    case QZ_ACT_GELU:
+        kernels->f32_gelu(x, y, n);
+        break;
+    case QZ_ACT_NONE:
+    case QZ_ACT_RELU:
+    case QZ_ACT_RELU6:
+    case QZ_ACT_COUNT:
+        qzi_act_range_f32(act, &lo, &hi);
+        kernels->f32_clamp(x, y, n, lo, hi);
+        break;
+    }
 }
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
@@ -30,19 +69,22 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
         pixels = 1;
     }
     if (node->dtype == QZ_U8) {
+        const bool clamp = qzi_act_is_clamp(node->act);
         int32_t lo, hi;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
         const uint8_t *px = (const uint8_t *)x->data + begin * x->pixel_stride;
         uint8_t *py = (uint8_t *)y->data + begin * y->pixel_stride;
-        for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride)
-            r->kernels->u8_clamp(px, py, c, (uint8_t)lo, (uint8_t)hi);
+        for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride) {
+            if (clamp)
+                r->kernels->u8_clamp(px, py, c, (uint8_t)lo, (uint8_t)hi);
+            else
+                r->kernels->u8_lut(px, py, c, node->tables);
+        }
     } else {
-        float lo, hi;
-        qzi_act_range_f32(node->act, &lo, &hi);
         const float *px = (const float *)x->data + begin * x->pixel_stride;
         float *py = (float *)y->data + begin * y->pixel_stride;
         for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride)
-            r->kernels->f32_clamp(px, py, c, lo, hi);
+            qzi_act_f32(r->kernels, node->act, px, py, c);
     }
 }
 

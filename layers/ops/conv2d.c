@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * conv2d.c - convolution and linear, float and int8. Linear is a 1x1 convolution over one pixel a
- * row, so both share everything but their shape rule.
+ * conv2d.c - convolution and linear, float and int8. Linear is a 1x1 convolution whose rows are
+ * pixels, so both share everything but their shape rule.
  */
 #include "layers/ops/ops.h"
 
@@ -77,10 +77,8 @@ static qz_status conv_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape
 
 static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
-    if (in->h != 1 || in->w != 1)
-        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: reads features, not an image: flatten first",
-                        n->node->name);
-    *out = (qzi_shape){.n = in->n, .h = 1, .w = 1, .c = n->node->u.conv.oc};
+    *out = *in; /* every pixel is a row */
+    out->c = n->node->u.conv.oc;
     return QZ_OK;
 }
 

@@ -1,14 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * flatten.c - flatten and dropout: ops that move bytes at most. Flattening a 1x1 image is nothing;
- * a larger one goes from NHWC to torch's feature order (c, h, w).
+ * flatten.c - flatten, dropout and stochastic depth: ops that move bytes at most. Flattening a 1x1
+ * image is nothing; a larger one goes from NHWC to torch's feature order (c, h, w).
  */
 #include "layers/ops/ops.h"
 
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
-    if (x->dtype != y->dtype || (y->op == QZI_OP_DROPOUT && x->c != y->c))
+    if (x->dtype != y->dtype || (y->op != QZI_OP_FLATTEN && x->c != y->c))
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
     if (y->dtype == QZ_U8 &&
         (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
@@ -67,6 +67,14 @@ const qzi_op_class qzi_op_flatten = {
 
 const qzi_op_class qzi_op_dropout = {
     .op = QZI_OP_DROPOUT,
+    .validate = validate,
+    .shape = dropout_shape,
+    .run = run_alias,
+    .alias = true,
+};
+
+const qzi_op_class qzi_op_stochastic_depth = {
+    .op = QZI_OP_STOCHASTIC_DEPTH,
     .validate = validate,
     .shape = dropout_shape,
     .run = run_alias,

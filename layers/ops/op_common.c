@@ -24,6 +24,26 @@ const char *qzi_op_name(qzi_op op)
     return (unsigned)op < QZI_OP_COUNT ? names[op] : "unknown";
 }
 
+bool qzi_act_is_clamp(qz_activation act)
+{
+    return act == QZ_ACT_NONE || act == QZ_ACT_RELU || act == QZ_ACT_RELU6;
+}
+
+const char *qzi_act_name(qz_activation act)
+{
+    static const char *const names[QZ_ACT_COUNT] = {
+        [QZ_ACT_NONE] = "",
+        [QZ_ACT_RELU] = "relu",
+        [QZ_ACT_RELU6] = "relu6",
+        [QZ_ACT_HARDSWISH] = "hardswish",
+        [QZ_ACT_HARDSIGMOID] = "hardsigmoid",
+        [QZ_ACT_SIGMOID] = "sigmoid",
+        [QZ_ACT_SILU] = "silu",
+        [QZ_ACT_GELU] = "gelu",
+    };
+    return (unsigned)act < QZ_ACT_COUNT ? names[act] : "unknown";
+}
+
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi)
 {
     *lo = act == QZ_ACT_NONE ? 0 : q->zero_point;

@@ -19,14 +19,21 @@
     X(CONV2D, conv2d)                           \
     X(LINEAR, linear)                           \
     X(BATCH_NORM2D, batch_norm2d)               \
+    X(LAYER_NORM, layer_norm)                   \
+    X(LAYER_SCALE, layer_scale)                 \
+    X(CHANNEL_AFFINE, channel_affine)           \
     X(ACTIVATION, activation)                   \
     X(MAX_POOL2D, max_pool2d)                   \
     X(AVG_POOL2D, avg_pool2d)                   \
     X(ADAPTIVE_AVG_POOL2D, adaptive_avg_pool2d) \
     X(FLATTEN, flatten)                         \
     X(ADD, add)                                 \
+    X(MUL, mul)                                 \
     X(CONCAT, concat)                           \
+    X(SLICE, slice)                             \
+    X(CHANNEL_SHUFFLE, channel_shuffle)         \
     X(DROPOUT, dropout)                         \
+    X(STOCHASTIC_DEPTH, stochastic_depth)       \
     X(QUANTIZE, quantize)                       \
     X(DEQUANTIZE, dequantize)
 
@@ -87,14 +94,22 @@ typedef struct qzi_node {
         } adaptive; /* ADAPTIVE_AVG_POOL2D */
         struct {
             float eps;
-        } bn;
+        } bn; /* BATCH_NORM2D, LAYER_NORM */
         struct {
             float p;
-        } dropout;
+        } dropout; /* DROPOUT, STOCHASTIC_DEPTH */
+        struct {
+            int32_t first;
+        } slice; /* SLICE; the node's c is the count */
+        struct {
+            int32_t groups;
+        } shuffle; /* CHANNEL_SHUFFLE */
         struct {
             int32_t index;
         } input; /* which input of the graph */
     } u;
+
+    float *constants; /* CHANNEL_AFFINE: scale[c], shift[c] */
 
     /* the value that it gives */
     int32_t c;      /* channels or features */
@@ -105,7 +120,7 @@ typedef struct qzi_node {
 
     /* int8 (after convert) */
     qzi_qweights *qw; /* CONV2D, LINEAR */
-    uint8_t *tables;  /* CONCAT: in_count x 256 (identity rows where bytes move) */
+    uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
 } qzi_node;
 
@@ -160,7 +175,7 @@ typedef struct qzi_op_class {
     size_t (*scratch)(const qzi_op_run *r);
     void (*run)(const qzi_op_run *r);
     bool in_place; /* the output may stand where input 0 stood */
-    bool alias;    /* the output is input 0 (dropout; flatten of 1x1) */
+    bool alias;    /* the output is input 0 (dropout; flatten of 1x1; slice where it can) */
 } qzi_op_class;
 
 const qzi_op_class *qzi_op_get(qzi_op op);
@@ -171,6 +186,13 @@ uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out);
 
 /* The kernels' view of a conv or linear node. */
 qzk_conv_shape qzi_conv_shape(const qzi_conv2d_attr *attr);
+
+/* Whether other layers may have it fused, as a clamp: NONE, RELU, RELU6. */
+bool qzi_act_is_clamp(qz_activation act);
+const char *qzi_act_name(qz_activation act); /* "relu", …; "" for NONE */
+
+/* An activation of a run of floats. */
+void qzi_act_f32(const qz_kernels *kernels, qz_activation act, const float *x, float *y, size_t n);
 
 /* The range that a fused activation leaves, for uint8 values with parameters q. */
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi);

@@ -7,186 +7,55 @@
  * Every length from 0 to 200 and some longer ones; operands end right before a guard page or begin
  * right after one, with no alignment beyond their elements'; in place where that is allowed.
  */
-#include "check_kernels.h"
+#include "check_call.h"
 
 #include <math.h>
 #include <stddef.h>
 #include <string.h>
 
-/* One call of one function. The first difference is described in `how`. */
-typedef struct call {
-    const qz_kernels *k;
-    check_rng *rng;
-    size_t n;
-    bool at_front, in_place;
-    check_buffer buffers[80];
-    size_t count;
-    char how[160];
-} call;
-
-/* ---- operands ---- */
-
-static void *space(call *c, size_t n, size_t element)
-{
-    check_buffer b = check_buffer_new(n * element, element, c->at_front);
-    c->buffers[c->count++] = b;
-    return b.data;
-}
-
-static uint8_t *random_u8(call *c, size_t n)
-{
-    uint8_t *x = space(c, n, 1);
-    check_random_bytes(c->rng, x, n);
-    return x;
-}
-
-static float *random_f32(call *c, size_t n, float reach)
-{
-    float *x = space(c, n, sizeof(float));
-    bool special = check_one_in(c->rng, 3), halves = check_one_in(c->rng, 4);
-    for (size_t i = 0; i < n; i++) {
-        x[i] = check_uniform(c->rng, -reach, reach);
-        if (halves)
-            x[i] = rintf(x[i]) + 0.5f;
-        if (special && check_one_in(c->rng, 5))
-            x[i] = check_any_float(c->rng);
-    }
-    return x;
-}
-
-/* Output of n elements, prefilled with random bytes. */
-static void *fresh(call *c, size_t n, size_t element)
-{
-    void *y = space(c, n, element);
-    check_random_bytes(c->rng, y, n * element);
-    return y;
-}
-
-static float random_scale(check_rng *rng)
-{
-    static const float odd[] = {1.0f, 0.5f, 0.25f, 0x1p-140f, 1e30f, 0.0f, INFINITY};
-    if (check_one_in(rng, 8))
-        return odd[check_range(rng, 0, (int64_t)QZI_ARRAY_LEN(odd) - 1)];
-    return exp2f(check_uniform(rng, -6, 2));
-}
-
-static int32_t random_zp(check_rng *rng)
-{
-    static const int32_t usual[] = {0, 128, 255};
-    return check_one_in(rng, 2) ? (int32_t)check_range(rng, 0, 255) : usual[check_range(rng, 0, 2)];
-}
-
-/* The bounds of clampq, minus the zero point: none, ReLU, ReLU6. */
-static void random_bounds(check_rng *rng, int32_t zp, float *lo, float *hi)
-{
-    *lo = check_one_in(rng, 3) ? 0.0f : (float)-zp;
-    *hi = (float)((check_one_in(rng, 3) ? check_range(rng, zp, 255) : 255) - zp);
-}
-
-static void random_clamp(check_rng *rng, float *lo, float *hi)
-{
-    *lo = check_one_in(rng, 2) ? -INFINITY : 0.0f;
-    *hi = check_one_in(rng, 2) ? INFINITY : 6.0f;
-}
-
-/* ---- what is right ---- */
-
-static float clamped(float v, float lo, float hi)
-{
-    return v < lo ? lo : v > hi ? hi : v;
-}
-
-static uint8_t clampq(float v, float lo, float hi, int32_t zp)
-{
-    return (uint8_t)(isnan(v) ? zp : (int32_t)lrintf(clamped(v, lo, hi)) + zp);
-}
-
-static bool same_u8(call *c, size_t i, uint8_t got, uint8_t want)
-{
-    if (got == want)
-        return true;
-    snprintf(c->how, sizeof c->how, "element %zu is %d instead of %d", i, got, want);
-    return false;
-}
-
-static bool same_f32(call *c, size_t i, float got, float want)
-{
-    if (memcmp(&got, &want, sizeof got) == 0 || (isnan(got) && isnan(want)))
-        return true;
-    snprintf(c->how, sizeof c->how, "element %zu is %a instead of %a", i, (double)got,
-             (double)want);
-    return false;
-}
-
-/* A copy that outlives a run in place. */
-static void *copy_of(call *c, const void *x, size_t n, size_t element)
-{
-    void *copy = space(c, n, element);
-    memcpy(copy, x, n * element);
-    return copy;
-}
-
 /* ---- one function each: true when right ---- */
 
 static bool check_f32_add(call *c)
 {
-    float *a = random_f32(c, c->n, 8), *b = random_f32(c, c->n, 8), lo, hi;
-    const float *a0 = copy_of(c, a, c->n, 4), *b0 = copy_of(c, b, c->n, 4);
-    float *y = !c->in_place ? fresh(c, c->n, 4) : check_one_in(c->rng, 2) ? a : b;
-    random_clamp(c->rng, &lo, &hi);
+    float *a = call_random_f32(c, c->n, 8), *b = call_random_f32(c, c->n, 8), lo, hi;
+    const float *a0 = call_copy_of(c, a, c->n, 4), *b0 = call_copy_of(c, b, c->n, 4);
+    float *y = !c->in_place ? call_fresh(c, c->n, 4) : check_one_in(c->rng, 2) ? a : b;
+    call_random_clamp(c->rng, &lo, &hi);
     c->k->f32_add(a, b, y, c->n, lo, hi);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_f32(c, i, y[i], clamped(a0[i] + b0[i], lo, hi)))
+        if (!call_same_f32(c, i, y[i], call_clamped(a0[i] + b0[i], lo, hi)))
             return false;
     return true;
 }
 
 static bool check_f32_clamp(call *c)
 {
-    float *x = random_f32(c, c->n, 8), lo, hi;
-    const float *x0 = copy_of(c, x, c->n, 4);
-    float *y = c->in_place ? x : fresh(c, c->n, 4);
-    random_clamp(c->rng, &lo, &hi);
+    float *x = call_random_f32(c, c->n, 8), lo, hi;
+    const float *x0 = call_copy_of(c, x, c->n, 4);
+    float *y = c->in_place ? x : call_fresh(c, c->n, 4);
+    call_random_clamp(c->rng, &lo, &hi);
     c->k->f32_clamp(x, y, c->n, lo, hi);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_f32(c, i, y[i], clamped(x0[i], lo, hi)))
+        if (!call_same_f32(c, i, y[i], call_clamped(x0[i], lo, hi)))
             return false;
     return true;
 }
 
-/* Pixels of c->n channels; in place the strides are the same. */
-typedef struct strided {
-    size_t pixels, x_size, y_size;
-    int64_t x_stride, y_stride;
-} strided;
-
-static strided random_strided(call *c)
-{
-    strided s = {.pixels = (size_t)check_range(c->rng, 1, 6)};
-    s.x_stride = (int64_t)c->n + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
-    s.y_stride = (int64_t)c->n + (check_one_in(c->rng, 2) ? check_range(c->rng, 0, 9) : 0);
-    if (c->in_place)
-        s.y_stride = s.x_stride;
-    s.x_size = (s.pixels - 1) * (size_t)s.x_stride + c->n;
-    s.y_size = (s.pixels - 1) * (size_t)s.y_stride + c->n;
-    return s;
-}
-
 static bool check_f32_affine(call *c)
 {
-    strided s = random_strided(c);
-    float *x = random_f32(c, s.x_size, 8);
-    const float *x0 = copy_of(c, x, s.x_size, 4);
-    const float *scale = random_f32(c, c->n, 2), *shift = random_f32(c, c->n, 4);
-    float *y = c->in_place ? x : fresh(c, s.y_size, 4);
-    const float *y0 = copy_of(c, y, s.y_size, 4);
+    call_strided s = call_random_strided(c);
+    float *x = call_random_f32(c, s.x_size, 8);
+    const float *x0 = call_copy_of(c, x, s.x_size, 4);
+    const float *scale = call_random_f32(c, c->n, 2), *shift = call_random_f32(c, c->n, 4);
+    float *y = c->in_place ? x : call_fresh(c, s.y_size, 4);
+    const float *y0 = call_copy_of(c, y, s.y_size, 4);
     c->k->f32_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, scale, shift);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         float want = y0[i]; /* between the pixels */
         if (ch < c->n)
             want = fmaf(x0[p * (size_t)s.x_stride + ch], scale[ch], shift[ch]);
-        if (!same_f32(c, i, y[i], want))
+        if (!call_same_f32(c, i, y[i], want))
             return false;
     }
     return true;
@@ -194,23 +63,23 @@ static bool check_f32_affine(call *c)
 
 static bool check_u8_affine(call *c)
 {
-    strided s = random_strided(c);
-    uint8_t *x = random_u8(c, s.x_size);
-    const uint8_t *x0 = copy_of(c, x, s.x_size, 1);
-    float *mult = random_f32(c, c->n, 2), *shift = random_f32(c, c->n, 60), lo, hi;
-    uint8_t *y = c->in_place ? x : fresh(c, s.y_size, 1);
-    const uint8_t *y0 = copy_of(c, y, s.y_size, 1);
-    int32_t x_zp = random_zp(c->rng), y_zp = random_zp(c->rng);
-    random_bounds(c->rng, y_zp, &lo, &hi);
+    call_strided s = call_random_strided(c);
+    uint8_t *x = call_random_u8(c, s.x_size);
+    const uint8_t *x0 = call_copy_of(c, x, s.x_size, 1);
+    float *mult = call_random_f32(c, c->n, 2), *shift = call_random_f32(c, c->n, 60), lo, hi;
+    uint8_t *y = c->in_place ? x : call_fresh(c, s.y_size, 1);
+    const uint8_t *y0 = call_copy_of(c, y, s.y_size, 1);
+    int32_t x_zp = call_random_zp(c->rng), y_zp = call_random_zp(c->rng);
+    call_random_bounds(c->rng, y_zp, &lo, &hi);
     c->k->u8_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, mult, shift, x_zp, y_zp, lo, hi);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         uint8_t want = y0[i];
         if (ch < c->n) {
             float product = (float)(x0[p * (size_t)s.x_stride + ch] - x_zp) * mult[ch];
-            want = clampq(product + shift[ch], lo, hi, y_zp);
+            want = call_clampq(product + shift[ch], lo, hi, y_zp);
         }
-        if (!same_u8(c, i, y[i], want))
+        if (!call_same_u8(c, i, y[i], want))
             return false;
     }
     return true;
@@ -227,15 +96,15 @@ static bool check_f32_maxpool(call *c)
     const float *taps[64];
     size_t count = random_taps(c);
     for (size_t t = 0; t < count; t++)
-        taps[t] = random_f32(c, c->n, 8);
-    float *y = fresh(c, c->n, 4);
+        taps[t] = call_random_f32(c, c->n, 8);
+    float *y = call_fresh(c, c->n, 4);
     c->k->f32_maxpool(taps, count, c->n, y);
     for (size_t i = 0; i < c->n; i++) {
         float want = taps[0][i];
         for (size_t t = 1; t < count; t++)
             if (taps[t][i] > want || isnan(taps[t][i]))
                 want = taps[t][i];
-        if (!same_f32(c, i, y[i], want))
+        if (!call_same_f32(c, i, y[i], want))
             return false;
     }
     return true;
@@ -247,14 +116,14 @@ static bool check_f32_avgpool(call *c)
     size_t count = random_taps(c);
     float divisor = (float)(check_one_in(c->rng, 3) ? count + 3 : count);
     for (size_t t = 0; t < count; t++)
-        taps[t] = random_f32(c, c->n, 8);
-    float *y = fresh(c, c->n, 4);
+        taps[t] = call_random_f32(c, c->n, 8);
+    float *y = call_fresh(c, c->n, 4);
     c->k->f32_avgpool(taps, count, c->n, divisor, y);
     for (size_t i = 0; i < c->n; i++) {
         float sum = 0.0f;
         for (size_t t = 0; t < count; t++)
             sum += taps[t][i];
-        if (!same_f32(c, i, y[i], sum / divisor))
+        if (!call_same_f32(c, i, y[i], sum / divisor))
             return false;
     }
     return true;
@@ -265,14 +134,14 @@ static bool check_u8_maxpool(call *c)
     const uint8_t *taps[64];
     size_t count = random_taps(c);
     for (size_t t = 0; t < count; t++)
-        taps[t] = random_u8(c, c->n);
-    uint8_t *y = fresh(c, c->n, 1);
+        taps[t] = call_random_u8(c, c->n);
+    uint8_t *y = call_fresh(c, c->n, 1);
     c->k->u8_maxpool(taps, count, c->n, y);
     for (size_t i = 0; i < c->n; i++) {
         uint8_t want = 0;
         for (size_t t = 0; t < count; t++)
             want = QZI_MAX(want, taps[t][i]);
-        if (!same_u8(c, i, y[i], want))
+        if (!call_same_u8(c, i, y[i], want))
             return false;
     }
     return true;
@@ -286,17 +155,17 @@ static bool check_u8_avgpool(call *c)
     if (check_one_in(c->rng, 10))
         count = (size_t)check_range(c->rng, (int64_t)distinct, (int64_t)QZI_ARRAY_LEN(taps));
     for (size_t t = 0; t < count; t++)
-        taps[t] = t < distinct ? random_u8(c, c->n) : taps[t % distinct];
-    uint8_t *y = fresh(c, c->n, 1);
-    qzk_avgpool_params p = {.x_zp = random_zp(c->rng), .y_zp = random_zp(c->rng)};
-    p.mult = random_scale(c->rng) / (float)count;
-    random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
+        taps[t] = t < distinct ? call_random_u8(c, c->n) : taps[t % distinct];
+    uint8_t *y = call_fresh(c, c->n, 1);
+    qzk_avgpool_params p = {.x_zp = call_random_zp(c->rng), .y_zp = call_random_zp(c->rng)};
+    p.mult = call_random_scale(c->rng) / (float)count;
+    call_random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
     c->k->u8_avgpool(taps, count, c->n, &p, y);
     for (size_t i = 0; i < c->n; i++) {
         int32_t sum = 0;
         for (size_t t = 0; t < count; t++)
             sum += taps[t][i] - p.x_zp;
-        if (!same_u8(c, i, y[i], clampq((float)sum * p.mult, p.lo, p.hi, p.y_zp)))
+        if (!call_same_u8(c, i, y[i], call_clampq((float)sum * p.mult, p.lo, p.hi, p.y_zp)))
             return false;
     }
     return true;
@@ -304,18 +173,18 @@ static bool check_u8_avgpool(call *c)
 
 static bool check_u8_add(call *c)
 {
-    uint8_t *a = random_u8(c, c->n), *b = random_u8(c, c->n);
-    const uint8_t *a0 = copy_of(c, a, c->n, 1), *b0 = copy_of(c, b, c->n, 1);
-    uint8_t *y = !c->in_place ? fresh(c, c->n, 1) : check_one_in(c->rng, 2) ? a : b;
-    qzk_add_params p = {.a_zp = random_zp(c->rng), .b_zp = random_zp(c->rng)};
-    p.y_zp = random_zp(c->rng);
-    p.a_mult = random_scale(c->rng);
-    p.b_mult = random_scale(c->rng);
-    random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
+    uint8_t *a = call_random_u8(c, c->n), *b = call_random_u8(c, c->n);
+    const uint8_t *a0 = call_copy_of(c, a, c->n, 1), *b0 = call_copy_of(c, b, c->n, 1);
+    uint8_t *y = !c->in_place ? call_fresh(c, c->n, 1) : check_one_in(c->rng, 2) ? a : b;
+    qzk_add_params p = {.a_zp = call_random_zp(c->rng), .b_zp = call_random_zp(c->rng)};
+    p.y_zp = call_random_zp(c->rng);
+    p.a_mult = call_random_scale(c->rng);
+    p.b_mult = call_random_scale(c->rng);
+    call_random_bounds(c->rng, p.y_zp, &p.lo, &p.hi);
     c->k->u8_add(a, b, y, c->n, &p);
     for (size_t i = 0; i < c->n; i++) {
         float va = (float)(a0[i] - p.a_zp) * p.a_mult, vb = (float)(b0[i] - p.b_zp) * p.b_mult;
-        if (!same_u8(c, i, y[i], clampq(va + vb, p.lo, p.hi, p.y_zp)))
+        if (!call_same_u8(c, i, y[i], call_clampq(va + vb, p.lo, p.hi, p.y_zp)))
             return false;
     }
     return true;
@@ -323,55 +192,55 @@ static bool check_u8_add(call *c)
 
 static bool check_u8_clamp(call *c)
 {
-    uint8_t *x = random_u8(c, c->n);
-    const uint8_t *x0 = copy_of(c, x, c->n, 1);
-    uint8_t *y = c->in_place ? x : fresh(c, c->n, 1);
+    uint8_t *x = call_random_u8(c, c->n);
+    const uint8_t *x0 = call_copy_of(c, x, c->n, 1);
+    uint8_t *y = c->in_place ? x : call_fresh(c, c->n, 1);
     uint8_t lo = (uint8_t)check_range(c->rng, 0, 255), hi = (uint8_t)check_range(c->rng, lo, 255);
     c->k->u8_clamp(x, y, c->n, lo, hi);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_u8(c, i, y[i], QZI_MIN(QZI_MAX(x0[i], lo), hi)))
+        if (!call_same_u8(c, i, y[i], QZI_MIN(QZI_MAX(x0[i], lo), hi)))
             return false;
     return true;
 }
 
 static bool check_u8_lut(call *c)
 {
-    uint8_t *x = random_u8(c, c->n);
-    const uint8_t *x0 = copy_of(c, x, c->n, 1), *table = random_u8(c, 256);
-    uint8_t *y = c->in_place ? x : fresh(c, c->n, 1);
+    uint8_t *x = call_random_u8(c, c->n);
+    const uint8_t *x0 = call_copy_of(c, x, c->n, 1), *table = call_random_u8(c, 256);
+    uint8_t *y = c->in_place ? x : call_fresh(c, c->n, 1);
     c->k->u8_lut(x, y, c->n, table);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_u8(c, i, y[i], table[x0[i]]))
+        if (!call_same_u8(c, i, y[i], table[x0[i]]))
             return false;
     return true;
 }
 
 static uint8_t quantized(float x, float inv_scale, int32_t zp)
 {
-    return clampq(x * inv_scale, (float)-zp, (float)(255 - zp), zp);
+    return call_clampq(x * inv_scale, (float)-zp, (float)(255 - zp), zp);
 }
 
 static bool check_quantize(call *c)
 {
-    float inv_scale = random_scale(c->rng);
-    const float *x = random_f32(c, c->n, 300 / fmaxf(inv_scale, 1e-3f));
-    uint8_t *y = fresh(c, c->n, 1);
-    int32_t zp = random_zp(c->rng);
+    float inv_scale = call_random_scale(c->rng);
+    const float *x = call_random_f32(c, c->n, 300 / fmaxf(inv_scale, 1e-3f));
+    uint8_t *y = call_fresh(c, c->n, 1);
+    int32_t zp = call_random_zp(c->rng);
     c->k->quantize(x, y, c->n, inv_scale, zp);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_u8(c, i, y[i], quantized(x[i], inv_scale, zp)))
+        if (!call_same_u8(c, i, y[i], quantized(x[i], inv_scale, zp)))
             return false;
     return true;
 }
 
 static bool check_dequantize(call *c)
 {
-    const uint8_t *x = random_u8(c, c->n);
-    float *y = fresh(c, c->n, 4), scale = random_scale(c->rng);
-    int32_t zp = random_zp(c->rng);
+    const uint8_t *x = call_random_u8(c, c->n);
+    float *y = call_fresh(c, c->n, 4), scale = call_random_scale(c->rng);
+    int32_t zp = call_random_zp(c->rng);
     c->k->dequantize(x, y, c->n, scale, zp);
     for (size_t i = 0; i < c->n; i++)
-        if (!same_f32(c, i, y[i], (float)(x[i] - zp) * scale))
+        if (!call_same_f32(c, i, y[i], (float)(x[i] - zp) * scale))
             return false;
     return true;
 }
@@ -396,18 +265,18 @@ static image random_image(call *c)
 static bool check_quantize_nchw(call *c)
 {
     image m = random_image(c);
-    float inv_scale = random_scale(c->rng);
-    const float *x = random_f32(c, m.planes_size, 300 / fmaxf(inv_scale, 1e-3f));
-    uint8_t *y = fresh(c, m.pixels_size, 1);
-    const uint8_t *y0 = copy_of(c, y, m.pixels_size, 1);
-    int32_t zp = random_zp(c->rng);
+    float inv_scale = call_random_scale(c->rng);
+    const float *x = call_random_f32(c, m.planes_size, 300 / fmaxf(inv_scale, 1e-3f));
+    uint8_t *y = call_fresh(c, m.pixels_size, 1);
+    const uint8_t *y0 = call_copy_of(c, y, m.pixels_size, 1);
+    int32_t zp = call_random_zp(c->rng);
     c->k->quantize_nchw(x, m.plane_stride, m.c, c->n, y, m.pixel_stride, inv_scale, zp);
     for (size_t i = 0; i < m.pixels_size; i++) {
         size_t p = i / (size_t)m.pixel_stride, ch = i % (size_t)m.pixel_stride;
         uint8_t want = y0[i];
         if (ch < m.c)
             want = quantized(x[ch * (size_t)m.plane_stride + p], inv_scale, zp);
-        if (!same_u8(c, i, y[i], want))
+        if (!call_same_u8(c, i, y[i], want))
             return false;
     }
     return true;
@@ -416,9 +285,9 @@ static bool check_quantize_nchw(call *c)
 static bool check_f32_nchw_to_nhwc(call *c)
 {
     image m = random_image(c);
-    const float *x = random_f32(c, m.planes_size, 8);
-    float *y = fresh(c, m.pixels_size, 4);
-    const float *y0 = copy_of(c, y, m.pixels_size, 4);
+    const float *x = call_random_f32(c, m.planes_size, 8);
+    float *y = call_fresh(c, m.pixels_size, 4);
+    const float *y0 = call_copy_of(c, y, m.pixels_size, 4);
     c->k->f32_nchw_to_nhwc(x, m.plane_stride, m.c, c->n, y, m.pixel_stride);
     for (size_t i = 0; i < m.pixels_size; i++) {
         size_t p = i / (size_t)m.pixel_stride, ch = i % (size_t)m.pixel_stride;
@@ -434,9 +303,9 @@ static bool check_f32_nchw_to_nhwc(call *c)
 static bool check_f32_nhwc_to_nchw(call *c)
 {
     image m = random_image(c);
-    const float *x = random_f32(c, m.pixels_size, 8);
-    float *y = fresh(c, m.planes_size, 4);
-    const float *y0 = copy_of(c, y, m.planes_size, 4);
+    const float *x = call_random_f32(c, m.pixels_size, 8);
+    float *y = call_fresh(c, m.planes_size, 4);
+    const float *y0 = call_copy_of(c, y, m.planes_size, 4);
     c->k->f32_nhwc_to_nchw(x, m.pixel_stride, m.c, c->n, y, m.plane_stride);
     for (size_t i = 0; i < m.planes_size; i++) {
         size_t ch = m.plane_stride ? i / (size_t)m.plane_stride : 0;
@@ -462,14 +331,35 @@ static const struct {
     {                                                             \
 #name, offsetof(qz_kernels, name), check_##name, in_place \
     }
-    FUNCTION(f32_add, true),           FUNCTION(f32_clamp, true),
-    FUNCTION(f32_affine, true),        FUNCTION(f32_maxpool, false),
-    FUNCTION(f32_avgpool, false),      FUNCTION(u8_add, true),
-    FUNCTION(u8_clamp, true),          FUNCTION(u8_lut, true),
-    FUNCTION(u8_maxpool, false),       FUNCTION(u8_avgpool, false),
-    FUNCTION(u8_affine, true),         FUNCTION(quantize, false),
-    FUNCTION(dequantize, false),       FUNCTION(quantize_nchw, false),
-    FUNCTION(f32_nchw_to_nhwc, false), FUNCTION(f32_nhwc_to_nchw, false),
+    FUNCTION(f32_add, true),
+    FUNCTION(f32_clamp, true),
+    FUNCTION(f32_affine, true),
+    FUNCTION(f32_maxpool, false),
+    FUNCTION(f32_avgpool, false),
+    FUNCTION(f32_hardsigmoid, true),
+    FUNCTION(f32_hardswish, true),
+    FUNCTION(f32_sigmoid, true),
+    FUNCTION(f32_silu, true),
+    FUNCTION(f32_gelu, true),
+    FUNCTION(f32_mul, true),
+    FUNCTION(f32_mul_channels, true),
+    FUNCTION(f32_layer_norm, true),
+    FUNCTION(f32_shuffle, false),
+    FUNCTION(u8_add, true),
+    FUNCTION(u8_clamp, true),
+    FUNCTION(u8_lut, true),
+    FUNCTION(u8_maxpool, false),
+    FUNCTION(u8_avgpool, false),
+    FUNCTION(u8_affine, true),
+    FUNCTION(u8_mul, true),
+    FUNCTION(u8_mul_channels, true),
+    FUNCTION(u8_layer_norm, true),
+    FUNCTION(u8_shuffle, false),
+    FUNCTION(quantize, false),
+    FUNCTION(dequantize, false),
+    FUNCTION(quantize_nchw, false),
+    FUNCTION(f32_nchw_to_nhwc, false),
+    FUNCTION(f32_nhwc_to_nchw, false),
 #undef FUNCTION
 };
 

@@ -11,6 +11,15 @@ void qzk_init_ref(qz_kernels *kernels)
     kernels->f32_affine = qzk_f32_affine__ref;
     kernels->f32_maxpool = qzk_f32_maxpool__ref;
     kernels->f32_avgpool = qzk_f32_avgpool__ref;
+    kernels->f32_hardsigmoid = qzk_f32_hardsigmoid__ref;
+    kernels->f32_hardswish = qzk_f32_hardswish__ref;
+    kernels->f32_sigmoid = qzk_f32_sigmoid__ref;
+    kernels->f32_silu = qzk_f32_silu__ref;
+    kernels->f32_gelu = qzk_f32_gelu__ref;
+    kernels->f32_mul = qzk_f32_mul__ref;
+    kernels->f32_mul_channels = qzk_f32_mul_channels__ref;
+    kernels->f32_layer_norm = qzk_f32_layer_norm__ref;
+    kernels->f32_shuffle = qzk_f32_shuffle__ref;
 
     kernels->u8_add = qzk_u8_add__ref;
     kernels->u8_clamp = qzk_u8_clamp__ref;
@@ -18,6 +27,10 @@ void qzk_init_ref(qz_kernels *kernels)
     kernels->u8_maxpool = qzk_u8_maxpool__ref;
     kernels->u8_avgpool = qzk_u8_avgpool__ref;
     kernels->u8_affine = qzk_u8_affine__ref;
+    kernels->u8_mul = qzk_u8_mul__ref;
+    kernels->u8_mul_channels = qzk_u8_mul_channels__ref;
+    kernels->u8_layer_norm = qzk_u8_layer_norm__ref;
+    kernels->u8_shuffle = qzk_u8_shuffle__ref;
 
     kernels->quantize = qzk_quantize__ref;
     kernels->dequantize = qzk_dequantize__ref;

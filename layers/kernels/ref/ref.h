@@ -13,6 +13,36 @@ void qzk_f32_add__ref(const float *a, const float *b, float *y, size_t n, float 
 void qzk_u8_add__ref(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                      const qzk_add_params *p);
 
+/* activation_ref.c */
+void qzk_f32_hardsigmoid__ref(const float *x, float *y, size_t n);
+void qzk_f32_hardswish__ref(const float *x, float *y, size_t n);
+void qzk_f32_sigmoid__ref(const float *x, float *y, size_t n);
+void qzk_f32_silu__ref(const float *x, float *y, size_t n);
+void qzk_f32_gelu__ref(const float *x, float *y, size_t n);
+
+/* mul_ref.c */
+void qzk_f32_mul__ref(const float *a, const float *b, float *y, size_t n);
+void qzk_f32_mul_channels__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                               int64_t y_stride, const float *factor);
+void qzk_u8_mul__ref(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
+                     const qzk_mul_params *p);
+void qzk_u8_mul_channels__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
+                              int64_t x_stride, int64_t y_stride, const uint8_t *factor,
+                              const qzk_mul_params *p);
+
+/* layer_norm_ref.c */
+void qzk_f32_layer_norm__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                             int64_t y_stride, const float *weight, const float *bias, float eps);
+void qzk_u8_layer_norm__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                            int64_t y_stride, const float *weight, const float *bias,
+                            const qzk_layer_norm_params *p);
+
+/* shuffle_ref.c */
+void qzk_u8_shuffle__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
+                         int64_t x_stride, int64_t y_stride);
+void qzk_f32_shuffle__ref(const float *x, float *y, size_t pixels, size_t c, size_t groups,
+                          int64_t x_stride, int64_t y_stride);
+
 /* clamp_ref.c */
 void qzk_f32_clamp__ref(const float *x, float *y, size_t n, float lo, float hi);
 void qzk_u8_clamp__ref(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi);

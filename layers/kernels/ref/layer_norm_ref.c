@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * layer_norm_ref.c - layer norm over the channels of each pixel. The float sums run in 16 lanes
+ * that are joined in one order, so that any vector width can do the same; those of bytes are
+ * exact.
+ */
+#include "layers/kernels/ref/fma_ref.h"
+#include "layers/kernels/ref/ref.h"
+#include "layers/kernels/ref/requant.h"
+
+#define LANES 16
+
+static float join_lanes(float lane[LANES])
+{
+    for (int width = LANES / 2; width >= 1; width /= 2)
+        for (int k = 0; k < width; k++)
+            lane[k] = lane[k] + lane[k + width];
+    return lane[0];
+}
+
+void qzk_f32_layer_norm__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                             int64_t y_stride, const float *weight, const float *bias, float eps)
+{
+    for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
+        float sums[LANES] = {0}, squares[LANES] = {0};
+        for (size_t i = 0; i < c; i++)
+            sums[i % LANES] = sums[i % LANES] + x[i];
+        float mean = join_lanes(sums) / (float)c;
+        for (size_t i = 0; i < c; i++) {
+            float d = x[i] - mean;
+            squares[i % LANES] = qzk_ref_fmaf(d, d, squares[i % LANES]);
+        }
+        float variance = join_lanes(squares) / (float)c;
+        float r = 1.0f / sqrtf(variance + eps);
+        for (size_t i = 0; i < c; i++)
+            y[i] = qzk_ref_fmaf((x[i] - mean) * r, weight[i], bias[i]);
+    }
+}
+
+/* Mean in steps of x, and the factor from a step of x to a normalised value. */
+static void moments_u8(int64_t sum, int64_t squares, int64_t c, const qzk_layer_norm_params *p,
+                       float *mean, float *r)
+{
+    double n = (double)c;
+    *mean = (float)((double)sum / n);
+    /* c * squares - sum^2 is exact and not negative */
+    double variance = (double)(c * squares - sum * sum) / (n * n);
+    float scaled = ((float)variance * p->x_scale) * p->x_scale;
+    *r = p->x_scale * (1.0f / sqrtf(scaled + p->eps));
+}
+
+void qzk_u8_layer_norm__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
+                            int64_t y_stride, const float *weight, const float *bias,
+                            const qzk_layer_norm_params *p)
+{
+    const int64_t count = (int64_t)c;
+    for (size_t i = 0; i < pixels; i++, x += x_stride, y += y_stride) {
+        int64_t sum = 0, squares = 0;
+        for (size_t k = 0; k < c; k++) {
+            sum += x[k];
+            squares += x[k] * x[k];
+        }
+        float mean, r;
+        moments_u8(sum, squares, count, p, &mean, &r);
+        for (size_t k = 0; k < c; k++) {
+            float v = qzk_ref_fmaf(((float)x[k] - mean) * r, weight[k], bias[k]);
+            y[k] = qzk_clampq(v, p->lo, p->hi, p->y_zp);
+        }
+    }
+}

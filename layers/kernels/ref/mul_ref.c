@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+/* mul_ref.c - products: element by element, and with one factor for each channel. */
+#include "layers/kernels/ref/ref.h"
+#include "layers/kernels/ref/requant.h"
+
+void qzk_f32_mul__ref(const float *a, const float *b, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = a[i] * b[i];
+}
+
+void qzk_f32_mul_channels__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                               int64_t y_stride, const float *factor)
+{
+    for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
+        qzk_f32_mul__ref(x, factor, y, c);
+}
+
+void qzk_u8_mul__ref(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
+                     const qzk_mul_params *p)
+{
+    for (size_t i = 0; i < n; i++) {
+        float product = (float)((a[i] - p->a_zp) * (b[i] - p->b_zp)); /* exact */
+        y[i] = qzk_clampq(product * p->mult, p->lo, p->hi, p->y_zp);
+    }
+}
+
+void qzk_u8_mul_channels__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
+                              int64_t x_stride, int64_t y_stride, const uint8_t *factor,
+                              const qzk_mul_params *p)
+{
+    for (size_t i = 0; i < pixels; i++, x += x_stride, y += y_stride)
+        qzk_u8_mul__ref(x, factor, y, c, p);
+}

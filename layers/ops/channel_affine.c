@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * channel_affine.c - a factor for each channel that is a parameter (layer scale), or a factor and
+ * an offset that are constants (transform_input).
+ */
+#include "layers/ops/ops.h"
+
+#include <string.h>
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (y->c != x->c || y->dtype != x->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    if (y->op == QZI_OP_CHANNEL_AFFINE && !y->constants)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: has no constants", y->name);
+    if (y->dtype == QZ_U8 && !(x->q.scale > 0.0f && y->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    return QZ_OK;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
+/* The blob is scale[c] and shift[c]; in int8 the scale from x - zp to y, the shift in steps of y.
+ */
+static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *node = n->node;
+    const qz_tensor *weight = n->params[QZI_P_WEIGHT];
+    size_t c = (size_t)node->c;
+    (void)kernels;
+    if (node->op == QZI_OP_LAYER_SCALE && (!weight || !weight->data))
+        return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
+                        node->name);
+    packed->bytes = 2 * c * sizeof(float);
+    packed->blob = qzi_calloc(n->ctx, 2 * c, sizeof(float));
+    if (!packed->blob)
+        return qzi_fail_memory(n->ctx, packed->bytes);
+    float *scale = packed->blob, *shift = scale + c;
+    if (node->op == QZI_OP_LAYER_SCALE)
+        memcpy(scale, weight->data, c * sizeof(float));
+    else
+        memcpy(scale, node->constants, 2 * c * sizeof(float));
+    for (size_t i = 0; i < c && node->dtype == QZ_U8; i++) {
+        scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
+        shift[i] = shift[i] / node->q.scale;
+    }
+    return QZ_OK;
+}
+
+static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzi_node *node = r->node;
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    const float *scale = r->packed->blob, *shift = scale + node->c;
+    size_t pixels = (size_t)(end - begin), c = (size_t)node->c;
+    if (node->dtype == QZ_U8) {
+        const int32_t zp = node->q.zero_point;
+        r->kernels->u8_affine((const uint8_t *)x->data + begin * x->pixel_stride,
+                              (uint8_t *)y->data + begin * y->pixel_stride, pixels, c,
+                              x->pixel_stride, y->pixel_stride, scale, shift,
+                              r->inputs[0]->q.zero_point, zp, (float)-zp, (float)(255 - zp));
+    } else if (node->op == QZI_OP_LAYER_SCALE) {
+        r->kernels->f32_mul_channels((const float *)x->data + begin * x->pixel_stride,
+                                     (float *)y->data + begin * y->pixel_stride, pixels, c,
+                                     x->pixel_stride, y->pixel_stride, scale);
+    } else {
+        r->kernels->f32_affine((const float *)x->data + begin * x->pixel_stride,
+                               (float *)y->data + begin * y->pixel_stride, pixels, c,
+                               x->pixel_stride, y->pixel_stride, scale, shift);
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *y = &r->out;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
+                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+}
+
+const qzi_op_class qzi_op_layer_scale = {
+    .op = QZI_OP_LAYER_SCALE,
+    .validate = validate,
+    .shape = shape,
+    .pack = pack,
+    .run = run,
+    .in_place = true,
+};
+
+const qzi_op_class qzi_op_channel_affine = {
+    .op = QZI_OP_CHANNEL_AFFINE,
+    .validate = validate,
+    .shape = shape,
+    .pack = pack,
+    .run = run,
+    .in_place = true,
+};

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* mul.c - a * b, element by element, or with one factor for each channel: squeeze-excitation. */
+#include "layers/ops/ops.h"
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *a = n->inputs[0], *b = n->inputs[1], *y = n->node;
+    if (a->c != b->c || y->c != a->c)
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: multiplies %d channels with %d", y->name,
+                        a->c, b->c);
+    if (a->dtype != y->dtype || b->dtype != y->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type", y->name);
+    if (y->dtype == QZ_U8 && !(a->q.scale > 0.0f && b->q.scale > 0.0f && y->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    return QZ_OK;
+}
+
+static bool is_one_pixel(int32_t h, int32_t w)
+{
+    return h == 1 && w == 1;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    const qzi_shape *a = &in[0], *b = &in[1];
+    if ((a->h != b->h || a->w != b->w) && !is_one_pixel(a->h, a->w) && !is_one_pixel(b->h, b->w))
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
+                        "%s: multiplies %dx%d with %dx%d; the sizes must be equal, or one 1x1",
+                        n->node->name, a->h, a->w, b->h, b->w);
+    *out = is_one_pixel(a->h, a->w) ? *b : *a;
+    return QZ_OK;
+}
+
+static qzk_mul_params make_params(const qzi_op_run *r, int first)
+{
+    const qzi_qparams *qa = &r->inputs[first]->q, *qb = &r->inputs[1 - first]->q;
+    const qzi_qparams *qy = &r->node->q;
+    return (qzk_mul_params){
+        .a_zp = qa->zero_point,
+        .b_zp = qb->zero_point,
+        .y_zp = qy->zero_point,
+        .mult = (qa->scale * qb->scale) / qy->scale,
+        .lo = (float)-qy->zero_point,
+        .hi = (float)(255 - qy->zero_point),
+    };
+}
+
+/* Two images of the same size. */
+static void run_equal(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzk_view *a = &r->in[0], *b = &r->in[1], *y = &r->out;
+    size_t size = qz_dtype_size(r->node->dtype), c = (size_t)y->c, pixels = (size_t)(end - begin);
+    const qzk_mul_params p = make_params(r, 0);
+    if (a->pixel_stride == (int64_t)c && b->pixel_stride == (int64_t)c &&
+        y->pixel_stride == (int64_t)c) {
+        c *= pixels;
+        pixels = 1;
+    }
+    const char *pa = (const char *)a->data + (size_t)(begin * a->pixel_stride) * size;
+    const char *pb = (const char *)b->data + (size_t)(begin * b->pixel_stride) * size;
+    char *py = (char *)y->data + (size_t)(begin * y->pixel_stride) * size;
+    for (; pixels; pixels--) {
+        if (r->node->dtype == QZ_U8)
+            r->kernels->u8_mul((const uint8_t *)pa, (const uint8_t *)pb, (uint8_t *)py, c, &p);
+        else
+            r->kernels->f32_mul((const float *)(const void *)pa, (const float *)(const void *)pb,
+                                (float *)(void *)py, c);
+        pa += (size_t)a->pixel_stride * size;
+        pb += (size_t)b->pixel_stride * size;
+        py += (size_t)y->pixel_stride * size;
+    }
+}
+
+/* One of the inputs has one pixel for each image. */
+static void run_channels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const int first = is_one_pixel(r->in[1].h, r->in[1].w) ? 0 : 1;
+    const qzk_view *x = &r->in[first], *gate = &r->in[1 - first], *y = &r->out;
+    const qzk_mul_params p = make_params(r, first);
+    int64_t plane = (int64_t)y->h * y->w;
+    size_t c = (size_t)y->c;
+    while (begin < end) {
+        int64_t image = begin / plane;
+        int64_t count = QZI_MIN(end, (image + 1) * plane) - begin;
+        if (r->node->dtype == QZ_U8)
+            r->kernels->u8_mul_channels(
+                (const uint8_t *)x->data + begin * x->pixel_stride,
+                (uint8_t *)y->data + begin * y->pixel_stride, (size_t)count, c, x->pixel_stride,
+                y->pixel_stride, (const uint8_t *)gate->data + image * gate->pixel_stride, &p);
+        else
+            r->kernels->f32_mul_channels((const float *)x->data + begin * x->pixel_stride,
+                                         (float *)y->data + begin * y->pixel_stride, (size_t)count,
+                                         c, x->pixel_stride, y->pixel_stride,
+                                         (const float *)gate->data + image * gate->pixel_stride);
+        begin += count;
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    const qzk_view *a = &r->in[0], *b = &r->in[1], *y = &r->out;
+    bool equal = a->h == b->h && a->w == b->w;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
+                   3 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype),
+                   equal ? run_equal : run_channels);
+}
+
+const qzi_op_class qzi_op_mul = {
+    .op = QZI_OP_MUL,
+    .validate = validate,
+    .shape = shape,
+    .run = run,
+    .in_place = true,
+};
