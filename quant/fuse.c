@@ -62,6 +62,11 @@ static bool is_op(const qz_graph *graph, qz_value node, qzi_op op)
     return node >= 0 && graph->nodes[node].op == op;
 }
 
+static bool is_clamp(const qz_graph *graph, qz_value node)
+{
+    return is_op(graph, node, QZI_OP_ACTIVATION) && qzi_act_is_clamp(graph->nodes[node].act);
+}
+
 static bool takes_activation(qzi_op op)
 {
     return op == QZI_OP_CONV2D || op == QZI_OP_LINEAR || op == QZI_OP_BATCH_NORM2D ||
@@ -79,7 +84,7 @@ static bool find_group(const qz_graph *graph, const qz_value *only, qz_value hea
         return false;
     if (node->op == QZI_OP_CONV2D && is_op(graph, only[last], QZI_OP_BATCH_NORM2D))
         last = group->bn = only[last];
-    if (graph->nodes[last].act == QZ_ACT_NONE && is_op(graph, only[last], QZI_OP_ACTIVATION))
+    if (graph->nodes[last].act == QZ_ACT_NONE && is_clamp(graph, only[last]))
         group->act = only[last];
     if (group->bn >= 0) {
         group->eps = graph->nodes[group->bn].u.bn.eps;

@@ -147,7 +147,7 @@ static void reports_the_first_error(void **state)
 
     assert_int_equal(qz_graph_create(ctx, &g), QZ_OK);
     x = qz_graph_input(g, "input", 3);
-    x = qz_linear(g, "fc", x, 10, true);
+    x = qz_flatten(g, "flatten", x);
     expect_failure(g, QZ_ERR_ARGUMENT, "flatten");
 
     assert_int_equal(qz_graph_create(ctx, &g), QZ_OK);
