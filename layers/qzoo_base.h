@@ -18,6 +18,22 @@ extern "C" {
 
 #define QZ_VERSION_STRING "0.1.0"
 
+/* An options struct of which all is zero (the default) but its own size: what the QZ_…_OPTIONS_INIT
+ * of each struct is, in C and in C++. */
+#ifdef __cplusplus
+#define QZ_OPTIONS_INIT(type)     \
+    ([] {                         \
+        type init = {};           \
+        init.size = sizeof(type); \
+        return init;              \
+    }())
+#else
+#define QZ_OPTIONS_INIT(type) \
+    {                         \
+        .size = sizeof(type)  \
+    }
+#endif
+
 #if defined(__GNUC__)
 #define QZ_API __attribute__((visibility("default")))
 #define QZ_PRINTF(fmt, first) __attribute__((format(printf, fmt, first)))
@@ -119,10 +135,7 @@ typedef struct qz_context_options {
     void *threadpool;      /* a pthreadpool_t of the caller's, which stays his; NULL: own pool */
     const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
 } qz_context_options;
-#define QZ_CONTEXT_OPTIONS_INIT                                                  \
-    {                                                                            \
-        sizeof(qz_context_options), NULL, NULL, NULL, QZ_ISA_AUTO, 0, NULL, NULL \
-    }
+#define QZ_CONTEXT_OPTIONS_INIT QZ_OPTIONS_INIT(qz_context_options)
 
 typedef struct qz_context qz_context;
 

@@ -70,10 +70,7 @@ typedef struct qz_model_options {
     size_t fallback_count;
     uint32_t threads; /* of calibration; 0: the context's */
 } qz_model_options;
-#define QZ_MODEL_OPTIONS_INIT            \
-    {                                    \
-        .size = sizeof(qz_model_options) \
-    }
+#define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
 typedef struct qz_model qz_model;
 
@@ -156,10 +153,7 @@ typedef struct qz_session_options {
     uint32_t threads;       /* 0: the context's */
     qz_isa isa;             /* AUTO: the context's ceiling */
 } qz_session_options;
-#define QZ_SESSION_OPTIONS_INIT            \
-    {                                      \
-        .size = sizeof(qz_session_options) \
-    }
+#define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
 
 typedef struct qz_session qz_session;
 

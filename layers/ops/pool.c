@@ -8,6 +8,9 @@
 /* Taps on the stack: larger windows (global pooling of big images) take scratch. */
 #define STACK_TAPS 64
 
+/* CONTRACT.md: keeps the int32 sum of bytes exact. */
+#define MAX_TAPS (1 << 23)
+
 static qz_status validate_common(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
@@ -63,10 +66,18 @@ static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t s
     return QZ_OK;
 }
 
+static qz_status fail_window(const qzi_op_node *n)
+{
+    return qzi_fail(n->ctx, QZ_ERR_UNSUPPORTED, "%s: a window of more than %d pixels",
+                    n->node->name, MAX_TAPS);
+}
+
 static qz_status pool_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
     const qzi_pool2d_attr *a = &n->node->u.pool;
     *out = *in;
+    if ((int64_t)a->kh * a->kw > MAX_TAPS)
+        return fail_window(n);
     QZI_TRY(out_size(n, in->h, a->kh, a->stride_h, a->pad_h, a->ceil_mode, &out->h));
     return out_size(n, in->w, a->kw, a->stride_w, a->pad_w, a->ceil_mode, &out->w);
 }
@@ -76,6 +87,8 @@ static qz_status adaptive_shape(const qzi_op_node *n, const qzi_shape *in, qzi_s
     *out = *in;
     out->h = n->node->u.adaptive.out_h;
     out->w = n->node->u.adaptive.out_w;
+    if ((int64_t)(in->h / out->h + 2) * (in->w / out->w + 2) > MAX_TAPS)
+        return fail_window(n);
     return QZ_OK;
 }
 

@@ -5,7 +5,7 @@
 # Every failure must be exactly one line on stderr that names the file or option, with the
 # documented status. Runs on small images, so that sanitizer builds take seconds.
 set -u
-qzoo=$1
+qzoo=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1

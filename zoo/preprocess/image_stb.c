@@ -62,6 +62,8 @@ static void stb_free(void *ptr)
 #define STBI_FREE(ptr) stb_free(ptr)
 #define STBI_ASSERT(condition) ((void)0)
 #define STBI_MAX_DIMENSIONS QZI_IMAGE_SIDE_MAX
+/* with them stb_image writes into a static string, which two threads would share */
+#define STBI_NO_FAILURE_STRINGS
 #define STBI_NO_STDIO
 #define STBI_NO_LINEAR
 #define STBI_NO_HDR
@@ -134,9 +136,7 @@ static qz_status decode_failed(const qz_context *ctx, const char *path)
 {
     if (decoding.failed != 0)
         return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, decoding.failed), "%s", path);
-    const char *reason = stbi_failure_reason();
-    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a JPEG, PNG or BMP image, or damaged (%s)", path,
-                    reason != NULL ? reason : "unknown reason");
+    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a JPEG, PNG or BMP image, or damaged", path);
 }
 
 /* scans: 0 where it is no JPEG */

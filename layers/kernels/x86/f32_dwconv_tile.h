@@ -140,8 +140,16 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW,
     }
         COLUMN(0)
         COLUMN(1)
-        COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7) COLUMN(8) COLUMN(9) COLUMN(10)
-            COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16) COLUMN(17) COLUMN(18)
+        COLUMN(2)
+        COLUMN(3)
+        COLUMN(4)
+        COLUMN(5)
+        COLUMN(6)
+        COLUMN(7)
+        COLUMN(8)
+        COLUMN(9)
+        COLUMN(10)
+        COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16) COLUMN(17) COLUMN(18)
 #undef COLUMN
 #undef TOUCH
 #undef TAP
@@ -178,11 +186,11 @@ QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE
 }
 
 typedef void (*strip_fn)(const strip_args *a);
-#define WIDTHS(X, ...)                                                                        \
-    X(1, __VA_ARGS__)                                                                         \
-    X(2, __VA_ARGS__)                                                                         \
-    X(3, __VA_ARGS__) X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) \
-        X(8, __VA_ARGS__)
+#define WIDTHS(X, ...) \
+    X(1, __VA_ARGS__)  \
+    X(2, __VA_ARGS__)  \
+    X(3, __VA_ARGS__)  \
+    X(4, __VA_ARGS__) X(5, __VA_ARGS__) X(6, __VA_ARGS__) X(7, __VA_ARGS__) X(8, __VA_ARGS__)
 #define SHARED(width, k, s, edge)                                     \
     static void strip_k##k##_##s##_##width##edge(const strip_args *a) \
     {                                                                 \

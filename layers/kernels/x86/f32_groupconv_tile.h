@@ -124,8 +124,14 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, 
     }
         COLUMN(0)
         COLUMN(1)
-        COLUMN(2) COLUMN(3) COLUMN(4) COLUMN(5) COLUMN(6) COLUMN(7) COLUMN(8) COLUMN(9) COLUMN(10)
-            COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16)
+        COLUMN(2)
+        COLUMN(3)
+        COLUMN(4)
+        COLUMN(5)
+        COLUMN(6)
+        COLUMN(7)
+        COLUMN(8)
+        COLUMN(9) COLUMN(10) COLUMN(11) COLUMN(12) COLUMN(13) COLUMN(14) COLUMN(15) COLUMN(16)
 #undef COLUMN
 #undef TOUCH
     }

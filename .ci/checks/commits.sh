@@ -1,0 +1,24 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# Every commit since this rule came reads "area: summary": at most 72 columns, lower case after the
+# colon (unless a name follows), no final period; then an empty line before the body.
+set -eu
+cd "$(dirname "$0")/../.."
+since=$(git log --diff-filter=A --format=%H -- .ci/checks/commits.sh | tail -n 1)
+bad=0
+for commit in $(git rev-list --no-merges ${since:+"$since^.."}HEAD 2>/dev/null ||
+    git rev-list --no-merges HEAD); do
+    subject=$(git log -1 --format=%s "$commit")
+    second=$(git log -1 --format=%B "$commit" | sed -n 2p)
+    problem=
+    echo "$subject" | grep -qE '^[a-z0-9_./, -]+: [^ ].*[^ ]$' || problem='is not "area: summary"'
+    echo "$subject" | grep -qE '^[^:]+: [A-Z][a-z]' && problem='begins its summary with a capital'
+    echo "$subject" | grep -qE '\.$' && problem='ends in a period'
+    [ "$(printf %s "$subject" | wc -m)" -le 72 ] || problem='has more than 72 columns'
+    [ -z "$second" ] || problem='has no empty line after its first'
+    [ -n "$problem" ] || continue
+    echo "$(git log -1 --format=%h "$commit") \"$subject\": $problem"
+    bad=1
+done
+[ $bad = 0 ] || echo "    mend: git commit --amend (or git rebase -i): \"area: what it does, as an order\""
+exit $bad

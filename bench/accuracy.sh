@@ -1,0 +1,40 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# accuracy.sh QZOO DATA: top-1 and top-5 of real weights on real images, fp32 beside int8, as
+# markdown rows. DATA is the oracle folder (imagenet/, weights/).
+set -eu
+qzoo=$1 data=$2
+images=$data/imagenet
+out=$(mktemp)
+trap 'rm -f "$out"' EXIT
+# row MODEL WEIGHTS OPTION...
+row() {
+    model=$1 weights=$2
+    shift 2
+    "$qzoo" eval "$model" --weights "$data/weights/$weights" --data "$images" \
+        --labels "$images/labels_val.csv" --ptq --calib "$images/images_cal" --threads 1 --quiet \
+        --json "$out" "$@"
+    tr -d '\n' <"$out" | sed 's/.*"results"//' | tr '{' '\n' | awk -v model="$model" \
+        -v weights="$weights" -v options="$*" '
+        function field(name,   at) {
+            if (!match($0, "\"" name "\": *\"?[^,\"}]*")) return ""
+            at = substr($0, RSTART, RLENGTH); sub(/.*: *"?/, "", at); return at
+        }
+        /precision/ { p = field("precision")
+            printf "| %s | %s | %s | %s | %s of %s | %s of %s |\n", model, weights,
+                p, p == "int8" ? (options == "" ? "--backend fbgemm" : options) : "",
+                field("top1_correct"), field("n"), field("top5_correct"), field("n") }'
+}
+echo "| model | weights | precision | options | top-1 correct | top-5 correct |"
+echo "|---|---|---|---|---|---|"
+row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm
+row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm --reduce-range
+row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend qnnpack
+row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend qnnpack --per-channel
+row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm --relu
+row mobilenet_v2 mobilenet_v2-demo.pth --backend fbgemm
+row mobilenet_v2 mobilenet_v2-demo.pth --backend qnnpack
+row squeezenet1_1 squeezenet1_1-onnxzoo.pth --backend fbgemm
+row squeezenet1_1 squeezenet1_1-onnxzoo.pth --backend qnnpack
+row squeezenet1_1 squeezenet1_1-ncnn.pth --backend fbgemm
+row squeezenet1_0 squeezenet1_0-deepcomp.pth --backend fbgemm
