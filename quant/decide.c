@@ -53,7 +53,7 @@ static qz_status check_words(const qz_graph *graph, const qzi_qconfig *qconfig)
             qzi_nearest_add(&nearest, row->op);
         qzi_nearest_text(&nearest, names, sizeof(names));
         return qzi_fail(graph->ctx, QZ_ERR_UNKNOWN_NAME,
-                        "fallback: backend %s has no op '%s'; the nearest are: %s",
+                        "fallback: backend %s has no op '%s'; the nearest are %s",
                         qconfig->backend->name, word, names);
     }
     return QZ_OK;
@@ -110,7 +110,7 @@ static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig
             qzi_nearest_add(&nearest, graph->marks[k].name);
         qzi_nearest_text(&nearest, names, sizeof(names));
         return qzi_fail(graph->ctx, QZ_ERR_UNKNOWN_NAME,
-                        "exclude: the model has no node '%s'; the nearest are: %s", name, names);
+                        "exclude: the model has no node '%s'; the nearest are %s", name, names);
     }
     for (size_t i = 0; i < graph->node_count; i++)
         if (excluded[i] && graph->nodes[i].op == QZI_OP_INPUT)

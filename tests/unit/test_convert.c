@@ -367,7 +367,7 @@ static void test_unknown_names(void **state)
     qconfig.exclude = (const char *const[]){"block.a.conv", "block.shortcut.convv"};
     qconfig.exclude_count = 2;
     ASSERT_FAILS(ctx, qzi_prepare(g, &qconfig, 1, &calibration), QZ_ERR_UNKNOWN_NAME,
-                 "'block.shortcut.convv'; the nearest are: block.shortcut.conv,");
+                 "'block.shortcut.convv'; the nearest are block.shortcut.conv,");
     qconfig.exclude = (const char *const[]){"x"};
     qconfig.exclude_count = 1;
     ASSERT_FAILS(ctx, qzi_prepare(g, &qconfig, 1, &calibration), QZ_ERR_ARGUMENT, "'x'");
@@ -375,7 +375,7 @@ static void test_unknown_names(void **state)
     qconfig.fallback = (const char *const[]){"strided_pointwize"};
     qconfig.fallback_count = 1;
     ASSERT_FAILS(ctx, qzi_prepare(g, &qconfig, 1, &calibration), QZ_ERR_UNKNOWN_NAME,
-                 "'strided_pointwize'; the nearest are: strided_pointwise,");
+                 "'strided_pointwize'; the nearest are strided_pointwise,");
     assert_null(calibration);
     qz_graph_destroy(g);
     test_context_end(ctx, &memory);
