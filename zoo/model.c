@@ -252,8 +252,8 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
         return fail_state(model, "no observers: create with quantize, or call qz_model_prepare");
     QZI_TRY(check_images(model, images, "qz_model_calibrate"));
     QZI_TRY(qzi_calibrate(model->calibration, images));
-    model->calibration_hash = qzi_fnv1a(
-        images->data, (size_t)qz_tensor_numel(images) * sizeof(float), model->calibration_hash);
+    model->calibration_hash = qzi_fnv1a_numbers(images->data, (size_t)qz_tensor_numel(images),
+                                                sizeof(float), model->calibration_hash);
     model->calibration_images = qzi_calibration_images(model->calibration);
     return QZ_OK;
 }

@@ -379,8 +379,8 @@ static uint64_t hash_params(const qz_graph *graph)
     for (size_t i = 0; i < graph->param_count; i++) {
         const qzi_param *param = &graph->params[i];
         if (!param->optional)
-            hash = qzi_fnv1a(param->tensor.data,
-                             (size_t)qz_tensor_numel(&param->tensor) * sizeof(float), hash);
+            hash = qzi_fnv1a_numbers(param->tensor.data, (size_t)qz_tensor_numel(&param->tensor),
+                                     sizeof(float), hash);
     }
     return hash;
 }

@@ -8,7 +8,11 @@
 
 #include "layers/qzoo_base.h"
 
+#include <float.h>
 #include <stdarg.h>
+
+/* CONTRACT.md: every operation on floats is one IEEE binary32 operation. */
+_Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must be done in float");
 
 #define QZI_ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define QZI_MIN(a, b) ((a) < (b) ? (a) : (b))
@@ -136,6 +140,9 @@ float qzi_rnef(float x);
  */
 
 uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed); /* seed: QZI_FNV_OFFSET first */
+/* The same of `count` numbers of `size` bytes as a little-endian machine holds them: a fingerprint
+ * that is the same everywhere. */
+uint64_t qzi_fnv1a_numbers(const void *data, size_t count, size_t size, uint64_t seed);
 #define QZI_FNV_OFFSET UINT64_C(0xcbf29ce484222325)
 
 /* Monotonic clock in seconds. */

@@ -10,3 +10,18 @@ uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed)
         hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
     return hash;
 }
+
+uint64_t qzi_fnv1a_numbers(const void *data, size_t count, size_t size, uint64_t seed)
+{
+    const union {
+        uint16_t number;
+        uint8_t first;
+    } order = {.number = 1};
+    if (order.first == 1)
+        return qzi_fnv1a(data, count * size, seed);
+    const unsigned char *bytes = data;
+    for (size_t i = 0; i < count; i++)
+        for (size_t b = size; b-- > 0;)
+            seed = (seed ^ bytes[i * size + b]) * UINT64_C(0x100000001b3);
+    return seed;
+}

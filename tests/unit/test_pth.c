@@ -233,15 +233,16 @@ static const evil_pickle evil_pickles[] = {
 
 static void expect_pickle(qz_context *ctx, const evil_pickle *evil)
 {
-    static const float storage[4] = {1, 2, 3, 4};
+    static const float numbers[4] = {1, 2, 3, 4};
+    static const uint8_t storage[] = "\0\0\x80\x3f\0\0\0\x40\0\0\x40\x40\0\0\x80\x40";
     size_t size;
-    uint8_t *zip = zip_write_pth(evil->bytes, evil->size, storage, sizeof(storage), &size);
+    uint8_t *zip = zip_write_pth(evil->bytes, evil->size, storage, sizeof(numbers), &size);
     if (evil->status != QZ_OK) {
         tool_expect_failure(ctx, zip, size, evil->status, evil->part);
     } else {
         qz_state_dict *dict = NULL;
         assert_int_equal(qz_state_dict_parse(ctx, zip, size, "good", &dict), QZ_OK);
-        check_floats(dict, "a", TOOL_DIMS(4), storage, 4);
+        check_floats(dict, "a", TOOL_DIMS(4), numbers, 4);
         qz_state_dict_destroy(dict);
     }
     free(zip);

@@ -155,7 +155,7 @@ static void test_order_and_alignment(void **state)
     /* the header's order stays; c lies at an odd address and must be moved */
     static const char header[] = "{\"b\":" FIELDS("U8", "[1]", "[0,1]") ",\"c\":" FIELDS(
         "F32", "[2]", "[1,9]") ",\"a\":" FIELDS("U8", "[0]", "[9,9]") "}";
-    static const uint8_t expected[] = {1, 2, 3, 4, 5, 6, 7, 8};
+    static const uint32_t expected[] = {0x04030201, 0x08070605};
     qz_context *ctx = tool_context(NULL);
     qz_state_dict *dict = NULL;
     size_t size;
