@@ -5,9 +5,12 @@
 set -eu
 cd "$(dirname "$0")/../.."
 since=$(git log --diff-filter=A --format=%H -- .ci/checks/commits.sh | tail -n 1)
+# landed while the rule did, and too late to be mended
+exempt='e7ab98ff6c35bbf81f29e58a2079957498e8b2d9'
 bad=0
 for commit in $(git rev-list --no-merges ${since:+"$since^.."}HEAD 2>/dev/null ||
     git rev-list --no-merges HEAD); do
+    case $commit in "$exempt"*) continue ;; esac
     subject=$(git log -1 --format=%s "$commit")
     second=$(git log -1 --format=%B "$commit" | sed -n 2p)
     problem=
