@@ -68,6 +68,12 @@ qz_status qzi_node_add_bias(qz_graph *graph, qz_value node);
 qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *redirect);
 
 /*
+ * Removes the nodes that no output depends on, and their names. Inputs stay, and so do all
+ * parameters: an auxiliary head that only training runs is loaded and counted, but not computed.
+ */
+qz_status qzi_graph_prune(qz_graph *graph);
+
+/*
  * Inserts a node of `op` named `name` that reads value `x`, right after it (or, for several
  * insertions, in the order made); the readers for which `readers[i]` is true (i: node index before
  * the insertion) read the new value instead, outputs too when `outputs`. Indexes of later nodes

@@ -44,6 +44,48 @@ qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *re
     return QZ_OK;
 }
 
+/* What the outputs depend on, and the inputs. */
+static void mark_live(const qz_graph *graph, bool *live)
+{
+    for (size_t i = 0; i < graph->output_count; i++)
+        live[graph->outputs[i].value] = true;
+    for (size_t i = graph->node_count; i-- > 0;) {
+        const qzi_node *node = &graph->nodes[i];
+        live[i] = live[i] || node->op == QZI_OP_INPUT;
+        for (size_t k = 0; k < node->in_count && live[i]; k++)
+            live[node->in[k]] = true;
+    }
+}
+
+qz_status qzi_graph_prune(qz_graph *graph)
+{
+    const qz_context *ctx = graph->ctx;
+    size_t n = graph->node_count, marks = 0;
+    bool *live = qzi_calloc(ctx, n, sizeof(*live));
+    qz_value *redirect = qzi_calloc(ctx, n, sizeof(*redirect));
+    qz_status st = QZ_OK;
+    if (live == NULL || redirect == NULL) {
+        st = qzi_fail_memory(ctx, n * sizeof(*redirect));
+        goto done;
+    }
+    mark_live(graph, live);
+    /* a dead value has dead readers only: what stands in for it is never read */
+    for (size_t i = 0; i < n; i++)
+        redirect[i] = graph->nodes[i].in_count ? graph->nodes[i].in[0] : QZ_NO_VALUE;
+    for (size_t i = 0; i < graph->mark_count; i++) {
+        if (live[graph->marks[i].value])
+            graph->marks[marks++] = graph->marks[i];
+        else
+            qzi_free(ctx, graph->marks[i].name);
+    }
+    graph->mark_count = marks;
+    st = qzi_graph_remove(graph, live, redirect);
+done:
+    qzi_free(ctx, live);
+    qzi_free(ctx, redirect);
+    return st;
+}
+
 qz_status qzi_graph_insert(qz_graph *graph, qz_value x, qzi_op op, const char *name,
                            const bool *readers, bool outputs, qz_value *inserted)
 {
