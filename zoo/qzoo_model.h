@@ -20,12 +20,22 @@ extern "C" {
 /* ---- the list of architectures
  * --------------------------------------------------------------------- */
 
+/* Pillow's filters, antialiased. */
+typedef enum qz_interpolation {
+    QZ_INTERPOLATION_BILINEAR = 0,
+    QZ_INTERPOLATION_BICUBIC,
+    QZ_INTERPOLATION_COUNT
+} qz_interpolation;
+/* "bilinear", "bicubic"; NULL for another number. */
+QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
+
 /* How the published weights want their images: resize the shorter side, centre crop, /255,
  * subtract mean, divide by std. */
 typedef struct qz_preprocess {
-    int32_t resize; /* shorter side, Pillow's antialiased bilinear; 0: no resizing */
+    int32_t resize; /* shorter side; 0: no resizing */
     int32_t crop_h, crop_w;
     float mean[3], std[3];
+    qz_interpolation interpolation;
 } qz_preprocess;
 
 typedef struct qz_arch_info {
@@ -218,10 +228,10 @@ QZ_API void qz_image_free(qz_context *context, qz_image *image);
 QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
                                      int32_t height, size_t stride, const qz_preprocess *recipe,
                                      float *out);
-/* Pillow's Image.resize(BILINEAR), 8-bit RGB: two passes, 22-bit fixed point, uint8 between. */
+/* Pillow's Image.resize, 8-bit RGB: two passes, 22-bit fixed point, uint8 between. */
 QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_t width,
                                  int32_t height, size_t stride, int32_t out_width,
-                                 int32_t out_height, uint8_t *out);
+                                 int32_t out_height, qz_interpolation interpolation, uint8_t *out);
 
 /* The i-th synthetic calibration image: 1 x 3 x h x w, coarse structure plus noise, the same on
  * every machine. */

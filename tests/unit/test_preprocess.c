@@ -78,7 +78,8 @@ static void test_resize(void **state)
             uint8_t *rgb = make_pixels(w, h, resize_goldens[i].seed, stride);
             fesetround(padding == 0 ? FE_TONEAREST
                                     : FE_UPWARD); /* the caller's mode is no matter */
-            qz_status st = qz_image_resize(ctx, rgb, w, h, stride, out_w, out_h, out);
+            qz_status st = qz_image_resize(ctx, rgb, w, h, stride, out_w, out_h,
+                                           resize_goldens[i].interpolation, out);
             fesetround(FE_TONEAREST);
             assert_int_equal(st, QZ_OK);
             if (qzi_fnv1a(out, bytes, QZI_FNV_OFFSET) != resize_goldens[i].hash)
@@ -89,20 +90,25 @@ static void test_resize(void **state)
     }
 }
 
+#define BILINEAR QZ_INTERPOLATION_BILINEAR
+
 static void test_resize_errors(void **state)
 {
     (void)state;
     uint8_t rgb[12] = {0}, out[3];
-    assert_int_equal(qz_image_resize(ctx, NULL, 2, 2, 6, 1, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 0, 2, 6, 1, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 2, -1, 6, 1, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 5, 1, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, INT32_MAX, 1, 6, 1, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 0, 1, out), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, NULL), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, NULL, 2, 2, 6, 1, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 0, 2, 6, 1, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, -1, 6, 1, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 5, 1, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, INT32_MAX, 1, 6, 1, 1, BILINEAR, out),
+                     QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 0, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, BILINEAR, NULL), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, (qz_interpolation)2, out),
+                     QZ_ERR_ARGUMENT);
     int64_t before = memory.live;
     for (int64_t n = 0; counting_fail(&memory, n); n++) {
-        qz_status st = qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, out);
+        qz_status st = qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, BILINEAR, out);
         assert_int_equal(memory.live, before);
         if (st == QZ_OK)
             break;
@@ -114,7 +120,7 @@ static void test_resize_errors(void **state)
 /* ---- the recipe ------------------------------------------------------------------------------ */
 
 static const qz_preprocess imagenet = {
-    256, 224, 224, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}};
+    256, 224, 224, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, BILINEAR};
 
 static void test_preprocess(void **state)
 {
@@ -124,6 +130,7 @@ static void test_preprocess(void **state)
         recipe.resize = preprocess_goldens[i].resize;
         recipe.crop_h = preprocess_goldens[i].crop_h;
         recipe.crop_w = preprocess_goldens[i].crop_w;
+        recipe.interpolation = preprocess_goldens[i].interpolation;
         int32_t w = preprocess_goldens[i].w, h = preprocess_goldens[i].h;
         size_t count = (size_t)recipe.crop_h * (size_t)recipe.crop_w * 3;
         float *out = malloc(count * sizeof *out);
@@ -146,7 +153,7 @@ static void test_preprocess(void **state)
 static void test_preprocess_shapes(void **state)
 {
     (void)state;
-    qz_preprocess recipe = {0, 2, 4, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}};
+    qz_preprocess recipe = {0, 2, 4, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR};
     const uint8_t rgb[] = {0, 51, 102, 255, 0, 0, 255, 255, 255}; /* three pixels upright */
     float out[24];
     assert_int_equal(qz_image_preprocess(ctx, rgb, 1, 3, 3, &recipe, out), QZ_OK);
@@ -170,7 +177,7 @@ static void test_preprocess_errors(void **state)
     (void)state;
     uint8_t rgb[12] = {0};
     float out[3];
-    qz_preprocess recipe = {2, 1, 1, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}};
+    qz_preprocess recipe = {2, 1, 1, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR};
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 6, &recipe, NULL), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 6, NULL, out), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 4, &recipe, out), QZ_ERR_ARGUMENT);

@@ -41,6 +41,10 @@ static qz_status check_recipe(const qz_context *ctx, const qz_preprocess *recipe
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "qz_image_preprocess: resize %d and crop %d x %d are no sizes",
                         recipe->resize, recipe->crop_h, recipe->crop_w);
+    if (qz_interpolation_name(recipe->interpolation) == NULL)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "qz_image_preprocess: there is no interpolation number %d",
+                        (int)recipe->interpolation);
     for (int c = 0; c < 3; c++) {
         if (!(recipe->std[c] > 0.0f))
             return qzi_fail(ctx, QZ_ERR_ARGUMENT, "qz_image_preprocess: std[%d] must be above 0",
@@ -102,7 +106,7 @@ static qz_status apply(const qz_context *ctx, const qzi_pixels *in, const qz_pre
     if (resized == NULL)
         return qzi_fail_memory(ctx, bytes);
     const qzi_window window = {width, height, across.from, down.from, across.count, down.count};
-    qz_status st = qzi_resize_window(ctx, in, &window, resized);
+    qz_status st = qzi_resize_window(ctx, in, &window, recipe->interpolation, resized);
     if (st == QZ_OK)
         write_planes(resized, row_bytes, down, across, recipe, out);
     qzi_free(ctx, resized);

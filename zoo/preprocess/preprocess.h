@@ -21,11 +21,11 @@ typedef struct qzi_window {
 } qzi_window;
 
 /*
- * The window of Pillow's resize(BILINEAR) of an image, into rows of window->width * 3 bytes. Work
- * and memory are those of the window, not of the whole.
+ * The window of Pillow's resize of an image, into rows of window->width * 3 bytes. Work and memory
+ * are those of the window, not of the whole.
  */
 qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const qzi_window *window,
-                            uint8_t *out);
+                            qz_interpolation interpolation, uint8_t *out);
 
 /* QZ_ERR_ARGUMENT unless there are pixels and rows do not overlap. */
 qz_status qzi_check_pixels(const qz_context *ctx, const char *function, const qzi_pixels *in);

@@ -17,7 +17,7 @@ from torchvision.transforms._presets import ImageClassification
 
 class Preprocess(C.Structure):
     _fields_ = [("resize", C.c_int32), ("crop_h", C.c_int32), ("crop_w", C.c_int32),
-                ("mean", C.c_float * 3), ("std", C.c_float * 3)]
+                ("mean", C.c_float * 3), ("std", C.c_float * 3), ("interpolation", C.c_int)]
 
 
 class ImageRGB(C.Structure):
@@ -28,12 +28,15 @@ lib = C.CDLL(sys.argv[1])
 lib.qz_context_message.restype = C.c_char_p
 lib.qz_context_message.argtypes = [C.c_void_p]
 lib.qz_image_resize.argtypes = [C.c_void_p, C.c_void_p, C.c_int32, C.c_int32, C.c_size_t,
-                                C.c_int32, C.c_int32, C.c_void_p]
+                                C.c_int32, C.c_int32, C.c_int, C.c_void_p]
 lib.qz_image_preprocess.argtypes = [C.c_void_p, C.c_void_p, C.c_int32, C.c_int32, C.c_size_t,
                                     C.POINTER(Preprocess), C.c_void_p]
 ctx = C.c_void_p()
 assert lib.qz_context_create(None, C.byref(ctx)) == 0
 rng = random.Random(7)
+# by qz_interpolation
+FILTERS = (Image.BILINEAR, Image.BICUBIC)
+MODES = (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC)
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
@@ -48,23 +51,23 @@ def pixels(w, h):
     return a
 
 
-def resize(a, w, h):
+def resize(a, w, h, how):
     out = np.empty((h, w, 3), np.uint8)
-    check(lib.qz_image_resize(ctx, a.ctypes.data, a.shape[1], a.shape[0], a.strides[0], w, h,
+    check(lib.qz_image_resize(ctx, a.ctypes.data, a.shape[1], a.shape[0], a.strides[0], w, h, how,
                               out.ctypes.data))
     return out
 
 
-def preprocess(a, size, crop_h, crop_w):
-    recipe = Preprocess(size, crop_h, crop_w, MEAN, STD)
+def preprocess(a, size, crop_h, crop_w, how=0):
+    recipe = Preprocess(size, crop_h, crop_w, MEAN, STD, how)
     out = np.empty((3, crop_h, crop_w), np.float32)
     check(lib.qz_image_preprocess(ctx, a.ctypes.data, a.shape[1], a.shape[0], a.strides[0],
                                   C.byref(recipe), out.ctypes.data))
     return out
 
 
-def preset(image, size, crop):
-    p = ImageClassification(crop_size=crop, resize_size=size, interpolation=InterpolationMode.BILINEAR)
+def preset(image, size, crop, how):
+    p = ImageClassification(crop_size=crop, resize_size=size, interpolation=MODES[how])
     p.crop_size = crop
     return p(image).numpy()
 
@@ -72,8 +75,8 @@ def preset(image, size, crop):
 for n in range(600):
     w, h, ow, oh = (rng.randint(1, rng.choice((4, 40, 400))) for _ in range(4))
     a = pixels(w, h)
-    want = np.asarray(Image.fromarray(a).resize((ow, oh), Image.BILINEAR))
-    assert np.array_equal(resize(a, ow, oh), want), (w, h, ow, oh)
+    want = np.asarray(Image.fromarray(a).resize((ow, oh), FILTERS[n % 2]))
+    assert np.array_equal(resize(a, ow, oh, n % 2), want), (w, h, ow, oh, n % 2)
 print("resize: 600 sizes equal")
 
 done = 0
@@ -85,7 +88,8 @@ while done < 400:
     if done % 3 == 0:
         size, ch, cw = 256, 224, 224
     a = pixels(w, h)
-    got, want = preprocess(a, size, ch, cw), preset(Image.fromarray(a), size, [ch, cw])
+    how = done % 2
+    got, want = preprocess(a, size, ch, cw, how), preset(Image.fromarray(a), size, [ch, cw], how)
     assert got.tobytes() == want.tobytes(), (w, h, size, ch, cw)
     done += 1
 print("preprocess: 400 sizes equal")

@@ -37,31 +37,35 @@ out = io.StringIO()
 out.write("/* SPDX-License-Identifier: MIT */\n"
           "/* Written by gen/preprocess_goldens.py. clang-format off */\n")
 
-out.write("static const struct {\n    int32_t w, h, out_w, out_h;\n    uint64_t seed, hash;\n} "
-          "resize_goldens[] = {\n")
+out.write("static const struct {\n    int32_t w, h, out_w, out_h;\n"
+          "    qz_interpolation interpolation;\n    uint64_t seed, hash;\n} resize_goldens[] = {\n")
 sizes = [(1, 1, 1, 1), (1, 1, 5, 7), (5, 7, 1, 1), (2, 2, 3, 3), (3, 3, 2, 2), (17, 9, 17, 9),
          (17, 9, 17, 31), (17, 9, 40, 9), (64, 48, 32, 24), (64, 48, 33, 25), (61, 47, 19, 13),
          (19, 13, 61, 47), (100, 3, 7, 50), (3, 100, 50, 7), (255, 1, 2, 1), (1, 255, 1, 2),
          (127, 93, 128, 94), (128, 94, 127, 93), (151, 113, 64, 64), (97, 89, 96, 90)]
 for i, (w, h, ow, oh) in enumerate(sizes):
     for seed in (2 * i, 2 * i + 1):
-        r = Image.fromarray(pixels(w, h, seed)).resize((ow, oh), Image.BILINEAR)
-        out.write(f"    {{{w}, {h}, {ow}, {oh}, {seed}, UINT64_C(0x{fnv(r.tobytes()):016x})}},\n")
+        for name, how in (("BILINEAR", Image.BILINEAR), ("BICUBIC", Image.BICUBIC)):
+            r = Image.fromarray(pixels(w, h, seed)).resize((ow, oh), how)
+            out.write(f"    {{{w}, {h}, {ow}, {oh}, QZ_INTERPOLATION_{name}, {seed}, "
+                      f"UINT64_C(0x{fnv(r.tobytes()):016x})}},\n")
 out.write("};\n\n")
 
 out.write("static const struct {\n    int32_t w, h, resize, crop_h, crop_w;\n"
-          "    uint64_t seed, hash;\n} preprocess_goldens[] = {\n")
+          "    qz_interpolation interpolation;\n    uint64_t seed, hash;\n} preprocess_goldens[] = {\n")
 cases = [(40, 30, 32, 28, 28), (30, 40, 32, 28, 28), (33, 33, 32, 28, 28), (41, 30, 31, 28, 27),
          (30, 41, 31, 27, 28), (53, 37, 29, 24, 24), (37, 53, 29, 24, 24), (20, 20, 16, 24, 24),
          (20, 30, 16, 21, 20), (31, 20, 16, 21, 20), (7, 61, 9, 8, 8), (61, 7, 9, 8, 11),
          (13, 11, 50, 33, 44), (11, 13, 50, 44, 33), (10, 10, 11, 20, 5), (10, 10, 11, 5, 20),
          (300, 200, 256, 224, 224)]
 for i, (w, h, size, ch, cw) in enumerate(cases):
-    p = ImageClassification(crop_size=1, resize_size=size, interpolation=InterpolationMode.BILINEAR)
-    p.crop_size = [ch, cw]
-    y = p(Image.fromarray(pixels(w, h, 2 * i))).numpy()
-    assert y.shape == (3, ch, cw)
-    out.write(f"    {{{w}, {h}, {size}, {ch}, {cw}, {2 * i}, UINT64_C(0x{fnv(y.tobytes()):016x})}},\n")
+    for how in (InterpolationMode.BILINEAR, InterpolationMode.BICUBIC):
+        p = ImageClassification(crop_size=1, resize_size=size, interpolation=how)
+        p.crop_size = [ch, cw]
+        y = p(Image.fromarray(pixels(w, h, 2 * i))).numpy()
+        assert y.shape == (3, ch, cw)
+        out.write(f"    {{{w}, {h}, {size}, {ch}, {cw}, QZ_INTERPOLATION_{how.name}, {2 * i}, "
+                  f"UINT64_C(0x{fnv(y.tobytes()):016x})}},\n")
 out.write("};\n\n")
 
 
