@@ -8,7 +8,7 @@ qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *param
     qz_model *model;
     QZI_TRY(qz_arch_find(context, name, &info));
     QZI_TRY(qzi_model_alloc(context, qzi_arch_get(info.name), &model));
-    qz_status st = qzi_model_build(model, 0);
+    qz_status st = qzi_model_build(model, NULL);
     *params = model->params;
     *macs = model->macs;
     qz_model_destroy(model);

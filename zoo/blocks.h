@@ -8,22 +8,50 @@
 
 #include "zoo/zoo.h"
 
-/* torch's default of nn.BatchNorm2d, which all models here use. */
-#define QZI_BN_EPS 1e-5f
+/* How the convolutions of a network are normalized. */
+typedef struct qzi_norm {
+    float eps;
+    bool frozen; /* FrozenBatchNorm2d, as detectors have it */
+} qzi_norm;
+
+/* torch's default of nn.BatchNorm2d. */
+#define QZI_BN ((qzi_norm){.eps = 1e-5f})
+/* That of the networks which came from TensorFlow. */
+#define QZI_BN_EPS_001 ((qzi_norm){.eps = 1e-3f})
+
+qz_value qzi_block_norm(qz_graph *graph, qzi_norm norm, const char *name, qz_value x);
 
 /* Convolution without bias, then batch norm; both under their own names in the current scope. */
-qz_value qzi_block_conv_bn(qz_graph *graph, const char *conv, const char *bn, qz_value x,
-                           const qz_conv2d_options *options);
+qz_value qzi_block_conv_bn(qz_graph *graph, qzi_norm norm, const char *conv, const char *bn,
+                           qz_value x, const qz_conv2d_options *options);
 
 /*
  * torchvision.ops.Conv2dNormActivation: scope `name` with convolution "0", batch norm "1" and the
- * activation "2". A square kernel; the padding that keeps the size at stride 1.
+ * activation "2". Padding 0 means the one that keeps the size at stride 1.
  */
-qz_value qzi_block_conv_bn_act(qz_graph *graph, const char *name, qz_value x, int32_t out_channels,
-                               int32_t kernel, int32_t stride, int32_t groups, qz_activation act);
+qz_value qzi_block_conv_bn_act(qz_graph *graph, qzi_norm norm, const char *name, qz_value x,
+                               const qz_conv2d_options *options, qz_activation act);
+
+/* BasicConv2d of googlenet and inception_v3: scope `name` with "conv", "bn" and "relu". */
+qz_value qzi_block_basic_conv(qz_graph *graph, const char *name, qz_value x,
+                              const qz_conv2d_options *options);
+
+/*
+ * torchvision.ops.SqueezeExcitation in the scope `name`: pool, fc1 to `squeeze` channels and
+ * `activation`, fc2 back to `channels` and `scale_activation`, and the product of that with x.
+ */
+qz_value qzi_block_squeeze_excitation(qz_graph *graph, const char *name, qz_value x,
+                                      int32_t channels, int32_t squeeze, qz_activation activation,
+                                      qz_activation scale_activation);
 
 /* The network's own input: 3 channels (RGB) of any size. */
 qz_value qzi_block_image_input(qz_graph *graph);
+
+/*
+ * googlenet's and inception_v3's transform_input: from ImageNet's mean and std to 0.5 and 0.5, with
+ * which their published weights were trained.
+ */
+qz_value qzi_block_transform_input(qz_graph *graph, qz_value x);
 
 /* Global average pool to 1x1 under `name`, then "flatten". */
 qz_value qzi_block_pool_flatten(qz_graph *graph, const char *name, qz_value x);
@@ -41,19 +69,22 @@ typedef struct qzi_index_name {
 qzi_index_name qzi_index(int32_t index);
 
 /*
- * Defines qzi_arch_<id> for an ImageNet classifier with 1000 classes that sees 224x224 pixels:
- * the family's builder, the model's row of the family's table, and its fill rules.
+ * What every ImageNet classifier has: 1000 classes, the size that it sees (its preprocessing's
+ * crop), the family's builder, the model's row of the family's table, and its fill rules. An
+ * architecture file adds to it where its family has more.
  */
-#define QZI_CLASSIFIER(id, build_, config_, rules)                                             \
-    const qzi_arch qzi_arch_##id = {.info = {.name = #id,                                      \
-                                             .task = "classification",                         \
-                                             .classes = 1000,                                  \
-                                             .input_h = 224,                                   \
-                                             .input_w = 224,                                   \
-                                             .preprocess = QZI_PREPROCESS_IMAGENET(256, 224)}, \
-                                    .fill_rules = (rules),                                     \
-                                    .config = (config_),                                       \
-                                    .build = (build_),                                         \
-                                    .fuse = qzi_fuse}
+#define QZI_CLASSIFIER_FIELDS(id, build_, config_, rules, resize_, crop_, interpolation_) \
+    .info = {.name = #id,                                                                 \
+             .task = "classification",                                                    \
+             .classes = 1000,                                                             \
+             .input_h = (crop_),                                                          \
+             .input_w = (crop_),                                                          \
+             .preprocess = QZI_PREPROCESS_IMAGENET(resize_, crop_, interpolation_)},      \
+    .fill_rules = (rules), .config = (config_), .build = (build_), .fuse = qzi_fuse
+
+/* Defines qzi_arch_<id> for a classifier of the usual recipe: 224x224 out of 256. */
+#define QZI_CLASSIFIER(id, build_, config_, rules) \
+    const qzi_arch qzi_arch_##id = {               \
+        QZI_CLASSIFIER_FIELDS(id, build_, config_, rules, 256, 224, QZ_INTERPOLATION_BILINEAR)}
 
 #endif

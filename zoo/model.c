@@ -68,18 +68,36 @@ static qz_status count_macs(const qz_graph *graph, const qz_arch_info *arch, uin
     return st;
 }
 
-qz_status qzi_model_build(qz_model *model, int32_t num_classes)
+static qz_status check_build(const qz_model *model, const qzi_build_options *build)
 {
-    if (num_classes < 0 || num_classes > MAX_CLASSES)
+    const qzi_arch *arch = model->arch;
+    if (build->num_classes < 0 || build->num_classes > MAX_CLASSES)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "num_classes is %d; it must be 1 to %d, or 0 for %s's own %d",
-                        (int)num_classes, MAX_CLASSES, model->arch->info.name,
-                        (int)model->arch->info.classes);
-    model->num_classes = num_classes != 0 ? num_classes : model->arch->info.classes;
-    const qzi_build_options build = {.num_classes = model->num_classes};
+                        (int)build->num_classes, MAX_CLASSES, arch->info.name,
+                        (int)arch->info.classes);
+    if (!arch->has_aux_logits && (build->transform_input || build->no_aux_logits))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s has no %s; only googlenet and inception_v3 have", arch->info.name,
+                        build->transform_input ? "transform_input" : "auxiliary heads");
+    return QZ_OK;
+}
+
+qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
+{
+    qzi_build_options build = {0};
+    if (options != NULL)
+        build = *options;
+    QZI_TRY(check_build(model, &build));
+    if (build.num_classes == 0)
+        build.num_classes = model->arch->info.classes;
+    model->num_classes = build.num_classes;
+    model->transform_input = build.transform_input;
+    model->no_aux_logits = build.no_aux_logits;
     QZI_TRY(qz_graph_create(model->ctx, &model->graph));
     model->arch->build(model->graph, model->arch->config, &build);
     QZI_TRY(qz_graph_finish(model->graph));
+    QZI_TRY(qzi_graph_prune(model->graph));
     model->params = 0;
     for (size_t i = 0; i < model->graph->param_count; i++)
         if (model->graph->params[i].trainable)
@@ -144,7 +162,10 @@ static qz_status create(qz_model *model, const qz_model_options *options)
 {
     QZI_TRY(resolve_qconfig(model, options));
     model->threads = options->threads;
-    QZI_TRY(qzi_model_build(model, options->num_classes));
+    const qzi_build_options build = {.num_classes = options->num_classes,
+                                     .transform_input = options->transform_input,
+                                     .no_aux_logits = options->no_aux_logits};
+    QZI_TRY(qzi_model_build(model, &build));
     QZI_TRY(qzi_weights_load(model, options->weights, options->allow_missing));
     if (options->relu) {
         qzi_replace_relu6(model->graph);

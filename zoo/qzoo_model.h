@@ -79,6 +79,11 @@ typedef struct qz_model_options {
     const char *const *fallback; /* op words that stay fp32; copied */
     size_t fallback_count;
     uint32_t threads; /* of calibration; 0: the context's */
+    /* googlenet and inception_v3, for others QZ_ERR_ARGUMENT: bring an input that was normalized
+     * with ImageNet's mean and std to 0.5 and 0.5, as the published weights want it; and build
+     * without the auxiliary heads, whose parameters are else loaded (they do not run) */
+    bool transform_input;
+    bool no_aux_logits;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 

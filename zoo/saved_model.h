@@ -13,12 +13,15 @@
  *   version             of the library that wrote the file
  *   arch                name of the architecture
  *   num_classes         decimal, as all numbers here
+ *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
+ *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
  *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
  *   backend, observer   their names
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
  *   exclude, fallback   names joined by commas; may be empty
  *   resize, crop_h, crop_w    of the preprocessing
+ *   interpolation       "bilinear" or "bicubic"
  *   weights             "random:SEED", or the base name of the file that was loaded
  *   weights_hash        FNV-1a 64 of the float parameters in order, 16 hex digits
  *   calibration_images  how many were seen

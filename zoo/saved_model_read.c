@@ -178,6 +178,18 @@ static qz_status copy_tensor(struct reader *r, const char *name, const char *lea
     return QZ_OK;
 }
 
+static qz_status read_interpolation(struct reader *r, qz_interpolation *interpolation)
+{
+    const char *text = NULL;
+    QZI_TRY(get_text(r, "interpolation", &text));
+    for (int i = 0; i < QZ_INTERPOLATION_COUNT; i++)
+        if (strcmp(text, qz_interpolation_name((qz_interpolation)i)) == 0) {
+            *interpolation = (qz_interpolation)i;
+            return QZ_OK;
+        }
+    return fail_value(r, "interpolation", text);
+}
+
 static qz_status read_preprocess(struct reader *r)
 {
     qz_preprocess *p = &r->model->preprocess;
@@ -187,6 +199,7 @@ static qz_status read_preprocess(struct reader *r)
     QZI_TRY(get_number(r, "resize", 0, largest, &p->resize));
     QZI_TRY(get_number(r, "crop_h", 1, largest, &p->crop_h));
     QZI_TRY(get_number(r, "crop_w", 1, largest, &p->crop_w));
+    QZI_TRY(read_interpolation(r, &p->interpolation));
     QZI_TRY(get_tensor(r, "preprocess.mean", NULL, QZ_F32, 1, &three, &mean));
     QZI_TRY(get_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
     memcpy(p->mean, mean->data, sizeof(p->mean));
@@ -314,15 +327,17 @@ static qz_status as_damaged(const struct reader *r, qz_status st)
 static qz_status read_structure(struct reader *r)
 {
     qz_model *m = r->model;
-    int32_t classes = 0;
+    qzi_build_options build = {0};
     bool fused = false;
     qzi_qparams *observed = NULL;
-    QZI_TRY(get_number(r, "num_classes", 1, INT32_MAX, &classes));
+    QZI_TRY(get_number(r, "num_classes", 1, INT32_MAX, &build.num_classes));
+    QZI_TRY(get_flag(r, "transform_input", &build.transform_input));
+    QZI_TRY(get_flag(r, "no_aux_logits", &build.no_aux_logits));
     QZI_TRY(get_flag(r, "relu", &m->relu));
     QZI_TRY(get_flag(r, "fused", &fused));
     QZI_TRY(read_qconfig(r));
     QZI_TRY(read_preprocess(r));
-    QZI_TRY(as_damaged(r, qzi_model_build(m, classes)));
+    QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
     if (m->relu)
         qzi_replace_relu6(m->graph);
     if (fused)

@@ -83,6 +83,8 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_text(w, "version", qz_version()));
     QZI_TRY(add_text(w, "arch", m->arch->info.name));
     QZI_TRY(add_number(w, "num_classes", (uint64_t)m->num_classes));
+    QZI_TRY(add_number(w, "transform_input", m->transform_input));
+    QZI_TRY(add_number(w, "no_aux_logits", m->no_aux_logits));
     QZI_TRY(add_number(w, "relu", m->relu));
     QZI_TRY(add_number(w, "fused", m->fused));
     QZI_TRY(add_text(w, "backend", q->backend->name));
@@ -94,6 +96,7 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "resize", (uint64_t)m->preprocess.resize));
     QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
     QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
+    QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
     QZI_TRY(add_text(w, "weights", slash != NULL ? slash + 1 : m->weights));
     QZI_TRY(add_hash(w, "weights_hash", m->weights_hash));
     QZI_TRY(add_number(w, "calibration_images", m->calibration_images));

@@ -202,12 +202,13 @@ static bool same_shape(const qz_tensor *a, const qz_tensor *b)
     return true;
 }
 
-/* The file's number of classes where a mismatch is just that: the last layer, its rows only. */
+/* The file's number of classes where a mismatch is just that: a last layer (of the network, of an
+ * auxiliary head), its rows only. */
 static int64_t classes_in_file(const qz_model *model, size_t index, const qz_tensor *found)
 {
     qz_tensor expected = model->graph->params[index].tensor;
-    if (index + 2 < model->graph->param_count || found->ndim < 1 || expected.ndim < 1 ||
-        expected.dims[0] != model->num_classes)
+    bool last = index + 2 >= model->graph->param_count || expected.ndim == 2;
+    if (!last || found->ndim < 1 || expected.ndim < 1 || expected.dims[0] != model->num_classes)
         return 0;
     expected.dims[0] = found->dims[0];
     return same_shape(&expected, found) ? found->dims[0] : 0;
@@ -295,6 +296,34 @@ static int compare_keys(const void *a, const void *b)
     return strcmp(*(const char *const *)a, *(const char *const *)b);
 }
 
+/* Longer than any key of torchvision. */
+#define OLD_KEY_LENGTH 128
+
+/* The parameter in the file: by its name, or by the name that torchvision's old files have. */
+static const qz_tensor *find_param(const qz_model *model, const qz_state_dict *dict,
+                                   const char *key)
+{
+    char old[OLD_KEY_LENGTH];
+    const qz_tensor *found = qz_state_dict_find(dict, key);
+    if (found != NULL || model->arch->old_key == NULL ||
+        !model->arch->old_key(key, old, sizeof(old)))
+        return found;
+    return qz_state_dict_find(dict, old);
+}
+
+/* Whether a key of the file is the old name of a parameter. */
+static bool is_old_key(const qz_model *model, const char *key)
+{
+    char old[OLD_KEY_LENGTH];
+    if (model->arch->old_key == NULL)
+        return false;
+    for (size_t i = 0; i < model->graph->param_count; i++)
+        if (model->arch->old_key(model->graph->params[i].key, old, sizeof(old)) &&
+            strcmp(old, key) == 0)
+            return true;
+    return false;
+}
+
 /* Keys of the file that are no parameter of the graph. */
 static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, struct key_list *list)
 {
@@ -307,7 +336,8 @@ static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, str
     qsort(keys, graph->param_count, sizeof(*keys), compare_keys);
     for (size_t i = 0; i < qz_state_dict_count(dict); i++) {
         const char *key = qz_state_dict_key(dict, i);
-        if (bsearch(&key, keys, graph->param_count, sizeof(*keys), compare_keys) == NULL)
+        if (bsearch(&key, keys, graph->param_count, sizeof(*keys), compare_keys) == NULL &&
+            !is_old_key(model, key))
             key_list_add(list, key);
     }
     qzi_free(model->ctx, keys);
@@ -321,7 +351,7 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
     struct key_list unexpected = {0}, untracked = {0}, missing = {0};
     for (size_t i = 0; i < graph->param_count; i++) {
         const qzi_param *param = &graph->params[i];
-        const qz_tensor *found = qz_state_dict_find(dict, param->key);
+        const qz_tensor *found = find_param(model, dict, param->key);
         if (found != NULL)
             QZI_TRY(load_param(model, i, found, path));
         else if (param->optional)

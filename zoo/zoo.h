@@ -14,16 +14,37 @@
 
 typedef struct qzi_build_options {
     int32_t num_classes;
+    bool transform_input; /* googlenet, inception_v3 */
+    bool no_aux_logits;   /* the same: without the auxiliary heads */
 } qzi_build_options;
+
+/* What a detector or segmenter asks of the classifier that it builds on. */
+typedef struct qzi_backbone_options {
+    bool frozen_norms; /* FrozenBatchNorm2d in place of every BatchNorm2d */
+    bool dilate[3];    /* the last three halvings: dilation instead of the stride */
+} qzi_backbone_options;
 
 typedef struct qzi_arch {
     qz_arch_info info;
     const qz_fill_rule *fill_rules; /* gains of the seeded random fill; ends with substring NULL */
     const void *config;             /* the family's table row for this model */
-    /* Builds the float graph (input, layers, one output). Builder errors poison the graph. */
+    /*
+     * Builds the float graph (input, layers, one output). Builder errors poison the graph. Layers
+     * that no output depends on (auxiliary heads) are taken out afterwards; their parameters stay.
+     */
     void (*build)(qz_graph *graph, const void *config, const qzi_build_options *options);
     /* The architecture's own fuse_model; most are qzi_fuse. */
     qz_status (*fuse)(qz_graph *graph, bool is_qat);
+    /* Builds the feature layers in the current scope; NULL where nothing builds on this family. */
+    qz_value (*features)(qz_graph *graph, const void *config, qz_value x,
+                         const qzi_backbone_options *options);
+    bool can_dilate[3];
+    bool has_aux_logits; /* and transform_input: googlenet, inception_v3 */
+    /*
+     * The name under which old files of torchvision have a parameter, into `old`; false where it
+     * never had another. NULL: none had.
+     */
+    bool (*old_key)(const char *key, char *old, size_t size);
 } qzi_arch;
 
 #define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;
@@ -32,16 +53,25 @@ typedef struct qzi_arch {
 
 const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
 
-/* torchvision's ImageClassification preset with the V1 recipes: 256 / 224, ImageNet mean, std. */
-#define QZI_PREPROCESS_IMAGENET(resize_, crop_)                    \
-    {                                                              \
-        .resize = (resize_), .crop_h = (crop_), .crop_w = (crop_), \
-        .mean = {0.485f, 0.456f, 0.406f}, .std = {                 \
-            0.229f,                                                \
-            0.224f,                                                \
-            0.225f                                                 \
-        }                                                          \
+/* torchvision's ImageClassification preset with ImageNet's mean and std. */
+#define QZI_PREPROCESS_IMAGENET(resize_, crop_, interpolation_)                       \
+    {                                                                                 \
+        .resize = (resize_), .crop_h = (crop_), .crop_w = (crop_),                    \
+        .interpolation = (interpolation_), .mean = {0.485f, 0.456f, 0.406f}, .std = { \
+            0.229f,                                                                   \
+            0.224f,                                                                   \
+            0.225f                                                                    \
+        }                                                                             \
     }
+
+/*
+ * Builds the feature layers of `arch` on the value x in the current scope of a graph, whose modules
+ * are then named as torchvision names them in a detector ("layer4"; "16" for features[16]).
+ * maps[i]: the output of module layers[i]. The graph stays unfused: it is its owner's to fuse.
+ */
+qz_status qzi_backbone_build(qz_graph *graph, const char *arch, qz_value x,
+                             const qzi_backbone_options *options, const char *const *layers,
+                             size_t count, qz_value *maps);
 
 /* QZ_ERR_UNKNOWN_NAME with the nearest names (registry.c). */
 qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name);
@@ -55,6 +85,7 @@ struct qz_model {
     const char *weights; /* as info tells it; a file's base name in an opened int8 model */
     bool random_weights;
     int32_t num_classes;
+    bool transform_input, no_aux_logits; /* how the graph was built */
     qz_preprocess preprocess;
     uint32_t threads; /* of calibration and analysis; 0: the context's */
     bool relu;        /* ReLU6 was replaced */
@@ -87,9 +118,9 @@ struct qz_model {
 qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model);
 /*
  * Builds the float graph and fills in what info tells of it (parameters, MACs). Parameters have no
- * data yet.
+ * data yet. NULL, and num_classes 0: the architecture's own.
  */
-qz_status qzi_model_build(qz_model *model, int32_t num_classes);
+qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);
 /* Replaces ReLU6 where the model says so, and fuses. */
 qz_status qzi_model_fuse(qz_model *model);
 /* Sizes of weights, and the native size for the listings, of the graphs that the model has. */

@@ -44,7 +44,7 @@ qz_model *golden_model(qz_context *ctx, const char *name, const json_t *golden, 
     qz_model *model = NULL;
     qz_status st = arch != NULL ? qzi_model_alloc(ctx, arch, &model) : QZ_ERR_UNKNOWN_NAME;
     if (st == QZ_OK)
-        st = qzi_model_build(model, 0);
+        st = qzi_model_build(model, NULL);
     if (st == QZ_OK)
         st = qzi_weights_fill(model->graph, arch->fill_rules, suffix != NULL ? suffix : "");
     if (st == QZ_OK && fuse)

@@ -4,7 +4,8 @@
  * unfused model by module, the fused one by its output; and bytes that do not depend on the
  * instruction set.
  *
- * Without an argument a few quick models; with --all every architecture.
+ * Without an argument the quick models, one or two of each family; with --all every architecture;
+ * else those that are named.
  */
 #include "golden.h"
 
@@ -21,11 +22,20 @@
 /* Folding the batch norms may not move the output further than this from the unfused model's. */
 #define FUSE_TOLERANCE 1e-5
 
-static const char *const quick[] = {"resnet18", "resnet50", "mobilenet_v2", "squeezenet1_1"};
+static const char *const quick[] = {
+    "resnet18",       "resnet50",       "mobilenet_v2",       "squeezenet1_1",
+    "densenet121",    "mnasnet0_75",    "mobilenet_v3_large", "mobilenet_v3_small",
+    "regnet_x_400mf", "regnet_y_400mf", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0",
+    "googlenet",      "inception_v3",   "efficientnet_b0",    "convnext_tiny",
+    "vgg11_bn",
+};
 /* Small enough for the reference kernels. */
-static const char *const small[] = {"squeezenet1_1", "mobilenet_v2"};
+static const char *const small[] = {"squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5",
+                                    "mobilenet_v3_small"};
 
 static bool all_models;
+static char **named;
+static int named_count;
 
 static qz_context *context(qz_isa isa)
 {
@@ -90,6 +100,30 @@ static double check_output(const char *what, const json_t *record, const qz_tens
     return difference;
 }
 
+/* The output with transform_input, where the golden has it. */
+static void check_transform_input(const char *name, const json_t *golden, const qz_tensor *input)
+{
+    const json_t *record = json_object_get(golden, "transform_input_true");
+    if (record == NULL)
+        return;
+    qz_context *ctx = context(QZ_ISA_AUTO);
+    qz_model *model = NULL;
+    const char *suffix = json_string_value(json_object_get(golden, "seed_suffix"));
+    assert_int_equal(qzi_model_alloc(ctx, qzi_arch_get(name), &model), QZ_OK);
+    assert_int_equal(qzi_model_build(model, &(qzi_build_options){.transform_input = true,
+                                                                 .no_aux_logits = true}),
+                     QZ_OK);
+    assert_int_equal(qzi_weights_fill(model->graph, model->arch->fill_rules, suffix), QZ_OK);
+    assert_int_equal(qzi_model_fuse(model), QZ_OK);
+    qz_session *s = session(ctx, model);
+    double difference =
+        check_output("transform_input", json_object_get(record, "output"), run(ctx, s, input));
+    printf("%-18s transform_input %.1e\n", name, difference);
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
 static bool check_model(const char *name)
 {
     json_t *golden = golden_load(name);
@@ -125,6 +159,7 @@ static bool check_model(const char *name)
         check_output("alt", json_object_get(json_object_get(golden, "alt"), "output"), output);
     printf("%-18s mids %.1e unfused %.1e fused %.1e alt %.1e folding %.1e\n", name, mids.worst,
            plain, fused, other, folding);
+    check_transform_input(name, golden, &input);
     fflush(stdout);
 
     qz_session_destroy(s);
@@ -147,6 +182,9 @@ static void test_goldens(void **state)
             qz_arch_at(i, &arch);
             checked += check_model(arch.name);
         }
+    } else if (named_count > 0) {
+        for (int i = 0; i < named_count; i++)
+            checked += check_model(named[i]);
     } else {
         for (size_t i = 0; i < QZI_ARRAY_LEN(quick); i++)
             checked += check_model(quick[i]);
@@ -196,6 +234,10 @@ static void test_isas(void **state)
 int main(int argc, char **argv)
 {
     all_models = argc > 1 && strcmp(argv[1], "--all") == 0;
+    if (!all_models && argc > 1) {
+        named = argv + 1;
+        named_count = argc - 1;
+    }
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_goldens),
         cmocka_unit_test(test_isas),
