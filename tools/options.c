@@ -144,6 +144,8 @@ static int set_model(tool_options *o, const char *name, const char *value)
         o->weights = value;
     else if (strcmp(name, "--allow-missing") == 0)
         o->allow_missing = true;
+    else if (strcmp(name, "--transform-input") == 0)
+        o->transform_input = true;
     else if (strcmp(name, "--num-classes") == 0)
         return parse_long(name, value, 1, 1000000, &o->num_classes);
     else if (strcmp(value, "none") == 0)

@@ -26,7 +26,7 @@ enum {
 /* Groups of options; a command names those that it takes. */
 enum {
     OPT_COMMON = 1 << 0,   /* --quiet --verbose --help --version */
-    OPT_MODEL = 1 << 1,    /* --weights --allow-missing --num-classes --fuse */
+    OPT_MODEL = 1 << 1,    /* --weights --allow-missing --num-classes --transform-input … */
     OPT_QUANT = 1 << 2,    /* --backend --reduce-range … */
     OPT_RUN = 1 << 3,      /* --threads --isa */
     OPT_JSON = 1 << 4,     /* --json */
@@ -42,7 +42,7 @@ typedef struct tool_options {
     const char *command;
     /* model and weights */
     const char *weights;
-    bool allow_missing;
+    bool allow_missing, transform_input;
     long num_classes;
     bool fuse_none;
     /* quantization */

@@ -88,6 +88,7 @@ expect 2 '--observer' bench resnet18 --ptq --observer crystal
 expect 5 'entropy: not built yet' bench resnet18 --ptq --observer entropy
 expect 2 '--isa' bench resnet18 --isa sse9
 expect 2 '--fuse' bench resnet18 --fuse some
+expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input
 expect 2 'resnet19' bench resnet19
 expect 2 'resnet18' list resnet19 # the nearest names are told
 for isa in avx2 avxvnni avx512 avx512vnni neon dotprod i8mm; do
@@ -142,6 +143,10 @@ expect 0 'int8 ' bench m1.safetensors --size 64 --runs 1
 expect 2 'quantized again' quantize ./m1.safetensors -o x.safetensors
 expect 2 '-o FILE' quantize squeezenet1_1
 expect 2 '--weights' run m1.safetensors other.bmp --weights random
+expect 2 '--transform-input' run m1.safetensors other.bmp --transform-input
+expect 0 '%' run googlenet other.bmp --dump-outputs t1 $common
+expect 0 '%' run googlenet other.bmp --dump-outputs t2 --transform-input $common
+differ t1/output.npy t2/output.npy
 
 # ---- eval --------------------------------------------------------------------------------------
 printf 'file,class_index\na.bmp,3\n"b.bmp",7\n' >labels.csv
