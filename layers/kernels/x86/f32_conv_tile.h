@@ -160,12 +160,16 @@ typedef struct tile_args {
 #endif
 
 /*
- * Keeps memory accesses in the order written. Without it clang loads all inputs of a step first
- * and spills accumulators. It also makes the last row pointers be read again in each step, where
- * general registers do not suffice: gcc would keep them in vector registers, and fetching them
- * from there takes issue slots from the multiplications.
+ * A multiplication happens here, and memory is read in the order written. Without it clang loads
+ * all inputs of a step first and spills accumulators. It also makes the last row pointers be read
+ * again in each step, where general registers do not suffice: gcc would keep them in vector
+ * registers, and fetching them from there takes issue slots from the multiplications.
  */
-#define KEEP_ORDER() __asm__ volatile("" ::: "memory")
+#define FMA_HERE(acc, x, b)                            \
+    do {                                               \
+        acc = vf_fma(x, b, acc);                       \
+        __asm__ volatile("" : "+v"(acc) : : "memory"); \
+    } while (0)
 #define ROWS_IN_REGISTERS 11
 #define PREFETCH_BYTES 2048 /* how far ahead of the multiplications weights are asked for */
 
@@ -191,13 +195,12 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
             w += width;
 #define ROW(i)                                                        \
     if (PIXELS > i) {                                                 \
-        KEEP_ORDER();                                                 \
         vf xi = vf_set1((i < ROWS_IN_REGISTERS ? x##i : rows[i])[k]); \
-        acc##i##_0 = vf_fma(xi, b0, acc##i##_0);                      \
+        FMA_HERE(acc##i##_0, xi, b0);                                 \
         if (VECTORS > 1)                                              \
-            acc##i##_1 = vf_fma(xi, b1, acc##i##_1);                  \
+            FMA_HERE(acc##i##_1, xi, b1);                             \
         if (VECTORS > 2)                                              \
-            acc##i##_2 = vf_fma(xi, b2, acc##i##_2);                  \
+            FMA_HERE(acc##i##_2, xi, b2);                             \
     }
             ROWS(ROW)
 #undef ROW
