@@ -1,0 +1,390 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * f32_conv_call.h - dense float convolution (and linear): an implicit GEMM over NHWC, written once
+ * over f32_vec.h.
+ *
+ * A tile is some output pixels by a panel of output channels, all accumulators in registers
+ * through the whole of K, so that every output is one chain of fused operations in the contract's
+ * order. Pixels are counted through n, oh, ow, so that small images make full tiles too, and are
+ * dealt out evenly (49 pixels are 9 + 8 + 8 + 8 + 8 + 8). The input is never copied: K falls into
+ * runs of contiguous floats (one for each tap), and a table holds the address of every run for
+ * every pixel of a tile; padding is the address of a row of zeros.
+ *
+ * Packed: [zero row][group][panel of output channels: bias, then [kh][kw][ic]].
+ */
+#include <string.h>
+
+#include "layers/kernels/x86/f32_conv_tile.h"
+
+/* ---- what follows from the shape --------------------------------------------------------------
+ */
+
+typedef struct conv_plan {
+    int32_t icg, ocg;     /* channels of a group */
+    int32_t vectors;      /* that hold ocg */
+    int32_t panels;       /* of a group: wide ones first, then */
+    int32_t wide;         /* of them have PANEL_VECTORS */
+    int32_t last_vectors; /* the others have this many */
+    int32_t run_max;      /* most floats of a run */
+    size_t k;
+    size_t group_floats;
+    size_t zero_floats;
+} conv_plan;
+
+/*
+ * With few input channels the taps of one kernel row are taken as one run of kw * ic floats, where
+ * the view lets them: they stand one after the other in memory.
+ */
+#define ROW_RUN_MAX 64
+static bool rows_are_runs(const qzk_conv_shape *s)
+{
+    return s->groups == 1 && s->dil_w == 1 && s->kw > 1 && s->kw <= ROW_RUN_MAX &&
+           s->ic <= ROW_RUN_MAX && s->kw * s->ic <= ROW_RUN_MAX;
+}
+
+static conv_plan plan_shape(const qzk_conv_shape *s)
+{
+    conv_plan p;
+    p.icg = s->ic / s->groups;
+    p.ocg = s->oc / s->groups;
+    p.vectors = QZI_DIV_UP(p.ocg, VL);
+    p.panels = QZI_DIV_UP(p.vectors, PANEL_VECTORS);
+    /* the last ones are narrower by one each; only a single vector makes a panel of one by itself
+     */
+    int32_t missing = p.panels * PANEL_VECTORS - p.vectors;
+    if (missing > p.panels || PANEL_VECTORS - 1 == 1) {
+        p.wide = p.vectors / PANEL_VECTORS;
+        p.last_vectors = p.vectors % PANEL_VECTORS;
+    } else {
+        p.wide = p.panels - missing;
+        p.last_vectors = PANEL_VECTORS - 1;
+    }
+    p.k = (size_t)s->kh * (size_t)s->kw * (size_t)p.icg;
+    p.group_floats = (p.k + 1) * (size_t)p.vectors * VL;
+    p.run_max = rows_are_runs(s) ? s->kw * s->ic : p.icg;
+    /* without row runs, a pointer into the zero row moves through the channels of all groups */
+    p.zero_floats = QZI_ROUND_UP((size_t)QZI_MAX(p.run_max, s->ic), 16u);
+    return p;
+}
+
+/* The first vector of a panel, and how many it has. */
+static int32_t panel_at(const conv_plan *p, int32_t panel, int32_t *vectors)
+{
+    int32_t narrow = QZI_MAX(panel - p->wide, 0);
+    *vectors = panel < p->wide ? PANEL_VECTORS : p->last_vectors;
+    return (panel - narrow) * PANEL_VECTORS + narrow * p->last_vectors;
+}
+
+static bool conv_supports(const qzk_conv_shape *shape)
+{
+    (void)shape;
+    return true;
+}
+
+static size_t conv_packed_size(const qzk_conv_shape *shape)
+{
+    conv_plan p = plan_shape(shape);
+    return (p.zero_floats + p.group_floats * (size_t)shape->groups) * sizeof(float);
+}
+
+static void conv_pack(const qzk_conv_shape *shape, const qzk_conv_weights *weights, void *packed)
+{
+    conv_plan p = plan_shape(shape);
+    size_t taps = (size_t)shape->kh * (size_t)shape->kw;
+    float *to = packed;
+    memset(to, 0, conv_packed_size(shape));
+    to += p.zero_floats;
+    for (int32_t g = 0; g < shape->groups; g++) {
+        for (int32_t panel = 0; panel < p.panels; panel++) {
+            int32_t vectors;
+            int32_t first = panel_at(&p, panel, &vectors) * VL;
+            int32_t used = QZI_MIN(p.ocg - first, vectors * VL);
+            size_t oc = (size_t)g * (size_t)p.ocg + (size_t)first;
+            for (int32_t j = 0; j < used; j++) {
+                const float *w = weights->w_f32 + (oc + (size_t)j) * p.k;
+                float *column = to + j;
+                *column = weights->bias_f32 ? weights->bias_f32[oc + (size_t)j] : 0.0f;
+                for (size_t tap = 0; tap < taps; tap++)
+                    for (int32_t c = 0; c < p.icg; c++) {
+                        column += vectors * VL;
+                        *column = w[(size_t)c * taps + tap];
+                    }
+            }
+            to += (p.k + 1) * (size_t)(vectors * VL);
+        }
+    }
+}
+
+/* ---- one call ---------------------------------------------------------------------------------
+ */
+
+/* How a call is cut: steps of panels by tiles of pixels, tiles in blocks whose input stays near. */
+typedef struct conv_cut {
+    conv_plan plan;
+    int64_t pixels, tiles;
+    int64_t block;        /* tiles in a block: within it weights are read once */
+    int32_t chunk;        /* terms of a panel at once, about */
+    int32_t step_panels;  /* panels side by side in one tile: more where there are few pixels */
+    int32_t group_steps;  /* steps of a group */
+    int32_t runs, run;    /* of K */
+    bool row_runs;        /* a run is a kernel row rather than a tap */
+    size_t table_floats;  /* row runs: floats of one tile's copies of rows that touch padding */
+    size_t table_entries; /* addresses of one tile */
+} conv_cut;
+
+#define BLOCK_MAX 32 /* bits of the set of tables that are filled, with room to spare */
+#ifndef WEIGHTS_NEAR
+#define WEIGHTS_NEAR ((size_t)512 << 10)
+#endif
+#ifndef INPUT_NEAR
+#define INPUT_NEAR ((size_t)512 << 10)
+#endif
+#ifndef CHUNK_FLOATS
+#define CHUNK_FLOATS (48 << 10)
+#endif
+
+static conv_cut cut_call(const qzk_conv_args *args)
+{
+    const qzk_conv_shape *s = args->shape;
+    conv_cut c;
+    c.plan = plan_shape(s);
+    c.pixels = (int64_t)args->out.n * args->out.h * args->out.w;
+    int64_t tile_m = c.plan.wide > 0 ? TILE_PIXELS : TILE_PIXELS_NARROW;
+    c.tiles = QZI_DIV_UP(c.pixels, tile_m);
+    c.step_panels = c.pixels == 1 ? FEW_PANELS : 1;
+    c.group_steps = QZI_DIV_UP(c.plan.panels, c.step_panels);
+    c.row_runs = rows_are_runs(s) && args->in.pixel_stride == s->ic;
+    c.runs = c.row_runs ? s->kh : s->kh * s->kw;
+    c.run = c.row_runs ? s->kw * s->ic : c.plan.icg;
+    c.table_entries = (size_t)c.runs * PIXELS_MAX;
+    c.table_floats = c.row_runs ? c.table_entries * (size_t)c.run : 0;
+
+    /*
+     * Weights of a modest size stay in the second-level cache: they are read again for every tile,
+     * whose input stays in the first level. Larger ones come from afar, once for a block of tiles,
+     * in chunks that stay in the second level while the tiles of the block go over them, and the
+     * next chunk is fetched meanwhile.
+     */
+    c.block = 1;
+    c.chunk = CHUNK_FLOATS / (PANEL_VECTORS * VL);
+    size_t weights = c.plan.group_floats * sizeof(float);
+    if (weights > WEIGHTS_NEAR) {
+        size_t near = (size_t)s->stride_h * (size_t)s->stride_w;
+        size_t taps = (size_t)s->kh * (size_t)s->kw;
+        size_t input = (size_t)tile_m * (size_t)c.plan.icg * sizeof(float) * QZI_MIN(near, taps);
+        c.block = (int64_t)QZI_MAX(INPUT_NEAR / input, 1u);
+        c.block = QZI_MIN(c.block, BLOCK_MAX);
+    }
+    int64_t blocks = QZI_DIV_UP(c.tiles, c.block);
+    if (blocks > 0)
+        c.block = QZI_DIV_UP(c.tiles, blocks);
+    return c;
+}
+
+static size_t conv_scratch_size(const qzk_conv_args *args)
+{
+    conv_cut c = cut_call(args);
+    size_t table = c.table_entries * sizeof(const float *) + c.table_floats * sizeof(float);
+    return QZI_ROUND_UP(table * (size_t)c.block, 64u);
+}
+
+static int64_t conv_units(const qzk_conv_args *args)
+{
+    conv_cut c = cut_call(args);
+    return c.tiles * c.group_steps * args->shape->groups;
+}
+
+/* The address of every run of one pixel whose first tap is at (y, x) of image n. */
+static void fill_rows(const qzk_conv_args *args, const conv_cut *c, int64_t n, int64_t y, int64_t x,
+                      const float **rows, float *copies)
+{
+    const qzk_conv_shape *s = args->shape;
+    const qzk_view *in = &args->in;
+    const float *zeros = args->packed;
+    const float *image = (const float *)in->data + n * in->h * in->w * in->pixel_stride;
+    for (int32_t kh = 0; kh < s->kh; kh++, y += s->dil_h) {
+        bool inside = y >= 0 && y < in->h;
+        const float *line = image + (inside ? y * in->w * in->pixel_stride : 0);
+        if (!c->row_runs) {
+            int64_t at = x;
+            for (int32_t kw = 0; kw < s->kw; kw++, at += s->dil_w, rows += PIXELS_MAX)
+                *rows = inside && at >= 0 && at < in->w ? line + at * in->pixel_stride : zeros;
+            continue;
+        }
+        int64_t from = QZI_MAX(x, 0), to = QZI_MIN(x + s->kw, in->w);
+        if (!inside || from >= to) {
+            *rows = zeros;
+        } else if (to - from == s->kw) {
+            *rows = line + x * in->pixel_stride;
+        } else {
+            memset(copies, 0, (size_t)c->run * sizeof(float));
+            memcpy(copies + (from - x) * s->ic, line + from * s->ic,
+                   (size_t)((to - from) * s->ic) * sizeof(float));
+            *rows = copies;
+            copies += c->run;
+        }
+        rows += PIXELS_MAX;
+    }
+}
+
+static void fill_table(const qzk_conv_args *args, const conv_cut *c, int64_t first, int pixels,
+                       const float **rows, float *copies)
+{
+    const qzk_conv_shape *s = args->shape;
+    int64_t image = (int64_t)args->out.h * args->out.w;
+    int64_t n = first / image;
+    int64_t oy = first % image / args->out.w, ox = first % args->out.w;
+    for (int i = 0; i < pixels; i++) {
+        fill_rows(args, c, n, oy * s->stride_h - s->pad_top, ox * s->stride_w - s->pad_left,
+                  rows + i, copies);
+        copies += c->row_runs ? (size_t)s->kh * (size_t)c->run : 0;
+        if (++ox == args->out.w) {
+            ox = 0;
+            if (++oy == args->out.h) {
+                oy = 0;
+                n++;
+            }
+        }
+    }
+}
+
+typedef struct conv_state {
+    const qzk_conv_args *args;
+    conv_cut cut;
+    const float **tables;
+    float *copies;
+    int64_t block;   /* whose tables these are */
+    uint64_t filled; /* tiles of it whose table stands */
+} conv_state;
+
+/* The table of a tile of the block, the number of its first pixel and how many it has. */
+static const float **tile_table(conv_state *st, int64_t index, int64_t *first, int *pixels)
+{
+    const conv_cut *c = &st->cut;
+    int64_t at = st->block * c->block + index;
+    *first = at * c->pixels / c->tiles;
+    *pixels = (int)((at + 1) * c->pixels / c->tiles - *first);
+    const float **rows = st->tables + (size_t)index * c->table_entries;
+    if (!(st->filled >> index & 1)) {
+        fill_table(st->args, c, *first, *pixels, rows,
+                   st->copies + (size_t)index * c->table_floats);
+        st->filled |= (uint64_t)1 << index;
+    }
+    return rows;
+}
+
+/* What does not depend on the tile. */
+static tile_args panel_args(const conv_state *st, int32_t group, int32_t panel, int32_t *vectors)
+{
+    const qzk_conv_args *args = st->args;
+    const conv_plan *p = &st->cut.plan;
+    int32_t vector = panel_at(p, panel, vectors);
+    const float *bias = (const float *)args->packed + p->zero_floats +
+                        (size_t)group * p->group_floats + (size_t)vector * VL * (p->k + 1);
+    return (tile_args){
+        .w = bias + *vectors * VL,
+        .bias = bias,
+        .panel_floats = (p->k + 1) * PANEL_VECTORS * VL,
+        .y = (float *)args->out.data + group * p->ocg + vector * VL,
+        .y_stride = args->out.pixel_stride,
+        .channels = p->ocg - vector * VL,
+        .lo = args->lo,
+        .hi = args->hi,
+    };
+}
+
+/* Several wide panels for the only pixel there is. */
+static void run_one_pixel(conv_state *st, int32_t group, int32_t panel)
+{
+    int32_t vectors;
+    int64_t first;
+    int pixels;
+    tile_args t = panel_args(st, group, panel, &vectors);
+    t.rows = tile_table(st, 0, &first, &pixels);
+    t.runs = st->cut.runs;
+    t.from = (int64_t)group * st->cut.plan.icg;
+    t.to = t.from + st->cut.run;
+    tile_one_pixel(&t);
+}
+
+/* One panel for the tiles [index, stop) of the block, chunk after chunk of its terms. */
+static void run_panel(conv_state *st, int32_t group, int32_t panel, int64_t index, int64_t stop)
+{
+    const conv_cut *c = &st->cut;
+    int32_t vectors;
+    tile_args t = panel_args(st, group, panel, &vectors);
+    float *const y = t.y;
+    const float *const bias = t.bias;
+    const int64_t channel = (int64_t)group * c->plan.icg;
+    const bool whole = stop - index == 1;
+    /* a chunk is some runs or, where a run is long, a piece of one */
+    const int32_t pieces = whole ? 1 : QZI_DIV_UP(c->run, c->chunk);
+    const int32_t piece = QZI_DIV_UP(c->run, pieces);
+    const int32_t some = whole ? c->runs : pieces > 1 ? 1 : QZI_MAX(c->chunk / c->run, 1);
+    int32_t run = 0, from = 0;
+    while (run < c->runs) {
+        const int32_t to = QZI_MIN(from + piece, c->run);
+        t.runs = QZI_MIN(some, c->runs - run);
+        t.from = channel + from;
+        t.to = channel + to;
+        t.bias = to == c->run && run + t.runs == c->runs ? bias : NULL;
+        const size_t terms = (size_t)t.runs * (size_t)(to - from);
+        const float *next = t.w + terms * (size_t)(vectors * VL);
+        for (int64_t i = index; i < stop; i++) {
+            int64_t first;
+            int pixels;
+            t.rows = tile_table(st, i, &first, &pixels) + (size_t)run * PIXELS_MAX;
+            t.y = y + first * t.y_stride;
+            /* the first tiles fetch the next chunk, 64 bytes for each term */
+            size_t ahead = (size_t)(i - index) * terms * 64;
+            bool fetch = c->block > 1 && ahead < terms * (size_t)(vectors * VL) * sizeof(float);
+            t.ahead = fetch ? (const char *)next + ahead : NULL;
+            tiles[vectors - 1][pixels - 1](&t);
+        }
+        t.w = next;
+        t.resume = true;
+        from = to == c->run ? 0 : to;
+        run += from == 0 ? t.runs : 0;
+    }
+}
+
+static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
+{
+    conv_state st = {.args = args, .cut = cut_call(args), .tables = scratch, .block = -1};
+    const conv_cut *c = &st.cut;
+    st.copies = (float *)(st.tables + c->table_entries * (size_t)c->block);
+    const int64_t steps = (int64_t)c->group_steps * args->shape->groups;
+    while (begin < end) {
+        int64_t block = begin / (c->block * steps), rest = begin % (c->block * steps);
+        int64_t in_block = QZI_MIN(c->block, c->tiles - block * c->block);
+        int64_t step = rest / in_block, index = rest % in_block;
+        int64_t stop = QZI_MIN(in_block, index + (end - begin));
+        begin += stop - index;
+        if (block != st.block) {
+            st.block = block;
+            st.filled = 0;
+        }
+        int32_t group = (int32_t)(step / c->group_steps);
+        int32_t panel = (int32_t)(step % c->group_steps) * c->step_panels;
+        int32_t last = QZI_MIN(panel + c->step_panels, c->plan.panels);
+        if (last - panel == FEW_PANELS && last <= c->plan.wide) {
+            run_one_pixel(&st, group, panel);
+            continue;
+        }
+        for (; panel < last; panel++)
+            run_panel(&st, group, panel, index, stop);
+    }
+}
+
+const qzk_conv_kernel QZK_BUNDLE(qzk_f32_conv) = {
+    .name = "f32_conv_" TILE_NAME QZK_BUNDLE_NAME,
+    .isa = QZK_BUNDLE_ISA,
+    .tile_m = TILE_PIXELS,
+    .tile_n = PANEL_VECTORS * VL,
+    .supports = conv_supports,
+    .packed_size = conv_packed_size,
+    .pack = conv_pack,
+    .scratch_size = conv_scratch_size,
+    .units = conv_units,
+    .run = conv_run,
+};
