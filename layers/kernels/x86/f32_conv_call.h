@@ -122,13 +122,15 @@ static void conv_pack(const qzk_conv_shape *shape, const qzk_conv_weights *weigh
 typedef struct conv_cut {
     conv_plan plan;
     int64_t pixels, tiles;
+    int32_t tile_pixels;  /* of a tile, */
+    int64_t larger_tiles; /* but of so many one more */
     int64_t block;        /* tiles in a block: within it weights are read once */
     int32_t chunk;        /* terms of a panel at once, about */
     int32_t step_panels;  /* panels side by side in one tile: more where there are few pixels */
     int32_t group_steps;  /* steps of a group */
     int32_t runs, run;    /* of K */
     bool row_runs;        /* a run is a kernel row rather than a tap */
-    size_t table_floats;  /* row runs: floats of one tile's copies of rows that touch padding */
+    size_t pixel_floats;  /* row runs: of a pixel's copies of rows that are partly padding */
     size_t table_entries; /* addresses of one tile */
 } conv_cut;
 
@@ -140,7 +142,7 @@ typedef struct conv_cut {
 #define INPUT_NEAR ((size_t)512 << 10)
 #endif
 #ifndef CHUNK_FLOATS
-#define CHUNK_FLOATS (48 << 10)
+#define CHUNK_FLOATS (24 << 10)
 #endif
 
 static conv_cut cut_call(const qzk_conv_args *args)
@@ -150,14 +152,16 @@ static conv_cut cut_call(const qzk_conv_args *args)
     c.plan = plan_shape(s);
     c.pixels = (int64_t)args->out.n * args->out.h * args->out.w;
     int64_t tile_m = c.plan.wide > 0 ? TILE_PIXELS : TILE_PIXELS_NARROW;
-    c.tiles = QZI_DIV_UP(c.pixels, tile_m);
+    c.tiles = QZI_MAX(QZI_DIV_UP(c.pixels, tile_m), 1);
+    c.tile_pixels = (int32_t)(c.pixels / c.tiles);
+    c.larger_tiles = c.pixels % c.tiles;
     c.step_panels = c.pixels == 1 ? FEW_PANELS : 1;
     c.group_steps = QZI_DIV_UP(c.plan.panels, c.step_panels);
     c.row_runs = rows_are_runs(s) && args->in.pixel_stride == s->ic;
     c.runs = c.row_runs ? s->kh : s->kh * s->kw;
     c.run = c.row_runs ? s->kw * s->ic : c.plan.icg;
     c.table_entries = (size_t)c.runs * PIXELS_MAX;
-    c.table_floats = c.row_runs ? c.table_entries * (size_t)c.run : 0;
+    c.pixel_floats = c.row_runs ? (size_t)c.runs * (size_t)c.run : 0;
 
     /*
      * Weights of a modest size stay in the second-level cache: they are read again for every tile,
@@ -175,50 +179,49 @@ static conv_cut cut_call(const qzk_conv_args *args)
         c.block = (int64_t)QZI_MAX(INPUT_NEAR / input, 1u);
         c.block = QZI_MIN(c.block, BLOCK_MAX);
     }
-    int64_t blocks = QZI_DIV_UP(c.tiles, c.block);
-    if (blocks > 0)
-        c.block = QZI_DIV_UP(c.tiles, blocks);
+    c.block = QZI_DIV_UP(c.tiles, QZI_DIV_UP(c.tiles, c.block));
     return c;
 }
 
 static size_t conv_scratch_size(const qzk_conv_args *args)
 {
     conv_cut c = cut_call(args);
-    size_t table = c.table_entries * sizeof(const float *) + c.table_floats * sizeof(float);
-    return QZI_ROUND_UP(table * (size_t)c.block, 64u);
+    size_t copies = PIXELS_MAX * c.pixel_floats * sizeof(float);
+    size_t table = c.table_entries * sizeof(const float *) + copies;
+    return QZI_ROUND_UP((size_t)c.runs * sizeof(uintptr_t) + table * (size_t)c.block, 64u);
 }
 
 static int64_t conv_units(const qzk_conv_args *args)
 {
     conv_cut c = cut_call(args);
-    return c.tiles * c.group_steps * args->shape->groups;
+    return c.pixels > 0 ? c.tiles * c.group_steps * args->shape->groups : 0;
 }
 
-/* The address of every run of one pixel whose first tap is at (y, x) of image n. */
-static void fill_rows(const qzk_conv_args *args, const conv_cut *c, int64_t n, int64_t y, int64_t x,
-                      const float **rows, float *copies)
+/*
+ * A pixel whose window, from (y, x) on, is partly outside the image: runs that are padding take
+ * the row of zeros, a run that is partly padding becomes a copy.
+ */
+static void pad_rows(const qzk_conv_args *args, const conv_cut *c, int64_t y, int64_t x,
+                     const float **rows, float *copies)
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
     const float *zeros = args->packed;
-    const float *image = (const float *)in->data + n * in->h * in->w * in->pixel_stride;
     for (int32_t kh = 0; kh < s->kh; kh++, y += s->dil_h) {
-        bool inside = y >= 0 && y < in->h;
-        const float *line = image + (inside ? y * in->w * in->pixel_stride : 0);
+        const bool inside = y >= 0 && y < in->h;
         if (!c->row_runs) {
             int64_t at = x;
             for (int32_t kw = 0; kw < s->kw; kw++, at += s->dil_w, rows += PIXELS_MAX)
-                *rows = inside && at >= 0 && at < in->w ? line + at * in->pixel_stride : zeros;
+                if (!inside || at < 0 || at >= in->w)
+                    *rows = zeros;
             continue;
         }
-        int64_t from = QZI_MAX(x, 0), to = QZI_MIN(x + s->kw, in->w);
+        const int64_t from = QZI_MAX(-x, 0), to = QZI_MIN(in->w - x, s->kw);
         if (!inside || from >= to) {
             *rows = zeros;
-        } else if (to - from == s->kw) {
-            *rows = line + x * in->pixel_stride;
-        } else {
+        } else if (to - from < s->kw) {
             memset(copies, 0, (size_t)c->run * sizeof(float));
-            memcpy(copies + (from - x) * s->ic, line + from * s->ic,
+            memcpy(copies + from * s->ic, *rows + from * s->ic,
                    (size_t)((to - from) * s->ic) * sizeof(float));
             *rows = copies;
             copies += c->run;
@@ -227,17 +230,29 @@ static void fill_rows(const qzk_conv_args *args, const conv_cut *c, int64_t n, i
     }
 }
 
+/*
+ * The address of every run of every pixel of a tile. Addresses are computed as numbers, because
+ * before padding is put in some lie outside the tensor.
+ */
 static void fill_table(const qzk_conv_args *args, const conv_cut *c, int64_t first, int pixels,
-                       const float **rows, float *copies)
+                       const uintptr_t *run_offsets, const float **rows, float *copies)
 {
     const qzk_conv_shape *s = args->shape;
-    int64_t image = (int64_t)args->out.h * args->out.w;
-    int64_t n = first / image;
-    int64_t oy = first % image / args->out.w, ox = first % args->out.w;
+    const qzk_view *in = &args->in;
+    const int64_t pixel = in->pixel_stride * (int64_t)sizeof(float);
+    const int64_t y_end = in->h - (int64_t)(s->kh - 1) * s->dil_h;
+    const int64_t x_end = in->w - (int64_t)(s->kw - 1) * s->dil_w;
+    const int64_t row = first / args->out.w;
+    int64_t ox = first - row * args->out.w, n = row / args->out.h, oy = row - n * args->out.h;
+    uintptr_t base[PIXELS_MAX] = {0};
+    int64_t ys[PIXELS_MAX], xs[PIXELS_MAX];
+    uint32_t padded = 0;
     for (int i = 0; i < pixels; i++) {
-        fill_rows(args, c, n, oy * s->stride_h - s->pad_top, ox * s->stride_w - s->pad_left,
-                  rows + i, copies);
-        copies += c->row_runs ? (size_t)s->kh * (size_t)c->run : 0;
+        const int64_t y = oy * s->stride_h - s->pad_top, x = ox * s->stride_w - s->pad_left;
+        base[i] = (uintptr_t)in->data + (uintptr_t)(((n * in->h + y) * in->w + x) * pixel);
+        ys[i] = y;
+        xs[i] = x;
+        padded |= (uint32_t)(y < 0 || x < 0 || y >= y_end || x >= x_end) << i;
         if (++ox == args->out.w) {
             ox = 0;
             if (++oy == args->out.h) {
@@ -246,11 +261,30 @@ static void fill_table(const qzk_conv_args *args, const conv_cut *c, int64_t fir
             }
         }
     }
+    for (int32_t r = 0; r < c->runs; r++)
+        for (int i = 0; i < PIXELS_MAX; i++)
+            rows[r * PIXELS_MAX + i] = (const float *)(base[i] + run_offsets[r]);
+    for (int i = 0; padded; i++, padded >>= 1)
+        if (padded & 1)
+            pad_rows(args, c, ys[i], xs[i], rows + i, copies + (size_t)i * c->pixel_floats);
+}
+
+/* Where each run begins, in bytes from the first tap. */
+static void fill_offsets(const qzk_conv_args *args, const conv_cut *c, uintptr_t *offsets)
+{
+    const qzk_conv_shape *s = args->shape;
+    const int64_t pixel = args->in.pixel_stride * (int64_t)sizeof(float);
+    const int32_t columns = c->row_runs ? 1 : s->kw;
+    for (int32_t kh = 0; kh < s->kh; kh++)
+        for (int32_t kw = 0; kw < columns; kw++)
+            *offsets++ =
+                (uintptr_t)(((int64_t)kh * s->dil_h * args->in.w + (int64_t)kw * s->dil_w) * pixel);
 }
 
 typedef struct conv_state {
     const qzk_conv_args *args;
     conv_cut cut;
+    uintptr_t *run_offsets;
     const float **tables;
     float *copies;
     int64_t block;   /* whose tables these are */
@@ -262,12 +296,12 @@ static const float **tile_table(conv_state *st, int64_t index, int64_t *first, i
 {
     const conv_cut *c = &st->cut;
     int64_t at = st->block * c->block + index;
-    *first = at * c->pixels / c->tiles;
-    *pixels = (int)((at + 1) * c->pixels / c->tiles - *first);
+    *first = at * c->tile_pixels + QZI_MIN(at, c->larger_tiles);
+    *pixels = c->tile_pixels + (at < c->larger_tiles);
     const float **rows = st->tables + (size_t)index * c->table_entries;
     if (!(st->filled >> index & 1)) {
-        fill_table(st->args, c, *first, *pixels, rows,
-                   st->copies + (size_t)index * c->table_floats);
+        fill_table(st->args, c, *first, *pixels, st->run_offsets, rows,
+                   st->copies + (size_t)index * PIXELS_MAX * c->pixel_floats);
         st->filled |= (uint64_t)1 << index;
     }
     return rows;
@@ -350,8 +384,10 @@ static void run_panel(conv_state *st, int32_t group, int32_t panel, int64_t inde
 
 static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
-    conv_state st = {.args = args, .cut = cut_call(args), .tables = scratch, .block = -1};
+    conv_state st = {.args = args, .cut = cut_call(args), .run_offsets = scratch, .block = -1};
     const conv_cut *c = &st.cut;
+    fill_offsets(args, c, st.run_offsets);
+    st.tables = (const float **)(st.run_offsets + c->runs);
     st.copies = (float *)(st.tables + c->table_entries * (size_t)c->block);
     const int64_t steps = (int64_t)c->group_steps * args->shape->groups;
     while (begin < end) {

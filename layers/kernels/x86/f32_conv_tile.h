@@ -19,14 +19,15 @@
 #define PANEL_VECTORS 3
 #define TILE_PIXELS 9
 #define TILE_PIXELS_NARROW 14 /* where no panel has PANEL_VECTORS */
+#define PIXELS_MAX 16         /* places for pixels in a table, full vectors of addresses */
 #define TILE_NAME "9x48"
 #else
 #define PANEL_VECTORS 2
 #define TILE_PIXELS 6
 #define TILE_PIXELS_NARROW 12
+#define PIXELS_MAX 12
 #define TILE_NAME "6x16"
 #endif
-#define PIXELS_MAX 14
 
 /* ---- the tile ---------------------------------------------------------------------------------
  */
