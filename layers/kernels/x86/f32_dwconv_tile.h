@@ -24,7 +24,7 @@
 #else
 #define STRIP_NAME "8x8"
 #endif
-#define CHUNK 2 /* vectors of channels that walk down the image together */
+#define CHUNK 4 /* vectors of channels that walk down the image together */
 
 typedef struct dw_plan {
     int32_t vectors; /* of channels */
