@@ -97,19 +97,46 @@ static void u8_clamp(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t
         vb_store_n(y + i, vb_min(vb_max(vb_load_n(x + i, n - i), low), high), n - i);
 }
 
-/* Byte by byte, but stores of eight: a load for each byte is what this takes. */
+/*
+ * A table of 256 bytes as 16 tables of 16, each but the first and the ninth xored with the one
+ * before. Subtracting 16 from the index at each step, a lookup gives 0 once the index is negative:
+ * what came before adds up, by xor, to the entry. Indices from 128 on are negative from the start;
+ * they take the second half of the tables, with the highest bit turned.
+ */
+QZK_INLINE vb lut_half(const vb *steps, vb index)
+{
+    const vb sixteen = vb_set1_8(16);
+    vb y = vb_lookup16(steps[0], index);
+    QZK_UNROLL
+    for (int i = 1; i < 8; i++) {
+        index = vb_subs_s8(index, sixteen);
+        y = vb_xor(y, vb_lookup16(steps[i], index));
+    }
+    return y;
+}
+
+static void lut_vectors(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256])
+{
+    const vb top = vb_set1_8(-128);
+    vb steps[16];
+    QZK_UNROLL
+    for (int i = 0; i < 16; i++) {
+        steps[i] = vb_load16(table + 16 * i);
+        if (i % 8 != 0)
+            steps[i] = vb_xor(steps[i], vb_load16(table + 16 * (i - 1)));
+    }
+    for (size_t i = 0; i < n; i += VB) {
+        vb v = vb_load(x + i);
+        vb_store(y + i, vb_xor(lut_half(steps, v), lut_half(steps + 8, vb_xor(v, top))));
+    }
+}
+
 static void u8_lut(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256])
 {
-    size_t i = 0;
-    for (; i + 8 <= n; i += 8) {
-        uint64_t in, out = 0;
-        memcpy(&in, x + i, 8);
-        QZK_UNROLL
-        for (int j = 0; j < 64; j += 8)
-            out |= (uint64_t)table[(in >> j) & 255] << j;
-        memcpy(y + i, &out, 8);
-    }
-    for (; i < n; i++)
+    const size_t whole = n / VB * VB;
+    if (whole > 0)
+        lut_vectors(x, y, whole, table);
+    for (size_t i = whole; i < n; i++)
         y[i] = table[x[i]];
 }
 

@@ -53,6 +53,23 @@ QZK_INLINE vb vb_min(vb a, vb b)
 {
     return _mm512_min_epu8(a, b);
 }
+QZK_INLINE vb vb_xor(vb a, vb b)
+{
+    return _mm512_xor_si512(a, b);
+}
+QZK_INLINE vb vb_subs_s8(vb a, vb b)
+{
+    return _mm512_subs_epi8(a, b);
+}
+/* Byte i of table, whose 16 bytes repeat, for the low half of each byte of i; 0 where i < 0. */
+QZK_INLINE vb vb_lookup16(vb table, vb i)
+{
+    return _mm512_shuffle_epi8(table, i);
+}
+QZK_INLINE vb vb_load16(const uint8_t *p)
+{
+    return _mm512_broadcast_i32x4(_mm_loadu_si128((const __m128i *)p));
+}
 QZK_INLINE vb vb_unpack_lo8(vb a, vb b)
 {
     return _mm512_unpacklo_epi8(a, b);
@@ -195,6 +212,23 @@ QZK_INLINE vb vb_max(vb a, vb b)
 QZK_INLINE vb vb_min(vb a, vb b)
 {
     return _mm256_min_epu8(a, b);
+}
+QZK_INLINE vb vb_xor(vb a, vb b)
+{
+    return _mm256_xor_si256(a, b);
+}
+QZK_INLINE vb vb_subs_s8(vb a, vb b)
+{
+    return _mm256_subs_epi8(a, b);
+}
+/* Byte i of table, whose 16 bytes repeat, for the low half of each byte of i; 0 where i < 0. */
+QZK_INLINE vb vb_lookup16(vb table, vb i)
+{
+    return _mm256_shuffle_epi8(table, i);
+}
+QZK_INLINE vb vb_load16(const uint8_t *p)
+{
+    return _mm256_broadcastsi128_si256(_mm_loadu_si128((const __m128i *)p));
 }
 QZK_INLINE vb vb_unpack_lo8(vb a, vb b)
 {
