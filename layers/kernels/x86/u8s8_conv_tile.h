@@ -192,10 +192,16 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
     for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
         int64_t at = job->x_offset;
         const int64_t end = at + 4 * (int64_t)job->steps;
-        for (; at + 4 * phases <= end; at += 4 * phases)
-            VEC_UNROLL
-        for (int p = 0; p < phases; p++, w += step_bytes)
-            conv_step(acc + p * M * N, rows, at + 4 * p, w, M, N);
+        for (; at + 4 * phases <= end; at += 4 * phases, w += phases * step_bytes) {
+            /* not a loop: clang would fold the index into acc too late to keep it in registers */
+            conv_step(acc, rows, at, w, M, N);
+            if (phases >= 2)
+                conv_step(acc + M * N, rows, at + 4, w + step_bytes, M, N);
+            if (phases == 4) {
+                conv_step(acc + 2 * M * N, rows, at + 8, w + 2 * step_bytes, M, N);
+                conv_step(acc + 3 * M * N, rows, at + 12, w + 3 * step_bytes, M, N);
+            }
+        }
         if (phases > 1)
             for (; at < end; at += 4, w += step_bytes)
                 conv_step(acc, rows, at, w, M, N);
