@@ -45,6 +45,13 @@ static int32_t merged_groups(const qzk_conv_shape *s)
     return best;
 }
 
+/* The row that taps in the padding read: a pixel, or a run of pixels. */
+static size_t zp_bytes(const qzk_conv_shape *s)
+{
+    const size_t bytes = (size_t)QZI_MAX(s->ic, rows_run_bytes(s));
+    return QZI_ROUND_UP(bytes, QZI_ALIGN);
+}
+
 static conv_plan conv_plan_make(const qzk_conv_shape *s)
 {
     const int32_t merge = merged_groups(s);
@@ -59,7 +66,7 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
     plan.mult_at = all * VEC_BYTES;
     plan.zp_at = plan.mult_at + all * VEC_BYTES;
-    plan.weights_at = plan.zp_at + QZI_ROUND_UP((size_t)s->ic, QZI_ALIGN);
+    plan.weights_at = plan.zp_at + zp_bytes(s);
     plan.size = plan.weights_at + all * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps;
     return plan;
 }
@@ -86,7 +93,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     int32_t *bias = packed;
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, QZI_ROUND_UP((size_t)s->ic, QZI_ALIGN));
+    memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
         const int32_t block = in_group / BLOCK_LANES, c = in_group % BLOCK_LANES;
@@ -241,14 +248,14 @@ static bool conv_supports(const qzk_conv_shape *shape)
 
 static rows_plan conv_rows(const qzk_conv_args *args, const conv_plan *plan)
 {
-    return rows_plan_make(args, plan->taps, TILE_M, (int64_t)plan->groups * plan->blocks);
+    return rows_plan_make(args, TILE_M, (int64_t)plan->groups * plan->blocks);
 }
 
 static size_t conv_scratch_size(const qzk_conv_args *args)
 {
     const conv_plan plan = conv_plan_make(args->shape);
     const rows_plan rows = conv_rows(args, &plan);
-    return rows_table_size(&rows, TILE_M);
+    return rows_scratch_size(&rows, TILE_M);
 }
 
 static int64_t conv_units(const qzk_conv_args *args)
@@ -259,16 +266,16 @@ static int64_t conv_units(const qzk_conv_args *args)
 }
 
 /* One block of output channels for the `count` pixels from `first`. */
-static void conv_block(const qzk_conv_args *args, const conv_plan *plan, int64_t block,
-                       const uint8_t *const *table, int64_t first, int64_t count)
+static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const rows_plan *rows,
+                       int64_t block, const uint8_t *const *table, int64_t first, int64_t count)
 {
     const uint8_t *blob = args->packed;
     const int32_t group = (int32_t)(block / plan->blocks);
     const int32_t in_group = (int32_t)(block % plan->blocks) * BLOCK_LANES;
     const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)in_group / VEC_LANES;
     const tile_job job = {
-        .taps = plan->taps,
-        .steps = plan->steps,
+        .taps = rows->taps,
+        .steps = rows->run_bytes ? rows->run_bytes / 4 : plan->steps,
         .x_offset = group_offset(args->shape, plan, group),
         .channels = QZI_MIN(BLOCK_LANES, plan->ocg - in_group),
         .w = (const int8_t *)blob + plan->weights_at +
@@ -284,7 +291,7 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, int64_t
     for (int64_t i = 0; i < count; i += TILE_M) {
         const int64_t m = QZI_MIN(TILE_M, count - i);
         conv_tiles[m - 1][n](&job, table, out);
-        table += TILE_M * (int64_t)plan->taps;
+        table += TILE_M * (int64_t)rows->taps;
         out += TILE_M * args->out.pixel_stride;
     }
 }
@@ -301,10 +308,10 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
         const int64_t first = pixel_block * rows.block_tiles * TILE_M;
         const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
         if (filled != pixel_block)
-            rows_fill(args, TILE_M, zp_row, first, count, scratch);
+            rows_fill(args, &rows, TILE_M, zp_row, first, count, scratch);
         filled = pixel_block;
         for (int64_t b = all * part / rows.parts; b < all * (part + 1) / rows.parts; b++)
-            conv_block(args, &plan, b, scratch, first, count);
+            conv_block(args, &plan, &rows, b, scratch, first, count);
     }
 }
 

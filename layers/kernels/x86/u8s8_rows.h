@@ -8,6 +8,10 @@
  * that lies in the padding points to a row of zero points in the packed weights, so the inner loops
  * know no borders.
  *
+ * Where a pixel has few channels and the taps of a kernel row lie side by side (dilation 1, no gaps
+ * between pixels), the whole row counts as one tap, a "run" of kw pixels: a 7x7 stem over RGB has 7
+ * taps of 28 bytes. Only windows that hang over the left or right border must then be copied.
+ *
  * A unit of work is a block of pixels times a part of the output channels.
  */
 #ifndef QZOO_LAYERS_KERNELS_X86_U8S8_ROWS_H
@@ -20,21 +24,38 @@ typedef struct rows_plan {
     int64_t pixels;      /* of the output, all images */
     int64_t block_tiles; /* tiles in a block */
     int64_t blocks;
-    int32_t taps;
-    int32_t parts; /* parts of the output channels */
+    int32_t taps;      /* pointers for a pixel */
+    int32_t run_bytes; /* of a kernel row that is one tap; 0: each tap for itself */
+    int32_t parts;     /* parts of the output channels */
 } rows_plan;
 
 /* Pointers in a block's table, roughly; units that two threads should at least find. */
 enum { ROWS_TABLE = 2048, ROWS_BLOCK_TILES = 8, ROWS_MIN_UNITS = 16 };
 
+/* Runs: bytes of a pixel, and of a run, up to which a kernel row is taken as one tap. */
+enum { ROWS_RUN_PIXEL = 8, ROWS_RUN = 128 };
+
 /* Pixels of the largest tile, in whole vectors of pointers; places behind the table to write to. */
 enum { ROWS_MAX_TILE = 16, ROWS_SLACK = 8 };
 
+/* Bytes of a kernel row where it may be a run (0: never), whatever the input's strides. */
+static inline int32_t rows_run_bytes(const qzk_conv_shape *s)
+{
+    const int64_t bytes = (int64_t)QZK_CEIL4(s->ic) * s->kw;
+    const bool few = QZK_CEIL4(s->ic) <= ROWS_RUN_PIXEL && bytes <= ROWS_RUN;
+    return s->groups == 1 && s->kw > 1 && s->dil_w == 1 && few ? (int32_t)bytes : 0;
+}
+
 /* channel_blocks: how many pieces the output channels could be cut into. */
-static inline rows_plan rows_plan_make(const qzk_conv_args *args, int32_t taps, int32_t tile_m,
+static inline rows_plan rows_plan_make(const qzk_conv_args *args, int32_t tile_m,
                                        int64_t channel_blocks)
 {
     rows_plan plan;
+    const qzk_conv_shape *s = args->shape;
+    const int32_t run_bytes = rows_run_bytes(s);
+    const bool dense = args->in.pixel_stride == QZK_CEIL4(s->ic);
+    plan.run_bytes = dense ? run_bytes : 0;
+    const int32_t taps = plan.run_bytes ? s->kh : s->kh * s->kw;
     plan.pixels = (int64_t)args->out.n * args->out.h * args->out.w;
     plan.taps = taps;
     const int64_t tiles = QZI_DIV_UP(plan.pixels, tile_m);
@@ -53,11 +74,20 @@ static inline int64_t rows_units(const rows_plan *plan)
     return plan->blocks * plan->parts;
 }
 
+/* Bytes of the pointers alone. */
 static inline size_t rows_table_size(const rows_plan *plan, int32_t tile_m)
 {
     const size_t size =
         (size_t)plan->block_tiles * (size_t)plan->taps * (size_t)tile_m + ROWS_SLACK;
     return QZI_ROUND_UP(size * sizeof(const uint8_t *), QZI_ALIGN);
+}
+
+/* The pointers, and behind them a copy of every window that could hang over a border. */
+static inline size_t rows_scratch_size(const rows_plan *plan, int32_t tile_m)
+{
+    const size_t windows =
+        (size_t)plan->block_tiles * (size_t)tile_m * (size_t)plan->taps * (size_t)plan->run_bytes;
+    return rows_table_size(plan, tile_m) + QZI_ROUND_UP(windows, QZI_ALIGN);
 }
 
 /* A pointer in each 64-bit lane: that of `inside` where 0 <= y < h and 0 <= x < w. */
@@ -81,31 +111,68 @@ VEC_INLINE vec rows_choose(vec y, vec x, vec h, vec w, vec inside, vec outside)
 #endif
 
 /*
+ * The runs of one pixel that hangs over the left or right border: copies what is inside, and zero
+ * points around it, to `window`. `to` are the pixel's pointers, tile_m apart. Returns the first
+ * free byte behind the copies.
+ */
+static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, int32_t tile_m,
+                                         const uint8_t *zp_row, int64_t n, int64_t y0, int64_t x0,
+                                         uint8_t *window, const uint8_t **to)
+{
+    const qzk_conv_shape *s = args->shape;
+    const qzk_view *in = &args->in;
+    const int64_t left = QZI_MIN(QZI_MAX(-x0, 0), s->kw);
+    const int64_t right = QZI_MAX(QZI_MIN(in->w - x0, s->kw), left);
+    const size_t bytes = (size_t)s->kw * (size_t)in->pixel_stride;
+    for (int32_t ky = 0; ky < s->kh; ky++, to += tile_m) {
+        const int64_t y = y0 + (int64_t)ky * s->dil_h;
+        if (y < 0 || y >= in->h || left == right)
+            continue; /* zero points only: as it is */
+        const uint8_t *row = (const uint8_t *)in->data + (n * in->h + y) * in->w * in->pixel_stride;
+        memcpy(window, zp_row, bytes);
+        memcpy(window + left * in->pixel_stride, row + (x0 + left) * in->pixel_stride,
+               (size_t)((right - left) * in->pixel_stride));
+        *to = window;
+        window += bytes;
+    }
+    return window;
+}
+
+/*
  * Fills the table for `count` pixels from pixel `first`, a tile at a time and tap by tap. Writes
  * whole vectors of pointers, up to ROWS_SLACK places too many; those behind the last pixel in its
  * tile hold some valid pointer.
  */
-static inline void rows_fill(const qzk_conv_args *args, const int32_t tile_m, const uint8_t *zp_row,
-                             int64_t first, int64_t count, const uint8_t **table)
+static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan, const int32_t tile_m,
+                             const uint8_t *zp_row, int64_t first, int64_t count, void *scratch)
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
     const int64_t row_bytes = (int64_t)in->w * in->pixel_stride;
+    const uint8_t **table = scratch;
     if (s->kh == 1 && s->kw == 1 && s->stride_h == 1 && s->stride_w == 1 && s->pad_top == 0 &&
         s->pad_left == 0 && args->out.h == in->h && args->out.w == in->w) {
         for (int64_t i = 0; i < count; i++)
             table[i] = (const uint8_t *)in->data + (first + i) * in->pixel_stride;
         return;
     }
-    const vec h = ROWS_SET1(in->h), w = ROWS_SET1(in->w), outside = ROWS_SET1((int64_t)zp_row);
+    uint8_t *window = (uint8_t *)scratch + rows_table_size(plan, tile_m);
+    const int32_t kw = plan->run_bytes ? 1 : s->kw;
+    const int64_t width = plan->run_bytes ? in->w - s->kw + 1 : in->w; /* for left ends of taps */
+    const vec h = ROWS_SET1(in->h), w = ROWS_SET1(QZI_MAX(width, 0));
+    const vec outside = ROWS_SET1((int64_t)zp_row);
     int64_t ox = first % args->out.w, rest = first / args->out.w;
     int64_t oy = rest % args->out.h, n = rest / args->out.h;
     for (int64_t done = 0; done < count; done += tile_m) {
         /* corners of the windows: often outside the image, so no pointers yet */
         int64_t corner[ROWS_MAX_TILE] = {0}, y0[ROWS_MAX_TILE] = {0}, x0[ROWS_MAX_TILE] = {0};
+        int64_t image[ROWS_MAX_TILE];
+        bool hangs = false;
         for (int32_t m = 0; m < tile_m; m++) {
+            image[m] = n;
             y0[m] = oy * s->stride_h - s->pad_top;
             x0[m] = ox * s->stride_w - s->pad_left;
+            hangs |= x0[m] < 0 || x0[m] >= width;
             corner[m] =
                 (int64_t)in->data + (n * in->h + y0[m]) * row_bytes + x0[m] * in->pixel_stride;
             if (done + m + 1 < count && ++ox == args->out.w) {
@@ -116,8 +183,9 @@ static inline void rows_fill(const qzk_conv_args *args, const int32_t tile_m, co
                 }
             }
         }
+        const uint8_t **tile = table;
         for (int32_t ky = 0; ky < s->kh; ky++) {
-            for (int32_t kx = 0; kx < s->kw; kx++, table += tile_m) {
+            for (int32_t kx = 0; kx < kw; kx++, table += tile_m) {
                 const int64_t dy = (int64_t)ky * s->dil_h, dx = (int64_t)kx * s->dil_w;
                 const vec offset = ROWS_SET1(dy * row_bytes + dx * in->pixel_stride);
                 for (int32_t m = 0; m < tile_m; m += VEC_BYTES / 8) {
@@ -128,6 +196,10 @@ static inline void rows_fill(const qzk_conv_args *args, const int32_t tile_m, co
                 }
             }
         }
+        for (int32_t m = 0; plan->run_bytes && hangs && m < QZI_MIN(tile_m, count - done); m++)
+            if (x0[m] < 0 || x0[m] >= width)
+                window = rows_copy_windows(args, tile_m, zp_row, image[m], y0[m], x0[m], window,
+                                           tile + m);
     }
 }
 
