@@ -222,25 +222,24 @@ VEC_INLINE void vec_put_weight(int8_t *step, size_t half_stride, int32_t lane, i
 
 typedef struct vec_requant {
     vecf hi;
-    vec zp;       /* 16-bit */
-    vec qlo, qhi; /* bytes */
+    vec zp;  /* 16-bit */
+    vec qlo; /* bytes */
 } vec_requant;
 
 /*
  * (float)acc * m never is NaN here: vec_put_mult sees to it. Clamping after rounding gives what
- * clamping before it gives, because rounding is monotonic; only what would overflow the conversion
- * upwards must be held before it (downwards it saturates the right way).
+ * clamping before it gives, because rounding is monotonic, and on bytes it is four times cheaper.
+ * So `lo` waits until then; `hi` cannot, because a conversion that overflows gives the lowest
+ * integer.
  */
 VEC_INLINE vec_requant vec_requant_init(const qzk_conv_args *args)
 {
     const int32_t zp = args->y_zp;
     const int32_t qlo = _mm_cvtss_si32(_mm_set_ss(args->lo)) + zp;
-    const int32_t qhi = _mm_cvtss_si32(_mm_set_ss(args->hi)) + zp;
     vec_requant rq;
     rq.hi = VEC_OP(set1_ps)(args->hi);
     rq.zp = VEC_OP(set1_epi16)((int16_t)zp);
     rq.qlo = VEC_OP(set1_epi8)((char)qlo);
-    rq.qhi = VEC_OP(set1_epi8)((char)qhi);
     return rq;
 }
 
@@ -256,7 +255,7 @@ VEC_INLINE vec vec_narrow(vec a, vec b, vec c, vec d, const vec_requant *rq)
     const vec ab = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(a, b), rq->zp);
     const vec cd = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(c, d), rq->zp);
     const vec q = VEC_OP(packus_epi16)(ab, cd);
-    return VEC_OP(min_epu8)(VEC_OP(max_epu8)(q, rq->qlo), rq->qhi);
+    return VEC_OP(max_epu8)(q, rq->qlo);
 }
 
 /* In each 128-bit lane, byte 4*i + v from byte 4*v + i. */
