@@ -18,7 +18,8 @@
 #include "layers/kernels/x86/u8s8_vec.h"
 
 enum {
-    SUMS = 4, /* vectors of sums for a vector of channels */
+    SUMS = 4,                             /* vectors of sums for a vector of channels */
+    MAX_PIXELS = VEC_BYTES == 64 ? 4 : 2, /* whose sums fit into registers */
     QUAD_BYTES = SUMS * VEC_BYTES,
     STRIP_BYTES = 16384, /* of interleaved columns, about */
 };
@@ -148,48 +149,106 @@ typedef struct dw_job {
     vec_requant rq;
 } dw_job;
 
-/* `count` output pixels in each of R rows, from interleaved columns; R is a constant. */
-VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, int64_t count, const int R)
+/*
+ * P output pixels side by side in each of R rows, from interleaved columns. P and R are constants,
+ * and so are kw and quads for the usual kernels.
+ */
+VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *out, const int P,
+                          const int R, const int32_t kw, const int32_t quads)
 {
     const int64_t w_step = job->weight_rows * VEC_BYTES;
-    uint8_t *out = job->out;
-    for (; count > 0; count--, columns += job->pixel_step, out += job->out_stride) {
-        vec acc[MAX_ROWS * SUMS];
-        VEC_UNROLL
-        for (int i = 0; i < R * SUMS; i++)
-            acc[i] = vec_load(job->bias + i % SUMS * VEC_LANES);
-        const int8_t *w = job->w;
-        const uint8_t *tap = columns;
-        for (int32_t kx = 0; kx < job->kw; kx++, tap += job->tap_step) {
-            const uint8_t *x = tap;
-            for (int32_t q = 0; q < job->quads; q++, x += QUAD_BYTES) {
+    vec acc[MAX_PIXELS * SUMS];
+    VEC_UNROLL
+    for (int i = 0; i < P * R * SUMS; i++)
+        acc[i] = vec_load(job->bias + i % SUMS * VEC_LANES);
+    const int8_t *w = job->w;
+    for (int32_t kx = 0; kx < kw; kx++, columns += job->tap_step) {
+        const uint8_t *x = columns;
+        for (int32_t q = 0; q < quads; q++, x += QUAD_BYTES) {
+            VEC_UNROLL
+            for (int v = 0; v < SUMS; v++) {
+                vec xv[MAX_PIXELS];
                 VEC_UNROLL
-                for (int v = 0; v < SUMS; v++) {
-                    const vec xv = vec_load(x + v * VEC_BYTES);
+                for (int p = 0; p < P; p++)
+                    xv[p] = vec_load(x + p * job->pixel_step + v * VEC_BYTES);
+                VEC_UNROLL
+                for (int half = 0; half < VEC_HALVES; half++, w += w_step) {
                     VEC_UNROLL
-                    for (int half = 0; half < VEC_HALVES; half++, w += w_step) {
-                        const vec xh = vec_half(xv, half);
+                    for (int r = 0; r < R; r++) {
+                        const vec wv = vec_load(w + r * VEC_BYTES);
                         VEC_UNROLL
-                        for (int r = 0; r < R; r++)
-                            acc[r * SUMS + v] =
-                                vec_dot(acc[r * SUMS + v], xh, vec_load(w + r * VEC_BYTES));
+                        for (int p = 0; p < P; p++) {
+                            vec *a = acc + (p * R + r) * SUMS + v;
+                            *a = vec_dot(*a, vec_half(xv[p], half), wv);
+                        }
                     }
                 }
             }
         }
-        VEC_UNROLL
-        for (int r = 0; r < R; r++) {
-            vec *a = acc + r * SUMS;
-            VEC_UNROLL
-            for (int v = 0; v < SUMS; v++)
-                a[v] = vec_scale(a[v], vec_loadf(job->mult + v * VEC_LANES), &job->rq);
-            const vec q = vec_narrow(a[0], a[1], a[2], a[3], &job->rq);
-            if (job->channels == VEC_BYTES)
-                vec_store(out + r * job->out_row, q);
-            else
-                vec_store_part(out + r * job->out_row, q, job->channels);
-        }
     }
+    VEC_UNROLL
+    for (int i = 0; i < P * R * SUMS; i++)
+        acc[i] = vec_scale(acc[i], vec_loadf(job->mult + i % SUMS * VEC_LANES), &job->rq);
+    VEC_UNROLL
+    for (int i = 0; i < P * R; i++) {
+        const vec *a = acc + i * SUMS;
+        const vec q = vec_narrow(a[0], a[1], a[2], a[3], &job->rq);
+        uint8_t *to = out + i % R * job->out_row + i / R * job->out_stride;
+        if (job->channels == VEC_BYTES)
+            vec_store(to, q);
+        else
+            vec_store_part(to, q, job->channels);
+    }
+}
+
+/* `count` output pixels in each of R rows. */
+VEC_INLINE void dw_row(const dw_job *job, const uint8_t *columns, int64_t count, const int R,
+                       const int32_t kw, const int32_t quads)
+{
+    const int P = MAX_PIXELS / R;
+    uint8_t *out = job->out;
+    for (; count >= P; count -= P) {
+        dw_pixels(job, columns, out, P, R, kw, quads);
+        columns += P * job->pixel_step;
+        out += P * job->out_stride;
+    }
+    for (; P > 1 && count > 0; count--) {
+        dw_pixels(job, columns, out, 1, R, kw, quads);
+        columns += job->pixel_step;
+        out += job->out_stride;
+    }
+}
+
+typedef void (*dw_fn)(const dw_job *job, const uint8_t *columns, int64_t count);
+
+#define DW_ROW(name, rows, kw, quads)                                                        \
+    static void dw_##name##_##rows(const dw_job *job, const uint8_t *columns, int64_t count) \
+    {                                                                                        \
+        dw_row(job, columns, count, rows, kw, quads);                                        \
+    }
+#define DW_ROWS(name, kw, quads) \
+    DW_ROW(name, 1, kw, quads)   \
+    DW_ROW(name, 2, kw, quads)   \
+    DW_ROW_4(name, kw, quads)    \
+    static const dw_fn dw_##name[] = {dw_##name##_1, dw_##name##_2, DW_NAME_4(name)};
+#if MAX_ROWS == 4
+#define DW_ROW_4(name, kw, quads) DW_ROW(name, 4, kw, quads)
+#define DW_NAME_4(name) dw_##name##_4
+#else
+#define DW_ROW_4(name, kw, quads)
+#define DW_NAME_4(name) dw_##name##_2
+#endif
+DW_ROWS(any, job->kw, job->quads)
+DW_ROWS(3x3, 3, 1)
+DW_ROWS(5x5, 5, 2)
+DW_ROWS(7x7, 7, 2)
+
+static const dw_fn *dw_choose(const qzk_conv_shape *s)
+{
+    return s->kh == 3 && s->kw == 3   ? dw_3x3
+           : s->kh == 5 && s->kw == 5 ? dw_5x5
+           : s->kh == 7 && s->kw == 7 ? dw_7x7
+                                      : dw_any;
 }
 
 /* ---- the whole ---------------------------------------------------------------------------------
@@ -286,6 +345,7 @@ static void dw_unit(const qzk_conv_args *args, const dw_plan *plan, int64_t unit
         .rq = vec_requant_init(args),
     };
     const int64_t strip = dw_strip(args, plan);
+    const dw_fn *pixels = dw_choose(s);
     for (int64_t ox = 0; ox < args->out.w; ox += strip) {
         const int64_t count = QZI_MIN(strip, args->out.w - ox);
         dw_fill(args, plan, n, oy * s->stride_h - s->pad_top, ox * s->stride_w - s->pad_left,
@@ -297,16 +357,9 @@ static void dw_unit(const qzk_conv_args *args, const dw_plan *plan, int64_t unit
                       channel;
             dw_job part = job;
             part.w += r * VEC_BYTES;
-            if (left >= MAX_ROWS) {
-                dw_pixels(&part, columns, count, MAX_ROWS);
-                r += MAX_ROWS;
-            } else if (left >= 2) {
-                dw_pixels(&part, columns, count, 2);
-                r += 2;
-            } else {
-                dw_pixels(&part, columns, count, 1);
-                r += 1;
-            }
+            const int which = left >= MAX_ROWS ? 2 : left >= 2 ? 1 : 0;
+            pixels[which](&part, columns, count);
+            r += which == 2 ? MAX_ROWS : which + 1;
         }
     }
 }

@@ -197,6 +197,20 @@ VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
 #endif
 }
 
+/* The same with weights from memory that are used once: no register for them. */
+VEC_INLINE vec vec_dot_load(vec acc, vec x, const int8_t *w)
+{
+#if defined(__AVX512VNNI__)
+    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "m"(*(const vec *)(const void *)w));
+    return acc;
+#elif defined(__AVXVNNI__)
+    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*(const vec *)(const void *)w));
+    return acc;
+#else
+    return vec_dot(acc, x, vec_load(w));
+#endif
+}
+
 /* Bytes of packed weights for four terms in each lane of one vector. */
 #define VEC_WEIGHTS (VEC_BYTES * VEC_HALVES)
 
@@ -249,11 +263,14 @@ VEC_INLINE vec vec_scale(vec acc, vecf mult, const vec_requant *rq)
     return VEC_OP(cvtps_epi32)(VEC_OP(min_ps)(v, rq->hi));
 }
 
-/* Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. */
+/*
+ * Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. The
+ * zero point is added to values from -32768 to `hi`, so that 16 bits hold the sum.
+ */
 VEC_INLINE vec vec_narrow(vec a, vec b, vec c, vec d, const vec_requant *rq)
 {
-    const vec ab = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(a, b), rq->zp);
-    const vec cd = VEC_OP(adds_epi16)(VEC_OP(packs_epi32)(c, d), rq->zp);
+    const vec ab = VEC_OP(add_epi16)(VEC_OP(packs_epi32)(a, b), rq->zp);
+    const vec cd = VEC_OP(add_epi16)(VEC_OP(packs_epi32)(c, d), rq->zp);
     const vec q = VEC_OP(packus_epi16)(ab, cd);
     return VEC_OP(max_epu8)(q, rq->qlo);
 }
