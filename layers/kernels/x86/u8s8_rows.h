@@ -82,11 +82,17 @@ static inline size_t rows_table_size(const rows_plan *plan, int32_t tile_m)
     return QZI_ROUND_UP(size * sizeof(const uint8_t *), QZI_ALIGN);
 }
 
+/* Bytes from one copied window to the next: whole vectors. */
+static inline size_t rows_window(const rows_plan *plan)
+{
+    return QZI_ROUND_UP((size_t)plan->run_bytes, VEC_BYTES);
+}
+
 /* The pointers, and behind them a copy of every window that could hang over a border. */
 static inline size_t rows_scratch_size(const rows_plan *plan, int32_t tile_m)
 {
     const size_t windows =
-        (size_t)plan->block_tiles * (size_t)tile_m * (size_t)plan->taps * (size_t)plan->run_bytes;
+        (size_t)plan->block_tiles * (size_t)tile_m * (size_t)plan->taps * rows_window(plan);
     return rows_table_size(plan, tile_m) + QZI_ROUND_UP(windows, QZI_ALIGN);
 }
 
@@ -115,27 +121,95 @@ VEC_INLINE vec rows_choose(vec y, vec x, vec h, vec w, vec inside, vec outside)
  * points around it, to `window`. `to` are the pixel's pointers, tile_m apart. Returns the first
  * free byte behind the copies.
  */
-static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, int32_t tile_m,
-                                         const uint8_t *zp_row, int64_t n, int64_t y0, int64_t x0,
-                                         uint8_t *window, const uint8_t **to)
+static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, const rows_plan *plan,
+                                         int32_t tile_m, const uint8_t *zp_row, int64_t n,
+                                         int64_t y0, int64_t x0, uint8_t *window,
+                                         const uint8_t **to)
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
     const int64_t left = QZI_MIN(QZI_MAX(-x0, 0), s->kw);
     const int64_t right = QZI_MAX(QZI_MIN(in->w - x0, s->kw), left);
-    const size_t bytes = (size_t)s->kw * (size_t)in->pixel_stride;
     for (int32_t ky = 0; ky < s->kh; ky++, to += tile_m) {
         const int64_t y = y0 + (int64_t)ky * s->dil_h;
         if (y < 0 || y >= in->h || left == right)
             continue; /* zero points only: as it is */
         const uint8_t *row = (const uint8_t *)in->data + (n * in->h + y) * in->w * in->pixel_stride;
-        memcpy(window, zp_row, bytes);
-        memcpy(window + left * in->pixel_stride, row + (x0 + left) * in->pixel_stride,
-               (size_t)((right - left) * in->pixel_stride));
+        for (int32_t i = 0; i < plan->run_bytes; i += VEC_BYTES)
+            vec_store(window + i, vec_load(zp_row + i));
+        for (int64_t i = left * in->pixel_stride; i < right * in->pixel_stride; i += 4)
+            memcpy(window + i, row + x0 * in->pixel_stride + i, 4);
         *to = window;
-        window += bytes;
+        window += rows_window(plan);
     }
     return window;
+}
+
+/*
+ * The pixels of one tile: image, and place of the window's corner in it, as numbers and as an
+ * address (often outside the image, so no pointer yet).
+ */
+typedef struct rows_tile {
+    int64_t image[ROWS_MAX_TILE], y0[ROWS_MAX_TILE], x0[ROWS_MAX_TILE], corner[ROWS_MAX_TILE];
+    int64_t x_step[ROWS_MAX_TILE], corner_step[ROWS_MAX_TILE]; /* 0, 1, 2, ... pixels further */
+    int64_t n, oy, ox;                                         /* the next tile's first pixel */
+} rows_tile;
+
+static inline void rows_tile_init(const qzk_conv_args *args, int64_t first, rows_tile *t)
+{
+    for (int32_t m = 0; m < ROWS_MAX_TILE; m++) {
+        t->x_step[m] = (int64_t)m * args->shape->stride_w;
+        t->corner_step[m] = t->x_step[m] * args->in.pixel_stride;
+    }
+    t->ox = first % args->out.w;
+    t->oy = first / args->out.w % args->out.h;
+    t->n = first / args->out.w / args->out.h;
+}
+
+/* Goes `pixels` further, to the end of the row at most. */
+static inline void rows_tile_advance(const qzk_conv_args *args, rows_tile *t, int64_t pixels)
+{
+    t->ox += pixels;
+    if (t->ox == args->out.w) {
+        t->ox = 0;
+        if (++t->oy == args->out.h) {
+            t->oy = 0;
+            t->n++;
+        }
+    }
+}
+
+/* Places behind the `valid` pixels repeat the last one. */
+static inline void rows_tile_next(const qzk_conv_args *args, int32_t tile_m, int32_t valid,
+                                  rows_tile *t)
+{
+    const qzk_conv_shape *s = args->shape;
+    const qzk_view *in = &args->in;
+    const int32_t places = QZI_ROUND_UP(tile_m, VEC_BYTES / 8);
+    if (valid == tile_m && t->ox + tile_m <= args->out.w) { /* all in one row */
+        const int64_t y = t->oy * s->stride_h - s->pad_top, x = t->ox * s->stride_w - s->pad_left;
+        const int64_t corner =
+            (int64_t)in->data + ((t->n * in->h + y) * in->w + x) * in->pixel_stride;
+        for (int32_t m = 0; m < places; m += VEC_BYTES / 8) {
+            vec_store(t->image + m, ROWS_SET1(t->n));
+            vec_store(t->y0 + m, ROWS_SET1(y));
+            vec_store(t->x0 + m, VEC_OP(add_epi64)(ROWS_SET1(x), vec_load(t->x_step + m)));
+            vec_store(t->corner + m,
+                      VEC_OP(add_epi64)(ROWS_SET1(corner), vec_load(t->corner_step + m)));
+        }
+        rows_tile_advance(args, t, tile_m);
+        return;
+    }
+    for (int32_t m = 0; m < places; m++) {
+        t->image[m] = t->n;
+        t->y0[m] = t->oy * s->stride_h - s->pad_top;
+        t->x0[m] = t->ox * s->stride_w - s->pad_left;
+        t->corner[m] =
+            (int64_t)in->data + ((t->n * in->h + t->y0[m]) * in->w + t->x0[m]) * in->pixel_stride;
+        if (m + 1 < valid)
+            rows_tile_advance(args, t, 1);
+    }
+    rows_tile_advance(args, t, 1);
 }
 
 /*
@@ -161,45 +235,28 @@ static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan, c
     const int64_t width = plan->run_bytes ? in->w - s->kw + 1 : in->w; /* for left ends of taps */
     const vec h = ROWS_SET1(in->h), w = ROWS_SET1(QZI_MAX(width, 0));
     const vec outside = ROWS_SET1((int64_t)zp_row);
-    int64_t ox = first % args->out.w, rest = first / args->out.w;
-    int64_t oy = rest % args->out.h, n = rest / args->out.h;
+    rows_tile t;
+    rows_tile_init(args, first, &t);
     for (int64_t done = 0; done < count; done += tile_m) {
-        /* corners of the windows: often outside the image, so no pointers yet */
-        int64_t corner[ROWS_MAX_TILE] = {0}, y0[ROWS_MAX_TILE] = {0}, x0[ROWS_MAX_TILE] = {0};
-        int64_t image[ROWS_MAX_TILE];
-        bool hangs = false;
-        for (int32_t m = 0; m < tile_m; m++) {
-            image[m] = n;
-            y0[m] = oy * s->stride_h - s->pad_top;
-            x0[m] = ox * s->stride_w - s->pad_left;
-            hangs |= x0[m] < 0 || x0[m] >= width;
-            corner[m] =
-                (int64_t)in->data + (n * in->h + y0[m]) * row_bytes + x0[m] * in->pixel_stride;
-            if (done + m + 1 < count && ++ox == args->out.w) {
-                ox = 0;
-                if (++oy == args->out.h) {
-                    oy = 0;
-                    n++;
-                }
-            }
-        }
+        const int32_t valid = (int32_t)QZI_MIN(tile_m, count - done);
+        rows_tile_next(args, tile_m, valid, &t);
         const uint8_t **tile = table;
         for (int32_t ky = 0; ky < s->kh; ky++) {
             for (int32_t kx = 0; kx < kw; kx++, table += tile_m) {
                 const int64_t dy = (int64_t)ky * s->dil_h, dx = (int64_t)kx * s->dil_w;
                 const vec offset = ROWS_SET1(dy * row_bytes + dx * in->pixel_stride);
                 for (int32_t m = 0; m < tile_m; m += VEC_BYTES / 8) {
-                    const vec y = VEC_OP(add_epi64)(vec_load(y0 + m), ROWS_SET1(dy));
-                    const vec x = VEC_OP(add_epi64)(vec_load(x0 + m), ROWS_SET1(dx));
-                    const vec p = VEC_OP(add_epi64)(vec_load(corner + m), offset);
+                    const vec y = VEC_OP(add_epi64)(vec_load(t.y0 + m), ROWS_SET1(dy));
+                    const vec x = VEC_OP(add_epi64)(vec_load(t.x0 + m), ROWS_SET1(dx));
+                    const vec p = VEC_OP(add_epi64)(vec_load(t.corner + m), offset);
                     vec_store(table + m, rows_choose(y, x, h, w, p, outside));
                 }
             }
         }
-        for (int32_t m = 0; plan->run_bytes && hangs && m < QZI_MIN(tile_m, count - done); m++)
-            if (x0[m] < 0 || x0[m] >= width)
-                window = rows_copy_windows(args, tile_m, zp_row, image[m], y0[m], x0[m], window,
-                                           tile + m);
+        for (int32_t m = 0; plan->run_bytes && m < valid; m++)
+            if (t.x0[m] < 0 || t.x0[m] >= width)
+                window = rows_copy_windows(args, plan, tile_m, zp_row, t.image[m], t.y0[m], t.x0[m],
+                                           window, tile + m);
     }
 }
 
