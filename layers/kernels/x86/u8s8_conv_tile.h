@@ -199,6 +199,13 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
     for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
         int64_t at = job->x_offset;
         const int64_t end = at + 4 * (int64_t)job->steps;
+        /* four steps in a row cost less than four rounds of the loop */
+        for (; phases == 1 && at + 16 <= end; at += 16, w += 4 * step_bytes) {
+            conv_step(acc, rows, at, w, M, N);
+            conv_step(acc, rows, at + 4, w + step_bytes, M, N);
+            conv_step(acc, rows, at + 8, w + 2 * step_bytes, M, N);
+            conv_step(acc, rows, at + 12, w + 3 * step_bytes, M, N);
+        }
         for (; at + 4 * phases <= end; at += 4 * phases, w += phases * step_bytes) {
             /* not a loop: clang would fold the index into acc too late to keep it in registers */
             conv_step(acc, rows, at, w, M, N);
