@@ -181,8 +181,9 @@ VEC_INLINE vec vec_half(vec x, int half)
 }
 
 /*
- * acc + the dot products of one half. As assembler, because gcc 12 otherwise copies accumulators
- * around the three-operand form of the intrinsic and spills them.
+ * acc + the dot products of one half. The sum is assembler, because gcc 12 otherwise copies the
+ * accumulators of the VNNI intrinsic around, and without VNNI gathers products of many steps before
+ * it adds them, and spills either.
  */
 VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
 {
@@ -193,21 +194,8 @@ VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
     __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "x"(w));
     return acc;
 #else
-    return VEC_OP(add_epi32)(acc, VEC_OP(madd_epi16)(x, w));
-#endif
-}
-
-/* The same with weights from memory that are used once: no register for them. */
-VEC_INLINE vec vec_dot_load(vec acc, vec x, const int8_t *w)
-{
-#if defined(__AVX512VNNI__)
-    __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "m"(*(const vec *)(const void *)w));
+    __asm__("vpaddd %1, %0, %0" : "+v"(acc) : "v"(VEC_OP(madd_epi16)(x, w)));
     return acc;
-#elif defined(__AVXVNNI__)
-    __asm__("%{vex%} vpdpbusd %2, %1, %0" : "+x"(acc) : "x"(x), "m"(*(const vec *)(const void *)w));
-    return acc;
-#else
-    return vec_dot(acc, x, vec_load(w));
 #endif
 }
 
