@@ -25,7 +25,7 @@ typedef struct conv_plan {
     int32_t steps;   /* of four input channels, in one tap */
     int32_t vectors; /* of output channels, in one group */
     int32_t blocks;  /* of TILE_N vectors, in one group; the last may have fewer */
-    size_t mult_at, zp_at, weights_at, size;
+    size_t bias_at, mult_at, zp_at, weights_at, size;
 } conv_plan;
 
 /* How many groups to merge: the divisor of groups with the least work for a group. */
@@ -64,7 +64,8 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     plan.vectors = QZI_DIV_UP(plan.ocg, VEC_LANES);
     plan.blocks = QZI_DIV_UP(plan.vectors, TILE_N);
     const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
-    plan.mult_at = all * VEC_BYTES;
+    plan.bias_at = PACKED_HEAD;
+    plan.mult_at = plan.bias_at + all * VEC_BYTES;
     plan.zp_at = plan.mult_at + all * VEC_BYTES;
     plan.weights_at = plan.zp_at + zp_bytes(s);
     plan.size = plan.weights_at + all * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps;
@@ -90,7 +91,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     const conv_plan plan = conv_plan_make(s);
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
     uint8_t *blob = packed;
-    int32_t *bias = packed;
+    int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
     memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
@@ -107,7 +108,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
                      (size_t)n * VEC_BYTES;
         const int8_t *from = weights->w_s8 + (size_t)o * (size_t)icg * (size_t)plan.taps;
         const int32_t first = o / ocg * icg - group_offset(s, &plan, group);
-        uint32_t sum = 0;
+        uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < icg; i++) {
             const int32_t k = first + i;
             for (int32_t tap = 0; tap < plan.taps; tap++) {
@@ -115,12 +116,11 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
                 const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / 4);
                 vec_put_weight(to + step * half * VEC_HALVES, half, lane, k % 4, w);
                 sum += (uint32_t)w;
+                magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const uint32_t b = weights->bias_s32 ? (uint32_t)weights->bias_s32[o] : 0;
         const size_t at = (vector + (size_t)n) * VEC_LANES + (size_t)lane;
-        bias[at] = (int32_t)(b - (uint32_t)weights->x_zp * sum);
-        mult[at] = vec_put_mult(weights->mult[o]);
+        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
 
@@ -161,13 +161,7 @@ VEC_INLINE void conv_step(vec *acc, const uint8_t *const *rows, int64_t at, cons
 VEC_INLINE void conv_finish(const tile_job *job, vec *acc, uint8_t *out, const int M, const int N)
 {
     const int32_t channels = job->channels;
-    vecf mult[TILE_N];
-    VEC_UNROLL
-    for (int n = 0; n < N; n++)
-        mult[n] = vec_loadf(job->mult + n * VEC_LANES);
-    VEC_UNROLL
-    for (int i = 0; i < M * N; i++)
-        acc[i] = vec_scale(acc[i], mult[i % N], &job->rq);
+    vec_scale(acc, M * N, job->mult, N, &job->rq);
     const int pixels = 4 / N; /* that one vector of bytes has */
     VEC_UNROLL
     for (int m = 0; m < M; m += pixels) {
@@ -287,7 +281,7 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
         .channels = QZI_MIN(BLOCK_LANES, plan->ocg - in_group),
         .w = (const int8_t *)blob + plan->weights_at +
              vector * VEC_WEIGHTS * (size_t)plan->taps * (size_t)plan->steps,
-        .bias = (const int32_t *)args->packed + vector * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VEC_LANES,
         .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES,
         .out_stride = args->out.pixel_stride,
         .rq = vec_requant_init(args),

@@ -29,7 +29,7 @@ typedef struct dw_plan {
     int32_t quads;        /* of input rows */
     int32_t blocks;       /* of VEC_BYTES channels */
     size_t block_weights; /* bytes */
-    size_t mult_at, zp_at, weights_at, size;
+    size_t bias_at, mult_at, zp_at, weights_at, size;
 } dw_plan;
 
 static bool dw_supports(const qzk_conv_shape *s)
@@ -46,8 +46,10 @@ static dw_plan dw_plan_make(const qzk_conv_shape *s)
     plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
     plan.block_weights =
         (size_t)plan.rows * (size_t)s->kw * (size_t)plan.quads * SUMS * VEC_WEIGHTS;
-    plan.mult_at = (size_t)plan.blocks * SUMS * VEC_BYTES;
-    plan.zp_at = plan.mult_at * 2;
+    const size_t sums = (size_t)plan.blocks * SUMS * VEC_BYTES;
+    plan.bias_at = PACKED_HEAD;
+    plan.mult_at = plan.bias_at + sums;
+    plan.zp_at = plan.mult_at + sums;
     plan.weights_at = plan.zp_at + VEC_BYTES;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
@@ -63,7 +65,7 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
 {
     const dw_plan plan = dw_plan_make(s);
     uint8_t *blob = packed;
-    int32_t *bias = packed;
+    int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     const size_t row_set = (size_t)plan.rows * VEC_BYTES;
     memset(blob, 0, plan.size);
@@ -74,11 +76,12 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
         const size_t block = (size_t)(c / VEC_BYTES);
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
         const int8_t *from = weights->w_s8 + (size_t)c * (size_t)s->kh * (size_t)s->kw;
-        uint32_t sum = 0;
+        uint32_t sum = 0, magnitude = 0;
         for (int32_t ky = 0; ky < s->kh; ky++) {
             for (int32_t kx = 0; kx < s->kw; kx++) {
                 const int8_t w = *from++;
                 sum += (uint32_t)w;
+                magnitude += (uint32_t)(w < 0 ? -w : w);
                 for (int32_t r = 0; r < plan.rows; r++) {
                     const int32_t slot = r * s->stride_h + ky;
                     const size_t step =
@@ -88,10 +91,8 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
                 }
             }
         }
-        const uint32_t b = weights->bias_s32 ? (uint32_t)weights->bias_s32[c] : 0;
         const size_t at = (block * SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
-        bias[at] = (int32_t)(b - (uint32_t)weights->x_zp * sum);
-        mult[at] = vec_put_mult(weights->mult[c]);
+        packed_channel(weights, c, sum, magnitude, bias + at, mult + at, packed);
     }
 }
 
@@ -186,9 +187,7 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
             }
         }
     }
-    VEC_UNROLL
-    for (int i = 0; i < P * R * SUMS; i++)
-        acc[i] = vec_scale(acc[i], vec_loadf(job->mult + i % SUMS * VEC_LANES), &job->rq);
+    vec_scale(acc, P * R * SUMS, job->mult, SUMS, &job->rq);
     VEC_UNROLL
     for (int i = 0; i < P * R; i++) {
         const vec *a = acc + i * SUMS;
@@ -338,7 +337,7 @@ static void dw_unit(const qzk_conv_args *args, const dw_plan *plan, int64_t unit
         .tap_step = s->dil_w * column_bytes,
         .pixel_step = s->stride_w * column_bytes,
         .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
-        .bias = (const int32_t *)args->packed + block * SUMS * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VEC_LANES,
         .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VEC_LANES,
         .out_stride = args->out.pixel_stride,
         .out_row = args->out.w * args->out.pixel_stride,

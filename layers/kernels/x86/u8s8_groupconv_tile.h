@@ -21,7 +21,7 @@ typedef struct group_plan {
     int32_t taps;
     int32_t blocks;       /* of VEC_BYTES channels */
     size_t block_weights; /* bytes */
-    size_t mult_at, zp_at, weights_at, size;
+    size_t bias_at, mult_at, zp_at, weights_at, size;
 } group_plan;
 
 static bool group_supports(const qzk_conv_shape *s)
@@ -37,8 +37,10 @@ static group_plan group_plan_make(const qzk_conv_shape *s)
     plan.taps = s->kh * s->kw;
     plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
     plan.block_weights = (size_t)plan.taps * (size_t)plan.words * SUMS * VEC_WEIGHTS;
-    plan.mult_at = (size_t)plan.blocks * SUMS * VEC_BYTES;
-    plan.zp_at = plan.mult_at * 2;
+    const size_t sums = (size_t)plan.blocks * SUMS * VEC_BYTES;
+    plan.bias_at = PACKED_HEAD;
+    plan.mult_at = plan.bias_at + sums;
+    plan.zp_at = plan.mult_at + sums;
     plan.weights_at = plan.zp_at + (size_t)plan.blocks * VEC_BYTES;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
@@ -53,7 +55,7 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
 {
     const group_plan plan = group_plan_make(s);
     uint8_t *blob = packed;
-    int32_t *bias = packed;
+    int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     const int8_t *from = weights->w_s8;
     memset(blob, 0, plan.size);
@@ -62,7 +64,7 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
         const int32_t lane = o % VEC_BYTES / 4, v = o % 4;
         const size_t block = (size_t)(o / VEC_BYTES);
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
-        uint32_t sum = 0;
+        uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < plan.words * 4; i++) {
             const int32_t rotation = (i / 4 - lane) & (plan.words - 1);
             for (int32_t tap = 0; tap < plan.taps; tap++) {
@@ -71,12 +73,11 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
                 vec_put_weight(to + step * SUMS * VEC_WEIGHTS + (size_t)v * VEC_BYTES,
                                SUMS * VEC_BYTES, lane, i % 4, w);
                 sum += (uint32_t)w;
+                magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const uint32_t b = weights->bias_s32 ? (uint32_t)weights->bias_s32[o] : 0;
         const size_t at = (block * SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
-        bias[at] = (int32_t)(b - (uint32_t)weights->x_zp * sum);
-        mult[at] = vec_put_mult(weights->mult[o]);
+        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
 
@@ -136,9 +137,7 @@ VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uin
         }
     }
 
-    VEC_UNROLL
-    for (int i = 0; i < M * SUMS; i++)
-        acc[i] = vec_scale(acc[i], vec_loadf(job->mult + i % SUMS * VEC_LANES), &job->rq);
+    vec_scale(acc, M * SUMS, job->mult, SUMS, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
         const vec *a = acc + m * SUMS;
@@ -221,7 +220,7 @@ static void group_block(const qzk_conv_args *args, const group_plan *plan, int64
         .channels = (int32_t)QZI_MIN(VEC_BYTES, args->shape->ic - channel),
         .x_offset = channel,
         .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
-        .bias = (const int32_t *)args->packed + block * SUMS * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VEC_LANES,
         .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VEC_LANES,
         .out_stride = args->out.pixel_stride,
         .rq = vec_requant_init(args),

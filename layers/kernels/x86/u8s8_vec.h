@@ -14,6 +14,7 @@
 #ifndef QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
 #define QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
 
+#include "layers/base/base.h"
 #include "layers/kernels/kernels.h"
 
 #include <float.h>
@@ -40,6 +41,8 @@
 typedef __m512i vec;
 typedef __m512 vecf;
 #define VEC_OP(name) _mm512_##name
+#define VEC_CAST(x) _mm512_castps_si512(x)
+#define VEC_CASTF(x) _mm512_castsi512_ps(x)
 #define VEC_LOGIC(name) _mm512_##name##_si512
 
 VEC_INLINE vec vec_load(const void *p)
@@ -99,6 +102,8 @@ VEC_INLINE vec vec_collect(vec x, const int count)
 typedef __m256i vec;
 typedef __m256 vecf;
 #define VEC_OP(name) _mm256_##name
+#define VEC_CAST(x) _mm256_castps_si256(x)
+#define VEC_CASTF(x) _mm256_castsi256_ps(x)
 #define VEC_LOGIC(name) _mm256_##name##_si256
 
 VEC_INLINE vec vec_load(const void *p)
@@ -222,45 +227,65 @@ VEC_INLINE void vec_put_weight(int8_t *step, size_t half_stride, int32_t lane, i
 /* ---- from sums to bytes ------------------------------------------------------------------------
  */
 
+/* What stands first in the packed weights of every kernel. */
+typedef struct packed_head {
+    int32_t limit; /* scaled sums may be too large for a conversion to integers */
+} packed_head;
+#define PACKED_HEAD QZI_ALIGN /* bytes kept for it */
+
 typedef struct vec_requant {
+    bool limit;
     vecf hi;
-    vec zp;  /* 16-bit */
-    vec qlo; /* bytes */
+    vec zp;       /* 16-bit */
+    vec qlo, qhi; /* bytes */
 } vec_requant;
 
 /*
- * (float)acc * m never is NaN here: vec_put_mult sees to it. Clamping after rounding gives what
+ * (float)acc * m never is NaN here: packed_mult sees to it. Clamping after rounding gives what
  * clamping before it gives, because rounding is monotonic, and on bytes it is four times cheaper.
- * So `lo` waits until then; `hi` cannot, because a conversion that overflows gives the lowest
- * integer.
+ * Only where a value could overflow the conversion upwards, which would give the lowest integer,
+ * is it held at `hi` before; downwards the conversion saturates the right way.
  */
 VEC_INLINE vec_requant vec_requant_init(const qzk_conv_args *args)
 {
     const int32_t zp = args->y_zp;
     const int32_t qlo = _mm_cvtss_si32(_mm_set_ss(args->lo)) + zp;
+    const int32_t qhi = _mm_cvtss_si32(_mm_set_ss(args->hi)) + zp;
     vec_requant rq;
+    rq.limit = ((const packed_head *)args->packed)->limit != 0;
     rq.hi = VEC_OP(set1_ps)(args->hi);
     rq.zp = VEC_OP(set1_epi16)((int16_t)zp);
     rq.qlo = VEC_OP(set1_epi8)((char)qlo);
+    rq.qhi = VEC_OP(set1_epi8)((char)qhi);
     return rq;
 }
 
-VEC_INLINE vec vec_scale(vec acc, vecf mult, const vec_requant *rq)
+/* (float)acc * mult for `count` vectors, as the bits of floats; mult repeats after `period`. */
+VEC_INLINE void vec_scale(vec *acc, const int count, const float *mult, const int period,
+                          const vec_requant *rq)
 {
-    const vecf v = VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc), mult);
-    return VEC_OP(cvtps_epi32)(VEC_OP(min_ps)(v, rq->hi));
+    VEC_UNROLL
+    for (int i = 0; i < count; i++) {
+        const vecf m = vec_loadf(mult + i % period * VEC_LANES);
+        acc[i] = VEC_CAST(VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc[i]), m));
+    }
+    if (rq->limit) {
+        VEC_UNROLL
+        for (int i = 0; i < count; i++)
+            acc[i] = VEC_CAST(VEC_OP(min_ps)(VEC_CASTF(acc[i]), rq->hi));
+    }
 }
 
-/*
- * Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. The
- * zero point is added to values from -32768 to `hi`, so that 16 bits hold the sum.
- */
+/* Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. */
 VEC_INLINE vec vec_narrow(vec a, vec b, vec c, vec d, const vec_requant *rq)
 {
-    const vec ab = VEC_OP(add_epi16)(VEC_OP(packs_epi32)(a, b), rq->zp);
-    const vec cd = VEC_OP(add_epi16)(VEC_OP(packs_epi32)(c, d), rq->zp);
-    const vec q = VEC_OP(packus_epi16)(ab, cd);
-    return VEC_OP(max_epu8)(q, rq->qlo);
+    const vec ab =
+        VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(VEC_CASTF(a)), VEC_OP(cvtps_epi32)(VEC_CASTF(b)));
+    const vec cd =
+        VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(VEC_CASTF(c)), VEC_OP(cvtps_epi32)(VEC_CASTF(d)));
+    const vec q =
+        VEC_OP(packus_epi16)(VEC_OP(adds_epi16)(ab, rq->zp), VEC_OP(adds_epi16)(cd, rq->zp));
+    return VEC_OP(min_epu8)(VEC_OP(max_epu8)(q, rq->qlo), rq->qhi);
 }
 
 /* In each 128-bit lane, byte 4*i + v from byte 4*v + i. */
@@ -280,11 +305,26 @@ VEC_INLINE vec vec_transpose4(vec x)
  * else is beyond every clamp), give the same bytes without a test for NaN, because the clamp
  * always has 0 in it: the zero point is in [q_lo, q_hi].
  */
-VEC_INLINE float vec_put_mult(float mult)
+static inline float packed_mult(float mult)
 {
     if (mult != mult)
         return 0.0f;
     return mult > FLT_MAX ? FLT_MAX : mult < -FLT_MAX ? -FLT_MAX : mult;
+}
+
+/*
+ * Packs bias and multiplier of output channel o, whose weights have that sum and that sum of
+ * magnitudes; notes in the head whether its sums need a limit (|x - x_zp| is at most 255).
+ */
+static inline void packed_channel(const qzk_conv_weights *weights, int32_t o, uint32_t sum,
+                                  uint32_t magnitude, int32_t *bias, float *mult, packed_head *head)
+{
+    const int32_t b = weights->bias_s32 ? weights->bias_s32[o] : 0;
+    *bias = (int32_t)((uint32_t)b - (uint32_t)weights->x_zp * sum);
+    *mult = packed_mult(weights->mult[o]);
+    const double bound = (255.0 * magnitude + (b < 0 ? -(double)b : b)) * *mult;
+    if (!(bound < 0x7fffff00 && bound > -0x7fffff00))
+        head->limit = 1;
 }
 
 #endif
