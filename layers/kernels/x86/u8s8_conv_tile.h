@@ -2,29 +2,47 @@
 /*
  * u8s8_conv_tile.h - int8 convolution and linear, any shape: an indirect matrix product.
  *
- * A tile is TILE_M output pixels times up to two vectors of output channels, all of its sums in
- * registers. One step takes four input channels of one tap: two vectors of weights, and for each
- * pixel its four bytes broadcast. Order of K: tap, then channel. The padding's zero points go
- * through the same multiplications as everything else, so that the bias can hold -zp * (sum of the
- * weights) for every pixel alike.
+ * A tile is some output pixels times some vectors of output channels, all of its sums in registers:
+ * TILE_M pixels by two vectors, or, where TILE_WIDE_M is defined and the weights of four vectors
+ * stay in the first-level cache, TILE_WIDE_M by four, which loads less for each product. One step
+ * takes four bytes of each pixel, broadcast, and as many weights for each channel. Order of K: tap,
+ * then channel. The padding's zero points go through the same multiplications as everything else,
+ * so that the bias can hold -zp * (sum of the weights) for every pixel alike.
+ *
+ * With VNNI the four bytes are four input channels. Without, they are two, widened to 16 bits when
+ * a block of pixels is begun (rows_widen): that costs less than to do it again for every vector of
+ * output channels.
  *
  * Groups run one after the other. Where a group has fewer channels than a vector, neighbouring
  * groups are merged into one with zeros off the diagonal, as long as that costs less.
  *
- * The including file defines TILE_M, TILE_LIST(X) that names 1 ... TILE_M, and of the kernel
- * CONV_SYMBOL, CONV_KERNEL_NAME, CONV_ISA.
+ * The including file defines TILE_M and TILE_LIST(X) that names 1 ... TILE_M, perhaps TILE_WIDE_M
+ * and TILE_WIDE_LIST(X), and CONV_SYMBOL, CONV_KERNEL_NAME, CONV_ISA of the kernel.
  */
 #include "layers/kernels/x86/u8s8_rows.h"
 #include "layers/kernels/x86/u8s8_vec.h"
 
-enum { TILE_N = 2, BLOCK_LANES = TILE_N * VEC_LANES, MAX_SUMS = TILE_M * TILE_N };
+#ifndef TILE_WIDE_M
+#define TILE_WIDE_M 0
+#define TILE_WIDE_LIST(X)
+#endif
+
+enum {
+    TILE_N = 2,
+    TILE_WIDE_N = 4,
+    MAX_SUMS = TILE_M * TILE_N, /* no fewer than of the wide tile */
+    WIDE_WEIGHTS = 32768,       /* bytes of weights up to which a wide tile is taken */
+    STEP_CHANNELS = VEC_VNNI ? 4 : 2,
+    STEP_BYTES = 4, /* of a pixel */
+};
 
 typedef struct conv_plan {
     int32_t groups, icg, ocg; /* after merging */
     int32_t taps;
-    int32_t steps;   /* of four input channels, in one tap */
-    int32_t vectors; /* of output channels, in one group */
-    int32_t blocks;  /* of TILE_N vectors, in one group; the last may have fewer */
+    int32_t steps;          /* in one tap */
+    int32_t vectors;        /* of output channels, in one group */
+    int32_t tile_m, tile_n; /* pixels and vectors of a tile */
+    int32_t blocks;         /* of tile_n vectors, in one group; the last may have fewer */
     size_t bias_at, mult_at, zp_at, weights_at, size;
 } conv_plan;
 
@@ -34,7 +52,7 @@ static int32_t merged_groups(const qzk_conv_shape *s)
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
     int32_t best = 1;
     int64_t best_cost = (int64_t)QZI_DIV_UP(icg, 4) * QZI_DIV_UP(ocg, VEC_LANES);
-    for (int32_t m = 2; m <= s->groups && (int64_t)m * ocg <= BLOCK_LANES; m++) {
+    for (int32_t m = 2; m <= s->groups && (int64_t)m * ocg <= TILE_N * VEC_LANES; m++) {
         const int64_t cost =
             QZI_DIV_UP((int64_t)m * icg, 4) * QZI_DIV_UP((int64_t)m * ocg, VEC_LANES);
         if (s->groups % m == 0 && cost * best < best_cost * m) {
@@ -60,15 +78,21 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     plan.icg = s->ic / plan.groups;
     plan.ocg = s->oc / plan.groups;
     plan.taps = s->kh * s->kw;
-    plan.steps = QZI_DIV_UP(plan.icg, 4);
+    /* in a run of pixels, the padding of each is stepped over too */
+    const int32_t channels = rows_run_bytes(s) > 0 ? QZK_CEIL4(s->ic) : plan.icg;
+    plan.steps = QZI_DIV_UP(channels, STEP_CHANNELS);
     plan.vectors = QZI_DIV_UP(plan.ocg, VEC_LANES);
-    plan.blocks = QZI_DIV_UP(plan.vectors, TILE_N);
+    const int64_t wide_weights = (int64_t)plan.taps * plan.steps * TILE_WIDE_N * VEC_BYTES;
+    const bool wide = TILE_WIDE_M > 0 && plan.vectors > TILE_N && wide_weights <= WIDE_WEIGHTS;
+    plan.tile_m = wide ? TILE_WIDE_M : TILE_M;
+    plan.tile_n = wide ? TILE_WIDE_N : TILE_N;
+    plan.blocks = QZI_DIV_UP(plan.vectors, plan.tile_n);
     const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + all * VEC_BYTES;
     plan.zp_at = plan.mult_at + all * VEC_BYTES;
     plan.weights_at = plan.zp_at + zp_bytes(s);
-    plan.size = plan.weights_at + all * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps;
+    plan.size = plan.weights_at + all * VEC_BYTES * (size_t)plan.taps * (size_t)plan.steps;
     return plan;
 }
 
@@ -78,7 +102,18 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
  */
 static int32_t group_offset(const qzk_conv_shape *s, const conv_plan *plan, int32_t group)
 {
-    return QZI_MIN(group * plan->icg, QZK_CEIL4(s->ic) - 4 * plan->steps);
+    return QZI_MIN(group * plan->icg, QZK_CEIL4(s->ic) - STEP_CHANNELS * plan->steps);
+}
+
+/* The weight of one channel of a step, in the place of its lane. */
+static void put_weight(int8_t *lane, int32_t channel, int8_t value)
+{
+#if VEC_VNNI
+    lane[channel] = value;
+#else
+    const int16_t wide = value;
+    memcpy(lane + channel * 2, &wide, sizeof wide);
+#endif
 }
 
 static size_t conv_packed_size(const qzk_conv_shape *shape)
@@ -97,14 +132,14 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
-        const int32_t block = in_group / BLOCK_LANES, c = in_group % BLOCK_LANES;
-        const int32_t n_count = QZI_MIN(TILE_N, plan.vectors - block * TILE_N);
-        const size_t vector = (size_t)group * (size_t)plan.vectors + (size_t)block * TILE_N;
+        const int32_t block_lanes = plan.tile_n * VEC_LANES;
+        const int32_t before = in_group / block_lanes * plan.tile_n, c = in_group % block_lanes;
+        const int32_t n_count = QZI_MIN(plan.tile_n, plan.vectors - before);
+        const size_t vector = (size_t)group * (size_t)plan.vectors + (size_t)before;
         /* the order in which vec_narrow leaves the channels side by side */
         const int32_t n = c / 4 % n_count, lane = c / (4 * n_count) * 4 + c % 4;
-        const size_t half = (size_t)n_count * VEC_BYTES;
         int8_t *to = (int8_t *)blob + plan.weights_at +
-                     vector * VEC_WEIGHTS * (size_t)plan.taps * (size_t)plan.steps +
+                     vector * VEC_BYTES * (size_t)plan.taps * (size_t)plan.steps +
                      (size_t)n * VEC_BYTES;
         const int8_t *from = weights->w_s8 + (size_t)o * (size_t)icg * (size_t)plan.taps;
         const int32_t first = o / ocg * icg - group_offset(s, &plan, group);
@@ -113,8 +148,9 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
             const int32_t k = first + i;
             for (int32_t tap = 0; tap < plan.taps; tap++) {
                 const int8_t w = *from++;
-                const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / 4);
-                vec_put_weight(to + step * half * VEC_HALVES, half, lane, k % 4, w);
+                const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / STEP_CHANNELS);
+                put_weight(to + step * (size_t)n_count * VEC_BYTES + lane * STEP_BYTES,
+                           k % STEP_CHANNELS, w);
                 sum += (uint32_t)w;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
@@ -129,8 +165,9 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
 
 typedef struct tile_job {
     int32_t taps, steps;
-    int32_t x_offset; /* of the group in a pixel */
+    int32_t pitch;    /* row pointers of a tap */
     int32_t channels; /* that are stored */
+    int64_t x_offset; /* of the group in a pixel, in bytes */
     const int8_t *w;
     const int32_t *bias;
     const float *mult;
@@ -138,42 +175,38 @@ typedef struct tile_job {
     vec_requant rq;
 } tile_job;
 
-/* One step: four input channels of each of the first M rows, at byte `at`. */
+/* One step: four bytes of each of the first M rows, at byte `at`. */
 VEC_INLINE void conv_step(vec *acc, const uint8_t *const *rows, int64_t at, const int8_t *w,
                           const int M, const int N)
 {
+    vec wv[TILE_WIDE_N];
     VEC_UNROLL
-    for (int half = 0; half < VEC_HALVES; half++) {
-        vec wv[TILE_N];
+    for (int n = 0; n < N; n++)
+        wv[n] = vec_load(w + n * VEC_BYTES);
+    VEC_UNROLL
+    for (int m = 0; m < M; m++) {
+        const vec x = vec_broadcast4(rows[m] + at);
         VEC_UNROLL
         for (int n = 0; n < N; n++)
-            wv[n] = vec_load(w + (half * N + n) * VEC_BYTES);
-        VEC_UNROLL
-        for (int m = 0; m < M; m++) {
-            const vec x = vec_half(vec_broadcast4(rows[m] + at), half);
-            VEC_UNROLL
-            for (int n = 0; n < N; n++)
-                acc[m * N + n] = vec_dot(acc[m * N + n], x, wv[n]);
-        }
+            acc[m * N + n] = vec_dot(acc[m * N + n], x, wv[n]);
     }
 }
 
 VEC_INLINE void conv_finish(const tile_job *job, vec *acc, uint8_t *out, const int M, const int N)
 {
     const int32_t channels = job->channels;
-    vec_scale(acc, M * N, job->mult, N, &job->rq);
     const int pixels = 4 / N; /* that one vector of bytes has */
+    vec_scale(acc, M * N, job->mult, N, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m += pixels) {
         const int last = M * N - 1, i = m * N;
-        const vec q =
-            vec_collect(vec_narrow(acc[i], acc[QZI_MIN(i + 1, last)], acc[QZI_MIN(i + 2, last)],
-                                   acc[QZI_MIN(i + 3, last)], &job->rq),
-                        pixels);
+        const vec q = vec_narrow(acc[i], acc[QZI_MIN(i + 1, last)], acc[QZI_MIN(i + 2, last)],
+                                 acc[QZI_MIN(i + 3, last)], &job->rq);
+        const vec collected = vec_collect(q, N);
         VEC_UNROLL
         for (int j = 0; j < pixels; j++)
             if (m + j < M)
-                vec_store_slice(out + (m + j) * job->out_stride, q, pixels, j, channels);
+                vec_store_slice(out + (m + j) * job->out_stride, collected, pixels, j, channels);
     }
 }
 
@@ -183,35 +216,39 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
 {
     /* few sums: several of each, over different steps, hide the latency of a dot product */
     const int phases = M * N >= 8 ? 1 : M * N >= 4 ? 2 : 4;
-    const int step_bytes = N * VEC_WEIGHTS;
+    const int step_weights = N * VEC_BYTES;
     vec acc[MAX_SUMS];
     VEC_UNROLL
     for (int i = 0; i < phases * M * N; i++)
         acc[i] = i < M * N ? vec_load(job->bias + i % N * VEC_LANES) : VEC_LOGIC(setzero)();
 
     const int8_t *w = job->w;
-    for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
+    for (int32_t tap = 0; tap < job->taps; tap++, rows += job->pitch) {
         int64_t at = job->x_offset;
-        const int64_t end = at + 4 * (int64_t)job->steps;
-        /* four steps in a row cost less than four rounds of the loop */
-        for (; phases == 1 && at + 16 <= end; at += 16, w += 4 * step_bytes) {
-            conv_step(acc, rows, at, w, M, N);
-            conv_step(acc, rows, at + 4, w + step_bytes, M, N);
-            conv_step(acc, rows, at + 8, w + 2 * step_bytes, M, N);
-            conv_step(acc, rows, at + 12, w + 3 * step_bytes, M, N);
+        const int64_t end = at + STEP_BYTES * (int64_t)job->steps;
+        if (M == (N > TILE_N ? TILE_WIDE_M : TILE_M)) { /* the usual tile: fewer rounds */
+            for (; at + 16 <= end; at += 16, w += 4 * step_weights) {
+                conv_step(acc, rows, at, w, M, N);
+                conv_step(acc, rows, at + 4, w + step_weights, M, N);
+                conv_step(acc, rows, at + 8, w + 2 * step_weights, M, N);
+                conv_step(acc, rows, at + 12, w + 3 * step_weights, M, N);
+            }
+            for (; at < end; at += 4, w += step_weights)
+                conv_step(acc, rows, at, w, M, N);
+            continue;
         }
-        for (; at + 4 * phases <= end; at += 4 * phases, w += phases * step_bytes) {
+        for (; at + 4 * phases <= end; at += 4 * phases, w += phases * step_weights) {
             /* not a loop: clang would fold the index into acc too late to keep it in registers */
             conv_step(acc, rows, at, w, M, N);
             if (phases >= 2)
-                conv_step(acc + M * N, rows, at + 4, w + step_bytes, M, N);
+                conv_step(acc + M * N, rows, at + 4, w + step_weights, M, N);
             if (phases == 4) {
-                conv_step(acc + 2 * M * N, rows, at + 8, w + 2 * step_bytes, M, N);
-                conv_step(acc + 3 * M * N, rows, at + 12, w + 3 * step_bytes, M, N);
+                conv_step(acc + 2 * M * N, rows, at + 8, w + 2 * step_weights, M, N);
+                conv_step(acc + 3 * M * N, rows, at + 12, w + 3 * step_weights, M, N);
             }
         }
         if (phases > 1)
-            for (; at < end; at += 4, w += step_bytes)
+            for (; at < end; at += 4, w += step_weights)
                 conv_step(acc, rows, at, w, M, N);
     }
     VEC_UNROLL
@@ -222,21 +259,27 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
 
 typedef void (*tile_fn)(const tile_job *job, const uint8_t *const *rows, uint8_t *out);
 
-#define CONV_TILE(m)                                                                             \
-    static void conv_tile_##m##x1(const tile_job *job, const uint8_t *const *rows, uint8_t *out) \
-    {                                                                                            \
-        conv_tile(job, rows, out, m, 1);                                                         \
-    }                                                                                            \
-    static void conv_tile_##m##x2(const tile_job *job, const uint8_t *const *rows, uint8_t *out) \
-    {                                                                                            \
-        conv_tile(job, rows, out, m, 2);                                                         \
+#define CONV_TILE(m, n)                                                                            \
+    static void conv_tile_##m##x##n(const tile_job *job, const uint8_t *const *rows, uint8_t *out) \
+    {                                                                                              \
+        conv_tile(job, rows, out, m, n);                                                           \
     }
-TILE_LIST(CONV_TILE)
-#undef CONV_TILE
+#define CONV_TILES(m) CONV_TILE(m, 1) CONV_TILE(m, 2)
+#define CONV_WIDE_TILES(m) CONV_TILE(m, 3) CONV_TILE(m, 4)
+TILE_LIST(CONV_TILES)
+TILE_WIDE_LIST(CONV_WIDE_TILES)
 
-#define CONV_TILE_ENTRY(m) {conv_tile_##m##x1, conv_tile_##m##x2},
-static const tile_fn conv_tiles[TILE_M][TILE_N] = {TILE_LIST(CONV_TILE_ENTRY)};
-#undef CONV_TILE_ENTRY
+/* [vectors - 1][pixels - 1] */
+#define CONV_TILE_1(m) conv_tile_##m##x1,
+#define CONV_TILE_2(m) conv_tile_##m##x2,
+#define CONV_TILE_3(m) conv_tile_##m##x3,
+#define CONV_TILE_4(m) conv_tile_##m##x4,
+static const tile_fn conv_tiles[TILE_WIDE_N][TILE_M] = {
+    {TILE_LIST(CONV_TILE_1)},
+    {TILE_LIST(CONV_TILE_2)},
+    {TILE_WIDE_LIST(CONV_TILE_3)},
+    {TILE_WIDE_LIST(CONV_TILE_4)},
+};
 
 /* ---- the whole ---------------------------------------------------------------------------------
  */
@@ -249,14 +292,14 @@ static bool conv_supports(const qzk_conv_shape *shape)
 
 static rows_plan conv_rows(const qzk_conv_args *args, const conv_plan *plan)
 {
-    return rows_plan_make(args, TILE_M, (int64_t)plan->groups * plan->blocks);
+    return rows_plan_make(args, plan->tile_m, (int64_t)plan->groups * plan->blocks, !VEC_VNNI);
 }
 
 static size_t conv_scratch_size(const qzk_conv_args *args)
 {
     const conv_plan plan = conv_plan_make(args->shape);
     const rows_plan rows = conv_rows(args, &plan);
-    return rows_scratch_size(&rows, TILE_M);
+    return rows_scratch_size(&rows);
 }
 
 static int64_t conv_units(const qzk_conv_args *args)
@@ -272,28 +315,30 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
 {
     const uint8_t *blob = args->packed;
     const int32_t group = (int32_t)(block / plan->blocks);
-    const int32_t in_group = (int32_t)(block % plan->blocks) * BLOCK_LANES;
-    const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)in_group / VEC_LANES;
+    const int32_t before = (int32_t)(block % plan->blocks) * plan->tile_n; /* vectors */
+    const int32_t channel = before * VEC_LANES;
+    const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)before;
     const tile_job job = {
         .taps = rows->taps,
-        .steps = rows->run_bytes ? rows->run_bytes / 4 : plan->steps,
-        .x_offset = group_offset(args->shape, plan, group),
-        .channels = QZI_MIN(BLOCK_LANES, plan->ocg - in_group),
+        .steps = rows->run_bytes ? rows->run_bytes / STEP_CHANNELS : plan->steps,
+        .pitch = plan->tile_m,
+        .channels = QZI_MIN(plan->tile_n * VEC_LANES, plan->ocg - channel),
+        .x_offset = group_offset(args->shape, plan, group) * (STEP_BYTES / STEP_CHANNELS),
         .w = (const int8_t *)blob + plan->weights_at +
-             vector * VEC_WEIGHTS * (size_t)plan->taps * (size_t)plan->steps,
+             vector * VEC_BYTES * (size_t)plan->taps * (size_t)plan->steps,
         .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VEC_LANES,
         .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES,
         .out_stride = args->out.pixel_stride,
         .rq = vec_requant_init(args),
     };
-    const int n = job.channels > VEC_LANES ? 1 : 0;
+    const tile_fn *tiles = conv_tiles[QZI_MIN(plan->tile_n, plan->vectors - before) - 1];
     uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride +
-                   (int64_t)group * plan->ocg + in_group;
-    for (int64_t i = 0; i < count; i += TILE_M) {
-        const int64_t m = QZI_MIN(TILE_M, count - i);
-        conv_tiles[m - 1][n](&job, table, out);
-        table += TILE_M * (int64_t)rows->taps;
-        out += TILE_M * args->out.pixel_stride;
+                   (int64_t)group * plan->ocg + channel;
+    for (int64_t i = 0; i < count; i += plan->tile_m) {
+        const int64_t m = QZI_MIN(plan->tile_m, count - i);
+        tiles[m - 1](&job, table, out);
+        table += plan->tile_m * (int64_t)rows->taps;
+        out += plan->tile_m * args->out.pixel_stride;
     }
 }
 
@@ -306,10 +351,10 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
     int64_t filled = -1;
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t pixel_block = unit / rows.parts, part = unit % rows.parts;
-        const int64_t first = pixel_block * rows.block_tiles * TILE_M;
-        const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
+        const int64_t first = pixel_block * rows.block_tiles * rows.tile_m;
+        const int64_t count = QZI_MIN(rows.block_tiles * rows.tile_m, rows.pixels - first);
         if (filled != pixel_block)
-            rows_fill(args, &rows, TILE_M, zp_row, first, count, scratch);
+            rows_fill(args, &rows, zp_row, first, count, scratch);
         filled = pixel_block;
         for (int64_t b = all * part / rows.parts; b < all * (part + 1) / rows.parts; b++)
             conv_block(args, &plan, &rows, b, scratch, first, count);
@@ -320,7 +365,7 @@ const qzk_conv_kernel CONV_SYMBOL = {
     .name = CONV_KERNEL_NAME,
     .isa = CONV_ISA,
     .tile_m = TILE_M,
-    .tile_n = BLOCK_LANES,
+    .tile_n = TILE_N * VEC_LANES,
     .supports = conv_supports,
     .packed_size = conv_packed_size,
     .pack = conv_pack,

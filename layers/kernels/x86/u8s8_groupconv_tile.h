@@ -192,14 +192,14 @@ static const group_fn group_tiles[][3][2] = {
 
 static rows_plan group_rows(const qzk_conv_args *args, const group_plan *plan)
 {
-    return rows_plan_make(args, TILE_M, plan->blocks);
+    return rows_plan_make(args, TILE_M, plan->blocks, false);
 }
 
 static size_t group_scratch_size(const qzk_conv_args *args)
 {
     const group_plan plan = group_plan_make(args->shape);
     const rows_plan rows = group_rows(args, &plan);
-    return rows_scratch_size(&rows, TILE_M);
+    return rows_scratch_size(&rows);
 }
 
 static int64_t group_units(const qzk_conv_args *args)
@@ -251,7 +251,7 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
         const int64_t first = pixel_block * rows.block_tiles * TILE_M;
         const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
         if (filled != pixel_block)
-            rows_fill(args, &rows, TILE_M, zp_row, first, count, scratch);
+            rows_fill(args, &rows, zp_row, first, count, scratch);
         filled = pixel_block;
         const int64_t to = (int64_t)plan.blocks * (part + 1) / rows.parts;
         for (int64_t b = (int64_t)plan.blocks * part / rows.parts; b < to; b++)

@@ -12,6 +12,8 @@
  * between pixels), the whole row counts as one tap, a "run" of kw pixels: a 7x7 stem over RGB has 7
  * taps of 28 bytes. Only windows that hang over the left or right border must then be copied.
  *
+ * Kernels without VNNI read 16-bit channels: for them the rows are copied and widened as well.
+ *
  * A unit of work is a block of pixels times a part of the output channels.
  */
 #ifndef QZOO_LAYERS_KERNELS_X86_U8S8_ROWS_H
@@ -27,10 +29,16 @@ typedef struct rows_plan {
     int32_t taps;      /* pointers for a pixel */
     int32_t run_bytes; /* of a kernel row that is one tap; 0: each tap for itself */
     int32_t parts;     /* parts of the output channels */
+    int32_t tile_m;
+    int32_t row_bytes;  /* behind each pointer */
+    int64_t wide_bytes; /* of a widened copy of that, in whole vectors; 0: rows are not widened */
 } rows_plan;
 
-/* Pointers in a block's table, roughly; units that two threads should at least find. */
-enum { ROWS_TABLE = 2048, ROWS_BLOCK_TILES = 8, ROWS_MIN_UNITS = 16 };
+/*
+ * Pointers in a block's table, pixels in a block, bytes of its widened rows, all roughly; units
+ * that two threads should at least find.
+ */
+enum { ROWS_TABLE = 2048, ROWS_PIXELS = 112, ROWS_WIDE = 1 << 18, ROWS_MIN_UNITS = 16 };
 
 /* Runs: bytes of a pixel, and of a run, up to which a kernel row is taken as one tap. */
 enum { ROWS_RUN_PIXEL = 8, ROWS_RUN = 128 };
@@ -48,19 +56,23 @@ static inline int32_t rows_run_bytes(const qzk_conv_shape *s)
 
 /* channel_blocks: how many pieces the output channels could be cut into. */
 static inline rows_plan rows_plan_make(const qzk_conv_args *args, int32_t tile_m,
-                                       int64_t channel_blocks)
+                                       int64_t channel_blocks, bool widen)
 {
     rows_plan plan;
     const qzk_conv_shape *s = args->shape;
-    const int32_t run_bytes = rows_run_bytes(s);
     const bool dense = args->in.pixel_stride == QZK_CEIL4(s->ic);
-    plan.run_bytes = dense ? run_bytes : 0;
-    const int32_t taps = plan.run_bytes ? s->kh : s->kh * s->kw;
+    plan.tile_m = tile_m;
     plan.pixels = (int64_t)args->out.n * args->out.h * args->out.w;
-    plan.taps = taps;
+    plan.run_bytes = dense ? rows_run_bytes(s) : 0;
+    plan.taps = plan.run_bytes ? s->kh : s->kh * s->kw;
+    plan.row_bytes = plan.run_bytes ? plan.run_bytes : QZK_CEIL4(s->ic);
+    plan.wide_bytes = widen ? QZI_ROUND_UP((int64_t)plan.row_bytes * 2, VEC_BYTES) : 0;
     const int64_t tiles = QZI_DIV_UP(plan.pixels, tile_m);
-    const int64_t fit = ROWS_TABLE / ((int64_t)taps * tile_m);
-    plan.block_tiles = QZI_MAX(1, QZI_MIN(fit, ROWS_BLOCK_TILES));
+    const int64_t pointers = (int64_t)plan.taps * tile_m; /* of a tile */
+    int64_t fit = QZI_MIN(ROWS_TABLE / pointers, ROWS_PIXELS / tile_m);
+    if (widen)
+        fit = QZI_MIN(fit, ROWS_WIDE / (pointers * plan.wide_bytes));
+    plan.block_tiles = QZI_MAX(1, fit);
     plan.blocks = QZI_DIV_UP(tiles, plan.block_tiles);
     plan.block_tiles = QZI_DIV_UP(tiles, QZI_MAX(plan.blocks, 1)); /* even out the last one */
     plan.blocks = tiles > 0 ? QZI_DIV_UP(tiles, plan.block_tiles) : 0;
@@ -74,12 +86,16 @@ static inline int64_t rows_units(const rows_plan *plan)
     return plan->blocks * plan->parts;
 }
 
-/* Bytes of the pointers alone. */
-static inline size_t rows_table_size(const rows_plan *plan, int32_t tile_m)
+/* Pointers of a block. */
+static inline size_t rows_pointers(const rows_plan *plan)
 {
-    const size_t size =
-        (size_t)plan->block_tiles * (size_t)plan->taps * (size_t)tile_m + ROWS_SLACK;
-    return QZI_ROUND_UP(size * sizeof(const uint8_t *), QZI_ALIGN);
+    return (size_t)plan->block_tiles * (size_t)plan->taps * (size_t)plan->tile_m;
+}
+
+/* Bytes of the pointers alone. */
+static inline size_t rows_table_size(const rows_plan *plan)
+{
+    return QZI_ROUND_UP((rows_pointers(plan) + ROWS_SLACK) * sizeof(const uint8_t *), QZI_ALIGN);
 }
 
 /* Bytes from one copied window to the next: whole vectors. */
@@ -88,12 +104,11 @@ static inline size_t rows_window(const rows_plan *plan)
     return QZI_ROUND_UP((size_t)plan->run_bytes, VEC_BYTES);
 }
 
-/* The pointers, and behind them a copy of every window that could hang over a border. */
-static inline size_t rows_scratch_size(const rows_plan *plan, int32_t tile_m)
+/* The pointers, a copy of every window that could hang over a border, and widened rows. */
+static inline size_t rows_scratch_size(const rows_plan *plan)
 {
-    const size_t windows =
-        (size_t)plan->block_tiles * (size_t)tile_m * (size_t)plan->taps * rows_window(plan);
-    return rows_table_size(plan, tile_m) + QZI_ROUND_UP(windows, QZI_ALIGN);
+    const size_t row = rows_window(plan) + (size_t)plan->wide_bytes;
+    return rows_table_size(plan) + QZI_ROUND_UP(rows_pointers(plan) * row, QZI_ALIGN);
 }
 
 /* A pointer in each 64-bit lane: that of `inside` where 0 <= y < h and 0 <= x < w. */
@@ -122,15 +137,14 @@ VEC_INLINE vec rows_choose(vec y, vec x, vec h, vec w, vec inside, vec outside)
  * free byte behind the copies.
  */
 static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, const rows_plan *plan,
-                                         int32_t tile_m, const uint8_t *zp_row, int64_t n,
-                                         int64_t y0, int64_t x0, uint8_t *window,
-                                         const uint8_t **to)
+                                         const uint8_t *zp_row, int64_t n, int64_t y0, int64_t x0,
+                                         uint8_t *window, const uint8_t **to)
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
     const int64_t left = QZI_MIN(QZI_MAX(-x0, 0), s->kw);
     const int64_t right = QZI_MAX(QZI_MIN(in->w - x0, s->kw), left);
-    for (int32_t ky = 0; ky < s->kh; ky++, to += tile_m) {
+    for (int32_t ky = 0; ky < s->kh; ky++, to += plan->tile_m) {
         const int64_t y = y0 + (int64_t)ky * s->dil_h;
         if (y < 0 || y >= in->h || left == right)
             continue; /* zero points only: as it is */
@@ -213,13 +227,14 @@ static inline void rows_tile_next(const qzk_conv_args *args, int32_t tile_m, int
 }
 
 /*
- * Fills the table for `count` pixels from pixel `first`, a tile at a time and tap by tap. Writes
+ * Finds the rows of `count` pixels from pixel `first`, a tile at a time and tap by tap. Writes
  * whole vectors of pointers, up to ROWS_SLACK places too many; those behind the last pixel in its
  * tile hold some valid pointer.
  */
-static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan, const int32_t tile_m,
+static inline void rows_find(const qzk_conv_args *args, const rows_plan *plan,
                              const uint8_t *zp_row, int64_t first, int64_t count, void *scratch)
 {
+    const int32_t tile_m = plan->tile_m;
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
     const int64_t row_bytes = (int64_t)in->w * in->pixel_stride;
@@ -228,9 +243,11 @@ static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan, c
         s->pad_left == 0 && args->out.h == in->h && args->out.w == in->w) {
         for (int64_t i = 0; i < count; i++)
             table[i] = (const uint8_t *)in->data + (first + i) * in->pixel_stride;
+        for (int64_t i = count; i % tile_m != 0; i++)
+            table[i] = table[count - 1];
         return;
     }
-    uint8_t *window = (uint8_t *)scratch + rows_table_size(plan, tile_m);
+    uint8_t *window = (uint8_t *)scratch + rows_table_size(plan);
     const int32_t kw = plan->run_bytes ? 1 : s->kw;
     const int64_t width = plan->run_bytes ? in->w - s->kw + 1 : in->w; /* for left ends of taps */
     const vec h = ROWS_SET1(in->h), w = ROWS_SET1(QZI_MAX(width, 0));
@@ -255,9 +272,36 @@ static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan, c
         }
         for (int32_t m = 0; plan->run_bytes && m < valid; m++)
             if (t.x0[m] < 0 || t.x0[m] >= width)
-                window = rows_copy_windows(args, plan, tile_m, zp_row, t.image[m], t.y0[m], t.x0[m],
-                                           window, tile + m);
+                window = rows_copy_windows(args, plan, zp_row, t.image[m], t.y0[m], t.x0[m], window,
+                                           tile + m);
     }
+}
+
+/* Copies every row with its channels widened to 16 bits, and lets the table point to the copies. */
+static inline void rows_widen(const rows_plan *plan, int64_t count, void *scratch)
+{
+    const uint8_t **table = scratch;
+    const int64_t pointers = QZI_DIV_UP(count, plan->tile_m) * plan->tile_m * plan->taps;
+    uint8_t *to =
+        (uint8_t *)scratch + rows_table_size(plan) + rows_pointers(plan) * rows_window(plan);
+    for (int64_t i = 0; i < pointers; i++, to += plan->wide_bytes) {
+        const uint8_t *from = table[i];
+        int32_t at = 0;
+        for (; at + VEC_BYTES / 2 <= plan->row_bytes; at += VEC_BYTES / 2)
+            vec_store(to + 2 * at, vec_widen(from + at));
+        if (at < plan->row_bytes)
+            vec_store(to + 2 * at, vec_widen_part(from + at, (plan->row_bytes - at) / 4));
+        table[i] = to;
+    }
+}
+
+/* Fills the table for `count` pixels from pixel `first`. */
+static inline void rows_fill(const qzk_conv_args *args, const rows_plan *plan,
+                             const uint8_t *zp_row, int64_t first, int64_t count, void *scratch)
+{
+    rows_find(args, plan, zp_row, first, count, scratch);
+    if (plan->wide_bytes)
+        rows_widen(plan, count, scratch);
 }
 
 #endif

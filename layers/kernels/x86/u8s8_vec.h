@@ -30,8 +30,10 @@
 #endif
 
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
+#define VEC_VNNI 1
 #define VEC_HALVES 1
 #else
+#define VEC_VNNI 0
 #define VEC_HALVES 2
 #endif
 
@@ -66,10 +68,15 @@ VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
     _mm512_mask_storeu_epi8(p, (__mmask64)((UINT64_C(1) << bytes) - 1), x);
 }
 
-/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 2 or 4, a constant. */
+/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
 VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
 {
-    if (parts == 2) {
+    if (parts == 1) {
+        if (bytes >= 64)
+            vec_store(p, x);
+        else
+            vec_store_part(p, x, bytes);
+    } else if (parts == 2) {
         const __m256i y = part == 0 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
         if (bytes >= 32)
             _mm256_storeu_si256((__m256i *)p, y);
@@ -87,10 +94,30 @@ VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int pa
     }
 }
 
-/* 128-bit lanes of `count` (2 or 4) consecutive pieces each: puts equal pieces side by side. */
-VEC_INLINE vec vec_collect(vec x, const int count)
+/* VEC_BYTES / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
+VEC_INLINE vec vec_widen(const uint8_t *p)
 {
-    if (count == 2)
+    return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
+}
+
+VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
+{
+    return _mm512_cvtepu8_epi16(
+        _mm256_maskz_loadu_epi32((__mmask8)((1u << dwords) - 1), (const void *)p));
+}
+
+/*
+ * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors:
+ * brings them side by side. With three vectors the fourth word is dropped.
+ */
+VEC_INLINE vec vec_collect(vec x, const int vectors)
+{
+    if (vectors == 4)
+        return x;
+    if (vectors == 3)
+        return _mm512_permutexvar_epi32(
+            _mm512_setr_epi32(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, 3, 7, 11, 15), x);
+    if (vectors == 2)
         return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x);
     return _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
@@ -149,10 +176,25 @@ VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int pa
     }
 }
 
-/* 128-bit lanes of `count` (2 or 4) consecutive pieces each: puts equal pieces side by side. */
-VEC_INLINE vec vec_collect(vec x, const int count)
+/* VEC_BYTES / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
+VEC_INLINE vec vec_widen(const uint8_t *p)
 {
-    if (count == 2)
+    return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
+}
+
+VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
+{
+    const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(dwords), _mm_setr_epi32(0, 1, 2, 3));
+    return _mm256_cvtepu8_epi16(_mm_maskload_epi32((const int *)p, mask));
+}
+
+/*
+ * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors
+ * (1 or 2 here): brings them side by side.
+ */
+VEC_INLINE vec vec_collect(vec x, const int vectors)
+{
+    if (vectors == 2)
         return _mm256_permute4x64_epi64(x, 0xd8);
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
 }
