@@ -233,8 +233,17 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
                 conv_step(acc, rows, at + 8, w + 2 * step_weights, M, N);
                 conv_step(acc, rows, at + 12, w + 3 * step_weights, M, N);
             }
-            for (; at < end; at += 4, w += step_weights)
+            /* the rest without a loop: these branches go the same way for every tap */
+            if (at + 8 <= end) {
                 conv_step(acc, rows, at, w, M, N);
+                conv_step(acc, rows, at + 4, w + step_weights, M, N);
+                at += 8;
+                w += 2 * step_weights;
+            }
+            if (at < end) {
+                conv_step(acc, rows, at, w, M, N);
+                w += step_weights;
+            }
             continue;
         }
         for (; at + 4 * phases <= end; at += 4 * phases, w += phases * step_weights) {
