@@ -142,17 +142,23 @@ static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, const rows_p
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
-    const int64_t left = QZI_MIN(QZI_MAX(-x0, 0), s->kw);
-    const int64_t right = QZI_MAX(QZI_MIN(in->w - x0, s->kw), left);
+    const int64_t pixel_words = in->pixel_stride / 4;
+    const int64_t left = QZI_MIN(QZI_MAX(-x0, 0), s->kw) * pixel_words;
+    const int64_t right = QZI_MIN(in->w - x0, s->kw) * pixel_words;
     for (int32_t ky = 0; ky < s->kh; ky++, to += plan->tile_m) {
         const int64_t y = y0 + (int64_t)ky * s->dil_h;
-        if (y < 0 || y >= in->h || left == right)
+        if (y < 0 || y >= in->h || left >= right)
             continue; /* zero points only: as it is */
-        const uint8_t *row = (const uint8_t *)in->data + (n * in->h + y) * in->w * in->pixel_stride;
-        for (int32_t i = 0; i < plan->run_bytes; i += VEC_BYTES)
-            vec_store(window + i, vec_load(zp_row + i));
-        for (int64_t i = left * in->pixel_stride; i < right * in->pixel_stride; i += 4)
-            memcpy(window + i, row + x0 * in->pixel_stride + i, 4);
+        /* as a number: its first words may lie outside the tensor, and are not read */
+        const uintptr_t from =
+            (uintptr_t)in->data + (uintptr_t)(((n * in->h + y) * in->w + x0) * in->pixel_stride);
+        for (int32_t word = 0; word < plan->run_bytes / 4; word += VEC_LANES) {
+            const vec zp = vec_load(zp_row + word * 4);
+            const int32_t first = (int32_t)QZI_MIN(QZI_MAX(left - word, 0), VEC_LANES);
+            const int32_t last = (int32_t)QZI_MIN(QZI_MAX(right - word, 0), VEC_LANES);
+            vec_store(window + word * 4,
+                      vec_load_range((const void *)(from + (uintptr_t)word * 4), first, last, zp));
+        }
         *to = window;
         window += rows_window(plan);
     }
@@ -167,6 +173,7 @@ typedef struct rows_tile {
     int64_t image[ROWS_MAX_TILE], y0[ROWS_MAX_TILE], x0[ROWS_MAX_TILE], corner[ROWS_MAX_TILE];
     int64_t x_step[ROWS_MAX_TILE], corner_step[ROWS_MAX_TILE]; /* 0, 1, 2, ... pixels further */
     int64_t n, oy, ox;                                         /* the next tile's first pixel */
+    bool inside; /* all taps of all its pixels, for sure */
 } rows_tile;
 
 static inline void rows_tile_init(const qzk_conv_args *args, int64_t first, rows_tile *t)
@@ -212,8 +219,11 @@ static inline void rows_tile_next(const qzk_conv_args *args, int32_t tile_m, int
                       VEC_OP(add_epi64)(ROWS_SET1(corner), vec_load(t->corner_step + m)));
         }
         rows_tile_advance(args, t, tile_m);
+        t->inside = y >= 0 && y + (int64_t)(s->kh - 1) * s->dil_h < in->h && x >= 0 &&
+                    x + t->x_step[tile_m - 1] + (int64_t)(s->kw - 1) * s->dil_w < in->w;
         return;
     }
+    t->inside = false;
     for (int32_t m = 0; m < places; m++) {
         t->image[m] = t->n;
         t->y0[m] = t->oy * s->stride_h - s->pad_top;
@@ -262,7 +272,9 @@ static inline void rows_find(const qzk_conv_args *args, const rows_plan *plan,
             for (int32_t kx = 0; kx < kw; kx++, table += tile_m) {
                 const int64_t dy = (int64_t)ky * s->dil_h, dx = (int64_t)kx * s->dil_w;
                 const vec offset = ROWS_SET1(dy * row_bytes + dx * in->pixel_stride);
-                for (int32_t m = 0; m < tile_m; m += VEC_BYTES / 8) {
+                for (int32_t m = 0; t.inside && m < tile_m; m += VEC_BYTES / 8)
+                    vec_store(table + m, VEC_OP(add_epi64)(vec_load(t.corner + m), offset));
+                for (int32_t m = 0; !t.inside && m < tile_m; m += VEC_BYTES / 8) {
                     const vec y = VEC_OP(add_epi64)(vec_load(t.y0 + m), ROWS_SET1(dy));
                     const vec x = VEC_OP(add_epi64)(vec_load(t.x0 + m), ROWS_SET1(dx));
                     const vec p = VEC_OP(add_epi64)(vec_load(t.corner + m), offset);
@@ -270,7 +282,7 @@ static inline void rows_find(const qzk_conv_args *args, const rows_plan *plan,
                 }
             }
         }
-        for (int32_t m = 0; plan->run_bytes && m < valid; m++)
+        for (int32_t m = 0; plan->run_bytes && !t.inside && m < valid; m++)
             if (t.x0[m] < 0 || t.x0[m] >= width)
                 window = rows_copy_windows(args, plan, zp_row, t.image[m], t.y0[m], t.x0[m], window,
                                            tile + m);

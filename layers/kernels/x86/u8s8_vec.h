@@ -58,6 +58,13 @@ VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
     return _mm512_maskz_loadu_epi32((__mmask16)((1u << dwords) - 1), p);
 }
 
+/* Words [first, last) of those at p, and the others from x; p is touched in these words only. */
+VEC_INLINE vec vec_load_range(const void *p, int32_t first, int32_t last, vec x)
+{
+    const uint32_t mask = last > first ? (1u << last) - (1u << first) : 0;
+    return _mm512_mask_loadu_epi32(x, (__mmask16)mask, p);
+}
+
 VEC_INLINE void vec_store(void *p, vec x)
 {
     _mm512_storeu_si512(p, x);
@@ -144,6 +151,15 @@ VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_maskload_epi32((const int *)p,
                                  _mm256_cmpgt_epi32(_mm256_set1_epi32(dwords), lane));
+}
+
+/* Words [first, last) of those at p, and the others from x; p is touched in these words only. */
+VEC_INLINE vec vec_load_range(const void *p, int32_t first, int32_t last, vec x)
+{
+    const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+    const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(first), lane),
+                                             _mm256_cmpgt_epi32(_mm256_set1_epi32(last), lane));
+    return _mm256_blendv_epi8(x, _mm256_maskload_epi32((const int *)p, mask), mask);
 }
 
 VEC_INLINE void vec_store(void *p, vec x)
