@@ -33,7 +33,8 @@ enum {
     MAX_SUMS = TILE_M * TILE_N, /* no fewer than of the wide tile */
     WIDE_WEIGHTS = 32768,       /* bytes of weights up to which a wide tile is taken */
     STEP_CHANNELS = VEC_VNNI ? 4 : 2,
-    STEP_BYTES = 4, /* of a pixel */
+    STEP_BYTES = 4,       /* of a pixel */
+    WEIGHTS_AHEAD = 1024, /* bytes that weights are prefetched ahead */
 };
 
 typedef struct conv_plan {
@@ -183,6 +184,9 @@ VEC_INLINE void conv_step(vec *acc, const uint8_t *const *rows, int64_t at, cons
     VEC_UNROLL
     for (int n = 0; n < N; n++)
         wv[n] = vec_load(w + n * VEC_BYTES);
+    VEC_UNROLL
+    for (int n = 0; n < N && N <= TILE_N; n++) /* where weights do not stay in the nearest cache */
+        _mm_prefetch((const char *)w + WEIGHTS_AHEAD + n * VEC_BYTES, _MM_HINT_T0);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
         const vec x = vec_broadcast4(rows[m] + at);
