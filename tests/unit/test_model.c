@@ -3,8 +3,10 @@
  * test_model.c - a model's life and its sessions: options, the order of calls, finalize, what a
  * session shows of a run, running out of memory.
  */
+#include "counting.h"
 #include "zoo/zoo.h"
 
+#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -372,27 +374,6 @@ static void test_topk(void **state)
 
 /* ---- running out of memory ------------------------------------------------------------------- */
 
-struct memory {
-    long live, total, fail_at;
-};
-
-static void *counting_alloc(void *user, size_t size, size_t align)
-{
-    struct memory *memory = user;
-    void *ptr = NULL;
-    if (memory->total++ == memory->fail_at || posix_memalign(&ptr, align, size) != 0)
-        return NULL;
-    memory->live++;
-    return ptr;
-}
-
-static void counting_free(void *user, void *ptr)
-{
-    struct memory *memory = user;
-    memory->live--;
-    free(ptr);
-}
-
 /* Everything from create to a run; the first failure ends it. */
 static qz_status whole_life(qz_context *ctx, const qz_tensor *input)
 {
@@ -428,7 +409,7 @@ static void test_no_memory(void **state)
     (void)state;
     static float pixels[3 * SIZE * SIZE];
     const qz_tensor input = image(pixels);
-    struct memory memory = {.fail_at = -1};
+    counting memory = COUNTING_INIT;
     const qz_allocator allocator = {counting_alloc, counting_free, &memory};
     qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
     qz_context *ctx = NULL;
@@ -436,18 +417,18 @@ static void test_no_memory(void **state)
     options.threads = 1;
     assert_int_equal(qz_context_create(&options, &ctx), QZ_OK);
     assert_int_equal(whole_life(ctx, &input), QZ_OK);
-    const long before = memory.live, all = memory.total;
-    /* every allocation early on (each kind of node), then one in 37: several hundred lives */
-    for (long at = 0; at < all; at += at < 60 ? 1 : 37) {
+    const int64_t before = memory.live, all = memory.total;
+    /* every allocation early on (each kind of node), then one in 11 */
+    for (int64_t at = 0; at < all; at += at < 60 ? 1 : 11) {
         memory.total = 0;
         memory.fail_at = at;
         qz_status st = whole_life(ctx, &input);
         if (st != QZ_ERR_MEMORY && !(st == QZ_OK && memory.total <= at))
-            fail_msg("allocation %ld of %ld: %s: %s", at, all, qz_status_name(st),
+            fail_msg("allocation %" PRId64 " of %" PRId64 ": %s: %s", at, all, qz_status_name(st),
                      qz_context_message(ctx));
         assert_int_equal(memory.live, before);
     }
-    printf("%ld allocations in one life\n", all);
+    printf("%" PRId64 " allocations in one life\n", all);
     memory.fail_at = -1;
     qz_context_destroy(ctx);
     assert_int_equal(memory.live, 0);
