@@ -56,6 +56,8 @@ static qz_status spread_qparams(convert_work *work, const qzi_qparams *observed)
                                 "%s: its value has no valid scale and zero point; calibrate again",
                                 node->name);
             work->q[i] = q;
+        } else if (work->decisions[i].fixed.scale > 0.0f) {
+            work->q[i] = work->decisions[i].fixed;
         } else if (work->decisions[i].int8) {
             work->q[i] = work->q[node->in[0]];
         }
@@ -82,44 +84,80 @@ static void find_only_readers(convert_work *work)
             work->only[graph->outputs[i].value] = SEVERAL_READERS;
 }
 
+static bool is_output(const qz_graph *graph, qz_value value)
+{
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (graph->outputs[i].value == value)
+            return true;
+    return false;
+}
+
 /* Quantizing (an input or an fp32 value) can, too. */
 static bool writes_any_qparams(const convert_work *work, qz_value value)
 {
-    const qzi_op op = work->graph->nodes[value].op;
-    return !work->gives_u8[value] || op == QZI_OP_INPUT || op == QZI_OP_CONV2D ||
-           op == QZI_OP_LINEAR || op == QZI_OP_ADD || op == QZI_OP_BATCH_NORM2D;
+    const qzi_node *node = &work->graph->nodes[value];
+    if (!work->gives_u8[value])
+        return true;
+    switch (node->op) {
+    case QZI_OP_ACTIVATION: /* a table */
+        return !qzi_act_is_clamp(node->act);
+    case QZI_OP_AVG_POOL2D:
+    case QZI_OP_ADAPTIVE_AVG_POOL2D:
+        return work->decisions[value].own_qparams;
+    case QZI_OP_INPUT:
+    case QZI_OP_CONV2D:
+    case QZI_OP_LINEAR:
+    case QZI_OP_BATCH_NORM2D:
+    case QZI_OP_LAYER_NORM:
+    case QZI_OP_LAYER_SCALE:
+    case QZI_OP_ADD:
+    case QZI_OP_MUL:
+    case QZI_OP_CONCAT:
+        return true;
+    default:
+        return false;
+    }
 }
 
-/* CONTRACT.md: an input of a concat that nothing else reads takes the concat's parameters. */
+/*
+ * CONTRACT.md: an input of a concat that nothing else reads takes the concat's parameters. One that
+ * is a concat itself does whoever reads it: the features of a dense block are joined again and
+ * again, and are requantized nowhere on their way.
+ */
 static void share_concats(convert_work *work)
 {
     const qz_graph *graph = work->graph;
     find_only_readers(work);
-    for (size_t i = 0; i < graph->node_count; i++) {
+    /* from the last to the first: what an outer concat got, its inner ones hand on */
+    for (size_t i = graph->node_count; i-- > 0;) {
         const qzi_node *concat = &graph->nodes[i];
+        if (concat->op != QZI_OP_CONCAT || !work->decisions[i].int8)
+            continue;
         for (size_t k = 0; k < concat->in_count; k++) {
             const qz_value x = concat->in[k];
-            if (concat->op == QZI_OP_CONCAT && work->decisions[i].int8 &&
-                work->only[x] == (qz_value)i && writes_any_qparams(work, x))
+            const bool joined = graph->nodes[x].op == QZI_OP_CONCAT && work->decisions[x].int8 &&
+                                !is_output(graph, x);
+            if ((joined || work->only[x] == (qz_value)i) && writes_any_qparams(work, x))
                 work->q[x] = work->q[i];
         }
     }
+    /* what keeps its input's parameters keeps the new ones */
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (work->decisions[i].int8 && !work->decisions[i].own_qparams &&
+            work->decisions[i].fixed.scale == 0.0f && graph->nodes[i].op != QZI_OP_INPUT)
+            work->q[i] = work->q[graph->nodes[i].in[0]];
 }
 
 /* ---- nodes of the new graph -------------------------------------------------------------------
  */
 
-/* CONTRACT.md, concat: T[x] = clampq(((float)(x - zx) * sx) * (1 / sy), 0, 255, zy). */
-static void fill_table(qzi_qparams x, qzi_qparams y, uint8_t table[256])
+static qz_status make_activation(const convert_work *work, qzi_node *node)
 {
-    const float inv = 1.0f / y.scale;
-    const float lo = (float)(0 - y.zero_point), hi = (float)(255 - y.zero_point);
-    for (int32_t i = 0; i < 256; i++) {
-        float v = ((float)(i - x.zero_point) * x.scale) * inv;
-        v = v < lo ? lo : v > hi ? hi : v;
-        v = isnan(v) ? 0.0f : v;
-        table[i] = (uint8_t)((int32_t)qzi_rnef(v) + y.zero_point);
-    }
+    node->tables = qzi_alloc(work->graph->ctx, 256);
+    if (!node->tables)
+        return qzi_fail_memory(work->graph->ctx, 256);
+    qzi_act_table(node->act, work->q[node->in[0]], node->q, node->tables);
+    return QZ_OK;
 }
 
 static qz_status make_tables(const convert_work *work, qzi_node *concat)
@@ -128,17 +166,8 @@ static qz_status make_tables(const convert_work *work, qzi_node *concat)
     size_t bytes;
     if (!qzi_mul_size(concat->in_count, 256, &bytes) || !(concat->tables = qzi_alloc(ctx, bytes)))
         return qzi_fail_memory(ctx, concat->in_count * 256);
-    const qzi_fpenv env = qzi_fpenv_enter();
-    for (size_t k = 0; k < concat->in_count; k++) {
-        const qzi_qparams x = work->q[concat->in[k]], y = concat->q;
-        uint8_t *table = concat->tables + 256 * k;
-        if (x.scale == y.scale && x.zero_point == y.zero_point)
-            for (int32_t i = 0; i < 256; i++)
-                table[i] = (uint8_t)i;
-        else
-            fill_table(x, y, table);
-    }
-    qzi_fpenv_leave(env);
+    for (size_t k = 0; k < concat->in_count; k++)
+        qzi_requant_table(work->q[concat->in[k]], concat->q, concat->tables + 256 * k);
     return QZ_OK;
 }
 
@@ -155,6 +184,9 @@ static qz_status set_nodes(convert_work *work)
         }
         if (node->op == QZI_OP_CONCAT && work->decisions[i].int8)
             QZI_TRY(make_tables(work, node));
+        if (node->op == QZI_OP_ACTIVATION && work->decisions[i].int8 &&
+            !qzi_act_is_clamp(node->act))
+            QZI_TRY(make_activation(work, node));
     }
     return QZ_OK;
 }

@@ -26,30 +26,24 @@ static void node_words(const qzi_node *node, const char *words[3])
     if (is_strided_pointwise(node))
         words[n++] = "strided_pointwise";
     if (node->op == QZI_OP_ACTIVATION)
-        words[n++] = node->act == QZ_ACT_RELU6 ? "relu6" : "relu";
-    words[n++] = qzi_op_name(node->op);
+        words[n++] = qzi_act_name(node->act);
+    else
+        words[n++] = qzi_op_name(node->op);
     if (n < 3)
         words[n] = NULL;
-}
-
-static const qzi_support *find_row(const qzi_backend *backend, const char *word)
-{
-    for (const qzi_support *row = backend->support; row->op; row++)
-        if (strcmp(row->op, word) == 0)
-            return row;
-    return NULL;
 }
 
 static qz_status check_words(const qz_graph *graph, const qzi_qconfig *qconfig)
 {
     for (size_t i = 0; i < qconfig->fallback_count; i++) {
         const char *word = qconfig->fallback[i];
-        if (find_row(qconfig->backend, word))
+        if (qzi_support_find(qconfig->backend, word))
             continue;
         qzi_nearest nearest;
         char names[256];
         qzi_nearest_init(&nearest, word);
-        for (const qzi_support *row = qconfig->backend->support; row->op; row++)
+        const qzi_support *row = NULL;
+        while ((row = qzi_support_next(qconfig->backend, row)))
             qzi_nearest_add(&nearest, row->op);
         qzi_nearest_text(&nearest, names, sizeof(names));
         return qzi_fail(graph->ctx, QZ_ERR_UNKNOWN_NAME,
@@ -125,10 +119,31 @@ static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig
  */
 
 /* In int8 these keep the parameters of what they read. */
-static bool keeps_qparams(qzi_op op)
+static bool keeps_qparams(const qzi_node *node, const qzi_backend *backend)
 {
-    return op == QZI_OP_ACTIVATION || op == QZI_OP_MAX_POOL2D || op == QZI_OP_AVG_POOL2D ||
-           op == QZI_OP_ADAPTIVE_AVG_POOL2D || op == QZI_OP_FLATTEN || op == QZI_OP_DROPOUT;
+    switch (node->op) {
+    case QZI_OP_ACTIVATION:
+        return qzi_act_is_clamp(node->act);
+    case QZI_OP_AVG_POOL2D:
+    case QZI_OP_ADAPTIVE_AVG_POOL2D:
+        return !backend->own_average;
+    case QZI_OP_MAX_POOL2D:
+    case QZI_OP_FLATTEN:
+    case QZI_OP_SLICE:
+    case QZI_OP_CHANNEL_SHUFFLE:
+    case QZI_OP_DROPOUT:
+    case QZI_OP_STOCHASTIC_DEPTH:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* Sigmoid and hardsigmoid give [0, 1]: torch's parameters for them hold all of it but 1. */
+static bool has_fixed_qparams(const qzi_node *node)
+{
+    return node->op == QZI_OP_ACTIVATION &&
+           (node->act == QZ_ACT_SIGMOID || node->act == QZ_ACT_HARDSIGMOID);
 }
 
 static bool has_weights(qzi_op op)
@@ -156,7 +171,7 @@ static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const
         reason = qzi_format(graph->ctx, "fallback of %s was asked for", words[i]);
     }
     for (size_t i = 0; i < 3 && words[i] && !found; i++) {
-        const qzi_support *row = find_row(qconfig->backend, words[i]);
+        const qzi_support *row = qzi_support_find(qconfig->backend, words[i]);
         if (!row)
             continue;
         if (!row->int8) {
@@ -201,13 +216,16 @@ static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, 
 }
 
 /* Values with parameters of their own: what int8 nodes compute, and fp32 that int8 nodes read. */
-static void decide_qparams(const qz_graph *graph, qzi_decision *decisions)
+static void decide_qparams(const qz_graph *graph, const qzi_backend *backend,
+                           qzi_decision *decisions)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_INPUT)
             decisions[i].int8 = false;
-        else if (decisions[i].int8 && !keeps_qparams(node->op))
+        else if (decisions[i].int8 && has_fixed_qparams(node))
+            decisions[i].fixed = (qzi_qparams){1.0f / 256.0f, 0};
+        else if (decisions[i].int8 && !keeps_qparams(node, backend))
             decisions[i].own_qparams = true;
     }
     for (size_t i = 0; i < graph->node_count; i++)
@@ -233,7 +251,7 @@ qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_deci
     QZI_GOTO(st, mark_excluded(graph, qconfig, excluded));
     for (size_t i = 0; i < graph->node_count; i++)
         QZI_GOTO(st, decide_node(graph, qconfig, i, excluded[i], made));
-    decide_qparams(graph, made);
+    decide_qparams(graph, qconfig->backend, made);
     qzi_free(graph->ctx, excluded);
     *decisions = made;
     return QZ_OK;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * qconfig.c - the backends as data: types, granularity, observer, and for each op whether it
- * computes in int8, with what is known of it and where from.
+ * computes in int8, with what is known of it and where from. SUPPORT.md beside this file shows the
+ * table; `print_support` makes it, and a test compares them.
  *
  * All activations are quint8 affine, all weights qint8 symmetric; reduce_range is nobody's default
  * (CONTRACT.md: our kernels cannot saturate).
@@ -10,35 +11,86 @@
 
 #include <string.h>
 
-/* Kept by both backends: torch's eager mode quantizes the same ops in fbgemm and qnnpack. */
-static const qzi_support shared_support[] = {
-    {"conv2d", true, "", ""},
-    {"strided_pointwise", true,
+#define BIT(backend) (1u << (backend))
+#define TORCH (BIT(QZ_BACKEND_FBGEMM) | BIT(QZ_BACKEND_QNNPACK)) /* what torch has or would do */
+#define NATIVE BIT(QZ_BACKEND_NATIVE)
+#define ALL (TORCH | NATIVE)
+
+#define MOVES "moves bytes; keeps the parameters of its input"
+#define IDENTITY "the identity at inference; keeps the parameters of its input"
+#define KEEPS "keeps the parameters of its input"
+#define OBSERVES "observes its output"
+#define TABLE "a table of 256 entries from the float function"
+#define FIXED TABLE "; scale 1/256 and zero point 0, whatever is observed"
+
+static const qzi_support support[] = {
+    {"conv2d", ALL, true, "", "torch.ao.nn.quantized.Conv2d"},
+    {"strided_pointwise", ALL, true,
      "a 1x1 convolution with stride above 1; some int8 libraries refuse it or compute it in float",
      "published experience calls it unsupported; torch itself runs the stride-2 1x1 convolutions "
-     "of "
-     "ResNet's shortcuts in int8, in fbgemm and in qnnpack"},
-    {"linear", true, "", ""},
-    {"batch_norm2d", true, "only where it could not be folded into a convolution",
+     "of ResNet's shortcuts in int8, in fbgemm and in qnnpack"},
+    {"linear", ALL, true, "features, or every pixel of an image", "torch.ao.nn.quantized.Linear"},
+    {"batch_norm2d", ALL, true, "only where it could not be folded into a convolution",
      "torch.ao.nn.quantized.BatchNorm2d"},
-    {"relu", true, "fused where a convolution, linear or add precedes it", ""},
-    {"relu6", true, "kept as ReLU6; torchvision's quantizable models replace it by ReLU (--relu)",
-     "torchvision.models.quantization.utils.quantize_model"},
-    {"max_pool2d", true, "keeps the parameters of its input", ""},
-    {"avg_pool2d", true, "keeps the parameters of its input, as torch does", ""},
-    {"adaptive_avg_pool2d", true, "keeps the parameters of its input, as torch does", ""},
-    {"flatten", true, "moves bytes; keeps the parameters of its input", ""},
-    {"add", true, "observes its output", "torch.ao.nn.quantized.FloatFunctional"},
-    {"concat", true, "observes its output; inputs with other parameters go through a table",
-     "torch.ao.nn.quantized.FloatFunctional"},
-    {"dropout", true, "the identity at inference; keeps the parameters of its input", ""},
-    {NULL, false, NULL, NULL},
+    {"layer_norm", TORCH, false, "this backend has no int8 layer norm",
+     "torch's quantized layer norm computes in float, and torchvision has no quantizable model "
+     "with one"},
+    {"layer_norm", NATIVE, true, "exact sums of bytes; " OBSERVES, ""},
+    {"layer_scale", ALL, true, "one factor for each channel; " OBSERVES, ""},
+    {"channel_affine", ALL, false, "works on the image before it is quantized",
+     "torchvision's transform_input stands before the quant stub"},
+    {"relu", ALL, true, "fused where a convolution, linear, batch norm or add precedes it; " KEEPS,
+     "torch.ao.nn.intrinsic.quantized"},
+    {"relu6", ALL, true,
+     "as relu; stays ReLU6, where torchvision's quantizable models replace it by ReLU (--relu)",
+     "torchvision.models.quantization.utils"},
+    {"hardswish", ALL, true, TABLE "; " OBSERVES, "torch.ao.nn.quantized.Hardswish"},
+    {"hardsigmoid", ALL, true, FIXED, "torch's quantized hardsigmoid"},
+    {"sigmoid", ALL, true, FIXED, "torch's quantized sigmoid"},
+    {"silu", ALL, true, TABLE "; " OBSERVES, "torch has no quantized SiLU"},
+    {"gelu", TORCH, false, "this backend has no int8 GELU",
+     "torch has no quantized module of it: given a quantized tensor it computes in float and keeps "
+     "the parameters of the input"},
+    {"gelu", NATIVE, true, TABLE "; " OBSERVES, ""},
+    {"max_pool2d", ALL, true, KEEPS, "torch's quantized max pool"},
+    {"avg_pool2d", TORCH, true, KEEPS, "torch's quantized average pool"},
+    {"avg_pool2d", NATIVE, true, OBSERVES, "an average has a smaller range than its terms"},
+    {"adaptive_avg_pool2d", TORCH, true, KEEPS, "torch's quantized average pool"},
+    {"adaptive_avg_pool2d", NATIVE, true, OBSERVES,
+     "an average has a smaller range than its terms"},
+    {"flatten", ALL, true, MOVES, ""},
+    {"add", ALL, true, OBSERVES, "torch.ao.nn.quantized.QFunctional"},
+    {"mul", ALL, true, OBSERVES, "torch.ao.nn.quantized.QFunctional"},
+    {"concat", ALL, true,
+     OBSERVES "; inputs take its parameters where they can, others go through a table",
+     "torch.ao.nn.quantized.QFunctional"},
+    {"slice", ALL, true, MOVES, "torch.chunk"},
+    {"channel_shuffle", ALL, true, MOVES, "torch's quantized channel_shuffle"},
+    {"dropout", ALL, true, IDENTITY, ""},
+    {"stochastic_depth", ALL, true, IDENTITY, ""},
 };
 
 static const qzi_backend backends[] = {
-    {QZ_BACKEND_FBGEMM, "fbgemm", true, QZ_OBSERVER_HISTOGRAM, shared_support},
-    {QZ_BACKEND_QNNPACK, "qnnpack", false, QZ_OBSERVER_HISTOGRAM, shared_support},
+    {QZ_BACKEND_FBGEMM, "fbgemm", true, false, QZ_OBSERVER_HISTOGRAM},
+    {QZ_BACKEND_QNNPACK, "qnnpack", false, false, QZ_OBSERVER_HISTOGRAM},
+    {QZ_BACKEND_NATIVE, "native", true, true, QZ_OBSERVER_HISTOGRAM},
 };
+
+const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row)
+{
+    row = row ? row + 1 : support;
+    while (row < support + QZI_ARRAY_LEN(support) && !(row->backends & BIT(backend->id)))
+        row++;
+    return row < support + QZI_ARRAY_LEN(support) ? row : NULL;
+}
+
+const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word)
+{
+    const qzi_support *row = NULL;
+    while ((row = qzi_support_next(backend, row)) && strcmp(row->op, word) != 0)
+        continue;
+    return row;
+}
 
 #ifdef QZ_ARCH_X86
 #define MACHINE_BACKEND QZ_BACKEND_FBGEMM

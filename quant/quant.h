@@ -14,7 +14,8 @@
 
 /* How a backend treats an op. Rows are named by the words of --fallback. */
 typedef struct qzi_support {
-    const char *op; /* "conv2d", "strided_pointwise", "batch_norm2d", … */
+    const char *op;    /* "conv2d", "strided_pointwise", "batch_norm2d", … */
+    unsigned backends; /* bits 1 << qz_backend: those of which the row speaks */
     bool int8;
     const char *reason; /* why not; or, where int8, what is known of it */
     const char *origin; /* where that knowledge comes from; "" */
@@ -24,12 +25,18 @@ typedef struct qzi_backend {
     qz_backend id;
     const char *name;
     bool per_channel;             /* weights */
+    bool own_average;             /* averaging pools have parameters of their own */
     qz_observer_kind activations; /* observer of activations */
-    const qzi_support *support;   /* ends with op NULL */
 } qzi_backend;
 
 /* AUTO gives this machine's. Never NULL for a valid id. */
 const qzi_backend *qzi_backend_get(qz_backend id);
+
+/* The backend's rows, one for each op, in the table's order: NULL gives the first, the last gives
+ * NULL. */
+const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row);
+/* The row of an op's word; NULL: there is none. */
+const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word);
 
 /* What the user asked for, resolved; stored in the model and in saved files. */
 typedef struct qzi_qconfig {
@@ -100,13 +107,14 @@ void qzi_replace_relu6(qz_graph *graph);
  *
  * Convolutions and linears are int8 unless the qconfig says otherwise. The other ops have nothing
  * to gain alone: they are int8 where an input is, and join the fp32 island that they stand in
- * where none is. Max pools, activations, flatten, dropout and average pools keep their input's
- * parameters in int8.
+ * where none is. Ops that move or clamp values keep their input's parameters in int8, averaging
+ * pools do in the backends that follow torch; sigmoid and hardsigmoid have those that hold [0, 1).
  */
 typedef struct qzi_decision {
-    bool int8;        /* computes in int8; INPUT: has a reader that does */
-    bool own_qparams; /* its value needs parameters of its own: it is observed */
-    char *reason;     /* why the node stays in fp32; NULL where int8 and for INPUT */
+    bool int8;         /* computes in int8; INPUT: has a reader that does */
+    bool own_qparams;  /* its value needs parameters of its own: it is observed */
+    qzi_qparams fixed; /* int8 with these parameters, whatever is observed; scale 0: none */
+    char *reason;      /* why the node stays in fp32; NULL where int8 and for INPUT */
 } qzi_decision;
 /*
  * node_count decisions. An excluded name is a node's, that of a node fused into another, or a

@@ -15,7 +15,8 @@ extern "C" {
 typedef enum qz_backend {
     QZ_BACKEND_AUTO = 0, /* fbgemm on x86, qnnpack on ARM; resolved at prepare */
     QZ_BACKEND_FBGEMM,   /* quint8 affine activations, qint8 per-channel symmetric weights */
-    QZ_BACKEND_QNNPACK   /* quint8 affine activations, qint8 per-tensor symmetric weights */
+    QZ_BACKEND_QNNPACK,  /* quint8 affine activations, qint8 per-tensor symmetric weights */
+    QZ_BACKEND_NATIVE    /* fbgemm's types, and GELU and layer norm in int8 */
 } qz_backend;
 
 QZ_API const char *qz_backend_name(qz_backend backend); /* "fbgemm", …; NULL when out of range */

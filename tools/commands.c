@@ -34,7 +34,7 @@ const tool_option tool_option_table[] = {
     {"--transform-input", NULL, OPT_MODEL,
      "googlenet, inception_v3: mean and std 0.5, as the published weights want"},
     {"--fuse", "all|none", OPT_MODEL, "fuse batch norm and activation into convolutions (all)"},
-    {"--backend", "B", OPT_QUANT, "fbgemm, qnnpack or auto: the arithmetic of int8 (auto)"},
+    {"--backend", "B", OPT_QUANT, "fbgemm, qnnpack, native or auto: the arithmetic of int8 (auto)"},
     {"--calib", "C", OPT_QUANT,
      "calibration images: a folder, files, a .npy, or synthetic[:N] (synthetic:32)"},
     {"--observer", "O", OPT_QUANT, "minmax, moving or histogram (the backend's: histogram)"},

@@ -97,12 +97,11 @@ static int push_words(tool_options *o, const char *option, const char *text, con
 static int set_quant(tool_options *o, const char *name, const char *value)
 {
     if (strcmp(name, "--backend") == 0) {
-        if (strcmp(value, "native") == 0)
-            return tool_fail(EXIT_UNSUPPORTED, "--backend native: not built yet");
         if (strcmp(value, "auto") == 0)
             o->backend = QZ_BACKEND_AUTO;
         else if (!qz_backend_parse(value, &o->backend))
-            return tool_fail(EXIT_USAGE, "--backend %s: fbgemm, qnnpack or auto is needed", value);
+            return tool_fail(EXIT_USAGE, "--backend %s: fbgemm, qnnpack, native or auto is needed",
+                             value);
     } else if (strcmp(name, "--observer") == 0) {
         if (!strncmp(value, "percentile", 10) || !strcmp(value, "entropy") || !strcmp(value, "mse"))
             return tool_fail(EXIT_UNSUPPORTED, "--observer %s: not built yet", value);

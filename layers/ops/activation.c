@@ -52,6 +52,21 @@ void qzi_act_f32(const qz_kernels *kernels, qz_activation act, const float *x, f
     }
 }
 
+void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t table[256])
+{
+    uint8_t bytes[256];
+    float values[256];
+    qz_kernels kernels; /* the reference's; all bundles give the same */
+    const qzi_fpenv env = qzi_fpenv_enter();
+    qzk_init(&kernels, QZ_ISA_REF);
+    for (size_t i = 0; i < 256; i++)
+        bytes[i] = (uint8_t)i;
+    kernels.dequantize(bytes, values, 256, x.scale, x.zero_point);
+    qzi_act_f32(&kernels, act, values, values, 256);
+    kernels.quantize(values, table, 256, 1.0f / y.scale, y.zero_point);
+    qzi_fpenv_leave(env);
+}
+
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
     (void)n;

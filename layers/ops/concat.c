@@ -5,7 +5,24 @@
  */
 #include "layers/ops/ops.h"
 
+#include <math.h>
 #include <string.h>
+
+/* CONTRACT.md, concat: T[x] = clampq(((float)(x - zx) * sx) * (1 / sy), 0, 255, zy). */
+void qzi_requant_table(qzi_qparams x, qzi_qparams y, uint8_t table[256])
+{
+    const float inv = 1.0f / y.scale;
+    const float lo = (float)(0 - y.zero_point), hi = (float)(255 - y.zero_point);
+    const bool same = x.scale == y.scale && x.zero_point == y.zero_point;
+    const qzi_fpenv env = qzi_fpenv_enter();
+    for (int32_t i = 0; i < 256; i++) {
+        float v = ((float)(i - x.zero_point) * x.scale) * inv;
+        v = v < lo ? lo : v > hi ? hi : v;
+        v = isnan(v) ? 0.0f : v;
+        table[i] = (uint8_t)(same ? i : (int32_t)qzi_rnef(v) + y.zero_point);
+    }
+    qzi_fpenv_leave(env);
+}
 
 static qz_status validate(const qzi_op_node *n)
 {

@@ -194,6 +194,12 @@ const char *qzi_act_name(qz_activation act); /* "relu", …; "" for NONE */
 /* An activation of a run of floats. */
 void qzi_act_f32(const qz_kernels *kernels, qz_activation act, const float *x, float *y, size_t n);
 
+/* CONTRACT.md, tables: byte to byte, from values with parameters x to values with parameters y. */
+void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t table[256]);
+
+/* The same for values that stay; the identity where the parameters are equal. */
+void qzi_requant_table(qzi_qparams x, qzi_qparams y, uint8_t table[256]);
+
 /* The range that a fused activation leaves, for uint8 values with parameters q. */
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi);
 void qzi_act_range_f32(qz_activation act, float *lo, float *hi);

@@ -77,7 +77,7 @@ expect 2 'needs a model' bench
 expect 2 '--frob: unknown option' bench resnet18 --frob
 expect 2 '--data: not an option of bench' bench resnet18 --data x
 expect 5 '--dynamic: not built yet' bench resnet18 --dynamic
-expect 5 'native: not built yet' bench resnet18 --ptq --backend native
+expect 2 'native' bench resnet18 --ptq --backend naive
 expect 2 '--threads' bench resnet18 --threads 0
 expect 2 '--threads' bench resnet18 --threads two
 expect 2 '--threads: needs N' bench resnet18 --threads

@@ -58,8 +58,12 @@ static qz_graph *random_graph(size_t size)
         qz_value x = values[draw((uint32_t)count)], y = values[draw((uint32_t)count)];
         if (draw(3)) /* mostly chains, so that values die */
             x = values[count - 1];
+        /* gates are one pixel large and read by products only */
+        if (g->nodes[x].op == QZI_OP_ADAPTIVE_AVG_POOL2D ||
+            g->nodes[y].op == QZI_OP_ADAPTIVE_AVG_POOL2D)
+            continue;
         snprintf(name, sizeof(name), "n%zu", count);
-        switch (draw(6)) {
+        switch (draw(11)) {
         case 0:
             x = qz_activate(g, name, x, draw(2) ? QZ_ACT_RELU : QZ_ACT_RELU6);
             break;
@@ -71,14 +75,47 @@ static qz_graph *random_graph(size_t size)
             x = qz_add(g, name, x, y, draw(2) ? QZ_ACT_RELU : QZ_ACT_NONE);
             break;
         case 2: {
-            const qz_value in[] = {x, y, values[draw((uint32_t)count)]};
+            qz_value in[] = {x, y, values[draw((uint32_t)count)]};
+            if (g->nodes[in[2]].op == QZI_OP_ADAPTIVE_AVG_POOL2D)
+                in[2] = x;
             if (g->nodes[x].c > 64 || g->nodes[y].c > 64 || g->nodes[in[2]].c > 64)
                 continue;
             x = qz_concat(g, name, in, 1 + draw(3));
             break;
         }
         case 3:
-            x = qz_dropout(g, name, x, 0.5f);
+            x = draw(2) ? qz_dropout(g, name, x, 0.5f) : qz_stochastic_depth(g, name, x, 0.2f);
+            break;
+        case 5: {
+            const int32_t first = (int32_t)draw((uint32_t)g->nodes[x].c);
+            x = qz_slice_channels(g, name, x, first,
+                                  (int32_t)(1 + draw((uint32_t)(g->nodes[x].c - first))));
+            break;
+        }
+        case 6: {
+            int32_t groups = (int32_t)(1 + draw(4));
+            x = qz_channel_shuffle(g, name, x, g->nodes[x].c % groups ? 1 : groups);
+            break;
+        }
+        case 7: { /* an image, or one factor for each channel of it; either comes first */
+            for (size_t k = 0; k < count && g->nodes[y].c != g->nodes[x].c; k++)
+                y = values[k];
+            if (g->nodes[y].c != g->nodes[x].c)
+                y = x;
+            if (draw(2)) {
+                char gate[24];
+                snprintf(gate, sizeof(gate), "gate%zu", count);
+                values[count++] = y = qz_adaptive_avg_pool2d(g, gate, y, 1, 1);
+                snprintf(name, sizeof(name), "n%zu", count);
+            }
+            x = draw(2) ? qz_mul(g, name, x, y) : qz_mul(g, name, y, x);
+            break;
+        }
+        case 8:
+            x = qz_activate(g, name, x, QZ_ACT_HARDSWISH);
+            break;
+        case 9:
+            x = qz_layer_scale(g, name, name, x);
             break;
         case 4:
             x = qz_max_pool2d(g, name, x,
@@ -129,6 +166,8 @@ static qz_status catch_value(void *user, const qz_graph *graph, qz_value node, c
 
 static float act(qz_activation a, float v)
 {
+    if (a == QZ_ACT_HARDSWISH)
+        return v * fminf(fmaxf(v + 3.0f, 0.0f), 6.0f) / 6.0f;
     if (a != QZ_ACT_NONE && v < 0.0f)
         v = 0.0f;
     return a == QZ_ACT_RELU6 && v > 6.0f ? 6.0f : v;
@@ -154,6 +193,28 @@ static float expected(const qz_graph *g, const caught *c, qz_value v, int32_t n,
         return act(node->act, tap(c, a, n, y, x, ch, 0));
     case QZI_OP_ADD:
         return act(node->act, tap(c, a, n, y, x, ch, 0) + tap(c, node->in[1], n, y, x, ch, 0));
+    case QZI_OP_MUL: {
+        const qzk_view *s = &c->views[a], *t = &c->views[node->in[1]];
+        return tap(c, a, n, y % s->h, x % s->w, ch, 0) *
+               tap(c, node->in[1], n, y % t->h, x % t->w, ch, 0);
+    }
+    case QZI_OP_SLICE:
+        return tap(c, a, n, y, x, node->u.slice.first + ch, 0);
+    case QZI_OP_CHANNEL_SHUFFLE: {
+        int32_t groups = node->u.shuffle.groups;
+        return tap(c, a, n, y, x, ch % groups * (node->c / groups) + ch / groups, 0);
+    }
+    case QZI_OP_LAYER_SCALE: {
+        const float *factor = qzi_node_param(g, node, QZI_P_WEIGHT)->tensor.data;
+        return tap(c, a, n, y, x, ch, 0) * factor[ch];
+    }
+    case QZI_OP_ADAPTIVE_AVG_POOL2D: {
+        const qzk_view *s = &c->views[a];
+        float sum = 0.0f;
+        for (int32_t k = 0; k < s->h * s->w; k++)
+            sum += tap(c, a, n, k / s->w, k % s->w, ch, 0);
+        return sum / (float)(s->h * s->w);
+    }
     case QZI_OP_CONCAT: {
         size_t k = 0;
         while (ch >= g->nodes[node->in[k]].c)
@@ -342,6 +403,64 @@ static void bad_inputs_are_refused(void **state)
     qz_graph_destroy(g);
 }
 
+/* Runs g, whose parameters are set, and compares every value. */
+static void run_and_check(qz_graph *g, int64_t h, int64_t w)
+{
+    qzi_packed *packed;
+    qzi_exec *exec;
+    caught c = {0};
+    assert_int_equal(qz_graph_finish(g), QZ_OK);
+    assert_int_equal(qzi_packed_create(g, QZ_ISA_AUTO, &packed), QZ_OK);
+    assert_int_equal(qzi_exec_create(packed, g, 1, &exec), QZ_OK);
+    qz_tensor x = random_input(g, 2, h, w);
+    qzi_exec_set_hook(exec, catch_value, &c);
+    assert_int_equal(qzi_exec_run(exec, &x, 1), QZ_OK);
+    check_values(g, &c);
+    for (size_t i = 0; i < g->node_count; i++)
+        free(c.values[i]);
+    free(x.data);
+    qzi_exec_destroy(exec);
+    qzi_packed_destroy(packed);
+    qz_graph_destroy(g);
+}
+
+/* A sum or product of slices that overlap must not be written over one of them. */
+static void slices_of_one_tensor_may_overlap(void **state)
+{
+    (void)state;
+    for (int32_t first = 0; first <= 40; first += 4) {
+        for (int swapped = 0; swapped < 4; swapped++) {
+            qz_graph *g;
+            assert_int_equal(qz_graph_create(ctx, &g), QZ_OK);
+            qz_value x = qz_graph_input(g, "input", 90);
+            qz_value a = qz_slice_channels(g, "a", x, first, 50);
+            qz_value b = qz_slice_channels(g, "b", x, 20, 50);
+            qz_value p = swapped & 1 ? b : a, q = swapped & 1 ? a : b;
+            x = swapped & 2 ? qz_mul(g, "mul", p, q) : qz_add(g, "add", p, q, QZ_ACT_NONE);
+            qz_graph_output(g, "output", x);
+            run_and_check(g, 3, 4);
+        }
+    }
+}
+
+/* The factors come first, and nobody knows before the run that they are one pixel large. */
+static void factors_of_unknown_size(void **state)
+{
+    (void)state;
+    for (int swapped = 0; swapped < 2; swapped++) {
+        qz_graph *g;
+        assert_int_equal(qz_graph_create(ctx, &g), QZ_OK);
+        qz_value x = qz_graph_input(g, "input", 7);
+        qz_value gate = qz_max_pool2d(
+            g, "gate", x, &(qz_pool2d_options){.kernel_h = 3, .stride_h = 3, .ceil_mode = true});
+        x = swapped ? qz_mul(g, "mul", x, gate) : qz_mul(g, "mul", gate, x);
+        qz_graph_output(g, "output", x);
+        g->nodes[gate].op = QZI_OP_ADAPTIVE_AVG_POOL2D; /* as the check knows it */
+        g->nodes[gate].u.adaptive.out_h = g->nodes[gate].u.adaptive.out_w = 1;
+        run_and_check(g, 3, 3);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -349,6 +468,8 @@ int main(void)
         cmocka_unit_test(plans_are_tight),
         cmocka_unit_test(sizes_may_change_from_run_to_run),
         cmocka_unit_test(bad_inputs_are_refused),
+        cmocka_unit_test(slices_of_one_tensor_may_overlap),
+        cmocka_unit_test(factors_of_unknown_size),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
