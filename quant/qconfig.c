@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * qconfig.c - the backends as data: types, granularity, observer, and for each op whether it
- * computes in int8, with what is known of it and where from. SUPPORT.md beside this file shows the
- * table; `print_support` makes it, and a test compares them.
+ * computes in int8, with what is known of it and where from.
  *
  * All activations are quint8 affine, all weights qint8 symmetric; reduce_range is nobody's default
  * (CONTRACT.md: our kernels cannot saturate).

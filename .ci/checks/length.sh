@@ -6,7 +6,6 @@
 set -eu
 cd "$(dirname "$0")/../.."
 exempt='
-tests/kernels/test_ops_oracle.c      one op of the oracle after another
 tests/unit/preprocess_goldens.inc    numbers, written by a script
 '
 bad=0
