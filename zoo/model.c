@@ -279,6 +279,24 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
     return QZ_OK;
 }
 
+qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width, int32_t height,
+                                size_t stride)
+{
+    if (model == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_u8: model is NULL");
+    const qz_preprocess *recipe = &model->preprocess;
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
+    size_t count = (size_t)qz_tensor_numel(&image);
+    image.data = qzi_calloc(model->ctx, count, sizeof(float));
+    if (image.data == NULL)
+        return qzi_fail_memory(model->ctx, count * sizeof(float));
+    qz_status st = qz_image_preprocess(model->ctx, rgb, width, height, stride, recipe, image.data);
+    if (st == QZ_OK)
+        st = qz_model_calibrate(model, &image);
+    qzi_free(model->ctx, image.data);
+    return st;
+}
+
 qz_status qz_model_convert(qz_model *model)
 {
     if (model == NULL)

@@ -112,6 +112,10 @@ QZ_API qz_status qz_model_fuse(qz_model *model, bool is_qat);
 QZ_API qz_status qz_model_prepare(qz_model *model);
 /* NCHW float32, preprocessed; several images are fed one after another. */
 QZ_API qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images);
+/* The same for one image of 8-bit RGB rows, `stride` bytes apart: resized, cropped and normalised
+ * by the model's own recipe. */
+QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width,
+                                       int32_t height, size_t stride);
 /* Makes the int8 model. The float model stays for comparison until qz_model_finalize. */
 QZ_API qz_status qz_model_convert(qz_model *model);
 /* Frees what running does not need: with drop_source the float graph (when converted) and the

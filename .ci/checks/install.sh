@@ -1,0 +1,84 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# install.sh [BUILD]: what `meson install` puts down is enough for an application. Installs into an empty
+# folder, builds tests/examples from that alone, by pkg-config and by CMake, against the shared and the
+# static library, and runs them; all say the same, and fail as they should.
+set -eu
+cd "$(dirname "$0")/../.."
+source=$PWD
+build=$(realpath "${1:-build}")
+stage=$(mktemp -d)
+trap 'rm -rf "$stage"' EXIT
+fail() {
+    echo "$1"
+    [ ! -s "$stage/log" ] || tail -n 15 "$stage/log"
+    echo "    mend: the install parts of the root meson.build, or zoo/qzoo-config.cmake.in"
+    exit 1
+}
+
+DESTDIR=$stage/root meson install -C "$build" --no-rebuild >"$stage/log" 2>&1 || fail "meson install fails"
+pc=$(find "$stage/root" -name qzoo.pc)
+[ -n "$pc" ] || fail "qzoo.pc is not installed"
+prefix=$(sed -n 's/^prefix=//p' "$pc")
+libdir=$(dirname "$(dirname "$pc")")
+for file in bin/qzoo bin/zoo-bench include/qzoo/qzoo.h include/qzoo/qzoo_models.inc share/man/man1/qzoo.1 \
+    share/man/man1/qzoo-bench.1 share/bash-completion/completions/qzoo; do
+    [ -e "$stage/root$prefix/$file" ] || fail "$file is not installed"
+done
+[ -L "$libdir/libqzoo.so.0" ] && [ -f "$libdir/libqzoo.a" ] || fail "the library is not installed with its soname"
+readelf -d "$libdir/libqzoo.so" | grep -q 'SONAME.*libqzoo\.so\.0' || fail "the soname is not libqzoo.so.0"
+nm -D --defined-only "$libdir/libqzoo.so" | grep -q 'qz_version@@QZOO_0' || fail "symbols have no version"
+
+# moved away from where it was configured for, so that only what is installed is found
+PKG_CONFIG_PATH=$(dirname "$pc")
+export PKG_CONFIG_PATH
+flags=$(pkg-config --define-variable=prefix="$stage/root$prefix" --cflags --libs qzoo)
+statics=$(pkg-config --define-variable=prefix="$stage/root$prefix" --static --libs qzoo)
+warn='-Wall -Wextra -Werror -pedantic'
+# shellcheck disable=SC2086
+{
+    gcc -std=c11 $warn tests/examples/classify.c -o "$stage/c_pkg_shared" $flags &&
+        g++ -std=c++17 $warn tests/examples/classify.cpp -o "$stage/cpp_pkg_shared" $flags &&
+        gcc -std=c11 $warn -I"$stage/root$prefix/include" tests/examples/classify.c -o "$stage/c_pkg_static" \
+            -Wl,-Bstatic $(echo "$statics" | grep -oE -- '-L[^ ]*' | tr '\n' ' ') -lqzoo -Wl,-Bdynamic \
+            $(echo "$statics" | sed 's/-lqzoo//')
+} >"$stage/log" 2>&1 || fail "the examples do not build with pkg-config ($flags)"
+cmake -S tests/examples -B "$stage/cmake" -DCMAKE_PREFIX_PATH="$stage/root$prefix" -DCMAKE_BUILD_TYPE=Release \
+    -Dqzoo_DIR="$libdir/cmake/qzoo" >"$stage/log" 2>&1 || fail "CMake does not find qzoo"
+cmake --build "$stage/cmake" >"$stage/log" 2>&1 || fail "the examples do not build with CMake"
+
+LD_LIBRARY_PATH=$libdir
+export LD_LIBRARY_PATH
+# two images, as PPM would be simplest but BMP is what is read: 8x8 pixels, grey ramps
+image() {
+    {
+        printf 'BM\366\000\000\000\000\000\000\000\066\000\000\000\050\000\000\000\010\000\000\000\010\000\000\000\001\000'
+        printf '\030\000\000\000\000\000\300\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
+        i=0
+        while [ $i -lt 192 ]; do
+            printf "\\$(printf %o $(((i * $1) % 256)))"
+            i=$((i + 1))
+        done
+    } >"$2"
+}
+image 3 "$stage/a.bmp"
+image 7 "$stage/b.bmp"
+cd "$stage"
+first=
+for program in c_pkg_shared cpp_pkg_shared c_pkg_static cmake/classify_c_shared cmake/classify_cpp_shared \
+    cmake/classify_c_static cmake/classify_cpp_static; do
+    "./$program" random a.bmp b.bmp >"$stage/out" 2>"$stage/log" || fail "$program fails"
+    [ "$(grep -c '%' "$stage/out")" = 5 ] || fail "$program does not print five classes"
+    [ -n "$first" ] || first=$(cat "$stage/out")
+    [ "$(cat "$stage/out")" = "$first" ] || fail "$program prints something else than the others"
+done
+for program in c_pkg_shared cpp_pkg_shared; do
+    "./$program" random a.bmp gone.bmp >"$stage/out" 2>"$stage/log" && fail "$program does not see that an image is missing"
+    grep -q gone.bmp "$stage/log" || fail "$program does not say which image is missing"
+done
+for program in c_pkg_shared cmake/classify_c_shared; do
+    ldd "./$program" | grep -q "libqzoo.so.0 => $libdir/" || fail "$program does not use the installed library"
+done
+if ldd ./c_pkg_static | grep -q qzoo; then fail "c_pkg_static uses the shared library"; fi
+"$stage/root$prefix/bin/zoo-list" >"$stage/out" 2>"$stage/log" || fail "the installed zoo-list fails"
+cd "$source"
