@@ -1,0 +1,69 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+# test_docs.sh QZOO DOCS TOOLS: every command and option of the table is in the manual pages, in the
+# completion and under the names zoo-COMMAND; the pages have no roff errors. TOOLS is the folder of the
+# build that holds them.
+set -u
+qzoo=$(realpath "$1") docs=$(realpath "$2") tools=$(realpath "$3")
+ran=0 bad=0
+complain() {
+    bad=$((bad + 1))
+    echo "FAIL: $*"
+}
+
+# completions LINE...: what bash offers after these words
+# shellcheck disable=SC1091
+source "$tools/completions/qzoo" || complain "the completion is no bash"
+offered() {
+    # shellcheck disable=SC2034 # read by _qzoo
+    COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
+    _qzoo
+    printf '%s\n' "${COMPREPLY[@]}"
+}
+contains() {
+    ran=$((ran + 1))
+    grep -qxF -e "$2" <<<"$1" || complain "$3"
+}
+
+commands=$("$docs" commands)
+[ "$(wc -w <<<"$commands")" -ge 6 ] || complain "the table has too few commands"
+help=$("$qzoo" --help)
+for command in $commands; do
+    page=$tools/man/qzoo-$command.1
+    ran=$((ran + 1))
+    grep -qE "^  $command " <<<"$help" || complain "qzoo --help does not name $command"
+    grep -q "fB$command" "$tools/man/qzoo.1" || complain "qzoo(1) does not name $command"
+    [ -L "$tools/zoo-$command" ] || complain "there is no zoo-$command (tools/meson.build)"
+    [ -f "$page" ] || { complain "no page qzoo-$command.1 (tools/meson.build, tools/man)"; continue; }
+    grep -q '^\.SH EXAMPLES' "$page" || complain "qzoo-$command.1 has no examples"
+    contains "$(offered qzoo "${command:0:1}")" "$command" "completion does not offer $command"
+    options=$("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p')
+    [ -n "$options" ] || complain "qzoo $command --help lists no options"
+    for option in $options; do
+        ran=$((ran + 1))
+        grep -qF -e "\\fB${option//-/\\-}\\fR" "$page" || complain "qzoo-$command.1 lacks $option"
+        contains "$(offered qzoo "$command" "${option:0:2}")" "$option" "completion of $command lacks $option"
+        contains "$(offered "zoo-$command" -)" "$option" "completion of zoo-$command lacks $option"
+    done
+    # and no option that the program refuses
+    for option in $(offered qzoo "$command" -); do
+        grep -qx -e "$option" <<<"$options" || complain "completion of $command offers $option, which is none"
+    done
+done
+for pair in '--backend qnnpack' '--observer histogram' '--isa avx2' '--fuse none'; do
+    read -r option value <<<"$pair"
+    contains "$(offered qzoo bench "$option" "${value:0:1}")" "$value" "completion lacks $pair"
+    contains "$(offered qzoo bench "$option" = "${value:0:1}")" "$value" "completion lacks ${pair/ /=}"
+done
+contains "$(offered qzoo bench resnet5)" resnet50 "completion lacks model names"
+if command -v groff >/dev/null; then
+    for page in "$tools"/man/*.1; do
+        ran=$((ran + 1))
+        problems=$(groff -ww -man -Tutf8 -z "$page" 2>&1)
+        [ -z "$problems" ] || complain "$problems"
+    done
+else
+    echo "groff is not here: the pages' markup was not looked at"
+fi
+echo "$ran checks, $bad failed"
+[ "$ran" -gt 100 ] && [ "$bad" = 0 ]

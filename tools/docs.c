@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * docs.c - manual pages and shell completion, written from the command table at build time, so that
+ * no option is undocumented. Not installed.
+ *
+ *   qzoo_docs man COMMAND FRAGMENT   a page; FRAGMENT is roff, its line @OPTIONS@ becomes the
+ * options qzoo_docs man qzoo FRAGMENT      the page of the program; @COMMANDS@ becomes the commands
+ *   qzoo_docs completion TEMPLATE    for bash; @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@ likewise
+ *   qzoo_docs commands               names, one a line
+ */
+#include "tool.h"
+
+#include <ctype.h>
+#include <string.h>
+
+/* Text for roff: hyphens that can be copied, and no line that begins with a control character. */
+static void put_roff(const char *text)
+{
+    for (const char *p = text; *p; p++) {
+        if (*p == '-')
+            fputs("\\-", stdout);
+        else if (*p == '\\')
+            fputs("\\e", stdout);
+        else if ((*p == '.' || *p == '\'') && p == text)
+            printf("\\&%c", *p);
+        else
+            putchar(*p);
+    }
+}
+
+static void man_options(const tool_command *command)
+{
+    puts(".SH OPTIONS");
+    for (const tool_option *o = tool_option_table; o->name; o++) {
+        if (!(o->group & command->options))
+            continue;
+        fputs(".TP\n\\fB", stdout);
+        put_roff(o->name);
+        fputs("\\fR", stdout);
+        if (o->value) {
+            fputs(" \\fI", stdout);
+            put_roff(o->value);
+            fputs("\\fR", stdout);
+        }
+        putchar('\n');
+        put_roff(o->help);
+        puts(".");
+    }
+}
+
+static void man_commands(const tool_command *command)
+{
+    (void)command;
+    puts(".SH COMMANDS");
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        printf(".TP\n\\fB%s\\fR ", c->name);
+        put_roff(c->args);
+        putchar('\n');
+        put_roff(c->summary);
+        printf(".\nSee\n.BR qzoo\\-%s (1).\n", c->name);
+    }
+}
+
+static void man_status(void)
+{
+    puts(".SH EXIT STATUS\n"
+         ".TP\n0\ndone\n.TP\n1\nthe work failed\n.TP\n2\nwrong usage: an unknown model, option or "
+         "value\n.TP\n3\nan input is missing, damaged or does not fit\n.TP\n4\nthe network or a "
+         "checksum\n.TP\n5\nnot supported here, yet, or by this CPU\n.PP\n"
+         "Every failure is one line on standard error that names the file or option.");
+}
+
+static void man_see_also(const tool_command *command)
+{
+    puts(".SH SEE ALSO");
+    if (command)
+        puts(".BR qzoo (1),");
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        if (c != command)
+            printf(".BR qzoo\\-%s (1)%s\n", c->name,
+                   c[1].name && (c + 1 != command || c[2].name) ? "," : "");
+    }
+}
+
+/* A word list of shell: each word is one of ours and needs no quoting. */
+static void put_words(const char *(*name)(size_t index))
+{
+    const char *word;
+    for (size_t i = 0; (word = name(i)); i++)
+        printf("%s%s", i ? " " : "", word);
+}
+
+static const char *backend_word(size_t i)
+{
+    return i == 0 ? "auto" : qz_backend_name((qz_backend)i);
+}
+
+static const char *observer_word(size_t i)
+{
+    return qz_observer_name((qz_observer_kind)(i + QZ_OBSERVER_MINMAX));
+}
+
+static const char *isa_word(size_t i)
+{
+    return qz_isa_name((qz_isa)i);
+}
+
+static const char *model_word(size_t i)
+{
+    qz_arch_info info;
+    if (i >= qz_arch_count())
+        return NULL;
+    qz_arch_at(i, &info);
+    return info.name;
+}
+
+static void shell_commands(const tool_command *command)
+{
+    (void)command;
+    fputs("    local commands='", stdout);
+    for (const tool_command *c = tool_commands; c->name; c++)
+        printf("%s%s", c == tool_commands ? "" : " ", c->name);
+    fputs("'\n    local models='", stdout);
+    put_words(model_word);
+    puts("'");
+}
+
+static void shell_names(const tool_command *command)
+{
+    (void)command;
+    fputs("complete -o filenames -F _qzoo qzoo", stdout);
+    for (const tool_command *c = tool_commands; c->name; c++)
+        printf(" zoo-%s", c->name);
+    putchar('\n');
+}
+
+static void shell_options(const tool_command *command)
+{
+    (void)command;
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        printf("    %s) options='", c->name);
+        const char *space = "";
+        for (const tool_option *o = tool_option_table; o->name; o++) {
+            if (o->group & c->options) {
+                printf("%s%s", space, o->name);
+                space = " ";
+            }
+        }
+        puts("' ;;");
+    }
+}
+
+/* What may follow an option: words that the library knows, alternatives, files, or anything. */
+static void shell_values(const tool_command *command)
+{
+    static const struct {
+        const char *option;
+        const char *(*word)(size_t index);
+    } known[] = {
+        {"--backend", backend_word},
+        {"--observer", observer_word},
+        {"--isa", isa_word},
+    };
+    (void)command;
+    for (const tool_option *o = tool_option_table; o->name; o++) {
+        if (!o->value || !o->group)
+            continue;
+        printf("    %s) ", o->name);
+        const char *(*word)(size_t index) = NULL;
+        for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
+            if (strcmp(known[i].option, o->name) == 0)
+                word = known[i].word;
+        }
+        if (word) {
+            fputs("words='", stdout);
+            put_words(word);
+            puts("' ;;");
+        } else if (strcmp(o->value, "DIR") == 0) {
+            puts("kind=directory ;;");
+        } else if (strncmp(o->value, "FILE", 4) == 0 || strcmp(o->name, "--calib") == 0 ||
+                   strcmp(o->name, "--weights") == 0) {
+            puts("kind=file ;;");
+        } else if (strchr(o->value, '|')) {
+            fputs("words='", stdout);
+            for (const char *p = o->value; *p; p++)
+                putchar(*p == '|' ? ' ' : *p);
+            puts("' ;;");
+        } else {
+            puts("kind=none ;;");
+        }
+    }
+}
+
+/* Copies a file to stdout; lines that are a placeholder become what `put` writes. */
+typedef struct placeholder {
+    const char *line;
+    void (*put)(const tool_command *command);
+} placeholder;
+
+static int expand(const char *path, const placeholder *places, const tool_command *command)
+{
+    char line[1024];
+    FILE *in = fopen(path, "r");
+    if (!in) {
+        fprintf(stderr, "%s: cannot be read\n", path);
+        return 1;
+    }
+    while (fgets(line, sizeof(line), in)) {
+        const placeholder *p = places;
+        while (p->line && strcmp(p->line, line) != 0)
+            p++;
+        if (p->line)
+            p->put(command);
+        else
+            fputs(line, stdout);
+    }
+    fclose(in);
+    return 0;
+}
+
+static int man_page(const char *name, const char *path)
+{
+    static const placeholder places[] = {
+        {"@OPTIONS@\n", man_options}, {"@COMMANDS@\n", man_commands}, {NULL, NULL}};
+    const tool_command *command = NULL;
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        if (strcmp(c->name, name) == 0)
+            command = c;
+    }
+    if (!command && strcmp(name, "qzoo") != 0) {
+        fprintf(stderr, "%s: not in the command table\n", name);
+        return 1;
+    }
+    puts(".\\\" SPDX-License-Identifier: MIT\n"
+         ".\\\" Written by qzoo_docs from tools/commands.c and a fragment of tools/man.");
+    fputs(command ? ".TH QZOO\\-" : ".TH QZOO", stdout);
+    for (const char *p = command ? name : ""; *p; p++)
+        putchar(toupper((unsigned char)*p));
+    printf(" 1 \"\" \"qzoo %s\" \"User Commands\"\n", qz_version());
+    if (command) {
+        printf(".SH NAME\nqzoo\\-%s \\- ", name);
+        put_roff(command->summary);
+        printf("\n.SH SYNOPSIS\n.B qzoo %s\n", name);
+        put_roff(command->args);
+        printf("%s[\\fIOPTION\\fR...]\n.br\n.B zoo\\-%s\n", *command->args ? " " : "", name);
+        put_roff(command->args);
+        printf("%s[\\fIOPTION\\fR...]\n", *command->args ? " " : "");
+    }
+    if (expand(path, places, command))
+        return 1;
+    man_status();
+    man_see_also(command);
+    return 0;
+}
+
+int main(int argc, char **argv)
+{
+    static const placeholder shell[] = {{"@COMMANDS@\n", shell_commands},
+                                        {"@OPTIONS@\n", shell_options},
+                                        {"@VALUES@\n", shell_values},
+                                        {"@NAMES@\n", shell_names},
+                                        {NULL, NULL}};
+    int status = 2;
+    if (argc == 4 && strcmp(argv[1], "man") == 0) {
+        status = man_page(argv[2], argv[3]);
+    } else if (argc == 3 && strcmp(argv[1], "completion") == 0) {
+        status = expand(argv[2], shell, NULL);
+    } else if (argc == 2 && strcmp(argv[1], "commands") == 0) {
+        for (const tool_command *c = tool_commands; c->name; c++)
+            puts(c->name);
+        status = 0;
+    }
+    return fflush(stdout) == 0 ? status : 1;
+}
