@@ -6,11 +6,15 @@ set -eu
 cd "$(dirname "$0")/../.."
 since=$(git log --diff-filter=A --format=%H -- .ci/checks/commits.sh | tail -n 1)
 # landed while the rule did, and too late to be mended
-exempt='e7ab98ff6c35bbf81f29e58a2079957498e8b2d9'
+exempt='
+e7ab98ff6c35bbf81f29e58a2079957498e8b2d9
+65962b86fbbbfd1e77d49122bdf59a0b5e8d5868
+433b06b310c9e6dbc9ae7328fd5106075142b33e
+'
 bad=0
 for commit in $(git rev-list --no-merges ${since:+"$since^.."}HEAD 2>/dev/null ||
     git rev-list --no-merges HEAD); do
-    case $commit in "$exempt"*) continue ;; esac
+    case $exempt in *"$commit"*) continue ;; esac
     subject=$(git log -1 --format=%s "$commit")
     second=$(git log -1 --format=%B "$commit" | sed -n 2p)
     problem=
