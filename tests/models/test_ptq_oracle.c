@@ -22,12 +22,13 @@
 #define SCALE_TOLERANCE 0.01 /* of an activation's scale */
 /*
  * The histogram observer's search moves the ends of the range inwards until the error grows; where
- * two ranges cost the same up to noise it stops at either. torch itself, run without mkldnn
- * (another order of summation), moves one scale of resnet18 by 1.2 % (to ours) and two of
- * mobilenet_v2 by up to 1.9 %. On torch's own activations the observer gives torch's own numbers
- * (test_observer).
+ * two ranges cost the same up to noise it stops at either. torch itself, when its activations
+ * change by one part in 10^7 or its sums are taken in another order (without mkldnn), moves
+ * stage2.3.cat of shufflenet_v2_x1_0 between 0.0180 and 0.0210, features.3.block.1.0 of
+ * mobilenet_v3_large by 4.6 %, layer1.0.conv2 of resnet18 by 1.2 %. On torch's own activations the
+ * observer gives torch's own numbers (test_observer).
  */
-#define JUMP_TOLERANCE 0.05
+#define JUMP_TOLERANCE 0.15
 #define MOST_JUMPS 20          /* one in so many values, and one */
 #define ZERO_POINT_TOLERANCE 1 /* of an activation's zero point */
 #define FLOAT_TOLERANCE 1e-4   /* of float logits, relative to their root mean square */
@@ -38,6 +39,7 @@ static struct {
     json_t *golden;
     qz_context *ctx;
     qz_graph *graph, *int8_graph;
+    qzi_qparams *observed; /* by node of `graph` */
 } oracle;
 
 #define OK(call)                                                           \
@@ -99,6 +101,13 @@ static void quantize(qz_backend id, bool reduce_range)
         free(data);
     }
     OK(qzi_convert(oracle.graph, calibration, &oracle.int8_graph));
+    oracle.observed = calloc(oracle.graph->node_count, sizeof(*oracle.observed));
+    assert_non_null(oracle.observed);
+    for (size_t i = 0; i < oracle.graph->node_count; i++) {
+        const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
+        if (observer)
+            OK(qzi_observer_qparams(observer, &oracle.observed[i]));
+    }
     qzi_calibration_destroy(calibration);
 }
 
@@ -130,7 +139,16 @@ static void need_oracle(void)
              strcmp(engine, ".onednn_fbgemmqconfig") == 0);
 }
 
-/* The node of a row of "modules": [name, class, {...}]. Torch's `quant` is our input. */
+/* Torch's `quant`: the input, or the fp32 value behind it that is quantized (transform_input). */
+static qz_value quantized_input(void)
+{
+    for (size_t i = 0; i < oracle.graph->node_count; i++)
+        if (oracle.observed[i].scale > 0.0f)
+            return (qz_value)i;
+    return QZ_NO_VALUE;
+}
+
+/* The node of a row of "modules": [name, class, {...}]. */
 static const qzi_node *node_of(const json_t *row)
 {
     const char *name = json_string_value(json_array_get(row, 0));
@@ -195,13 +213,24 @@ static void test_weights(void **state)
 /* ---- activations ------------------------------------------------------------------------------
  */
 
-/* A skip_add that its block does not use: never observed, torch's default parameters. */
+/* A module that eval mode does not run (a skip_add, an auxiliary head): never observed, torch's
+ * default parameters. */
 static bool is_unused(const json_t *row)
 {
     const json_t *info = json_array_get(row, 2);
-    return strcmp(json_string_value(json_array_get(row, 1)), "QFunctional") == 0 &&
-           json_number_value(json_object_get(info, "scale")) == 1.0 &&
+    return json_number_value(json_object_get(info, "scale")) == 1.0 &&
            json_integer_value(json_object_get(info, "zp")) == 0;
+}
+
+/* What was observed, not what convert made of it: a concat's inputs take the concat's parameters.
+ */
+static qzi_qparams observed_of(const json_t *row)
+{
+    const char *name = json_string_value(json_array_get(row, 0));
+    const qz_value value =
+        strcmp(name, "quant") == 0 ? quantized_input() : qzi_graph_find(oracle.graph, name);
+    assert_true(value >= 0);
+    return oracle.observed[value];
 }
 
 static void test_activations(void **state)
@@ -220,8 +249,9 @@ static void test_activations(void **state)
         if (!scale || is_unused(row))
             continue;
         const qzi_node *node = node_of(row);
-        const double off = fabs((double)node->q.scale / json_number_value(scale) - 1.0);
-        const int64_t shift = llabs(node->q.zero_point - json_integer_value(zero_point));
+        const qzi_qparams q = observed_of(row);
+        const double off = fabs((double)q.scale / json_number_value(scale) - 1.0);
+        const int64_t shift = llabs(q.zero_point - json_integer_value(zero_point));
         values++;
         moved += shift != 0;
         worst = fmax(worst, off);
@@ -233,7 +263,7 @@ static void test_activations(void **state)
         else
             wrong++;
         print_message("%s: scale %.9g, zero point %d; torch has %.9g, %d\n", node->name,
-                      (double)node->q.scale, node->q.zero_point, json_number_value(scale),
+                      (double)q.scale, q.zero_point, json_number_value(scale),
                       (int)json_integer_value(zero_point));
     }
     print_message("%s: %zu activations, scales within %.2g, %zu jumps of the search, %zu zero "
@@ -326,6 +356,7 @@ int main(int argc, char **argv)
     oracle.golden = golden_load(file);
     const int done = oracle.golden ? 0 : 77; /* skipped, to meson */
     const int failed = cmocka_run_group_tests_name(argv[1], tests, NULL, NULL);
+    free(oracle.observed);
     qz_graph_destroy(oracle.int8_graph);
     qz_graph_destroy(oracle.graph);
     json_decref(oracle.golden);
