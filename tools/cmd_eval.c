@@ -40,7 +40,7 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
 {
     image_list list = {.paths = labels->paths, .count = labels->count};
     for (size_t i = 0; i < labels->count; i++) {
-        qz_tensor image;
+        qz_tensor image = {0}; /* released below whatever happens */
         tool_progress(o, "evaluating: image", i + 1, labels->count);
         if (labels->classes[i] < 0 || labels->classes[i] >= s->info.num_classes)
             return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],

@@ -161,7 +161,9 @@ typedef struct conv_task {
 static void run_units(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     const conv_task *task = arg;
-    task->kernel->run(task->args, begin, end, task->scratch + thread * task->scratch_stride);
+    /* most kernels ask for none */
+    char *scratch = task->scratch ? task->scratch + thread * task->scratch_stride : NULL;
+    task->kernel->run(task->args, begin, end, scratch);
 }
 
 static void run(const qzi_op_run *r)
