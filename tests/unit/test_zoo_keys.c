@@ -121,7 +121,7 @@ static void test_registry(void **state)
     (void)state;
     qz_context *ctx = context();
     qz_arch_info info;
-    assert_int_equal(qz_arch_count(), 64);
+    assert_int_equal(qz_arch_count(), 65);
     for (size_t i = 0; i < qz_arch_count(); i++) {
         qz_arch_info found;
         qz_arch_at(i, &info);
