@@ -19,7 +19,7 @@
 struct dict {
     qz_context *ctx;
     qz_model *model; /* owns keys and data */
-    qz_safetensors_entry entries[400];
+    qz_safetensors_entry entries[800];
     size_t count;
     char path[512];
 };
@@ -117,6 +117,41 @@ static void test_fits(void **state)
     assert_int_equal(info.warning_count, 0);
     assert_string_equal(info.warning, "");
     qz_model_destroy(model);
+    end_dict(&dict);
+}
+
+/* densenet's published files: denselayer1.norm.1.weight, and no num_batches_tracked. */
+static void test_old_keys(void **state)
+{
+    (void)state;
+    static char keys[800][128];
+    struct dict dict;
+    qz_model *model = NULL;
+    size_t kept = 0, renamed = 0;
+    make_dict(&dict, "densenet121");
+    for (size_t i = 0; i < dict.count; i++) {
+        qz_safetensors_entry entry = dict.entries[i];
+        if (strstr(entry.key, "num_batches_tracked") != NULL)
+            continue;
+        if (strstr(entry.key, ".denselayer") != NULL) {
+            /* the number after norm or conv */
+            const char *digit = strstr(entry.key, ".norm");
+            digit = (digit != NULL ? digit : strstr(entry.key, ".conv")) + 5;
+            int length = (int)(digit - entry.key);
+            snprintf(keys[kept], sizeof(keys[kept]), "%.*s.%s", length, entry.key, digit);
+            entry.key = keys[kept];
+            renamed++;
+        }
+        dict.entries[kept++] = entry;
+    }
+    assert_int_equal(renamed, 58 * 10);
+    dict.count = kept;
+    assert_int_equal(load(&dict, false, 0, &model), QZ_OK);
+    assert_int_equal(model->weights_hash, dict.model->weights_hash);
+    assert_null(strstr(model->warning, "unexpected"));
+    qz_model_destroy(model);
+    dict.entries[0].key = "features.denseblock1.denselayer1.norm.3.weight";
+    refused(&dict, 0, QZ_ERR_MISMATCH, "missing", "features.conv0.weight");
     end_dict(&dict);
 }
 
@@ -311,9 +346,10 @@ static void test_real_files(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_fits),    cmocka_unit_test(test_warnings),
-        cmocka_unit_test(test_missing), cmocka_unit_test(test_shapes),
-        cmocka_unit_test(test_numbers), cmocka_unit_test(test_real_files),
+        cmocka_unit_test(test_fits),       cmocka_unit_test(test_old_keys),
+        cmocka_unit_test(test_warnings),   cmocka_unit_test(test_missing),
+        cmocka_unit_test(test_shapes),     cmocka_unit_test(test_numbers),
+        cmocka_unit_test(test_real_files),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
