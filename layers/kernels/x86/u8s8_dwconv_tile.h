@@ -8,26 +8,29 @@
  * same four bytes with the weights moved down (3x3: rows 0..3 with weights w0 w1 w2 0 for one
  * output row and 0 w0 w1 w2 for the next). Taller kernels take two or more such "quads" of rows.
  *
- * A unit is a few output rows of one image by one block of VEC_BYTES channels. Its columns are
- * interleaved strip by strip into scratch memory that stays in the first-level cache.
+ * Channels go in blocks of VEC_BYTES, whose sums fill four vectors. What is left over makes a block
+ * of its own: up to half of VEC_BYTES channels are spread so that they fill two vectors, up to a
+ * quarter one.
+ *
+ * A unit is a few output rows of one image by one block of channels. Its columns are interleaved
+ * strip by strip into scratch memory that stays in the first-level cache.
  *
  * The including file defines MAX_ROWS (output rows of a unit: 4 or 2) and CONV_SYMBOL,
  * CONV_KERNEL_NAME, CONV_ISA.
  */
-#include "layers/base/base.h"
 #include "layers/kernels/x86/u8s8_vec.h"
 
 enum {
-    SUMS = 4,                             /* vectors of sums for a vector of channels */
-    MAX_PIXELS = VEC_BYTES == 64 ? 4 : 2, /* whose sums fit into registers */
-    QUAD_BYTES = SUMS * VEC_BYTES,
-    STRIP_BYTES = 16384, /* of interleaved columns, about */
+    MAX_SUMS = 4,                         /* vectors of sums of a block */
+    TILE_SUMS = VEC_BYTES == 64 ? 24 : 8, /* of the pixels computed together */
+    STRIP_BYTES = 16384,                  /* of interleaved columns, about */
 };
 
 typedef struct dw_plan {
     int32_t rows;         /* output rows computed together */
     int32_t quads;        /* of input rows */
-    int32_t blocks;       /* of VEC_BYTES channels */
+    int32_t blocks;       /* of channels */
+    int32_t last_sums;    /* vectors of sums of the last block: 4, 2 or 1 */
     size_t block_weights; /* bytes */
     size_t bias_at, mult_at, zp_at, weights_at, size;
 } dw_plan;
@@ -44,15 +47,22 @@ static dw_plan dw_plan_make(const qzk_conv_shape *s)
     const int32_t rows = s->dil_h == 1 ? (4 * plan.quads - s->kh) / s->stride_h + 1 : 1;
     plan.rows = rows >= MAX_ROWS ? MAX_ROWS : rows >= 2 ? 2 : 1;
     plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
+    const int32_t last = s->ic - (plan.blocks - 1) * VEC_BYTES;
+    plan.last_sums = last > VEC_BYTES / 2 ? 4 : last > VEC_BYTES / 4 ? 2 : 1;
     plan.block_weights =
-        (size_t)plan.rows * (size_t)s->kw * (size_t)plan.quads * SUMS * VEC_WEIGHTS;
-    const size_t sums = (size_t)plan.blocks * SUMS * VEC_BYTES;
+        (size_t)plan.rows * (size_t)s->kw * (size_t)plan.quads * MAX_SUMS * VEC_WEIGHTS;
+    const size_t sums = (size_t)plan.blocks * MAX_SUMS * VEC_BYTES;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + sums;
     plan.zp_at = plan.mult_at + sums;
     plan.weights_at = plan.zp_at + VEC_BYTES;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
+}
+
+static int32_t block_sums(const dw_plan *plan, int64_t block)
+{
+    return block + 1 < plan->blocks ? MAX_SUMS : plan->last_sums;
 }
 
 static size_t dw_packed_size(const qzk_conv_shape *shape)
@@ -71,9 +81,10 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
     memset(blob, 0, plan.size);
     memset(blob + plan.zp_at, weights->x_zp, VEC_BYTES);
     for (int32_t c = 0; c < s->ic; c++) {
-        /* unpacking bytes and words leaves channel c there */
-        const int32_t v = c % 16 / 4, lane = c % VEC_BYTES / 16 * 4 + c % 4;
         const size_t block = (size_t)(c / VEC_BYTES);
+        const int32_t sums = block_sums(&plan, (int64_t)block), in_block = c % VEC_BYTES;
+        /* where dw_interleave leaves the channel */
+        const int32_t v = in_block / 4 % sums, lane = in_block / (4 * sums) * 4 + c % 4;
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
         const int8_t *from = weights->w_s8 + (size_t)c * (size_t)s->kh * (size_t)s->kw;
         uint32_t sum = 0, magnitude = 0;
@@ -84,14 +95,14 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
                 magnitude += (uint32_t)(w < 0 ? -w : w);
                 for (int32_t r = 0; r < plan.rows; r++) {
                     const int32_t slot = r * s->stride_h + ky;
-                    const size_t step =
-                        ((size_t)kx * (size_t)plan.quads + (size_t)(slot / 4)) * SUMS + (size_t)v;
+                    const size_t quad = (size_t)kx * (size_t)plan.quads + (size_t)(slot / 4);
+                    const size_t step = quad * (size_t)sums + (size_t)v;
                     vec_put_weight(to + step * VEC_HALVES * row_set + (size_t)r * VEC_BYTES,
                                    row_set, lane, slot % 4, w);
                 }
             }
         }
-        const size_t at = (block * SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
+        const size_t at = (block * MAX_SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
         packed_channel(weights, c, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -99,15 +110,21 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
 /* ---- columns -----------------------------------------------------------------------------------
  */
 
-/* Four rows' bytes of VEC_BYTES channels, interleaved: SUMS vectors. */
-VEC_INLINE void dw_interleave(vec a, vec b, vec c, vec d, uint8_t *to)
+/*
+ * Four rows' bytes, interleaved: `sums` vectors. With 2 or 1, each 128-bit lane of the rows holds 8
+ * or 4 bytes.
+ */
+VEC_INLINE void dw_interleave(vec a, vec b, vec c, vec d, uint8_t *to, const int sums)
 {
-    const vec ab0 = VEC_OP(unpacklo_epi8)(a, b), ab1 = VEC_OP(unpackhi_epi8)(a, b);
-    const vec cd0 = VEC_OP(unpacklo_epi8)(c, d), cd1 = VEC_OP(unpackhi_epi8)(c, d);
-    vec_store(to, VEC_OP(unpacklo_epi16)(ab0, cd0));
-    vec_store(to + VEC_BYTES, VEC_OP(unpackhi_epi16)(ab0, cd0));
-    vec_store(to + 2 * VEC_BYTES, VEC_OP(unpacklo_epi16)(ab1, cd1));
-    vec_store(to + 3 * VEC_BYTES, VEC_OP(unpackhi_epi16)(ab1, cd1));
+    const vec ab = VEC_OP(unpacklo_epi8)(a, b), cd = VEC_OP(unpacklo_epi8)(c, d);
+    vec_store(to, VEC_OP(unpacklo_epi16)(ab, cd));
+    if (sums >= 2)
+        vec_store(to + VEC_BYTES, VEC_OP(unpackhi_epi16)(ab, cd));
+    if (sums == 4) {
+        const vec ab2 = VEC_OP(unpackhi_epi8)(a, b), cd2 = VEC_OP(unpackhi_epi8)(c, d);
+        vec_store(to + 2 * VEC_BYTES, VEC_OP(unpacklo_epi16)(ab2, cd2));
+        vec_store(to + 3 * VEC_BYTES, VEC_OP(unpackhi_epi16)(ab2, cd2));
+    }
 }
 
 typedef struct dw_rows {
@@ -117,20 +134,22 @@ typedef struct dw_rows {
 
 /*
  * Interleaves one quad of the `count` columns from `first`, whole of them inside the image; from
- * column to column `to` advances by `to_step`.
+ * column to column `to` advances by `to_step`. words: 32-bit words of a pixel that the block has;
+ * `sums` is a constant.
  */
-VEC_INLINE void dw_columns(const dw_rows *rows, int64_t first, int64_t count, int32_t channels,
-                           uint8_t *to, int64_t to_step, const bool part)
+VEC_INLINE void dw_columns(const dw_rows *rows, int64_t first, int64_t count, int32_t words,
+                           uint8_t *to, int64_t to_step, const int sums)
 {
-    const int32_t words = QZI_DIV_UP(channels, 4);
     for (int64_t x = first; x < first + count; x++, to += to_step) {
         vec in[4];
         VEC_UNROLL
         for (int i = 0; i < 4; i++) {
             const uint8_t *p = rows->row[i] + x * rows->step[i];
-            in[i] = part ? vec_load_part(p, words) : vec_load(p);
+            in[i] = words == VEC_LANES ? vec_load(p) : vec_load_part(p, words);
+            if (sums < 4)
+                in[i] = vec_spread(in[i], sums);
         }
-        dw_interleave(in[0], in[1], in[2], in[3], to);
+        dw_interleave(in[0], in[1], in[2], in[3], to, sums);
     }
 }
 
@@ -145,33 +164,32 @@ typedef struct dw_job {
     const int8_t *w;
     const int32_t *bias;
     const float *mult;
-    uint8_t *out;
     int64_t out_stride, out_row;
     vec_requant rq;
 } dw_job;
 
 /*
- * P output pixels side by side in each of R rows, from interleaved columns. P and R are constants,
- * and so are kw and quads for the usual kernels.
+ * P output pixels side by side in each of R rows, from interleaved columns. P, R and `sums` are
+ * constants, and so are kw and quads for the usual kernels.
  */
 VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *out, const int P,
-                          const int R, const int32_t kw, const int32_t quads)
+                          const int R, const int sums, const int32_t kw, const int32_t quads)
 {
     const int64_t w_step = job->weight_rows * VEC_BYTES;
-    vec acc[MAX_PIXELS * SUMS];
+    vec acc[TILE_SUMS];
     VEC_UNROLL
-    for (int i = 0; i < P * R * SUMS; i++)
-        acc[i] = vec_load(job->bias + i % SUMS * VEC_LANES);
+    for (int i = 0; i < P * R * sums; i++)
+        acc[i] = vec_load(job->bias + i % sums * VEC_LANES);
     const int8_t *w = job->w;
     for (int32_t kx = 0; kx < kw; kx++, columns += job->tap_step) {
         const uint8_t *x = columns;
-        for (int32_t q = 0; q < quads; q++, x += QUAD_BYTES) {
+        for (int32_t q = 0; q < quads; q++, x += sums * VEC_BYTES) {
             VEC_UNROLL
-            for (int v = 0; v < SUMS; v++) {
-                vec xv[MAX_PIXELS];
+            for (int v = 0; v < sums; v++) {
+                vec xv[TILE_SUMS];
                 VEC_UNROLL
                 for (int p = 0; p < P; p++)
-                    xv[p] = vec_load(x + p * job->pixel_step + v * VEC_BYTES);
+                    xv[p] = vec_opaque(vec_load(x + p * job->pixel_step + v * VEC_BYTES));
                 VEC_UNROLL
                 for (int half = 0; half < VEC_HALVES; half++, w += w_step) {
                     VEC_UNROLL
@@ -179,7 +197,7 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
                         const vec wv = vec_load(w + r * VEC_BYTES);
                         VEC_UNROLL
                         for (int p = 0; p < P; p++) {
-                            vec *a = acc + (p * R + r) * SUMS + v;
+                            vec *a = acc + (p * R + r) * sums + v;
                             *a = vec_dot(*a, vec_half(xv[p], half), wv);
                         }
                     }
@@ -187,77 +205,102 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
             }
         }
     }
-    vec_scale(acc, P * R * SUMS, job->mult, SUMS, &job->rq);
+    vec_scale(acc, P * R * sums, job->mult, sums, &job->rq);
+    const int pixels = 4 / sums; /* that one vector of bytes has */
     VEC_UNROLL
-    for (int i = 0; i < P * R; i++) {
-        const vec *a = acc + i * SUMS;
-        const vec q = vec_narrow(a[0], a[1], a[2], a[3], &job->rq);
-        uint8_t *to = out + i % R * job->out_row + i / R * job->out_stride;
-        if (job->channels == VEC_BYTES)
-            vec_store(to, q);
-        else
-            vec_store_part(to, q, job->channels);
+    for (int i = 0; i < P * R; i += pixels) {
+        const int last = P * R * sums - 1, a = i * sums;
+        const vec q = vec_narrow(acc[a], acc[QZI_MIN(a + 1, last)], acc[QZI_MIN(a + 2, last)],
+                                 acc[QZI_MIN(a + 3, last)], &job->rq);
+        const vec collected = sums == 4 ? q : vec_collect(q, sums);
+        VEC_UNROLL
+        for (int j = 0; j < pixels; j++) {
+            const int pixel = i + j;
+            if (pixel < P * R)
+                vec_store_slice(out + pixel % R * job->out_row + pixel / R * job->out_stride,
+                                collected, pixels, j, job->channels);
+        }
     }
 }
 
 /* `count` output pixels in each of R rows. */
-VEC_INLINE void dw_row(const dw_job *job, const uint8_t *columns, int64_t count, const int R,
-                       const int32_t kw, const int32_t quads)
+VEC_INLINE void dw_row(const dw_job *job, const uint8_t *columns, int64_t count, uint8_t *out,
+                       const int R, const int sums, const int32_t kw, const int32_t quads)
 {
-    const int P = MAX_PIXELS / R;
-    uint8_t *out = job->out;
+    /* so many that the sums fit into registers, in whole vectors of bytes */
+    const int P = sums == 4 ? QZI_MAX(TILE_SUMS / (4 * R), 1) : QZI_MAX(8 / (R * sums), 1);
     for (; count >= P; count -= P) {
-        dw_pixels(job, columns, out, P, R, kw, quads);
+        dw_pixels(job, columns, out, P, R, sums, kw, quads);
         columns += P * job->pixel_step;
         out += P * job->out_stride;
     }
     for (; P > 1 && count > 0; count--) {
-        dw_pixels(job, columns, out, 1, R, kw, quads);
+        dw_pixels(job, columns, out, 1, R, sums, kw, quads);
         columns += job->pixel_step;
         out += job->out_stride;
     }
 }
 
-typedef void (*dw_fn)(const dw_job *job, const uint8_t *columns, int64_t count);
+typedef void (*dw_fn)(const dw_job *job, const uint8_t *columns, int64_t count, uint8_t *out);
 
-#define DW_ROW(name, rows, kw, quads)                                                        \
-    static void dw_##name##_##rows(const dw_job *job, const uint8_t *columns, int64_t count) \
-    {                                                                                        \
-        dw_row(job, columns, count, rows, kw, quads);                                        \
+#define DW_ROW(name, rows, sums, kw, quads)                                            \
+    static void dw_##name##_##rows##_##sums(const dw_job *job, const uint8_t *columns, \
+                                            int64_t count, uint8_t *out)               \
+    {                                                                                  \
+        dw_row(job, columns, count, out, rows, sums, kw, quads);                       \
     }
-#define DW_ROWS(name, kw, quads) \
-    DW_ROW(name, 1, kw, quads)   \
-    DW_ROW(name, 2, kw, quads)   \
-    DW_ROW_4(name, kw, quads)    \
-    static const dw_fn dw_##name[] = {dw_##name##_1, dw_##name##_2, DW_NAME_4(name)};
 #if MAX_ROWS == 4
-#define DW_ROW_4(name, kw, quads) DW_ROW(name, 4, kw, quads)
-#define DW_NAME_4(name) dw_##name##_4
+#define DW_ROW_4(name, sums, kw, quads) DW_ROW(name, 4, sums, kw, quads)
+#define DW_ENTRY(name, sums)                                             \
+    {                                                                    \
+        dw_##name##_1_##sums, dw_##name##_2_##sums, dw_##name##_4_##sums \
+    }
 #else
-#define DW_ROW_4(name, kw, quads)
-#define DW_NAME_4(name) dw_##name##_2
+#define DW_ROW_4(name, sums, kw, quads)
+#define DW_ENTRY(name, sums)                             \
+    {                                                    \
+        dw_##name##_1_##sums, dw_##name##_2_##sums, NULL \
+    }
 #endif
-DW_ROWS(any, job->kw, job->quads)
-DW_ROWS(3x3, 3, 1)
-DW_ROWS(5x5, 5, 2)
-DW_ROWS(7x7, 7, 2)
+#define DW_ROWS(name, sums, kw, quads) \
+    DW_ROW(name, 1, sums, kw, quads)   \
+    DW_ROW(name, 2, sums, kw, quads)   \
+    DW_ROW_4(name, sums, kw, quads)
+#define DW_KERNEL(name, kw, quads) \
+    DW_ROWS(name, 1, kw, quads)    \
+    DW_ROWS(name, 2, kw, quads)    \
+    DW_ROWS(name, 4, kw, quads)
+/* by vectors of sums (1, 2, 4), then by rows (1, 2, 4) */
+#define DW_TABLE(name)                                          \
+    {                                                           \
+        DW_ENTRY(name, 1), DW_ENTRY(name, 2), DW_ENTRY(name, 4) \
+    }
 
-static const dw_fn *dw_choose(const qzk_conv_shape *s)
-{
-    return s->kh == 3 && s->kw == 3   ? dw_3x3
-           : s->kh == 5 && s->kw == 5 ? dw_5x5
-           : s->kh == 7 && s->kw == 7 ? dw_7x7
-                                      : dw_any;
-}
+DW_KERNEL(any, job->kw, job->quads)
+DW_KERNEL(3x3, 3, 1)
+DW_KERNEL(5x5, 5, 2)
+static const dw_fn dw_any[3][3] = DW_TABLE(any);
+static const dw_fn dw_3x3[3][3] = DW_TABLE(3x3);
+static const dw_fn dw_5x5[3][3] = DW_TABLE(5x5);
 
 /* ---- the whole ---------------------------------------------------------------------------------
  */
+
+/* What is the same for all units of a run. */
+typedef struct dw_work {
+    const qzk_conv_args *args;
+    dw_plan plan;
+    int64_t groups; /* of output rows, in one image */
+    int64_t strip;  /* output columns */
+    const dw_fn (*fn)[3];
+} dw_work;
 
 /* Output columns of a strip. */
 static int64_t dw_strip(const qzk_conv_args *args, const dw_plan *plan)
 {
     const qzk_conv_shape *s = args->shape;
-    const int64_t fit = STRIP_BYTES / (plan->quads * QUAD_BYTES) - (int64_t)(s->kw - 1) * s->dil_w;
+    const int64_t column = plan->quads * MAX_SUMS * VEC_BYTES;
+    const int64_t fit = STRIP_BYTES / column - (int64_t)(s->kw - 1) * s->dil_w;
     return QZI_MAX(QZI_MIN(QZI_MAX(fit / s->stride_w, 8), args->out.w), 1);
 }
 
@@ -271,7 +314,7 @@ static size_t dw_scratch_size(const qzk_conv_args *args)
 {
     const dw_plan plan = dw_plan_make(args->shape);
     const int64_t columns = dw_strip_columns(args->shape, dw_strip(args, &plan));
-    return (size_t)columns * (size_t)plan.quads * QUAD_BYTES;
+    return (size_t)columns * (size_t)plan.quads * MAX_SUMS * VEC_BYTES;
 }
 
 static int64_t dw_units(const qzk_conv_args *args)
@@ -280,55 +323,55 @@ static int64_t dw_units(const qzk_conv_args *args)
     return (int64_t)plan.blocks * args->out.n * QZI_DIV_UP(args->out.h, plan.rows);
 }
 
-/* Interleaves the `count` columns from `first` (some may lie in the padding). */
-static void dw_fill(const qzk_conv_args *args, const dw_plan *plan, int64_t n, int64_t y0,
-                    int64_t first, int64_t count, int64_t channel, uint8_t *columns)
+/* Interleaves the `count` columns from `first` (some may lie in the padding), from row y0 down. */
+static void dw_fill(const dw_work *work, int64_t n, int64_t y0, int64_t first, int64_t count,
+                    int64_t channel, int32_t sums, uint8_t *columns)
 {
+    const qzk_conv_args *args = work->args;
     const qzk_view *in = &args->in;
-    const uint8_t *zp_row = (const uint8_t *)args->packed + plan->zp_at;
-    const int32_t channels = (int32_t)QZI_MIN(VEC_BYTES, in->c - channel);
+    const int32_t quads = work->plan.quads;
+    const uint8_t *zp_row = (const uint8_t *)args->packed + work->plan.zp_at;
+    const int32_t words = (int32_t)QZI_MIN(VEC_LANES, QZI_DIV_UP(in->c - channel, 4));
     const int64_t inside = QZI_MAX(0, QZI_MIN(first + count, in->w) - QZI_MAX(first, 0));
     const int64_t left = inside > 0 ? QZI_MAX(0, -first) : count;
-    const int64_t to_step = (int64_t)plan->quads * QUAD_BYTES;
+    const int64_t quad_bytes = (int64_t)sums * VEC_BYTES, to_step = quads * quad_bytes;
     const vec zp = vec_load(zp_row);
-    for (int64_t i = 0; i < count; i++) {
-        if (i == left)
-            i += inside;
-        if (i < count)
-            for (int64_t at = 0; at < to_step; at += VEC_BYTES)
-                vec_store(columns + i * to_step + at, zp);
-    }
-    for (int32_t q = 0; q < plan->quads && inside > 0; q++) {
+    for (int64_t at = 0; at < left * to_step; at += VEC_BYTES)
+        vec_store(columns + at, zp);
+    for (int64_t at = (left + inside) * to_step; at < count * to_step; at += VEC_BYTES)
+        vec_store(columns + at, zp);
+    for (int32_t q = 0; q < quads && inside > 0; q++) {
         dw_rows rows;
         for (int32_t i = 0; i < 4; i++) {
             const int64_t y = y0 + (int64_t)(q * 4 + i) * args->shape->dil_h;
-            if (y >= 0 && y < in->h) {
-                rows.row[i] = (const uint8_t *)in->data +
-                              (n * in->h + y) * in->w * in->pixel_stride + channel;
-                rows.step[i] = in->pixel_stride;
-            } else {
-                rows.row[i] = zp_row;
-                rows.step[i] = 0;
-            }
+            const bool valid = y >= 0 && y < in->h;
+            rows.row[i] = valid ? (const uint8_t *)in->data +
+                                      (n * in->h + y) * in->w * in->pixel_stride + channel
+                                : zp_row;
+            rows.step[i] = valid ? in->pixel_stride : 0;
         }
-        uint8_t *to = columns + left * to_step + q * QUAD_BYTES;
-        if (channels == VEC_BYTES)
-            dw_columns(&rows, first + left, inside, channels, to, to_step, false);
+        uint8_t *to = columns + left * to_step + q * quad_bytes;
+        if (words == VEC_LANES)
+            dw_columns(&rows, first + left, inside, VEC_LANES, to, to_step, 4);
+        else if (sums == 4)
+            dw_columns(&rows, first + left, inside, words, to, to_step, 4);
+        else if (sums == 2)
+            dw_columns(&rows, first + left, inside, words, to, to_step, 2);
         else
-            dw_columns(&rows, first + left, inside, channels, to, to_step, true);
+            dw_columns(&rows, first + left, inside, words, to, to_step, 1);
     }
 }
 
-static void dw_unit(const qzk_conv_args *args, const dw_plan *plan, int64_t unit, uint8_t *columns)
+/* Output rows from oy of image n, channels of one block. */
+static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, uint8_t *columns)
 {
+    const qzk_conv_args *args = work->args;
     const qzk_conv_shape *s = args->shape;
+    const dw_plan *plan = &work->plan;
     const uint8_t *blob = args->packed;
-    const int64_t groups = QZI_DIV_UP(args->out.h, plan->rows), lines = groups * args->out.n;
-    const int64_t block = unit / lines, n = unit % lines / groups;
-    const int64_t oy = unit % groups * plan->rows;
-    const int64_t channel = block * VEC_BYTES;
-    const int64_t rows = QZI_MIN(plan->rows, args->out.h - oy);
-    const int64_t column_bytes = (int64_t)plan->quads * QUAD_BYTES;
+    const int64_t channel = block * VEC_BYTES, rows = QZI_MIN(plan->rows, args->out.h - oy);
+    const int32_t sums = block_sums(plan, block);
+    const int64_t column_bytes = (int64_t)plan->quads * sums * VEC_BYTES;
     dw_job job = {
         .kw = s->kw,
         .quads = plan->quads,
@@ -336,38 +379,43 @@ static void dw_unit(const qzk_conv_args *args, const dw_plan *plan, int64_t unit
         .weight_rows = plan->rows,
         .tap_step = s->dil_w * column_bytes,
         .pixel_step = s->stride_w * column_bytes,
-        .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
-        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VEC_LANES,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + channel,
+        .mult = (const float *)(const void *)(blob + plan->mult_at) + channel,
         .out_stride = args->out.pixel_stride,
         .out_row = args->out.w * args->out.pixel_stride,
         .rq = vec_requant_init(args),
     };
-    const int64_t strip = dw_strip(args, plan);
-    const dw_fn *pixels = dw_choose(s);
-    for (int64_t ox = 0; ox < args->out.w; ox += strip) {
-        const int64_t count = QZI_MIN(strip, args->out.w - ox);
-        dw_fill(args, plan, n, oy * s->stride_h - s->pad_top, ox * s->stride_w - s->pad_left,
-                dw_strip_columns(s, count), channel, columns);
+    const int8_t *w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights;
+    for (int64_t ox = 0; ox < args->out.w; ox += work->strip) {
+        const int64_t count = QZI_MIN(work->strip, args->out.w - ox);
+        dw_fill(work, n, oy * s->stride_h - s->pad_top, ox * s->stride_w - s->pad_left,
+                dw_strip_columns(s, count), channel, sums, columns);
+        uint8_t *out = (uint8_t *)args->out.data +
+                       ((n * args->out.h + oy) * args->out.w + ox) * args->out.pixel_stride +
+                       channel;
         for (int64_t r = 0; r < rows;) {
             const int64_t left = rows - r;
-            job.out = (uint8_t *)args->out.data +
-                      ((n * args->out.h + oy + r) * args->out.w + ox) * args->out.pixel_stride +
-                      channel;
-            dw_job part = job;
-            part.w += r * VEC_BYTES;
-            const int which = left >= MAX_ROWS ? 2 : left >= 2 ? 1 : 0;
-            pixels[which](&part, columns, count);
-            r += which == 2 ? MAX_ROWS : which + 1;
+            const int which = left >= 4 && MAX_ROWS == 4 ? 2 : left >= 2 ? 1 : 0;
+            job.w = w + r * VEC_BYTES;
+            work->fn[sums / 2][which](&job, columns, count, out + r * job.out_row);
+            r += (int64_t)1 << which;
         }
     }
 }
 
 static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
-    const dw_plan plan = dw_plan_make(args->shape);
-    for (int64_t unit = begin; unit < end; unit++)
-        dw_unit(args, &plan, unit, scratch);
+    const qzk_conv_shape *s = args->shape;
+    dw_work work = {.args = args, .plan = dw_plan_make(s)};
+    work.groups = QZI_DIV_UP(args->out.h, work.plan.rows);
+    work.strip = dw_strip(args, &work.plan);
+    work.fn = s->kh == 3 && s->kw == 3 ? dw_3x3 : s->kh == 5 && s->kw == 5 ? dw_5x5 : dw_any;
+    const int64_t lines = work.groups * args->out.n;
+    for (int64_t unit = begin; unit < end; unit++) {
+        const int64_t line = unit % lines;
+        dw_unit(&work, unit / lines, line / work.groups, line % work.groups * work.plan.rows,
+                scratch);
+    }
 }
 
 const qzk_conv_kernel CONV_SYMBOL = {

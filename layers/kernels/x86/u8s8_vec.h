@@ -113,6 +113,15 @@ VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
         _mm256_maskz_loadu_epi32((__mmask8)((1u << dwords) - 1), (const void *)p));
 }
 
+/* The bytes of x from its start, 4 * parts of them (parts: 1 or 2) into each 128-bit lane. */
+VEC_INLINE vec vec_spread(vec x, const int parts)
+{
+    if (parts == 2)
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), x);
+    return _mm512_permutexvar_epi32(
+        _mm512_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3), x);
+}
+
 /*
  * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors:
  * brings them side by side. With three vectors the fourth word is dropped.
@@ -174,9 +183,16 @@ VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
     memcpy(p, buffer, (size_t)bytes);
 }
 
-/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 2 or 4, a constant. */
+/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
 VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
 {
+    if (parts == 1) {
+        if (bytes >= 32)
+            vec_store(p, x);
+        else
+            vec_store_part(p, x, bytes);
+        return;
+    }
     __m128i y = part < parts / 2 ? _mm256_castsi256_si128(x) : _mm256_extracti128_si256(x, 1);
     if (parts == 4 && part % 2 == 1)
         y = _mm_unpackhi_epi64(y, y);
@@ -204,6 +220,14 @@ VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
     return _mm256_cvtepu8_epi16(_mm_maskload_epi32((const int *)p, mask));
 }
 
+/* The bytes of x from its start, 4 * parts of them (parts: 1 or 2) into each 128-bit lane. */
+VEC_INLINE vec vec_spread(vec x, const int parts)
+{
+    if (parts == 2)
+        return _mm256_permute4x64_epi64(x, 0x50);
+    return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 0, 0, 0, 1, 1, 1, 1));
+}
+
 /*
  * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors
  * (1 or 2 here): brings them side by side.
@@ -218,6 +242,13 @@ VEC_INLINE vec vec_collect(vec x, const int vectors)
 #endif
 
 #define VEC_LANES (VEC_BYTES / 4)
+
+/* x, of which the compiler knows nothing more: it will keep it, not load it again for each use. */
+VEC_INLINE vec vec_opaque(vec x)
+{
+    __asm__("" : "+v"(x));
+    return x;
+}
 
 VEC_INLINE vecf vec_loadf(const float *p)
 {
