@@ -247,21 +247,23 @@ static qz_status open_temporary(const writer *w, char **name, int *fd)
     return fail_errno(w, "cannot be created", error);
 }
 
-/* Makes the rename itself last. Not all file systems can, and the file is whole in any case. */
-static void sync_directory(const writer *w)
+/* The folder that holds the path; the caller frees the name. */
+static char *folder_of(const writer *w)
 {
     const char *slash = strrchr(w->path, '/');
-    char *name = slash == NULL || slash == w->path
-                     ? qzi_format(w->ctx, "%s", slash == NULL ? "." : "/")
-                     : qzi_format(w->ctx, "%.*s", (int)(slash - w->path), w->path);
-    if (name == NULL)
-        return;
+    if (slash == NULL || slash == w->path)
+        return qzi_strdup(w->ctx, slash == NULL ? "." : "/");
+    return qzi_format(w->ctx, "%.*s", (int)(slash - w->path), w->path);
+}
+
+/* Makes the rename itself last. Not all file systems can, and the file is whole in any case. */
+static void sync_folder(const char *name)
+{
     int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (fd >= 0) {
         fsync(fd);
         close(fd);
     }
-    qzi_free(w->ctx, name);
 }
 
 static qz_status write_file(const writer *w)
@@ -273,17 +275,25 @@ static qz_status write_file(const writer *w)
     if (stat(w->path, &info) == 0 && !S_ISREG(info.st_mode))
         return qzi_fail(w->ctx, QZ_ERR_IO, "%s: is not a regular file; choose another name",
                         w->path);
-    QZI_TRY(open_temporary(w, &temporary, &fd));
-    qz_status st = write_contents(w, fd);
+    char *folder = folder_of(w);
+    if (folder == NULL)
+        return qzi_fail_memory(w->ctx, strlen(w->path));
+    qz_status st = open_temporary(w, &temporary, &fd);
+    if (st != QZ_OK) {
+        qzi_free(w->ctx, folder);
+        return st;
+    }
+    st = write_contents(w, fd);
     if (close(fd) != 0 && st == QZ_OK)
         st = fail_errno(w, "cannot be written", errno);
     if (st == QZ_OK && rename(temporary, w->path) != 0)
         st = fail_errno(w, "cannot be replaced", errno);
     if (st == QZ_OK)
-        sync_directory(w);
+        sync_folder(folder);
     else
         unlink(temporary);
     qzi_free(w->ctx, temporary);
+    qzi_free(w->ctx, folder);
     return st;
 }
 

@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * test_model.c - a model's life and its sessions: options, the order of calls, finalize, what a
- * session shows of a run, running out of memory.
+ * session shows of a run, bytes instead of floats. (test_out_of_memory.c has the same with little
+ * memory.)
  */
-#include "counting.h"
 #include "zoo/zoo.h"
 
-#include <inttypes.h>
 #include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -372,75 +372,110 @@ static void test_topk(void **state)
     assert_int_equal(qz_topk(NULL, 0, 1, top), 0);
 }
 
-/* ---- running out of memory ------------------------------------------------------------------- */
+/* ---- bytes instead of floats ----------------------------------------------------------------- */
 
-/* Everything from create to a run; the first failure ends it. */
-static qz_status whole_life(qz_context *ctx, const qz_tensor *input)
+enum { PHOTO_W = 300, PHOTO_H = 270, PHOTO_STRIDE = 3 * PHOTO_W + 5 };
+
+static void fill_photo(uint8_t *rgb, int turn)
 {
-    qz_model *model = NULL;
-    qz_session *s = NULL;
-    const qz_profile_row *rows = NULL;
-    const qz_sqnr_row *sqnr = NULL;
-    size_t count = 0;
-    const char *const exclude[] = {"features.3"};
-    qz_status st = qz_squeezenet1_1(
-        ctx, OPTIONS(true, .num_classes = 2, .exclude = exclude, .exclude_count = 1), &model);
-    if (st == QZ_OK)
-        st = qz_model_calibrate(model, input);
-    if (st == QZ_OK)
-        st = qz_model_convert(model);
-    if (st == QZ_OK)
-        st = qz_session_create(model, NULL, &s);
-    if (st == QZ_OK) {
-        qz_session_set_profile(s, true);
-        st = qz_session_run(s, input);
-    }
-    if (st == QZ_OK)
-        st = qz_session_profile(s, &rows, &count);
-    if (st == QZ_OK)
-        st = qz_model_sqnr(model, input, &sqnr, &count, NULL, NULL);
-    qz_session_destroy(s);
-    qz_model_destroy(model);
-    return st;
+    for (int i = 0; i < PHOTO_STRIDE * PHOTO_H; i++)
+        rgb[i] = (uint8_t)(i / PHOTO_STRIDE + i * (7 + turn) / 5);
 }
 
-static void test_no_memory(void **state)
+/* What rounding can hide is in the file: the scales that calibration found, and its hash. */
+static void save(qz_context *ctx, qz_model *model, const char *path)
+{
+    if (qz_model_convert(model) != QZ_OK || qz_model_save(model, path) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    qz_model_destroy(model);
+}
+
+static void expect_same_file(const char *one, const char *other)
+{
+    FILE *a = fopen(one, "rb"), *b = fopen(other, "rb");
+    assert_non_null(a);
+    assert_non_null(b);
+    size_t size = 0;
+    int x;
+    do {
+        x = getc(a);
+        assert_int_equal(x, getc(b));
+        size++;
+    } while (x != EOF);
+    assert_true(size > 100000);
+    fclose(a);
+    fclose(b);
+    unlink(one);
+    unlink(other);
+}
+
+/* Calibrating and running with bytes is preprocessing and then the same with floats. */
+static void test_bytes(void **state)
 {
     (void)state;
-    static float pixels[3 * SIZE * SIZE];
-    const qz_tensor input = image(pixels);
-    counting memory = COUNTING_INIT;
-    const qz_allocator allocator = {counting_alloc, counting_free, &memory};
-    qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
-    qz_context *ctx = NULL;
-    options.allocator = &allocator;
-    options.threads = 1;
-    assert_int_equal(qz_context_create(&options, &ctx), QZ_OK);
-    assert_int_equal(whole_life(ctx, &input), QZ_OK);
-    const int64_t before = memory.live, all = memory.total;
-    /* every allocation early on (each kind of node), then one in 11 */
-    for (int64_t at = 0; at < all; at += at < 60 ? 1 : 11) {
-        memory.total = 0;
-        memory.fail_at = at;
-        qz_status st = whole_life(ctx, &input);
-        if (st != QZ_ERR_MEMORY && !(st == QZ_OK && memory.total <= at))
-            fail_msg("allocation %" PRId64 " of %" PRId64 ": %s: %s", at, all, qz_status_name(st),
-                     qz_context_message(ctx));
-        assert_int_equal(memory.live, before);
+    static uint8_t rgb[PHOTO_STRIDE * PHOTO_H];
+    static float pixels[3 * 224 * 224];
+    char folder[] = "/tmp/qzoo_model_XXXXXX", one[64], other[64];
+    assert_non_null(mkdtemp(folder));
+    snprintf(one, sizeof(one), "%s/bytes.safetensors", folder);
+    snprintf(other, sizeof(other), "%s/floats.safetensors", folder);
+    const qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, 224, 224}, .data = pixels};
+    qz_context *ctx = context();
+    qz_model *bytes = NULL, *floats = NULL;
+    qz_session *s = NULL;
+    qz_model_info info;
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(true, .num_classes = 10), &bytes), QZ_OK);
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(true, .num_classes = 10), &floats), QZ_OK);
+    qz_model_get_info(bytes, &info);
+    for (int turn = 0; turn < 2; turn++) {
+        fill_photo(rgb, turn);
+        assert_int_equal(qz_model_calibrate_u8(bytes, rgb, PHOTO_W, PHOTO_H, PHOTO_STRIDE), QZ_OK);
+        assert_int_equal(
+            qz_image_preprocess(ctx, rgb, PHOTO_W, PHOTO_H, PHOTO_STRIDE, &info.preprocess, pixels),
+            QZ_OK);
+        assert_int_equal(qz_model_calibrate(floats, &input), QZ_OK);
     }
-    printf("%" PRId64 " allocations in one life\n", all);
-    memory.fail_at = -1;
+    /* what is refused does not count */
+    assert_int_equal(qz_model_calibrate_u8(NULL, rgb, 1, 1, 3), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_model_calibrate_u8(bytes, NULL, 1, 1, 3), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_model_calibrate_u8(bytes, rgb, 0, 1, 3), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_model_calibrate_u8(bytes, rgb, 2, 2, 5), QZ_ERR_ARGUMENT);
+    qz_model_get_info(bytes, &info);
+    assert_int_equal(info.calibration_images, 2);
+
+    assert_int_equal(qz_session_create(floats, NULL, &s), QZ_OK);
+    float *expected = run(ctx, s, &input);
+    const qz_tensor *output = NULL;
+    assert_int_equal(qz_session_run_u8(s, rgb, PHOTO_W, PHOTO_H, PHOTO_STRIDE), QZ_OK);
+    assert_int_equal(qz_session_output(s, 0, NULL, &output), QZ_OK);
+    assert_memory_equal(output->data, expected, 10 * sizeof(float));
+    assert_int_equal(qz_session_run_u8(s, NULL, PHOTO_W, PHOTO_H, PHOTO_STRIDE), QZ_ERR_ARGUMENT);
+    assert_int_equal(qz_session_run_u8(s, rgb, 2, 2, 5), QZ_ERR_ARGUMENT);
+    free(expected);
+    qz_session_destroy(s);
+    save(ctx, bytes, one);
+    save(ctx, floats, other);
+    expect_same_file(one, other);
+    assert_int_equal(rmdir(folder), 0);
+
+    /* in the wrong order */
+    assert_int_equal(qz_squeezenet1_1(ctx, OPTIONS(false, .num_classes = 10), &floats), QZ_OK);
+    assert_int_equal(qz_model_calibrate_u8(floats, rgb, PHOTO_W, PHOTO_H, PHOTO_STRIDE),
+                     QZ_ERR_STATE);
+    qz_model_destroy(floats);
     qz_context_destroy(ctx);
-    assert_int_equal(memory.live, 0);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),          cmocka_unit_test(test_order),
-        cmocka_unit_test(test_finalize),         cmocka_unit_test(test_bad_input),
-        cmocka_unit_test(test_hook_and_profile), cmocka_unit_test(test_topk),
-        cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_options),
+        cmocka_unit_test(test_order),
+        cmocka_unit_test(test_finalize),
+        cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_hook_and_profile),
+        cmocka_unit_test(test_topk),
+        cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
