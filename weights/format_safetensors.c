@@ -380,11 +380,7 @@ static qz_status add_record(reader *r, struct record *record, const uint8_t *dat
             r->dict->ctx, QZ_ERR_FORMAT,
             "%s: the shape of '%.200s' does not fit its %llu bytes; the file is damaged",
             r->dict->name, record->key, (unsigned long long)bytes);
-    int64_t stride = 1;
-    for (int32_t i = raw->ndim; i-- > 0 && count > 0;) {
-        raw->strides[i] = stride;
-        stride *= raw->dims[i];
-    }
+    qzi_raw_set_dense(raw);
     raw->data = data + record->begin;
     raw->in_file = true;
     return qzi_dict_add(r->dict, record->key, record->key_size, raw);

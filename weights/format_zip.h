@@ -33,4 +33,7 @@ qzi_zip_entry *qzi_zip_find(const qzi_zip *zip, const char *name, size_t name_si
 /* Sets entry->data, inflated where needed and checked against the CRC; the second call is free. */
 qz_status qzi_zip_read(const qzi_zip *zip, qzi_zip_entry *entry);
 
+/* format_npz.c: an archive that is not torch's. */
+qz_status qzi_read_npz(const qzi_zip *zip);
+
 #endif

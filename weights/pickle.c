@@ -10,6 +10,7 @@
 #include "weights/pickle.h"
 
 #include "weights/bytes.h"
+#include "weights/pickle_ops.h"
 
 #include <string.h>
 
@@ -18,58 +19,6 @@
 #define MARKS_MAX ((size_t)1 << 14)
 #define MEMO_MAX ((size_t)1 << 22)
 #define LINE_MAX_SIZE 512
-
-enum {
-    OP_MARK = '(',
-    OP_EMPTY_TUPLE = ')',
-    OP_STOP = '.',
-    OP_POP = '0',
-    OP_POP_MARK = '1',
-    OP_DUP = '2',
-    OP_BINBYTES = 'B',
-    OP_SHORT_BINBYTES = 'C',
-    OP_BINFLOAT = 'G',
-    OP_BININT = 'J',
-    OP_BININT1 = 'K',
-    OP_BININT2 = 'M',
-    OP_NONE = 'N',
-    OP_BINPERSID = 'Q',
-    OP_REDUCE = 'R',
-    OP_BINSTRING = 'T',
-    OP_SHORT_BINSTRING = 'U',
-    OP_BINUNICODE = 'X',
-    OP_EMPTY_LIST = ']',
-    OP_APPEND = 'a',
-    OP_BUILD = 'b',
-    OP_GLOBAL = 'c',
-    OP_DICT = 'd',
-    OP_APPENDS = 'e',
-    OP_BINGET = 'h',
-    OP_LONG_BINGET = 'j',
-    OP_LIST = 'l',
-    OP_BINPUT = 'q',
-    OP_LONG_BINPUT = 'r',
-    OP_SETITEM = 's',
-    OP_TUPLE = 't',
-    OP_SETITEMS = 'u',
-    OP_EMPTY_DICT = '}',
-    OP_PROTO = 0x80,
-    OP_NEWOBJ = 0x81,
-    OP_TUPLE1 = 0x85,
-    OP_TUPLE2 = 0x86,
-    OP_TUPLE3 = 0x87,
-    OP_NEWTRUE = 0x88,
-    OP_NEWFALSE = 0x89,
-    OP_LONG1 = 0x8a,
-    OP_LONG4 = 0x8b,
-    OP_SHORT_BINUNICODE = 0x8c,
-    OP_BINUNICODE8 = 0x8d,
-    OP_BINBYTES8 = 0x8e,
-    OP_NEWOBJ_EX = 0x92,
-    OP_STACK_GLOBAL = 0x93,
-    OP_MEMOIZE = 0x94,
-    OP_FRAME = 0x95
-};
 
 /* ---- the stack ------------------------------------------------------------------------------- */
 
@@ -203,9 +152,21 @@ static qz_status push_integer(qzi_pickle_reader *r, size_t width)
     return push_new(r, QZI_PICKLE_INT, width == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
+/* A double, big-endian. */
+static qz_status push_float(qzi_pickle_reader *r)
+{
+    const uint8_t *data = NULL;
+    uint64_t bits = 0;
+    QZI_TRY(take(r, 8, &data));
+    for (size_t i = 0; i < 8; i++)
+        bits = bits << 8 | data[i];
+    QZI_TRY(push_new(r, QZI_PICKLE_FLOAT, 0));
+    memcpy(&r->stack[r->depth - 1]->u.real, &bits, sizeof(bits));
+    return QZ_OK;
+}
+
 static qz_status read_value(qzi_pickle_reader *r, uint8_t op)
 {
-    const uint8_t *skipped = NULL;
     switch (op) {
     case OP_NONE:
         return push_new(r, QZI_PICKLE_NONE, 0);
@@ -222,9 +183,8 @@ static qz_status read_value(qzi_pickle_reader *r, uint8_t op)
         return push_long(r, 1);
     case OP_LONG4:
         return push_long(r, 4);
-    case OP_BINFLOAT: /* no float means anything to a state dict, so the value is not kept */
-        QZI_TRY(take(r, 8, &skipped));
-        return push_new(r, QZI_PICKLE_FLOAT, 0);
+    case OP_BINFLOAT:
+        return push_float(r);
     case OP_SHORT_BINUNICODE:
     case OP_SHORT_BINSTRING:
         return push_text(r, QZI_PICKLE_STR, 1);
@@ -304,6 +264,9 @@ static qz_status add_items(qzi_pickle_reader *r, qzi_pickle_kind kind, bool mark
         r->depth -= count;
         items = r->stack + r->depth;
     }
+    /* of an object that is also a container, the items say nothing about tensors */
+    if (available(r) > 0 && r->stack[r->depth - 1]->kind == QZI_PICKLE_INSTANCE)
+        return QZ_OK;
     QZI_TRY(top(r, kind, &container));
     if (kind == QZI_PICKLE_DICT && count % 2 != 0)
         return qzi_pickle_damaged(r, "a dict key without a value");
@@ -316,6 +279,7 @@ static qz_status read_container(qzi_pickle_reader *r, uint8_t op)
     case OP_EMPTY_TUPLE:
         return push_container(r, QZI_PICKLE_TUPLE, NULL, 0);
     case OP_EMPTY_LIST:
+    case OP_EMPTY_SET:
         return push_container(r, QZI_PICKLE_LIST, NULL, 0);
     case OP_EMPTY_DICT:
         return push_container(r, QZI_PICKLE_DICT, NULL, 0);
@@ -326,12 +290,14 @@ static qz_status read_container(qzi_pickle_reader *r, uint8_t op)
     case OP_TUPLE:
         return push_marked(r, QZI_PICKLE_TUPLE);
     case OP_LIST:
+    case OP_FROZENSET:
         return push_marked(r, QZI_PICKLE_LIST);
     case OP_DICT:
         return push_marked(r, QZI_PICKLE_DICT);
     case OP_APPEND:
         return add_items(r, QZI_PICKLE_LIST, false, 1);
     case OP_APPENDS:
+    case OP_ADDITEMS:
         return add_items(r, QZI_PICKLE_LIST, true, 0);
     case OP_SETITEM:
         return add_items(r, QZI_PICKLE_DICT, false, 2);
@@ -394,13 +360,19 @@ static qz_status read_stack(qzi_pickle_reader *r, uint8_t op)
 
 /* ---- globals and calls ----------------------------------------------------------------------- */
 
-/* BUILD sets attributes; the only ones expected are an OrderedDict's (_metadata: versions). */
+/*
+ * BUILD sets an object's state. An instance keeps it, to be walked for tensors; that of a dict
+ * (state_dict()'s _metadata: versions) means nothing here.
+ */
 static qz_status read_build(qzi_pickle_reader *r)
 {
     qzi_pickle_object *state = NULL, *object = NULL;
     QZI_TRY(pop(r, &state));
-    QZI_TRY(top(r, QZI_PICKLE_DICT, &object));
-    return QZ_OK;
+    if (available(r) > 0 && r->stack[r->depth - 1]->kind == QZI_PICKLE_INSTANCE) {
+        r->stack[r->depth - 1]->u.instance->state = state;
+        return QZ_OK;
+    }
+    return top(r, QZI_PICKLE_DICT, &object);
 }
 
 static qz_status read_call(qzi_pickle_reader *r, uint8_t op)
@@ -435,7 +407,8 @@ static qz_status read_call(qzi_pickle_reader *r, uint8_t op)
     default: /* OP_NEWOBJ */
         QZI_TRY(pop(r, &arguments));
         QZI_TRY(pop(r, &callable));
-        return qzi_pickle_refuse_class(r, callable);
+        QZI_TRY(qzi_pickle_new_instance(r, callable, &result));
+        break;
     }
     return push(r, result);
 }
@@ -471,6 +444,9 @@ static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
         return read_value(r, op);
     case OP_EMPTY_TUPLE:
     case OP_EMPTY_LIST:
+    case OP_EMPTY_SET:
+    case OP_ADDITEMS:
+    case OP_FROZENSET:
     case OP_EMPTY_DICT:
     case OP_TUPLE1:
     case OP_TUPLE2:
@@ -528,7 +504,7 @@ static qz_status run(qzi_pickle_reader *r, const qzi_pickle_object **root)
 }
 
 qz_status qzi_pickle_read(const qz_context *ctx, const char *path, const uint8_t *data, size_t size,
-                          size_t *budget, qzi_arena *arena, const qzi_pickle_object **root)
+                          size_t *budget, qzi_arena *arena, qzi_pickle *pickle)
 {
     qzi_pickle_reader reader = {.ctx = ctx,
                                 .path = path,
@@ -537,7 +513,9 @@ qz_status qzi_pickle_read(const qz_context *ctx, const char *path, const uint8_t
                                 .end = data + size,
                                 .budget = *budget,
                                 .arena = arena};
-    qz_status st = run(&reader, root);
+    qz_status st = run(&reader, &pickle->root);
+    pickle->storages = reader.storages;
+    pickle->used = (size_t)(reader.p - reader.begin);
     *budget = reader.budget;
     qzi_free(ctx, reader.stack);
     qzi_free(ctx, reader.marks);

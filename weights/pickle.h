@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pickle.h - what can come out of a pickle that torch.save wrote: plain values, containers,
- * tensors that name their storage. Private.
+ * tensors that name their storage, and objects of which only class and state are known. Private.
  */
 #ifndef QZOO_WEIGHTS_PICKLE_H
 #define QZOO_WEIGHTS_PICKLE_H
@@ -21,7 +21,8 @@ typedef enum qzi_pickle_kind {
     QZI_PICKLE_DICT, /* items: key, value, key, value, … */
     QZI_PICKLE_GLOBAL,
     QZI_PICKLE_STORAGE,
-    QZI_PICKLE_TENSOR
+    QZI_PICKLE_TENSOR,
+    QZI_PICKLE_INSTANCE
 } qzi_pickle_kind;
 
 /* The globals that mean something here; any other may lie in the pickle, but not be called. */
@@ -30,7 +31,16 @@ typedef enum qzi_pickle_global {
     QZI_PICKLE_ORDERED_DICT,
     QZI_PICKLE_SIZE,
     QZI_PICKLE_REBUILD_TENSOR,
+    QZI_PICKLE_REBUILD_TENSOR_V1,
+    QZI_PICKLE_REBUILD_QTENSOR,
     QZI_PICKLE_REBUILD_PARAMETER,
+    QZI_PICKLE_PER_TENSOR,  /* torch.per_tensor_affine and _symmetric */
+    QZI_PICKLE_PER_CHANNEL, /* torch.per_channel_affine and _symmetric */
+    QZI_PICKLE_DTYPE,       /* torch.qint8 and the like, as values */
+    QZI_PICKLE_FIRST,       /* a function that gives its first argument */
+    QZI_PICKLE_SET,
+    QZI_PICKLE_RECONSTRUCTOR, /* of copyreg: (class, base, state) */
+    QZI_PICKLE_OPAQUE,        /* makes plain data that says nothing about tensors */
     QZI_PICKLE_STORAGE_TYPE
 } qzi_pickle_global;
 
@@ -57,11 +67,28 @@ typedef struct qzi_pickle_storage {
     qzi_pickle_text key;
     qz_dtype dtype;
     int64_t numel;
+    const struct qzi_pickle_storage *before; /* the one that was named before */
 } qzi_pickle_storage;
+
+/* How a quantized tensor's integers are meant. */
+typedef struct qzi_pickle_quant {
+    bool per_channel;
+    double scale;       /* per tensor */
+    int64_t zero_point; /* per tensor */
+    int64_t axis;
+    const struct qzi_pickle_tensor *scales, *zero_points; /* per channel */
+} qzi_pickle_quant;
+
+/* An object that was neither made nor called: what its class is, and what it was to be set to. */
+typedef struct qzi_pickle_instance {
+    const qzi_pickle_name *type;
+    const qzi_pickle_object *state; /* NULL: none was given */
+} qzi_pickle_instance;
 
 /* As written: nothing but signs and the number of dimensions is checked. */
 typedef struct qzi_pickle_tensor {
     const qzi_pickle_storage *storage;
+    const qzi_pickle_quant *quant; /* NULL: not quantized */
     int64_t offset;
     int32_t ndim;
     int64_t dims[QZ_MAX_DIMS];
@@ -72,21 +99,29 @@ struct qzi_pickle_object {
     qzi_pickle_kind kind;
     union {
         int64_t integer; /* INT, BOOL */
+        double real;     /* FLOAT */
         qzi_pickle_text text;
         qzi_pickle_items seq;
         qzi_pickle_name *global;
         qzi_pickle_storage *storage;
         qzi_pickle_tensor *tensor;
+        qzi_pickle_instance *instance;
     } u;
 };
 
+typedef struct qzi_pickle {
+    const qzi_pickle_object *root;
+    const qzi_pickle_storage *storages; /* all that were named, the last first */
+    size_t used;                        /* bytes up to the end of the pickle */
+} qzi_pickle;
+
 /*
- * Reads a whole pickle (protocols 2 to 5). Objects live in `arena`, texts in `data`; `path` begins
- * the messages. `budget`: bytes that objects may take; what is left of them on
- * return.
+ * Reads a pickle (protocols 2 to 5) from the beginning of `data`. Objects live in `arena`, texts in
+ * `data`; `path` begins the messages. `budget`: bytes that objects may take; what is left of them
+ * on return.
  */
 qz_status qzi_pickle_read(const qz_context *ctx, const char *path, const uint8_t *data, size_t size,
-                          size_t *budget, qzi_arena *arena, const qzi_pickle_object **root);
+                          size_t *budget, qzi_arena *arena, qzi_pickle *pickle);
 
 /* "a dict", "an int", … for messages. */
 const char *qzi_pickle_kind_name(qzi_pickle_kind kind);
@@ -106,6 +141,7 @@ typedef struct qzi_pickle_reader {
     size_t *marks; /* heights of the stack */
     size_t mark_count, mark_capacity;
     qzi_pickle_object **memo;
+    const qzi_pickle_storage *storages;
     size_t memo_size, memo_capacity; /* entries up to memo_size; NULL where none was put */
 } qzi_pickle_reader;
 
@@ -122,10 +158,13 @@ qz_status qzi_pickle_find_global(qzi_pickle_reader *reader, qzi_pickle_text modu
 /* callable(*arguments): one of the few known, else a refusal that names it. */
 qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
                           qzi_pickle_object *arguments, qzi_pickle_object **result);
-/* class.__new__(class, …): always refused, by name. */
-qz_status qzi_pickle_refuse_class(const qzi_pickle_reader *reader,
-                                  const qzi_pickle_object *callable);
-/* ('storage', type, key, location, numel) */
+/* class.__new__(class, …): nothing is made but a note of the class. */
+qz_status qzi_pickle_new_instance(qzi_pickle_reader *reader, const qzi_pickle_object *type,
+                                  qzi_pickle_object **object);
+/*
+ * ('storage', type, key, location, numel), in legacy files with a sixth item that says what it is a
+ * view of (None), and there also ('module', class, file, source).
+ */
 qz_status qzi_pickle_persistent(qzi_pickle_reader *reader, const qzi_pickle_object *id,
                                 qzi_pickle_object **object);
 

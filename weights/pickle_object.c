@@ -54,6 +54,7 @@ const char *qzi_pickle_kind_name(qzi_pickle_kind kind)
         "a class or function",
         "a storage",
         "a tensor",
+        "an object",
     };
     return names[kind];
 }

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * qzoo_weights.h - state dicts: named tensors read from files that nobody trusts.
+ * qzoo_weights.h - state dicts: named tensors read from files that nobody trusts; the catalogue of
+ * published weights, the cache that holds them, and their download.
  */
 #ifndef QZOO_WEIGHTS_H
 #define QZOO_WEIGHTS_H
@@ -15,10 +16,23 @@ extern "C" {
 typedef struct qz_state_dict qz_state_dict;
 
 /*
- * Reads a .pth/.pt (zip format, torch >= 1.6) or .safetensors file; the format is told by the
- * content, not the name. Nothing in a pickle is ever executed: only tensors and plain containers
- * can come out of it. QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED, QZ_ERR_MEMORY; the message
- * begins with the path.
+ * Reads a file of tensors; the format is told by the content, not the name:
+ *
+ *   .safetensors
+ *   .pth, .pt     torch.save's, the zip format (torch >= 1.6) and the legacy one before it: a state
+ *                 dict, a checkpoint around one, or a whole module, whose parameters and buffers
+ *                 get the keys that state_dict() would give them (ultralytics' YOLOv5 files)
+ *   .pt           TorchScript archives: parameters and buffers; of a packed quantized layer P the
+ *                 tensors P.weight, P.bias and P.config (torch's own packed integers)
+ *   .npz          numpy's archives
+ *   .weights      darknet's: the file does not say what layers it is for, so it is one flat
+ *                 float32 tensor "weights", with "header" (int32: major, minor, revision) and
+ *                 "seen" (int64, in old files int32: training
+ *                 images)
+ *
+ * Nothing in a pickle is ever executed: objects are walked for their tensors, and a call of
+ * anything but the few functions that rebuild tensors is refused by name. QZ_ERR_IO, QZ_ERR_FORMAT,
+ * QZ_ERR_UNSUPPORTED, QZ_ERR_MEMORY; the message begins with the path.
  */
 QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict);
 /* The same from memory; `name` stands for the path in messages. The bytes are not kept. */
@@ -33,6 +47,34 @@ QZ_API const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t i
 QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key);
 /* A metadata string of a safetensors file; NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
+
+/*
+ * How the integers of a quantized tensor mean real numbers: scale x (q - zero_point), one pair for
+ * all or one for each index of dimension `axis`.
+ */
+typedef struct qz_tensor_quant {
+    int32_t axis;  /* -1: one pair for all */
+    int64_t count; /* of pairs: 1, or the size of that dimension */
+    const double *scales;
+    const int64_t *zero_points;
+} qz_tensor_quant;
+/* NULL where the tensor is not quantized. */
+QZ_API const qz_tensor_quant *qz_state_dict_quant(const qz_state_dict *dict, size_t index);
+
+/*
+ * The tensor's real values as float32, in row-major order, into `out` (as many as it has elements).
+ * Floating-point types are rounded, quantized tensors (`quant` not NULL) dequantized; other types
+ * are QZ_ERR_UNSUPPORTED. The tensor's data must be aligned, as that of state dicts is.
+ */
+QZ_API qz_status qz_tensor_to_f32(qz_context *context, const qz_tensor *tensor,
+                                  const qz_tensor_quant *quant, float *out);
+
+/*
+ * Replaces the keys that older torchvision versions wrote by those of today, as its own loaders do
+ * (densenet's norm.1, FPN's inner_blocks.N.weight, RPN's and RetinaNet's heads, mask_fcnN).
+ * `*renamed` (may be NULL): how many.
+ */
+QZ_API qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed);
 
 /* ---- writing safetensors
  * ------------------------------------------------------------------------------ */
@@ -74,6 +116,144 @@ QZ_API void qz_random_fill(const char *key, const char *suffix, const qz_fill_ru
 /* (u_i + off) * mul for i in [0, count), the generator itself. */
 QZ_API void qz_random_uniform(const char *key, const char *suffix, double off, double mul,
                               int64_t count, float *out);
+
+/* ---- SHA-256
+ * -----------------------------------------------------------------------------------------------
+ */
+
+/* The hash of a whole file as 64 hexadecimal digits and a NUL. */
+QZ_API qz_status qz_sha256_file(qz_context *context, const char *path, char hex[65]);
+
+/* ---- the catalogue of published weights
+ * -------------------------------------------------------------------- */
+
+typedef struct qz_metric {
+    const char *name;    /* "acc@1", "box_map", ...; NULL ends the list */
+    int32_t thousandths; /* 76130 is 76.13 */
+} qz_metric;
+#define QZ_MAX_METRICS 4
+
+/* Facts about one published file. Texts are never NULL; "" where nothing is known. */
+typedef struct qz_weights_info {
+    const char *model; /* as qzoo and torchvision name it */
+    const char *tag;   /* "IMAGENET1K_V1", ... */
+    const char *task;  /* "classification", "detection", "segmentation", ... */
+    const char *url;
+    const char *file;       /* its name in the cache */
+    const char *sha256;     /* the first 8 or more digits of the hash, often all 64 */
+    uint64_t size;          /* bytes; 0: not known */
+    int32_t classes;        /* 0: none, or not known */
+    const char *categories; /* whose names they are: "imagenet1k", "coco91", "voc21", "coco80" */
+    uint64_t params;        /* 0: not known */
+    const char *data_set;   /* that the metrics are of */
+    qz_metric metrics[QZ_MAX_METRICS];
+    /* how images are prepared: resize the shorter side, centre crop; 0: the model's own way */
+    int32_t resize, crop;
+    const char *interpolation; /* "bilinear", "bicubic" */
+    float mean[3], std[3];
+    bool transform_input; /* googlenet, inception_v3: the weights want it on */
+    const char *licence;
+    const char *quantized; /* an int8 model for this backend ("fbgemm", "qnnpack"); "": float */
+    const char *parent;    /* tag of the float weights that it was made of */
+    bool is_default;       /* what DEFAULT means (of quantized weights: among these) */
+    bool user;             /* from a user's own catalogue */
+} qz_weights_info;
+
+typedef struct qz_catalogue qz_catalogue;
+
+/*
+ * The table of published weights, and on top of it the entries of a user's file: `user_file`, or
+ * where that is NULL catalogue.json in the context's cache folder, if there is one. The file is
+ *
+ *   {"schema": "qzoo.catalogue/1", "weights": [{"model", "tag", "url", "sha256", "size", ...}]}
+ *
+ * model, tag, url and the full sha256 are needed; size, classes, licence, resize, crop and default
+ * are optional. An entry with the model and tag of another replaces it. User files are read in
+ * builds with the feature `fetch`; QZ_ERR_UNSUPPORTED says so elsewhere. QZ_ERR_IO, QZ_ERR_FORMAT.
+ */
+QZ_API qz_status qz_catalogue_open(qz_context *context, const char *user_file,
+                                   qz_catalogue **catalogue);
+QZ_API void qz_catalogue_close(qz_catalogue *catalogue);
+QZ_API size_t qz_catalogue_count(const qz_catalogue *catalogue);
+/* NULL out of range. Entries of one model stand together, models in bytewise order. */
+QZ_API const qz_weights_info *qz_catalogue_at(const qz_catalogue *catalogue, size_t index);
+/*
+ * `tag` NULL or "default" in any case: the default float weights. QZ_ERR_UNKNOWN_NAME tells the
+ * tags that there are.
+ */
+QZ_API qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *model,
+                                   const char *tag, const qz_weights_info **info);
+
+/* ---- the cache and downloads
+ * ---------------------------------------------------------------------------------- */
+
+/*
+ * Files lie in weights/ of the context's cache folder ($QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else
+ * ~/.cache/qzoo), and get their final name only when their hash is right. Beside it torch hub's
+ * cache is read and never written: $TORCH_HOME, else $XDG_CACHE_HOME/torch, else ~/.cache/torch,
+ * there hub/checkpoints.
+ */
+typedef enum qz_cache_state {
+    QZ_CACHE_ABSENT = 0,
+    QZ_CACHE_OWN,
+    QZ_CACHE_TORCH_HUB
+} qz_cache_state;
+
+/*
+ * Where the file lies, into `path` (`size` bytes; QZ_ERR_ARGUMENT when too small). A file of torch
+ * hub's is hashed each time, since nobody is known to have done it; one of another hash counts as
+ * absent. Absent: the path that it would get.
+ */
+QZ_API qz_status qz_cache_find(qz_context *context, const qz_weights_info *info,
+                               qz_cache_state *state, char *path, size_t size);
+/* Hashes the cached file: QZ_ERR_CHECKSUM when it differs, QZ_ERR_IO when it is not there. */
+QZ_API qz_status qz_cache_verify(qz_context *context, const qz_weights_info *info);
+
+typedef struct qz_prune_result {
+    size_t files;
+    uint64_t bytes;
+} qz_prune_result;
+/*
+ * Removes unfinished downloads and files that the catalogue does not know, or with `all` every
+ * file of the cache's own weights folder; what is being fetched at this moment stays.
+ */
+QZ_API qz_status qz_cache_prune(qz_context *context, const qz_catalogue *catalogue, bool all,
+                                qz_prune_result *result);
+
+typedef struct qz_fetch_progress {
+    const qz_weights_info *info;
+    uint64_t done, total; /* bytes; total 0: not known */
+    bool waiting;         /* for another process that fetches the same file */
+} qz_fetch_progress;
+/* Called a few times a second, on the thread that fetches; false cancels (QZ_ERR_CANCELLED). */
+typedef bool (*qz_fetch_progress_fn)(void *user, const qz_fetch_progress *progress);
+
+typedef struct qz_fetch_options {
+    size_t size; /* sizeof(qz_fetch_options) */
+    /* A folder that is asked in place of the publisher for <folder>/<name>, an https or http URL
+     * (http counts as asking for it); NULL: $QZOO_MIRROR, if it is set. */
+    const char *mirror;
+    bool allow_http;      /* else only https, also after redirects */
+    bool offline;         /* no network: what is not cached is QZ_ERR_NETWORK */
+    const char *ca_file;  /* certificates to trust; NULL: $CURL_CA_BUNDLE, $SSL_CERT_FILE, the
+                             system's */
+    uint32_t timeout;     /* seconds without a byte, and for connecting; 0: 30 */
+    uint32_t retries;     /* after passing failures; UINT32_MAX: none, 0: 3 */
+    uint32_t retry_delay; /* milliseconds before the first, doubled for each; 0: 1000 */
+    qz_fetch_progress_fn progress;
+    void *progress_user;
+} qz_fetch_options;
+#define QZ_FETCH_OPTIONS_INIT QZ_OPTIONS_INIT(qz_fetch_options)
+
+/*
+ * Sees to it that the file is in the cache with the right hash: at once where it is, else by a
+ * download that goes on where an earlier one stopped. Two fetches of one file, in any processes,
+ * do one download. `path` as in qz_cache_find. Proxies by the usual environment variables.
+ * QZ_ERR_NETWORK, QZ_ERR_CHECKSUM (nothing stays of a file with a wrong hash), QZ_ERR_IO (the cache
+ * cannot be written), QZ_ERR_CANCELLED, QZ_ERR_UNSUPPORTED (built without the feature `fetch`).
+ */
+QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
+                                  const qz_fetch_options *options, char *path, size_t size);
 
 #ifdef __cplusplus
 }

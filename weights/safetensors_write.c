@@ -4,6 +4,7 @@
  * half file under the final name (a temporary file beside it, fsync, rename).
  */
 #include "weights/bytes.h"
+#include "weights/files.h"
 #include "weights/state_dict.h"
 
 #include <errno.h>
@@ -24,10 +25,7 @@ typedef struct writer {
 
 static qz_status fail_errno(const writer *w, const char *what, int error)
 {
-    char text[128];
-    if (strerror_r(error, text, sizeof(text)) != 0)
-        text[0] = '\0';
-    return qzi_fail(w->ctx, QZ_ERR_IO, "%s: %s: %s", w->path, what, text);
+    return qzi_fail_errno(w->ctx, w->path, what, error);
 }
 
 /* ---- the header ------------------------------------------------------------------------------ */
@@ -186,18 +184,7 @@ static qz_status check_unique(const writer *w, size_t count, const char *what,
 
 static qz_status write_all(const writer *w, int fd, const void *data, size_t size)
 {
-    const size_t most = (size_t)1 << 30;
-    const uint8_t *p = data;
-    while (size > 0) {
-        ssize_t done = write(fd, p, QZI_MIN(size, most));
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return fail_errno(w, "cannot be written", errno);
-        p += done;
-        size -= (size_t)done;
-    }
-    return QZ_OK;
+    return qzi_write_all(w->ctx, w->path, fd, data, size);
 }
 
 /* The tensor's bytes in little-endian order. */
@@ -247,25 +234,6 @@ static qz_status open_temporary(const writer *w, char **name, int *fd)
     return fail_errno(w, "cannot be created", error);
 }
 
-/* The folder that holds the path; the caller frees the name. */
-static char *folder_of(const writer *w)
-{
-    const char *slash = strrchr(w->path, '/');
-    if (slash == NULL || slash == w->path)
-        return qzi_strdup(w->ctx, slash == NULL ? "." : "/");
-    return qzi_format(w->ctx, "%.*s", (int)(slash - w->path), w->path);
-}
-
-/* Makes the rename itself last. Not all file systems can, and the file is whole in any case. */
-static void sync_folder(const char *name)
-{
-    int fd = open(name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (fd >= 0) {
-        fsync(fd);
-        close(fd);
-    }
-}
-
 static qz_status write_file(const writer *w)
 {
     struct stat info;
@@ -275,7 +243,7 @@ static qz_status write_file(const writer *w)
     if (stat(w->path, &info) == 0 && !S_ISREG(info.st_mode))
         return qzi_fail(w->ctx, QZ_ERR_IO, "%s: is not a regular file; choose another name",
                         w->path);
-    char *folder = folder_of(w);
+    char *folder = qzi_folder_of(w->ctx, w->path);
     if (folder == NULL)
         return qzi_fail_memory(w->ctx, strlen(w->path));
     qz_status st = open_temporary(w, &temporary, &fd);
@@ -289,7 +257,7 @@ static qz_status write_file(const writer *w)
     if (st == QZ_OK && rename(temporary, w->path) != 0)
         st = fail_errno(w, "cannot be replaced", errno);
     if (st == QZ_OK)
-        sync_folder(folder);
+        qzi_sync_folder(folder);
     else
         unlink(temporary);
     qzi_free(w->ctx, temporary);

@@ -4,7 +4,9 @@
  * answers questions about what the format's reader found.
  */
 #include "weights/state_dict.h"
+
 #include "weights/bytes.h"
+#include "weights/files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -27,25 +29,29 @@ typedef struct file_kind {
 #define MAGIC(offset, text) offset, text, sizeof(text) - 1
 
 #ifdef QZ_HAVE_ZLIB
-#define READ_ZIP QZ_OK, NULL, qzi_read_pth
+#define READ_ZIP QZ_OK, NULL, qzi_read_zip
 #else
-#define READ_ZIP                                                                                 \
-    QZ_ERR_UNSUPPORTED,                                                                          \
-        "this build reads no .pth files (it lacks zlib); rebuild with zlib or convert the file " \
-        "to safetensors",                                                                        \
+#define READ_ZIP                                                                                  \
+    QZ_ERR_UNSUPPORTED,                                                                           \
+        "this build reads no zip files (it lacks zlib), as .pth and .npz are; rebuild with zlib " \
+        "or convert the file to safetensors",                                                     \
         NULL
 #endif
 
-static const char legacy_pth[] = "is a legacy .pth (torch before 1.6), which is not read yet; load "
-                                 "it in PyTorch and torch.save it again";
-
 static const file_kind kinds[] = {
     {MAGIC(0, "PK\3\4"), READ_ZIP},
+    {MAGIC(0, "PK\5\6"), READ_ZIP}, /* an empty archive */
     {MAGIC(8, "{"), QZ_OK, NULL, qzi_read_safetensors},
     /* the pickled magic number that legacy files begin with, and the still older tar */
-    {MAGIC(0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), QZ_ERR_UNSUPPORTED,
-     legacy_pth, NULL},
-    {MAGIC(257, "ustar"), QZ_ERR_UNSUPPORTED, legacy_pth, NULL},
+    {MAGIC(0, "\x80\x02\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19"), QZ_OK, NULL,
+     qzi_read_legacy_pth},
+    {MAGIC(257, "ustar"), QZ_ERR_UNSUPPORTED,
+     "is a .pth of torch 0.1 (tar), which is not read; load it in PyTorch and torch.save it again",
+     NULL},
+    /* darknet: int32 major 0 or 1, minor below 10 */
+    {MAGIC(0, "\0\0\0\0\1\0\0\0"), QZ_OK, NULL, qzi_read_darknet},
+    {MAGIC(0, "\0\0\0\0\2\0\0\0"), QZ_OK, NULL, qzi_read_darknet},
+    {MAGIC(0, "\1\0\0\0\0\0\0\0"), QZ_OK, NULL, qzi_read_darknet},
     {MAGIC(0, "\x80"), QZ_ERR_UNSUPPORTED,
      "is a bare pickle, not a torch file; save a state dict with torch.save", NULL},
     {MAGIC(0, "version https://git-lfs"), QZ_ERR_FORMAT,
@@ -69,16 +75,8 @@ static qz_status tell_kind(const qz_context *ctx, const char *name, const uint8_
             return qzi_fail(ctx, k->status, "%s: %s", name, k->message);
         return QZ_OK;
     }
-    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: is neither a .pth (zip) nor a .safetensors file",
-                    name);
-}
-
-static qz_status fail_errno(const qz_context *ctx, const char *path, const char *what, int error)
-{
-    char text[128];
-    if (strerror_r(error, text, sizeof(text)) != 0)
-        text[0] = '\0';
-    return qzi_fail(ctx, QZ_ERR_IO, "%s: %s: %s", path, what, text);
+    return qzi_fail(ctx, QZ_ERR_FORMAT,
+                    "%s: is neither a .pth, .safetensors, .npz nor darknet .weights file", name);
 }
 
 /* Reads `size` bytes from the start of the file. */
@@ -92,7 +90,7 @@ static qz_status read_bytes(const qz_context *ctx, const char *path, int fd, uin
         if (got < 0 && errno == EINTR)
             continue;
         if (got < 0)
-            return fail_errno(ctx, path, "cannot be read", errno);
+            return qzi_fail_errno(ctx, path, "cannot be read", errno);
         if (got == 0)
             return qzi_fail(ctx, QZ_ERR_IO, "%s: became shorter while it was read; try again",
                             path);
@@ -107,7 +105,7 @@ static qz_status read_open_file(qz_state_dict *dict, const char *path, int fd,
 {
     struct stat info;
     if (fstat(fd, &info) != 0)
-        return fail_errno(dict->ctx, path, "cannot be read", errno);
+        return qzi_fail_errno(dict->ctx, path, "cannot be read", errno);
     if (!S_ISREG(info.st_mode))
         return qzi_fail(dict->ctx, QZ_ERR_IO, "%s: is %s, not a regular file", path,
                         S_ISDIR(info.st_mode) ? "a directory" : "a device, pipe or socket");
@@ -130,7 +128,7 @@ static qz_status read_file(qz_state_dict *dict, const char *path, const file_kin
     /* O_NONBLOCK: a FIFO must be refused, not waited for */
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
-        return fail_errno(dict->ctx, path, "cannot be opened", errno);
+        return qzi_fail_errno(dict->ctx, path, "cannot be opened", errno);
     qz_status st = read_open_file(dict, path, fd, kind);
     close(fd);
     return st;
@@ -253,6 +251,11 @@ const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key)
             low = middle + 1;
     }
     return NULL;
+}
+
+const qz_tensor_quant *qz_state_dict_quant(const qz_state_dict *dict, size_t index)
+{
+    return index < dict->count ? dict->entries[index].quant : NULL;
 }
 
 const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key)

@@ -30,6 +30,7 @@
 typedef struct qzi_dict_entry {
     const char *key;
     qz_tensor tensor;
+    const qz_tensor_quant *quant; /* in the arena; NULL: not quantized */
 } qzi_dict_entry;
 
 typedef struct qzi_dict_metadata {
@@ -61,8 +62,9 @@ typedef struct qzi_raw_tensor {
     int64_t dims[QZ_MAX_DIMS];
     int64_t strides[QZ_MAX_DIMS]; /* in elements, not negative */
     const uint8_t *data;
-    bool in_file;    /* data points into dict->bytes, else into a block */
-    bool big_endian; /* order of the bytes in the file */
+    bool in_file;                 /* data points into dict->bytes, else into a block */
+    bool big_endian;              /* order of the bytes in the file */
+    const qz_tensor_quant *quant; /* in the dict's arena, or NULL */
 } qzi_raw_tensor;
 
 /* ---- state_dict_build.c ---------------------------------------------------------------------- */
@@ -85,7 +87,14 @@ qz_status qzi_dict_seal(qz_state_dict *dict);
 /* ---- readers: dict->bytes to entries --------------------------------------------------------- */
 
 qz_status qzi_read_safetensors(qz_state_dict *dict); /* format_safetensors.c */
-qz_status qzi_read_pth(qz_state_dict *dict);         /* format_pth.c, where zlib is built in */
+qz_status qzi_read_darknet(qz_state_dict *dict);     /* format_darknet.c */
+qz_status qzi_read_legacy_pth(qz_state_dict *dict);  /* format_pth_legacy.c */
+qz_status qzi_read_zip(qz_state_dict *dict);         /* format_pth.c, where zlib is built in */
+
+/* The index alone, again after keys have changed. */
+qz_status qzi_dict_sort(qz_state_dict *dict);
+/* Row-major strides of the shape. */
+void qzi_raw_set_dense(qzi_raw_tensor *raw);
 
 /* Word for a dtype in safetensors files ("F32"), and its inverse. */
 const char *qzi_safetensors_dtype_name(qz_dtype dtype);

@@ -82,6 +82,19 @@ static void copy_dense(uint8_t *to, const qzi_raw_tensor *raw, size_t size, bool
     }
 }
 
+void qzi_raw_set_dense(qzi_raw_tensor *raw)
+{
+    int64_t stride = 1;
+    bool empty = false;
+    for (int32_t i = 0; i < raw->ndim; i++)
+        empty |= raw->dims[i] == 0;
+    for (int32_t i = raw->ndim; i-- > 0;) {
+        raw->strides[i] = stride;
+        if (!empty && raw->dims[i] <= INT64_MAX / stride) /* else no element is ever looked at */
+            stride *= raw->dims[i];
+    }
+}
+
 /* A C bool that holds 2 is undefined behaviour for whoever reads it. */
 static bool bools_are_valid(const uint8_t *data, size_t count)
 {
@@ -141,6 +154,7 @@ qz_status qzi_dict_add(qz_state_dict *dict, const char *key, size_t key_size,
     memcpy(name, key, key_size);
     qzi_dict_entry *entry = &dict->entries[dict->count];
     entry->key = name;
+    entry->quant = raw->quant;
     entry->tensor = (qz_tensor){.dtype = raw->dtype, .ndim = raw->ndim};
     memcpy(entry->tensor.dims, raw->dims, (size_t)raw->ndim * sizeof(raw->dims[0]));
     QZI_TRY(place(dict, name, raw, &entry->tensor));
@@ -172,7 +186,7 @@ static bool metadata_before(const void *arg, size_t a, size_t b)
 static qz_status fail_twice(const qz_state_dict *dict, const char *key)
 {
     return qzi_fail(dict->ctx, QZ_ERR_FORMAT, "%s: '%.200s' occurs twice; the file is damaged",
-                    dict->name, key);
+                    dict->name != NULL ? dict->name : "state dict", key);
 }
 
 /* There are few, and they are searched one by one: no index stays. */
@@ -191,15 +205,21 @@ static qz_status check_metadata(const qz_state_dict *dict)
     return st;
 }
 
-qz_status qzi_dict_seal(qz_state_dict *dict)
+qz_status qzi_dict_sort(qz_state_dict *dict)
 {
-    dict->sorted = qzi_calloc(dict->ctx, dict->count, sizeof(*dict->sorted));
-    if (dict->sorted == NULL)
-        return qzi_fail_memory(dict->ctx, dict->count * sizeof(*dict->sorted));
     qzi_sort_indices(dict->sorted, dict->count, key_before, dict->entries);
     for (size_t i = 1; i < dict->count; i++) {
         if (!key_before(dict->entries, dict->sorted[i - 1], dict->sorted[i]))
             return fail_twice(dict, dict->entries[dict->sorted[i]].key);
     }
+    return QZ_OK;
+}
+
+qz_status qzi_dict_seal(qz_state_dict *dict)
+{
+    dict->sorted = qzi_calloc(dict->ctx, dict->count, sizeof(*dict->sorted));
+    if (dict->sorted == NULL)
+        return qzi_fail_memory(dict->ctx, dict->count * sizeof(*dict->sorted));
+    QZI_TRY(qzi_dict_sort(dict));
     return check_metadata(dict);
 }

@@ -72,7 +72,7 @@ static void test_other_formats(void **state)
     tool_expect_failure(ctx, NULL, 0, QZ_ERR_FORMAT, "empty");
     tool_expect_failure(ctx, "P", 1, QZ_ERR_FORMAT, "neither");
     tool_expect_failure(ctx, "GGUF0000", 8, QZ_ERR_FORMAT, "neither");
-    tool_expect_failure(ctx, tar, sizeof(tar), QZ_ERR_UNSUPPORTED, "legacy");
+    tool_expect_failure(ctx, tar, sizeof(tar), QZ_ERR_UNSUPPORTED, "tar");
     tool_expect_failure(ctx, "\x80\2}.", 4, QZ_ERR_UNSUPPORTED, "bare pickle");
     tool_expect_failure(ctx, "<!DOCTYPE html>", 15, QZ_ERR_FORMAT, "web page");
     tool_expect_failure(ctx, "version https://git-lfs.github.com/spec/v1\n", 43, QZ_ERR_FORMAT,

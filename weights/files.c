@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* files.c - see files.h. */
+#include "weights/files.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <unistd.h>
+
+qz_status qzi_fail_errno(const qz_context *ctx, const char *path, const char *what, int error)
+{
+    char text[128];
+    if (strerror_r(error, text, sizeof(text)) != 0)
+        text[0] = '\0';
+    return qzi_fail(ctx, QZ_ERR_IO, "%s: %s: %s", path, what, text);
+}
+
+qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const void *data,
+                        size_t size)
+{
+    const size_t most = (size_t)1 << 30; /* systems take at most about 2 GiB at once */
+    const uint8_t *p = data;
+    while (size > 0) {
+        ssize_t done = write(fd, p, QZI_MIN(size, most));
+        if (done < 0 && errno == EINTR)
+            continue;
+        if (done < 0)
+            return qzi_fail_errno(ctx, path, "cannot be written", errno);
+        p += done;
+        size -= (size_t)done;
+    }
+    return QZ_OK;
+}
+
+char *qzi_folder_of(const qz_context *ctx, const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    if (slash == NULL || slash == path)
+        return qzi_strdup(ctx, slash == NULL ? "." : "/");
+    return qzi_format(ctx, "%.*s", (int)(slash - path), path);
+}
+
+void qzi_sync_folder(const char *folder)
+{
+    int fd = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd >= 0) {
+        fsync(fd);
+        close(fd);
+    }
+}

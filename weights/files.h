@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT */
+/* files.h - small things that everything which touches files here needs. Private. */
+#ifndef QZOO_WEIGHTS_FILES_H
+#define QZOO_WEIGHTS_FILES_H
+
+#include "layers/base/base.h"
+
+/* QZ_ERR_IO: "path: what: the system's text for errno". */
+qz_status qzi_fail_errno(const qz_context *ctx, const char *path, const char *what, int error);
+/* Writes all bytes; QZ_ERR_IO names `path`. */
+qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const void *data,
+                        size_t size);
+/* The folder that holds the path, to be freed with qzi_free; NULL: no memory. */
+char *qzi_folder_of(const qz_context *ctx, const char *path);
+/* Makes a rename in the folder last. Not all file systems can; the file is whole in any case. */
+void qzi_sync_folder(const char *folder);
+
+#endif
