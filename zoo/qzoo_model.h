@@ -62,7 +62,9 @@ QZ_API const char *qz_imagenet_class(int32_t index);
 typedef struct qz_model_options {
     size_t size; /* sizeof(qz_model_options) */
     /* NULL or "random": seeded random; "random:SEED"; a file (has a slash or a known suffix);
-     * a catalogue tag or "default" (QZ_ERR_UNSUPPORTED until the catalogue is built) */
+     * a tag of the catalogue (qz_catalogue_find) or "default": from the cache, or QZ_ERR_NETWORK
+     * when it is not there; nothing is downloaded unless allow_fetch is set. With it come the size
+     * and the normalisation of the images that it was trained with. */
     const char *weights;
     bool quantize;  /* prepare: observers for PTQ */
     bool is_qat;    /* fake quantization instead; QZ_ERR_UNSUPPORTED for now */
@@ -80,10 +82,14 @@ typedef struct qz_model_options {
     size_t fallback_count;
     uint32_t threads; /* of calibration; 0: the context's */
     /* googlenet and inception_v3, for others QZ_ERR_ARGUMENT: bring an input that was normalized
-     * with ImageNet's mean and std to 0.5 and 0.5, as the published weights want it; and build
-     * without the auxiliary heads, whose parameters are else loaded (they do not run) */
+     * with ImageNet's mean and std to 0.5 and 0.5, as the published weights want it (with a tag of
+     * theirs it is on); and build without the auxiliary heads, whose parameters are else loaded
+     * (they do not run) */
     bool transform_input;
     bool no_aux_logits;
+    bool allow_fetch;              /* download weights by a tag that are not in the cache */
+    const qz_fetch_options *fetch; /* how; NULL: the defaults */
+    const char *catalogue;         /* the user's catalogue; NULL: as qz_catalogue_open has it */
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 

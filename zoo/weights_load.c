@@ -107,57 +107,6 @@ static qz_status load_random(qz_model *model, const char *source)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
-static float f16_to_f32(uint16_t h)
-{
-    int sign = h >> 15;
-    int exponent = h >> 10 & 0x1f;
-    int mantissa = h & 0x3ff;
-    float magnitude;
-    if (exponent == 0x1f)
-        magnitude = mantissa != 0 ? NAN : INFINITY;
-    else if (exponent == 0)
-        magnitude = ldexpf((float)mantissa, -24);
-    else
-        magnitude = ldexpf((float)(mantissa | 0x400), exponent - 25);
-    return sign ? -magnitude : magnitude;
-}
-
-static float bf16_to_f32(uint16_t b)
-{
-    uint32_t bits = (uint32_t)b << 16;
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-/* False for a type that holds no real numbers. The bytes of a file need not be aligned. */
-static bool convert_to_f32(const qz_tensor *from, float *to, size_t count)
-{
-    const unsigned char *bytes = from->data;
-    double wide;
-    uint16_t half;
-    switch (from->dtype) {
-    case QZ_F32:
-        memcpy(to, bytes, count * sizeof(float));
-        return true;
-    case QZ_F64:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(&wide, bytes + i * sizeof(wide), sizeof(wide));
-            to[i] = (float)wide;
-        }
-        return true;
-    case QZ_F16:
-    case QZ_BF16:
-        for (size_t i = 0; i < count; i++) {
-            memcpy(&half, bytes + i * sizeof(half), sizeof(half));
-            to[i] = from->dtype == QZ_F16 ? f16_to_f32(half) : bf16_to_f32(half);
-        }
-        return true;
-    default:
-        return false;
-    }
-}
-
 static bool all_finite(const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -174,10 +123,10 @@ static bool ends_with(const char *text, const char *end)
     return length >= end_length && strcmp(text + length - end_length, end) == 0;
 }
 
-static bool is_weights_file(const char *source)
+bool qzi_weights_is_file(const char *source)
 {
     return strchr(source, '/') != NULL || ends_with(source, ".pth") || ends_with(source, ".pt") ||
-           ends_with(source, ".safetensors");
+           ends_with(source, ".safetensors") || ends_with(source, ".npz");
 }
 
 /* "[64, 3, 7, 7]" */
@@ -245,7 +194,7 @@ static qz_status load_param(qz_model *model, size_t index, const qz_tensor *foun
     QZI_TRY(allocate(model->graph, param));
     float *values = param->tensor.data;
     size_t count = (size_t)qz_tensor_numel(&param->tensor);
-    if (!convert_to_f32(found, values, count))
+    if (qz_tensor_to_f32(model->ctx, found, NULL, values) != QZ_OK)
         return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants floating point", path,
                         param->key, qz_dtype_name(found->dtype));
     if (!all_finite(values, count))
@@ -382,17 +331,32 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
     return QZ_OK;
 }
 
+static bool holds_quantized(const qz_state_dict *dict)
+{
+    for (size_t i = 0; i < qz_state_dict_count(dict); i++)
+        if (qz_state_dict_quant(dict, i) != NULL)
+            return true;
+    return false;
+}
+
 static qz_status load_file(qz_model *model, const char *path, bool allow_missing)
 {
     qz_state_dict *dict = NULL;
     QZI_TRY(qz_state_dict_load(model->ctx, path, &dict));
-    qz_status st;
+    qz_status st = QZ_OK;
     const char *format = qz_state_dict_metadata(dict, "format");
     if (format != NULL && strncmp(format, "qzoo.", 5) == 0)
         st = qzi_fail(model->ctx, QZ_ERR_MISMATCH,
                       "%s: a saved int8 model, not weights; open the file itself as the model",
                       path);
+    else if (holds_quantized(dict))
+        st = qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
+                      "%s: holds the weights of an int8 model, which are not loaded; take float "
+                      "weights and quantize them",
+                      path);
     else
+        st = qz_state_dict_update_keys(dict, NULL);
+    if (st == QZ_OK)
         st = load_dict(model, dict, path, allow_missing);
     qz_state_dict_destroy(dict);
     if (st != QZ_OK)
@@ -419,13 +383,12 @@ qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missi
 {
     if (source == NULL || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
         QZI_TRY(load_random(model, source));
-    else if (is_weights_file(source))
-        QZI_TRY(load_file(model, source, allow_missing));
+    else if (model->weights_path != NULL)
+        QZI_TRY(load_file(model, model->weights_path, allow_missing));
     else
-        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
-                        "weights '%s': there is no catalogue of pretrained weights yet; give "
-                        "random, random:SEED or a file (.pth, .pt, .safetensors, or with a slash)",
-                        source);
+        QZI_TRY(load_file(model, source, allow_missing));
+    if (model->weights_tag != NULL)
+        model->weights = model->weights_tag;
     model->weights_hash = hash_params(model->graph);
     return QZ_OK;
 }

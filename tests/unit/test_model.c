@@ -65,8 +65,12 @@ static void test_options(void **state)
     refused(ctx, "resnet18", OPTIONS(true, .backend = (qz_backend)77), QZ_ERR_ARGUMENT, "backend");
     refused(ctx, "resnet18", OPTIONS(true, .observer = (qz_observer_kind)77), QZ_ERR_ARGUMENT,
             "observer");
-    refused(ctx, "resnet18", OPTIONS(true, .weights = "default"), QZ_ERR_UNSUPPORTED,
-            "random:SEED");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "default"), QZ_ERR_NETWORK,
+            "qzoo weights fetch resnet18:IMAGENET1K_V1");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "V9"), QZ_ERR_UNKNOWN_NAME,
+            "default, IMAGENET1K_V1");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "IMAGENET1K_FBGEMM_V1"), QZ_ERR_UNSUPPORTED,
+            "int8 model");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:"), QZ_ERR_ARGUMENT, "decimal");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:-1"), QZ_ERR_ARGUMENT, "decimal");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:18446744073709551616"),
@@ -468,6 +472,9 @@ static void test_bytes(void **state)
 
 int main(void)
 {
+    /* no weights of whoever runs this */
+    setenv("QZOO_HOME", "/nonexistent", 1);
+    setenv("TORCH_HOME", "/nonexistent", 1);
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_options),
         cmocka_unit_test(test_order),
