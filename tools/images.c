@@ -148,6 +148,7 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
                 qz_tensor *tensor)
 {
     int status;
+    *tensor = (qz_tensor){0}; /* callers release it after a failure too */
     if (list->synthetic) {
         if ((status = alloc_image(info->input_h, info->input_w, tensor)))
             return status;
