@@ -5,7 +5,8 @@
  */
 #include "tool.h"
 
-#define OPT_ANY_MODEL (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON)
+#define OPT_ANY_MODEL \
+    (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON | OPT_FETCH | OPT_ASK)
 
 const tool_command tool_commands[] = {
     {"list", "[MODEL]", "models, their size and inputs; with --ops every node",
@@ -18,17 +19,20 @@ const tool_command tool_commands[] = {
      cmd_eval},
     {"quantize", "MODEL", "calibrate, convert, save an int8 model", OPT_ANY_MODEL | OPT_QUANTIZE,
      cmd_quantize},
+    {"weights", "list|fetch|verify|path|prune|show|convert [ARGUMENT...]",
+     "published weights: what there is, fetching it, the cache; what is in a file",
+     OPT_COMMON | OPT_JSON | OPT_FETCH | OPT_WEIGHTS, cmd_weights},
     {"cpu", "", "this CPU, its instruction sets, the kernel of each op",
      OPT_COMMON | OPT_RUN | OPT_JSON, cmd_cpu},
     {NULL, NULL, NULL, 0, NULL},
 };
 
-const char *const tool_later_commands[] = {"export", "train", "weights", NULL};
+const char *const tool_later_commands[] = {"export", "train", NULL};
 
 const tool_option tool_option_table[] = {
     {"--ptq", NULL, OPT_PTQ, "calibrate and convert to int8, and show it beside fp32"},
     {"--weights", "W", OPT_MODEL,
-     "random[:SEED] (default), or a .pth or .safetensors file of torchvision's"},
+     "random[:SEED] (default), default or a TAG of published weights, or a file of such"},
     {"--allow-missing", NULL, OPT_MODEL, "keep random values for parameters that the file lacks"},
     {"--num-classes", "N", OPT_MODEL, "classes of the last layer (default: the architecture's)"},
     {"--transform-input", NULL, OPT_MODEL,
@@ -60,6 +64,18 @@ const tool_option tool_option_table[] = {
     {"-o", "FILE", OPT_QUANTIZE, "the int8 model to write (.safetensors)"},
     {"--report", "FILE", OPT_QUANTIZE, "write SQNR by node, worst first (.json or text)"},
     {"--ops", NULL, OPT_LIST, "each node: int8 or fp32, and why"},
+    {"--fetch", NULL, OPT_ASK, "download published weights that are not in the cache"},
+    {"--mirror", "URL", OPT_FETCH,
+     "a folder to fetch from in place of the publisher ($QZOO_MIRROR)"},
+    {"--offline", NULL, OPT_FETCH, "use the cache only"},
+    {"--catalogue", "FILE", OPT_FETCH, "more published weights (catalogue.json in the cache)"},
+    {"--allow-http", NULL, OPT_FETCH, "also fetch over http without encryption"},
+    {"--ca-file", "FILE", OPT_FETCH, "certificates to trust (the system's)"},
+    {"--timeout", "S", OPT_FETCH, "seconds without a byte until a transfer counts as dead (30)"},
+    {"--retries", "N", OPT_FETCH, "further tries after failures that may pass (3)"},
+    {"--all", NULL, OPT_WEIGHTS, "fetch: the whole catalogue; prune: every file"},
+    {"--f32", NULL, OPT_WEIGHTS, "convert: everything real as float32"},
+    {"--update-keys", NULL, OPT_WEIGHTS, "show, convert: today's names for old torchvision keys"},
     {"--json", "FILE|-", OPT_JSON, "write results as JSON"},
     {"--quiet", NULL, OPT_COMMON, "results only"},
     {"--verbose", NULL, OPT_COMMON, "say more on stderr"},
@@ -71,8 +87,5 @@ const tool_option tool_option_table[] = {
     {"--html", "FILE", 0, ""},
     {"--draw", "FILE", 0, ""},
     {"--no-winograd", NULL, 0, ""},
-    {"--mirror", "URL", 0, ""},
-    {"--offline", NULL, 0, ""},
-    {"--catalogue", "FILE", 0, ""},
     {NULL, NULL, 0, NULL},
 };

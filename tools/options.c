@@ -175,6 +175,38 @@ static int set_bench(tool_options *o, const char *name, const char *value)
     return EXIT_DONE;
 }
 
+static int set_fetch(tool_options *o, const char *name, const char *value)
+{
+    if (strcmp(name, "--timeout") == 0)
+        return parse_long(name, value, 1, 3600, &o->timeout);
+    if (strcmp(name, "--retries") == 0) {
+        o->retries_set = true;
+        return parse_long(name, value, 0, 100, &o->retries);
+    }
+    if (strcmp(name, "--mirror") == 0)
+        o->mirror = value;
+    else if (strcmp(name, "--catalogue") == 0)
+        o->catalogue = value;
+    else if (strcmp(name, "--ca-file") == 0)
+        o->ca_file = value;
+    else if (strcmp(name, "--offline") == 0)
+        o->offline = true;
+    else
+        o->allow_http = true;
+    return EXIT_DONE;
+}
+
+static int set_weights(tool_options *o, const char *name)
+{
+    if (strcmp(name, "--all") == 0)
+        o->all = true;
+    else if (strcmp(name, "--f32") == 0)
+        o->f32 = true;
+    else
+        o->update_keys = true;
+    return EXIT_DONE;
+}
+
 static int set_option(tool_options *o, const tool_option *option, const char *value)
 {
     const char *name = option->name;
@@ -188,6 +220,13 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
     case OPT_RUN:
         return strcmp(name, "--isa") == 0 ? set_isa(o, value)
                                           : parse_long(name, value, 1, 1024, &o->threads);
+    case OPT_FETCH:
+        return set_fetch(o, name, value);
+    case OPT_WEIGHTS:
+        return set_weights(o, name);
+    case OPT_ASK:
+        o->fetch = true;
+        break;
     case OPT_PTQ:
         o->ptq = true;
         break;

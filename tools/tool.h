@@ -36,6 +36,9 @@ enum {
     OPT_EVAL = 1 << 8,     /* --data --labels */
     OPT_QUANTIZE = 1 << 9, /* -o --report */
     OPT_LIST = 1 << 10,    /* --ops */
+    OPT_FETCH = 1 << 11,   /* --mirror --offline --catalogue --ca-file … */
+    OPT_ASK = 1 << 12,     /* --fetch */
+    OPT_WEIGHTS = 1 << 13, /* --all --f32 --update-keys */
 };
 
 typedef struct tool_options {
@@ -71,6 +74,11 @@ typedef struct tool_options {
     const char *data, *labels;
     const char *output, *report;
     bool ops;
+    /* published weights */
+    const char *mirror, *catalogue, *ca_file;
+    bool offline, allow_http, fetch, retries_set;
+    long timeout, retries;
+    bool all, f32, update_keys;
     /* everywhere */
     const char *json;
     bool quiet, verbose;
@@ -181,6 +189,10 @@ int images_of_calib(const tool_options *options, qz_context *ctx, image_list *li
 /* The usual synthetic calibration: 32 images. */
 #define SYNTHETIC_DEFAULT 32
 
+/* How --mirror and its like want files fetched (cmd_weights.c); without progress. */
+void fetch_options_of(const tool_options *options, qz_fetch_options *fetch);
+
+int cmd_weights(const tool_options *options);
 int cmd_list(const tool_options *options);
 int cmd_bench(const tool_options *options);
 int cmd_run(const tool_options *options);

@@ -9,6 +9,8 @@ qzoo=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
+# neither the cache nor the catalogue of whoever runs this
+export QZOO_HOME="$work/home" TORCH_HOME="$work/torch"
 ran=0 bad=0
 
 complain() {
@@ -72,7 +74,13 @@ expect 0 '--ptq' bench --help
 expect 2 'no command'
 expect 2 'frobnicate: unknown command' frobnicate
 expect 5 'not built yet' export resnet18
-expect 5 'not built yet' weights list
+expect 0 'IMAGENET1K_V2 \*' weights list resnet50
+expect 2 'resnet51' weights list resnet51
+expect 2 'weights frobnicate' weights frobnicate
+expect 2 'list, fetch' weights
+expect 2 'OUT.safetensors' weights convert x.pth
+expect 3 'gone.pth' weights show gone.pth
+expect 2 'not an option' weights list --ptq
 expect 2 'needs a model' bench
 expect 2 '--frob: unknown option' bench resnet18 --frob
 expect 2 '--data: not an option of bench' bench resnet18 --data x
@@ -184,7 +192,9 @@ header='{"a":{"dtype":"F32","shape":[268435456],"data_offsets":[0,1073741824]}} 
 { printf '\113\000\000\000\000\000\000\000'; printf '%s' "$header"; } >claim.safetensors
 expect 3 'claim.safetensors' bench squeezenet1_1 --weights ./claim.safetensors
 expect 3 'empty' bench squeezenet1_1 --weights ./empty
-expect 5 'default' bench squeezenet1_1 --weights default
+expect 4 'qzoo weights fetch squeezenet1_1:IMAGENET1K_V1' bench squeezenet1_1 --weights default
+expect 2 'IMAGENET1K_V1' bench squeezenet1_1 --weights IMAGENET1K_V7
+expect 5 'int8 model' bench resnet18 --weights IMAGENET1K_FBGEMM_V1
 expect 2 'random' bench squeezenet1_1 --weights random:x
 # an int8 model is no state dict of floats, and other classes do not fit
 expect 3 'm1.safetensors' bench squeezenet1_1 --weights ./m1.safetensors
