@@ -85,6 +85,7 @@ typedef enum qz_isa {
     QZ_ISA_AVXVNNI,    /* AVX2 + FMA + AVX-VNNI */
     QZ_ISA_AVX512,     /* AVX-512 F, BW, DQ, VL */
     QZ_ISA_AVX512VNNI, /* AVX512 + AVX512-VNNI */
+    QZ_ISA_AMX,        /* AVX512VNNI + AMX-TILE + AMX-INT8 */
     QZ_ISA_NEON,
     QZ_ISA_DOTPROD,
     QZ_ISA_I8MM,

@@ -49,7 +49,7 @@ const tool_option tool_option_table[] = {
     {"--fallback", "OP,...", OPT_QUANT, "ops that stay fp32, such as strided_pointwise"},
     {"--threads", "N", OPT_RUN, "threads of a run (physical cores)"},
     {"--isa", "BUNDLE", OPT_RUN,
-     "instruction-set ceiling: ref, avx2, avxvnni, avx512, avx512vnni or auto (auto)"},
+     "instruction-set ceiling: ref, avx2, avxvnni, avx512, avx512vnni, amx or auto (auto)"},
     {"--batch", "N", OPT_BENCH, "images of a run (1)"},
     {"--size", "H[xW]", OPT_BENCH, "image size (the model's own)"},
     {"--warmup", "N", OPT_BENCH, "runs before the measured ones (3)"},

@@ -128,8 +128,8 @@ static int set_isa(tool_options *o, const char *value)
 {
     if (!qz_isa_parse(value, &o->isa))
         return tool_fail(EXIT_USAGE,
-                         "--isa %s: ref, avx2, avxvnni, avx512, avx512vnni, neon, dotprod, i8mm "
-                         "or auto is needed",
+                         "--isa %s: ref, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, "
+                         "i8mm or auto is needed",
                          value);
     if (!qz_isa_available(o->isa))
         return tool_fail(EXIT_UNSUPPORTED, "--isa %s: this CPU does not have it; the best is %s",

@@ -20,6 +20,7 @@
 
 #if defined(__linux__)
 #include <sched.h>
+#include <sys/syscall.h>
 #endif
 #if defined(QZ_ARCH_X86)
 #include <cpuid.h>
@@ -37,9 +38,10 @@
 #define ALWAYS (ISA_BIT(QZ_ISA_AUTO) | ISA_BIT(QZ_ISA_REF))
 
 static const char *const isa_names[QZ_ISA_COUNT] = {
-    [QZ_ISA_AUTO] = "auto",       [QZ_ISA_REF] = "ref",         [QZ_ISA_AVX2] = "avx2",
-    [QZ_ISA_AVXVNNI] = "avxvnni", [QZ_ISA_AVX512] = "avx512",   [QZ_ISA_AVX512VNNI] = "avx512vnni",
-    [QZ_ISA_NEON] = "neon",       [QZ_ISA_DOTPROD] = "dotprod", [QZ_ISA_I8MM] = "i8mm",
+    [QZ_ISA_AUTO] = "auto",       [QZ_ISA_REF] = "ref",       [QZ_ISA_AVX2] = "avx2",
+    [QZ_ISA_AVXVNNI] = "avxvnni", [QZ_ISA_AVX512] = "avx512", [QZ_ISA_AVX512VNNI] = "avx512vnni",
+    [QZ_ISA_AMX] = "amx",         [QZ_ISA_NEON] = "neon",     [QZ_ISA_DOTPROD] = "dotprod",
+    [QZ_ISA_I8MM] = "i8mm",
 };
 
 static bool has_all(uint64_t value, uint64_t bits)
@@ -53,8 +55,9 @@ uint32_t qzi_isa_mask_x86(const qzi_x86_regs *r)
     const uint32_t avx2 = 1u << 5;                                                /* 7 ebx */
     const uint32_t avx512_f_dq_bw_vl = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31; /* 7 ebx */
     const uint32_t avx512_vnni = 1u << 11;                                        /* 7 ecx */
+    const uint32_t amx_tile_int8 = 1u << 24 | 1u << 25;                           /* 7 edx */
     const uint32_t avx_vnni = 1u << 4;                                            /* 7.1 eax */
-    const uint64_t ymm_state = 0x06, zmm_state = 0xe6;                            /* xcr0 */
+    const uint64_t ymm_state = 0x06, zmm_state = 0xe6, tile_state = 0x60000;      /* xcr0 */
 
     uint32_t mask = ALWAYS;
     if (!has_all(r->leaf1_ecx, fma | osxsave | avx) || !has_all(r->leaf7_ebx, avx2) ||
@@ -65,8 +68,11 @@ uint32_t qzi_isa_mask_x86(const qzi_x86_regs *r)
         mask |= ISA_BIT(QZ_ISA_AVXVNNI);
     if (has_all(r->leaf7_ebx, avx512_f_dq_bw_vl) && has_all(r->xcr0, zmm_state)) {
         mask |= ISA_BIT(QZ_ISA_AVX512);
-        if (has_all(r->leaf7_ecx, avx512_vnni))
+        if (has_all(r->leaf7_ecx, avx512_vnni)) {
             mask |= ISA_BIT(QZ_ISA_AVX512VNNI);
+            if (has_all(r->leaf7_edx, amx_tile_int8) && has_all(r->xcr0, tile_state) && r->tiles)
+                mask |= ISA_BIT(QZ_ISA_AMX);
+        }
     }
     return mask;
 }
@@ -91,8 +97,8 @@ uint32_t qzi_isa_mask_arm(uint64_t hwcap, uint64_t hwcap2)
 qz_isa qzi_isa_best_of(uint32_t mask)
 {
     /* int8 is what this library is for: VNNI at 256 bits goes before AVX-512 without it */
-    static const qz_isa order[] = {QZ_ISA_AVX512VNNI, QZ_ISA_AVXVNNI, QZ_ISA_AVX512, QZ_ISA_AVX2,
-                                   QZ_ISA_I8MM,       QZ_ISA_DOTPROD, QZ_ISA_NEON};
+    static const qz_isa order[] = {QZ_ISA_AMX,  QZ_ISA_AVX512VNNI, QZ_ISA_AVXVNNI, QZ_ISA_AVX512,
+                                   QZ_ISA_AVX2, QZ_ISA_I8MM,       QZ_ISA_DOTPROD, QZ_ISA_NEON};
     for (size_t i = 0; i < QZI_ARRAY_LEN(order); i++) {
         if (mask & ISA_BIT(order[i]))
             return order[i];
@@ -101,6 +107,24 @@ qz_isa qzi_isa_best_of(uint32_t mask)
 }
 
 #if defined(QZ_ARCH_X86)
+/*
+ * Tile registers are large, so Linux (5.16) saves them only for processes that ask to use them. The
+ * usual palette of 8 tiles of 16 rows of 64 bytes is what the kernels configure.
+ */
+static bool may_use_tiles(void)
+{
+#if defined(__linux__)
+    const long arch_req_xcomp_perm = 0x1023, xfeature_tiledata = 18;
+    uint32_t eax, ebx, ecx, edx;
+    if (!__get_cpuid_count(0x1d, 1, &eax, &ebx, &ecx, &edx) || ebx >> 16 < 8 ||
+        (ebx & 0xffff) < 64 || (ecx & 0xffff) < 16)
+        return false;
+    return syscall(SYS_arch_prctl, arch_req_xcomp_perm, xfeature_tiledata) == 0;
+#else
+    return false;
+#endif
+}
+
 static uint32_t detect_isa(void)
 {
     qzi_x86_regs r = {0};
@@ -110,6 +134,7 @@ static uint32_t detect_isa(void)
     if (__get_cpuid_count(7, 0, &eax, &ebx, &ecx, &edx)) {
         r.leaf7_ebx = ebx;
         r.leaf7_ecx = ecx;
+        r.leaf7_edx = edx;
         if (eax >= 1 && __get_cpuid_count(7, 1, &eax, &ebx, &ecx, &edx))
             r.leaf7_1_eax = eax;
     }
@@ -117,6 +142,7 @@ static uint32_t detect_isa(void)
         __asm__ volatile("xgetbv" : "=a"(eax), "=d"(edx) : "c"(0));
         r.xcr0 = (uint64_t)edx << 32 | eax;
     }
+    r.tiles = (r.leaf7_edx & 1u << 24) != 0 && may_use_tiles();
     return qzi_isa_mask_x86(&r);
 }
 #elif defined(QZ_ARCH_ARM) && defined(__linux__)

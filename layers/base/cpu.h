@@ -8,9 +8,10 @@
 /* The registers that decide which x86 bundles run; 0 where the CPU lacks the leaf. */
 typedef struct qzi_x86_regs {
     uint32_t leaf1_ecx;
-    uint32_t leaf7_ebx, leaf7_ecx;
+    uint32_t leaf7_ebx, leaf7_ecx, leaf7_edx;
     uint32_t leaf7_1_eax;
     uint64_t xcr0; /* what the operating system saves on a context switch */
+    bool tiles;    /* this process may use AMX: the operating system was asked */
 } qzi_x86_regs;
 
 /* Bit i of the result: bundle i is available. REF and AUTO always are. */

@@ -36,6 +36,8 @@ static qzk_peak_fn peak_of(qz_isa isa, bool int8)
 {
     switch (isa) {
 #ifdef QZ_ARCH_X86
+    case QZ_ISA_AMX:
+        return int8 ? qzk_peak_u8s8__amx : qzk_peak_f32__avx512;
     case QZ_ISA_AVX512VNNI:
         return int8 ? qzk_peak_u8s8__avx512vnni : qzk_peak_f32__avx512;
     case QZ_ISA_AVX512:

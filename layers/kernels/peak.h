@@ -19,5 +19,6 @@ int64_t qzk_peak_u8s8__avxvnni(int64_t rounds);
 int64_t qzk_peak_f32__avx512(int64_t rounds);
 int64_t qzk_peak_u8s8__avx512(int64_t rounds);
 int64_t qzk_peak_u8s8__avx512vnni(int64_t rounds);
+int64_t qzk_peak_u8s8__amx(int64_t rounds);
 
 #endif

@@ -99,7 +99,7 @@ expect 2 '--fuse' bench resnet18 --fuse some
 expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input
 expect 2 'resnet19' bench resnet19
 expect 2 'resnet18' list resnet19 # the nearest names are told
-for isa in avx2 avxvnni avx512 avx512vnni neon dotprod i8mm; do
+for isa in avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm; do
     "$qzoo" cpu --json cpu.json --quiet || complain "qzoo cpu"
     if ! tr -d '\n ' <cpu.json | grep -q "\"isa\":\"$isa\",\"available\":true"; then
         expect 5 "$isa" cpu --isa $isa

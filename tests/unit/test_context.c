@@ -56,13 +56,26 @@ static bool has(uint32_t mask, qz_isa isa)
 static void test_isa_rules(void **state)
 {
     (void)state;
-    const qzi_x86_regs all = {0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu, 0xe7};
+    const qzi_x86_regs all = {0xffffffffu, 0xffffffffu, 0xffffffffu, 0xffffffffu,
+                              0xffffffffu, 0x600e7,     true};
     qzi_x86_regs r = all;
     uint32_t m = qzi_isa_mask_x86(&r);
     assert_true(has(m, QZ_ISA_AVX2) && has(m, QZ_ISA_AVXVNNI) && has(m, QZ_ISA_AVX512) &&
                 has(m, QZ_ISA_AVX512VNNI) && has(m, QZ_ISA_REF) && has(m, QZ_ISA_AUTO));
     assert_false(has(m, QZ_ISA_NEON));
-    assert_int_equal(qzi_isa_best_of(m), QZ_ISA_AVX512VNNI);
+    assert_int_equal(qzi_isa_best_of(m), QZ_ISA_AMX);
+
+    r.tiles = false; /* the system does not let this process */
+    assert_int_equal(qzi_isa_best_of(qzi_isa_mask_x86(&r)), QZ_ISA_AVX512VNNI);
+    r = all;
+    r.leaf7_edx &= ~(1u << 25); /* tiles, but not of int8 */
+    assert_int_equal(qzi_isa_best_of(qzi_isa_mask_x86(&r)), QZ_ISA_AVX512VNNI);
+    r = all;
+    r.xcr0 = 0xe7;
+    assert_int_equal(qzi_isa_best_of(qzi_isa_mask_x86(&r)), QZ_ISA_AVX512VNNI);
+    r = all;
+    r.leaf7_ecx = 0;
+    assert_int_equal(qzi_isa_best_of(qzi_isa_mask_x86(&r)), QZ_ISA_AVXVNNI);
 
     r.xcr0 = 0x07; /* the system does not save zmm */
     m = qzi_isa_mask_x86(&r);
