@@ -1,18 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * safetensors_write.c - writes safetensors files: the same bytes for the same input, and never a
- * half file under the final name (a temporary file beside it, fsync, rename).
+ * half file under the final name.
  */
 #include "weights/bytes.h"
-#include "weights/files.h"
+#include "weights/file_replace.h"
 #include "weights/state_dict.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 typedef struct writer {
     const qz_context *ctx;
@@ -22,11 +18,6 @@ typedef struct writer {
     char *header;
     size_t header_size, header_capacity;
 } writer;
-
-static qz_status fail_errno(const writer *w, const char *what, int error)
-{
-    return qzi_fail_errno(w->ctx, w->path, what, error);
-}
 
 /* ---- the header ------------------------------------------------------------------------------ */
 
@@ -182,86 +173,31 @@ static qz_status check_unique(const writer *w, size_t count, const char *what,
 
 /* ---- the file -------------------------------------------------------------------------------- */
 
-static qz_status write_all(const writer *w, int fd, const void *data, size_t size)
-{
-    return qzi_write_all(w->ctx, w->path, fd, data, size);
-}
-
-/* The tensor's bytes in little-endian order. */
-static qz_status write_tensor(const writer *w, int fd, const qz_tensor *tensor)
-{
-    size_t bytes = 0, size = qz_dtype_size(tensor->dtype);
-    if (!tensor_bytes(tensor, &bytes) || bytes == 0)
-        return QZ_OK;
-    if (!QZI_BIG_ENDIAN || size == 1)
-        return write_all(w, fd, tensor->data, bytes);
-    uint8_t piece[4096];
-    for (size_t at = 0; at < bytes; at += sizeof(piece)) {
-        size_t now = QZI_MIN(bytes - at, sizeof(piece));
-        qzi_copy_swapped(piece, (const uint8_t *)tensor->data + at, now / size, size);
-        QZI_TRY(write_all(w, fd, piece, now));
-    }
-    return QZ_OK;
-}
-
-static qz_status write_contents(const writer *w, int fd)
+static qz_status write_contents(const writer *w, const qzi_file_replace *file)
 {
     uint8_t length[8];
     for (size_t i = 0; i < sizeof(length); i++)
         length[i] = (uint8_t)((uint64_t)w->header_size >> (8 * i));
-    QZI_TRY(write_all(w, fd, length, sizeof(length)));
-    QZI_TRY(write_all(w, fd, w->header, w->header_size));
-    for (size_t i = 0; i < w->count; i++)
-        QZI_TRY(write_tensor(w, fd, &w->entries[i].tensor));
-    return fsync(fd) == 0 ? QZ_OK : fail_errno(w, "cannot be written", errno);
-}
-
-/* Creates a file beside the path that nobody else has; the caller frees the name. */
-static qz_status open_temporary(const writer *w, char **name, int *fd)
-{
-    int error = EEXIST;
-    for (int i = 0; i < 1000 && error == EEXIST; i++) {
-        *name = qzi_format(w->ctx, "%s.tmp-%ld-%d", w->path, (long)getpid(), i);
-        if (*name == NULL)
-            return qzi_fail_memory(w->ctx, strlen(w->path) + 32);
-        *fd = open(*name, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
-        if (*fd >= 0)
-            return QZ_OK;
-        error = errno;
-        qzi_free(w->ctx, *name);
-        *name = NULL;
+    QZI_TRY(qzi_file_replace_write(file, length, sizeof(length)));
+    QZI_TRY(qzi_file_replace_write(file, w->header, w->header_size));
+    for (size_t i = 0; i < w->count; i++) {
+        const qz_tensor *tensor = &w->entries[i].tensor;
+        const size_t size = qz_dtype_size(tensor->dtype);
+        size_t bytes = 0;
+        if (tensor_bytes(tensor, &bytes) && bytes > 0)
+            QZI_TRY(qzi_file_replace_write_numbers(file, tensor->data, bytes / size, size));
     }
-    return fail_errno(w, "cannot be created", error);
+    return QZ_OK;
 }
 
 static qz_status write_file(const writer *w)
 {
-    struct stat info;
-    char *temporary = NULL;
-    int fd = -1;
-    /* rename would replace a device such as /dev/null by a file */
-    if (stat(w->path, &info) == 0 && !S_ISREG(info.st_mode))
-        return qzi_fail(w->ctx, QZ_ERR_IO, "%s: is not a regular file; choose another name",
-                        w->path);
-    char *folder = qzi_folder_of(w->ctx, w->path);
-    if (folder == NULL)
-        return qzi_fail_memory(w->ctx, strlen(w->path));
-    qz_status st = open_temporary(w, &temporary, &fd);
-    if (st != QZ_OK) {
-        qzi_free(w->ctx, folder);
-        return st;
-    }
-    st = write_contents(w, fd);
-    if (close(fd) != 0 && st == QZ_OK)
-        st = fail_errno(w, "cannot be written", errno);
-    if (st == QZ_OK && rename(temporary, w->path) != 0)
-        st = fail_errno(w, "cannot be replaced", errno);
+    qzi_file_replace file;
+    QZI_TRY(qzi_file_replace_open(w->ctx, w->path, &file));
+    qz_status st = write_contents(w, &file);
     if (st == QZ_OK)
-        qzi_sync_folder(folder);
-    else
-        unlink(temporary);
-    qzi_free(w->ctx, temporary);
-    qzi_free(w->ctx, folder);
+        return qzi_file_replace_commit(&file);
+    qzi_file_replace_discard(&file);
     return st;
 }
 
