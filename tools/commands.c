@@ -12,13 +12,16 @@ const tool_command tool_commands[] = {
     {"list", "[MODEL]", "models, their size and inputs; with --ops every node",
      OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_JSON | OPT_LIST, cmd_list},
     {"bench", "MODEL|FILE...", "latency in fp32 and, with --ptq, in int8 beside it",
-     OPT_ANY_MODEL | OPT_PTQ | OPT_BENCH, cmd_bench},
+     OPT_ANY_MODEL | OPT_PTQ | OPT_SIZE | OPT_BENCH, cmd_bench},
     {"run", "MODEL|FILE INPUT...", "the five best classes of images or .npy arrays",
      OPT_ANY_MODEL | OPT_PTQ | OPT_DUMP, cmd_run},
     {"eval", "MODEL|FILE", "top-1 and top-5 on labelled images", OPT_ANY_MODEL | OPT_PTQ | OPT_EVAL,
      cmd_eval},
     {"quantize", "MODEL", "calibrate, convert, save an int8 model", OPT_ANY_MODEL | OPT_QUANTIZE,
      cmd_quantize},
+    {"export", "MODEL|FILE", "a model as ONNX: fp32, fp16, int8",
+     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_FETCH | OPT_ASK | OPT_SIZE | OPT_EXPORT,
+     cmd_export},
     {"weights", "list|fetch|verify|path|prune|show|convert [ARGUMENT...]",
      "published weights: what there is, fetching it, the cache; what is in a file",
      OPT_COMMON | OPT_JSON | OPT_FETCH | OPT_WEIGHTS, cmd_weights},
@@ -27,7 +30,7 @@ const tool_command tool_commands[] = {
     {NULL, NULL, NULL, 0, NULL},
 };
 
-const char *const tool_later_commands[] = {"export", "train", NULL};
+const char *const tool_later_commands[] = {"train", NULL};
 
 const tool_option tool_option_table[] = {
     {"--ptq", NULL, OPT_PTQ, "calibrate and convert to int8, and show it beside fp32"},
@@ -51,7 +54,7 @@ const tool_option tool_option_table[] = {
     {"--isa", "BUNDLE", OPT_RUN,
      "instruction-set ceiling: ref, avx2, avxvnni, avx512, avx512vnni, amx or auto (auto)"},
     {"--batch", "N", OPT_BENCH, "images of a run (1)"},
-    {"--size", "H[xW]", OPT_BENCH, "image size (the model's own)"},
+    {"--size", "H[xW]", OPT_SIZE, "image size (the model's own)"},
     {"--warmup", "N", OPT_BENCH, "runs before the measured ones (3)"},
     {"--runs", "N", OPT_BENCH, "measured runs"},
     {"--seconds", "S", OPT_BENCH, "measure for so long when --runs is not given (2)"},
@@ -61,8 +64,13 @@ const tool_option tool_option_table[] = {
     {"--dump-node", "NAME", OPT_DUMP, "write a node's output too; may be given several times"},
     {"--data", "DIR", OPT_EVAL, "images: one folder a class, or the files of --labels"},
     {"--labels", "FILE", OPT_EVAL, "csv with the columns file and class_index"},
-    {"-o", "FILE", OPT_QUANTIZE, "the int8 model to write (.safetensors)"},
+    {"-o", "FILE", OPT_QUANTIZE | OPT_EXPORT, "the file to write: .safetensors, .onnx"},
     {"--report", "FILE", OPT_QUANTIZE, "write SQNR by node, worst first (.json or text)"},
+    {"--format", "F", OPT_EXPORT, "fp32, fp16, qdq or qoperator (fp32; qdq of a saved model)"},
+    {"--opset", "N", OPT_EXPORT, "version of the operator set, 13 to 21 (13)"},
+    {"--io", "fp32|fp16", OPT_EXPORT, "precision of inputs and outputs of an fp16 model (fp32)"},
+    {"--outputs", "own|all", OPT_EXPORT, "all: every node's value is an output (own)"},
+    {"--external-data", NULL, OPT_EXPORT, "tensors in FILE.data, as above 2 GB"},
     {"--ops", NULL, OPT_LIST, "each node: int8 or fp32, and why"},
     {"--fetch", NULL, OPT_ASK, "download published weights that are not in the cache"},
     {"--mirror", "URL", OPT_FETCH,

@@ -160,8 +160,6 @@ static int set_bench(tool_options *o, const char *name, const char *value)
 {
     if (strcmp(name, "--batch") == 0)
         return parse_long(name, value, 1, 4096, &o->batch);
-    if (strcmp(name, "--size") == 0)
-        return parse_size(name, value, o);
     if (strcmp(name, "--warmup") == 0)
         return parse_long(name, value, 0, 1000000, &o->warmup);
     if (strcmp(name, "--runs") == 0)
@@ -207,6 +205,29 @@ static int set_weights(tool_options *o, const char *name)
     return EXIT_DONE;
 }
 
+static int set_export(tool_options *o, const char *name, const char *value)
+{
+    if (strcmp(name, "--opset") == 0)
+        return parse_long(name, value, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX, &o->opset);
+    if (strcmp(name, "--external-data") == 0) {
+        o->external_data = true;
+    } else if (strcmp(name, "--format") == 0) {
+        if (!qz_onnx_format_parse(value, &o->format))
+            return tool_fail(EXIT_USAGE, "--format %s: fp32, fp16, qdq or qoperator is needed",
+                             value);
+        o->format_given = true;
+    } else if (strcmp(name, "--io") == 0) {
+        o->io_fp16 = strcmp(value, "fp16") == 0;
+        if (!o->io_fp16 && strcmp(value, "fp32") != 0)
+            return tool_fail(EXIT_USAGE, "--io %s: fp32 or fp16 is needed", value);
+    } else {
+        o->all_outputs = strcmp(value, "all") == 0;
+        if (!o->all_outputs && strcmp(value, "own") != 0)
+            return tool_fail(EXIT_USAGE, "--outputs %s: own or all is needed", value);
+    }
+    return EXIT_DONE;
+}
+
 static int set_option(tool_options *o, const tool_option *option, const char *value)
 {
     const char *name = option->name;
@@ -227,6 +248,10 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
     case OPT_ASK:
         o->fetch = true;
         break;
+    case OPT_SIZE:
+        return parse_size(name, value, o);
+    case OPT_EXPORT:
+        return set_export(o, name, value);
     case OPT_PTQ:
         o->ptq = true;
         break;
@@ -244,8 +269,11 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
     case OPT_EVAL:
         *(strcmp(name, "--data") == 0 ? &o->data : &o->labels) = value;
         break;
+    case OPT_QUANTIZE | OPT_EXPORT: /* -o */
+        o->output = value;
+        break;
     case OPT_QUANTIZE:
-        *(strcmp(name, "-o") == 0 ? &o->output : &o->report) = value;
+        o->report = value;
         break;
     default: /* OPT_COMMON; --help and --version were seen before */
         if (strcmp(name, "--quiet") == 0)

@@ -31,7 +31,7 @@ enum {
     OPT_RUN = 1 << 3,      /* --threads --isa */
     OPT_JSON = 1 << 4,     /* --json */
     OPT_PTQ = 1 << 5,      /* --ptq */
-    OPT_BENCH = 1 << 6,    /* --batch --size --warmup --runs --seconds --profile --table */
+    OPT_BENCH = 1 << 6,    /* --batch --warmup --runs --seconds --profile --table */
     OPT_DUMP = 1 << 7,     /* --dump-outputs --dump-node */
     OPT_EVAL = 1 << 8,     /* --data --labels */
     OPT_QUANTIZE = 1 << 9, /* -o --report */
@@ -39,6 +39,8 @@ enum {
     OPT_FETCH = 1 << 11,   /* --mirror --offline --catalogue --ca-file … */
     OPT_ASK = 1 << 12,     /* --fetch */
     OPT_WEIGHTS = 1 << 13, /* --all --f32 --update-keys */
+    OPT_SIZE = 1 << 14,    /* --size */
+    OPT_EXPORT = 1 << 15,  /* -o --format --opset --io --outputs --external-data */
 };
 
 typedef struct tool_options {
@@ -79,6 +81,10 @@ typedef struct tool_options {
     bool offline, allow_http, fetch, retries_set;
     long timeout, retries;
     bool all, f32, update_keys;
+    /* export */
+    qz_onnx_format format;
+    bool format_given, io_fp16, all_outputs, external_data;
+    long opset;
     /* everywhere */
     const char *json;
     bool quiet, verbose;
@@ -103,7 +109,8 @@ extern const char *const tool_later_commands[]; /* of the contract, not built ye
 typedef struct tool_option {
     const char *name;  /* "--threads" */
     const char *value; /* "N"; NULL: a switch */
-    unsigned group;    /* the OPT_* it belongs to; 0: of the contract, not built yet */
+    unsigned
+        group; /* the OPT_* that it belongs to (of -o several); 0: of the contract, not built yet */
     const char *help;
 } tool_option;
 extern const tool_option tool_option_table[]; /* ends with name NULL */
@@ -198,6 +205,7 @@ int cmd_bench(const tool_options *options);
 int cmd_run(const tool_options *options);
 int cmd_eval(const tool_options *options);
 int cmd_quantize(const tool_options *options);
+int cmd_export(const tool_options *options);
 int cmd_cpu(const tool_options *options);
 
 #endif

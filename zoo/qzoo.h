@@ -6,6 +6,7 @@
 #include "qzoo_base.h"
 #include "qzoo_graph.h"
 #include "qzoo_model.h"
+#include "qzoo_onnx.h"
 #include "qzoo_quant.h"
 #include "qzoo_weights.h"
 

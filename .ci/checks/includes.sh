@@ -33,7 +33,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
     BEGIN {
         dirs = split("|layers/|quant/|weights/|zoo/", roots, "|")
         split("layers/qzoo_base.h layers/qzoo_graph.h quant/qzoo_quant.h weights/qzoo_weights.h " \
-              "zoo/qzoo_model.h zoo/qzoo_models.inc zoo/qzoo.h", list, " ")
+              "zoo/qzoo_model.h zoo/qzoo_onnx.h zoo/qzoo_models.inc zoo/qzoo.h", list, " ")
         for (i in list) public[list[i]] = 1
         # which parts a part may use, itself apart; "public" is looked at below
         may["base"] = ""
@@ -56,6 +56,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         only["zlib.h"] = "weights/"
         only["curl/curl.h"] = "weights/"
         only["stb_image.h"] = only["stb_image_write.h"] = "zoo/preprocess/"
+        only["onnx.pb-c.h"] = only["protobuf-c/protobuf-c.h"] = "zoo/onnx/"
         only["jansson.h"] = "tools/"
         only["immintrin.h"] = "layers/kernels/x86/"
         only["arm_neon.h"] = "layers/kernels/arm/"

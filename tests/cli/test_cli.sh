@@ -73,7 +73,6 @@ expect 0 '^qzoo [0-9]' --version
 expect 0 '--ptq' bench --help
 expect 2 'no command'
 expect 2 'frobnicate: unknown command' frobnicate
-expect 5 'not built yet' export resnet18
 expect 0 'IMAGENET1K_V2 \*' weights list resnet50
 expect 2 'resnet51' weights list resnet51
 expect 2 'weights frobnicate' weights frobnicate
@@ -150,6 +149,29 @@ expect 2 'features.99' run squeezenet1_1 other.bmp --dump-outputs d6 --dump-node
 expect 0 'int8 ' bench m1.safetensors --size 64 --runs 1
 expect 2 'quantized again' quantize ./m1.safetensors -o x.safetensors
 expect 2 '-o FILE' quantize squeezenet1_1
+
+# ---- export ------------------------------------------------------------------------------------
+expect 2 '-o FILE' export squeezenet1_1
+expect 2 'one model' export -o x.onnx
+expect 2 '13 to 21' export squeezenet1_1 -o x.onnx --opset 12
+expect 2 'qoperator' export squeezenet1_1 -o x.onnx --format onnx
+expect 2 'fp16' export squeezenet1_1 -o x.onnx --format qdq --io fp16
+expect 2 'qdq or qoperator' export ./m1.safetensors -o x.onnx --format fp32
+"$qzoo" export squeezenet1_1 -o x.onnx >out 2>err
+if [ $? = 5 ]; then
+    echo 'left out: export (built without ONNX)'
+else
+    expect 0 'opset 13' export squeezenet1_1 -o x.onnx --size 64
+    expect 0 'qdq' export ./m1.safetensors -o q1.onnx
+    expect 0 'qoperator' export ./m1.safetensors -o o1.onnx --format qoperator --opset 17
+    expect 0 '' export ./m1.safetensors -o q2.onnx --quiet
+    same q1.onnx q2.onnx
+    expect 0 'fp16' export squeezenet1_1 -o h.onnx --format fp16 --size 64
+    expect 0 '' export squeezenet1_1 -o e.onnx --external-data --size 64
+    [ "$(wc -c <e.onnx)" -lt 100000 ] && [ "$(wc -c <e.onnx.data)" -gt 4000000 ] ||
+        complain 'export --external-data left the tensors where they were'
+    expect 3 'none/x.onnx' export squeezenet1_1 -o none/x.onnx
+fi
 expect 2 '--weights' run m1.safetensors other.bmp --weights random
 expect 2 '--transform-input' run m1.safetensors other.bmp --transform-input
 expect 0 '%' run googlenet other.bmp --dump-outputs t1 $common

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: MIT */
+/* test_export.c - ONNX files read back: names, shapes, bytes of tensors, half precision, what is
+ * refused. */
+#include "every_op.h"
+
+/* ---- names, shapes, bytes ---------------------------------------------------------------------
+ */
+
+static void check_dims(const QziOnnx__ValueInfoProto *value, const char *name, size_t count,
+                       const int64_t *dims)
+{
+    const QziOnnx__TensorShapeProto *shape = value->type->tensor_type->shape;
+    assert_string_equal(value->name, name);
+    assert_int_equal(shape->n_dim, count);
+    assert_string_equal(shape->dim[0]->dim_param, "N");
+    for (size_t i = 1; i < count; i++)
+        assert_int_equal(shape->dim[i]->dim_value, dims[i]);
+}
+
+static void test_float(void **state)
+{
+    static const int64_t in[4] = {0, 3, SIDE, SIDE + 1}, out[2] = {0, 7};
+    fixture f = {0};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    QziOnnx__ModelProto *m = export_and_read(&f, NULL);
+    assert_int_equal(m->ir_version, 7);
+    assert_int_equal(m->n_opset_import, 1);
+    assert_int_equal(m->opset_import[0]->version, 13);
+    assert_int_equal(m->graph->n_input, 1);
+    assert_int_equal(m->graph->n_output, 1);
+    check_dims(m->graph->input[0], "input", 4, in);
+    check_dims(m->graph->output[0], "output", 2, out);
+    /* every parameter of a node, under its key, with its shape and bytes */
+    size_t seen = 0;
+    for (size_t i = 0; i < f.model->graph->param_count; i++) {
+        const qzi_param *param = &f.model->graph->params[i];
+        const QziOnnx__TensorProto *t = find_tensor(m, param->key);
+        if (param->optional)
+            continue;
+        assert_non_null(t);
+        const size_t bytes = (size_t)qz_tensor_numel(&param->tensor) * sizeof(float);
+        assert_int_equal(t->raw_data.len, bytes);
+        assert_memory_equal(t->raw_data.data, param->tensor.data, bytes);
+        seen++;
+    }
+    assert_in_range(seen, 20, 100);
+    const QziOnnx__NodeProto *node = find_node(m, "conv2d");
+    assert_non_null(node);
+    assert_string_equal(node->input[1], "conv2d.weight");
+    assert_string_equal(node->input[2], "conv2d.bias");
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    end_model(&f);
+}
+
+static void test_int8(void **state)
+{
+    fixture f = {0};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, true);
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.format = QZ_ONNX_QDQ;
+    options.all_outputs = true;
+    QziOnnx__ModelProto *m = export_and_read(&f, &options);
+    const qz_graph *g = f.model->int8_graph;
+    const qzi_node *conv = &g->nodes[qzi_graph_find(g, "conv2d")];
+    const QziOnnx__TensorProto *w = find_tensor(m, "conv2d.weight");
+    const QziOnnx__TensorProto *scale = find_tensor(m, "conv2d.weight_scale");
+    const QziOnnx__TensorProto *bias = find_tensor(m, "conv2d.bias");
+    const QziOnnx__TensorProto *bias_scale = find_tensor(m, "conv2d.bias_scale");
+    const float sx = g->nodes[conv->in[0]].q.scale;
+    assert_non_null(w);
+    assert_int_equal(w->data_type, QZI_ONNX__TENSOR_PROTO__DATA_TYPE__INT8);
+    assert_int_equal(w->n_dims, 4);
+    assert_int_equal(w->raw_data.len, 8 * 3 * 3 * 3);
+    assert_memory_equal(w->raw_data.data, conv->qw->w, w->raw_data.len);
+    assert_int_equal(scale->raw_data.len, 8 * sizeof(float));
+    assert_memory_equal(scale->raw_data.data, conv->qw->scales, scale->raw_data.len);
+    assert_int_equal(bias->data_type, QZI_ONNX__TENSOR_PROTO__DATA_TYPE__INT32);
+    assert_memory_equal(bias->raw_data.data, conv->qw->bias, bias->raw_data.len);
+    for (size_t i = 0; i < 8; i++) {
+        float s;
+        memcpy(&s, bias_scale->raw_data.data + i * sizeof(s), sizeof(s));
+        assert_true(s == sx * conv->qw->scales[i]);
+    }
+    /* gelu and layer_norm are fp32 islands here: no byte of them */
+    assert_non_null(find_node(m, "gelu"));
+    assert_null(find_tensor(m, "gelu_scale"));
+    /* bytes of every int8 value leave the graph */
+    size_t bytes = 0;
+    for (size_t i = 0; i < m->graph->n_output; i++)
+        bytes += m->graph->output[i]->type->tensor_type->elem_type ==
+                 QZI_ONNX__TENSOR_PROTO__DATA_TYPE__UINT8;
+    assert_in_range(bytes, 20, 100);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    end_model(&f);
+}
+
+static void test_opsets(void **state)
+{
+    static const struct {
+        int32_t opset, ir;
+        bool hardswish, layer_norm, gelu;
+    } rows[] = {{13, 7, false, false, false}, {14, 7, true, false, false},
+                {16, 8, true, false, false},  {17, 8, true, true, false},
+                {20, 9, true, true, true},    {21, 10, true, true, true}};
+    fixture f = {0};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(rows); i++) {
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        options.opset = rows[i].opset;
+        QziOnnx__ModelProto *m = export_and_read(&f, &options);
+        check_order(m);
+        assert_int_equal(m->opset_import[0]->version, rows[i].opset);
+        assert_int_equal(m->ir_version, rows[i].ir);
+        assert_int_equal(strcmp(find_node(m, "hardswish")->op_type, "HardSwish") == 0,
+                         rows[i].hardswish);
+        assert_int_equal(strcmp(find_node(m, "layer_norm")->op_type, "LayerNormalization") == 0,
+                         rows[i].layer_norm);
+        assert_int_equal(strcmp(find_node(m, "gelu")->op_type, "Gelu") == 0, rows[i].gelu);
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+    }
+    end_model(&f);
+}
+
+/* ---- half precision ---------------------------------------------------------------------------
+ */
+
+static float half_value(uint16_t h)
+{
+    const int exponent = h >> 10 & 31, mantissa = h & 1023;
+    const float magnitude = exponent == 31  ? (mantissa ? NAN : INFINITY)
+                            : exponent == 0 ? ldexpf((float)mantissa, -24)
+                                            : ldexpf((float)(mantissa + 1024), exponent - 25);
+    return h >> 15 ? -magnitude : magnitude;
+}
+
+/* Every half is itself; between two the nearer one, in the middle the even one. */
+static void test_half(void **state)
+{
+    (void)state;
+    for (uint32_t h = 0; h < 0x7c00; h++) {
+        const float x = half_value((uint16_t)h);
+        const float next = h == 0x7bff ? 65536.0f : half_value((uint16_t)(h + 1));
+        const float middle = x + (next - x) / 2;
+        assert_int_equal(qzi_onnx_half(x), h);
+        assert_int_equal(qzi_onnx_half(-x), h | 0x8000);
+        assert_int_equal(qzi_onnx_half(middle), h & 1 ? h + 1 : h);
+        assert_int_equal(qzi_onnx_half(nextafterf(middle, 0.0f)), h);
+        assert_int_equal(qzi_onnx_half(nextafterf(middle, INFINITY)), h + 1);
+    }
+    assert_int_equal(qzi_onnx_half(INFINITY), 0x7c00);
+    assert_int_equal(qzi_onnx_half(-3e38f), 0xfc00);
+    assert_int_equal(qzi_onnx_half(NAN) & 0x7fff, 0x7e00);
+}
+
+typedef struct notes {
+    char text[512];
+} notes;
+
+static void note(void *user, const char *node, const char *reason)
+{
+    notes *n = user;
+    const size_t used = strlen(n->text);
+    assert_non_null(strstr(reason, "65504"));
+    snprintf(n->text + used, sizeof(n->text) - used, "%s ", node);
+}
+
+static void test_fp16(void **state)
+{
+    static float image[3 * SIDE * (SIDE + 1)];
+    const qz_tensor images = {
+        .dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIDE, SIDE + 1}, .data = image};
+    fixture f = {0};
+    notes n = {""};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.format = QZ_ONNX_FP16;
+    options.note = note;
+    options.note_user = &n;
+    QziOnnx__ModelProto *m = export_and_read(&f, &options);
+    check_order(m);
+    assert_string_equal(n.text, "");
+    assert_int_equal(find_tensor(m, "conv2d.weight")->data_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
+    assert_int_equal(m->graph->input[0]->type->tensor_type->elem_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    /* a weight that is too large keeps its node */
+    qzi_param *weight = qzi_graph_param(f.model->graph, "c5.weight");
+    ((float *)weight->tensor.data)[3] = 1e5f;
+    options.io_fp16 = true;
+    m = export_and_read(&f, &options);
+    check_order(m);
+    assert_string_equal(n.text, "c5 ");
+    assert_null(find_tensor(m, "c5.weight"));
+    assert_int_equal(find_tensor(m, "c5.weight_float32")->data_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    assert_int_equal(m->graph->input[0]->type->tensor_type->elem_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
+    assert_int_equal(m->graph->output[0]->type->tensor_type->elem_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT16);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    /* on an image its value is too large, and keeps who reads it too */
+    for (size_t i = 0; i < QZI_ARRAY_LEN(image); i++)
+        image[i] = 1.0f;
+    ((float *)qzi_graph_param(f.model->graph, "c5.bias")->tensor.data)[0] = 7e4f;
+    options.images = &images;
+    n.text[0] = '\0';
+    m = export_and_read(&f, &options);
+    check_order(m);
+    assert_string_equal(n.text, "c5 sigmoid ");
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    end_model(&f);
+}
+
+/* ---- external data, failures ------------------------------------------------------------------
+ */
+
+static void test_external(void **state)
+{
+    fixture f = {0};
+    char path[80];
+    size_t size = 0;
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.external_data = true;
+    QziOnnx__ModelProto *m = export_and_read(&f, &options);
+    snprintf(path, sizeof(path), "%s.data", f.path);
+    uint8_t *data = read_whole(path, &size);
+    size_t moved = 0;
+    for (size_t i = 0; i < m->graph->n_initializer; i++) {
+        const QziOnnx__TensorProto *t = m->graph->initializer[i];
+        if (t->data_location != QZI_ONNX__TENSOR_PROTO__DATA_LOCATION__EXTERNAL)
+            continue;
+        assert_int_equal(t->n_external_data, 3);
+        assert_string_equal(t->external_data[0]->key, "location");
+        assert_string_equal(t->external_data[0]->value, strrchr(path, '/') + 1);
+        const size_t offset = strtoul(t->external_data[1]->value, NULL, 10);
+        const size_t length = strtoul(t->external_data[2]->value, NULL, 10);
+        const qzi_param *param = qzi_graph_param(f.model->graph, t->name);
+        assert_non_null(param);
+        assert_int_equal(offset % 4096, 0);
+        assert_true(offset + length <= size);
+        assert_memory_equal(data + offset, param->tensor.data, length);
+        moved++;
+    }
+    assert_true(moved > 0);
+    free(data);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    end_model(&f);
+}
+
+static void expect_refused(fixture *f, qz_status status, const char *text,
+                           const qz_onnx_options *options)
+{
+    assert_int_equal(qz_onnx_export(f->model, f->path, options), status);
+    assert_non_null(strstr(qz_context_message(f->ctx), text));
+}
+
+static void test_refused(void **state)
+{
+    const qz_onnx_options defaults = QZ_ONNX_OPTIONS_INIT;
+    fixture f = {0};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    qz_onnx_options o = defaults;
+    o.opset = 12;
+    expect_refused(&f, QZ_ERR_ARGUMENT, "opset 12", &o);
+    o = defaults;
+    o.format = QZ_ONNX_QDQ;
+    expect_refused(&f, QZ_ERR_STATE, "not int8", &o);
+    o.io_fp16 = true;
+    expect_refused(&f, QZ_ERR_ARGUMENT, "io_fp16", &o);
+    o = defaults;
+    o.format = QZ_ONNX_FORMAT_COUNT;
+    expect_refused(&f, QZ_ERR_ARGUMENT, "format", &o);
+    o = defaults;
+    o.size = 0;
+    expect_refused(&f, QZ_ERR_ARGUMENT, "QZ_ONNX_OPTIONS_INIT", &o);
+    o = defaults;
+    o.height = o.width = 1;
+    expect_refused(&f, QZ_ERR_ARGUMENT, "max_pool2d", &o);
+    assert_int_equal(qz_onnx_export(f.model, "/nowhere/at/all.onnx", NULL), QZ_ERR_IO);
+    assert_non_null(strstr(qz_context_message(f.ctx), "/nowhere/at/all.onnx"));
+    ASSERT_OK(f.ctx, qz_model_finalize(f.model, true));
+    expect_refused(&f, QZ_ERR_STATE, "dropped", NULL);
+    end_model(&f);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_float),   cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_opsets),  cmocka_unit_test(test_half),
+        cmocka_unit_test(test_fp16),    cmocka_unit_test(test_external),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

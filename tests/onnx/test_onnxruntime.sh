@@ -1,0 +1,149 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test_onnxruntime.sh QZOO CHECK fast|long [MODEL...] - what others say of our ONNX files: onnx's checker
+# accepts them, onnxruntime runs them, fuses them to integer kernels and computes what we do.
+#
+# Needs onnxruntime-node: QZOO_ORT_NODE names its folder (bench/peers/install puts it somewhere); without
+# it the test is skipped. onnx's checker is Debian's python3-onnx; without it that part is left out.
+set -u
+qzoo=$(realpath "$1") check=$(realpath "$2") suite=$3
+shift 3
+here=$(cd "$(dirname "$0")" && pwd)
+ort=${QZOO_ORT_NODE:-}
+data=${QZOO_TEST_DATA:-}
+if ! command -v node >/dev/null || [ ! -f "$ort/package.json" ]; then
+    echo "skipped: no onnxruntime-node (QZOO_ORT_NODE=${ort:-unset}; bench/peers/install FOLDER gets it)"
+    exit 77
+fi
+ort=$(realpath "$ort")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+cd "$work" || exit 1
+ran=0 bad=0
+
+python=
+/usr/bin/python3 -c 'import onnx' 2>/dev/null && python=/usr/bin/python3
+[ -n "$python" ] || echo "left out: onnx's checker (no python3-onnx)"
+
+# step WHAT COMMAND...: one check, named
+step() {
+    what=$1
+    shift
+    ran=$((ran + 1))
+    "$@" >out 2>&1 && { grep -q . out && { echo "$what"; cat out; }; return 0; }
+    bad=$((bad + 1))
+    echo "FAIL: $what"
+    head -n 20 out
+    return 1
+}
+accepted() {
+    [ -z "$python" ] || "$python" -c 'import onnx, sys; onnx.checker.check_model(sys.argv[1])' "$1"
+}
+node_run() { node "$here/run_onnxruntime.js" "$ort" "$@"; }
+
+# input SIDE: a synthetic image of that size
+input() {
+    [ -f "in$1" ] || "$check" input 7 "$1" "$1" "in$1"
+}
+
+# values WHAT MODEL FILE.onnx SIDE: every value of the file beside ours
+values() {
+    rm -rf values
+    mkdir values
+    step "$1: onnxruntime runs it" node_run "$3" values "in$4" values &&
+        step "$1: values" "$check" values "$2" "in$4" values
+}
+
+side_of() {
+    "$qzoo" list "$1" --quiet --json - | tr -d '\n ' | sed -E 's/.*"input":\[[0-9]+,[0-9]+,([0-9]+).*/\1/'
+}
+
+# one NAME FORMAT...: that model in these formats
+one() {
+    name=$1
+    shift
+    side=$(side_of "$name")
+    input "$side"
+    case " $* " in *' fp32 '*)
+        step "$name fp32" "$qzoo" export "$name" --outputs all -o f.onnx --quiet &&
+            step "$name fp32: onnx's checker" accepted f.onnx && values "$name fp32" "$name" f.onnx "$side" ;;
+    esac
+    case " $* " in *' qdq '*|*' qoperator '*)
+        step "$name int8" "$qzoo" quantize "$name" --calib synthetic:2 --observer minmax -o s.safetensors --quiet || return ;;
+    esac
+    for format in "$@"; do
+        [ "$format" != fp32 ] || continue
+        step "$name $format" "$qzoo" export ./s.safetensors --format "$format" --outputs all -o f.onnx --quiet &&
+            step "$name $format: onnx's checker" accepted f.onnx &&
+            values "$name $format" ./s.safetensors f.onnx "$side"
+    done
+}
+
+# fused NAME: onnxruntime makes integer kernels of all convolutions
+fused() {
+    step "$1 qdq" "$qzoo" export "$1" --format qdq --calib synthetic:1 --observer minmax -o f.onnx --quiet || return
+    step "$1: onnxruntime optimizes it" node_run f.onnx optimize g.onnx || return
+    ran=$((ran + 1))
+    "$check" ops g.onnx >ops
+    if ! grep -q '^QLinearConv' ops || grep -qE '^(Conv|FusedConv) ' ops; then
+        bad=$((bad + 1))
+        echo "FAIL: $1: convolutions were not fused:" && cat ops
+    fi
+}
+
+# real NAME WEIGHTS: trained weights, images: the same classes
+real() {
+    weights=$data/weights/$2 images=$data/imagenet
+    [ -f "$weights" ] && [ -d "$images/images_val" ] || { echo "left out: $1 (no $2)"; return; }
+    # shellcheck disable=SC2046
+    step "$1 int8" "$qzoo" quantize "$1" --weights "$weights" --observer minmax -o s.safetensors --quiet \
+        --calib $(find "$images/images_cal" -name '*.[jJpP]*' | sort | head -n 16) || return
+    pairs=
+    for image in $(find "$images/images_val" -name '*.[jJpP]*' | sort | head -n "$3"); do
+        base=$(basename "$image")
+        "$check" image ./s.safetensors "$image" "i-$base" && pairs="$pairs i-$base o-$base"
+    done
+    for format in qdq qoperator; do
+        # shellcheck disable=SC2086
+        step "$1 $format" "$qzoo" export ./s.safetensors --format $format -o f.onnx --quiet &&
+            step "$1 $format: onnxruntime" node_run f.onnx output $pairs &&
+            step "$1 $format: classes" "$check" top1 ./s.safetensors $pairs
+    done
+    # half precision: a hundredth, in half of the bytes
+    step "$1 fp32" "$qzoo" export "$1" --weights "$weights" -o f.onnx --quiet
+    step "$1 fp16" "$qzoo" export "$1" --weights "$weights" --format fp16 -o h.onnx --quiet
+    # shellcheck disable=SC2086
+    set -- "$1" "$weights" $pairs
+    step "$1 fp16: onnx's checker" accepted h.onnx
+    step "$1 fp16: onnxruntime" node_run h.onnx output "$3" h.out &&
+        step "$1 fp16: output" "$check" output "$1=$2" "$3" h.out 1e-2
+    step "$1 fp32: onnxruntime" node_run f.onnx output "$3" f.out &&
+        step "$1 fp32: output" "$check" output "$1=$2" "$3" f.out 1e-4
+    ran=$((ran + 1))
+    full=$(wc -c <f.onnx) half=$(wc -c <h.onnx)
+    [ $((half * 100)) -lt $((full * 51)) ] || { bad=$((bad + 1)); echo "FAIL: $1: fp16 has $half of $full bytes"; }
+}
+
+if [ $# -gt 0 ]; then
+    for model in "$@"; do one "$model" fp32 qdq qoperator; done
+elif [ "$suite" = fast ]; then
+    one squeezenet1_1 fp32 qdq qoperator
+    one mobilenet_v3_small fp32 qdq qoperator
+    one shufflenet_v2_x0_5 fp32 qdq
+    one regnet_y_400mf qdq
+    fused mobilenet_v2
+    real squeezenet1_1 squeezenet1_1-onnxzoo.pth 20
+else
+    for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
+        case $model in
+        resnet18|resnet50|mobilenet_v2|mobilenet_v3_*|densenet121|regnet_y_400mf|squeezenet1_1)
+            one "$model" fp32 qdq qoperator ;;
+        *) one "$model" fp32 qdq ;;
+        esac
+    done
+    for model in resnet50 mobilenet_v2 densenet121; do fused $model; done
+    real mobilenet_v2 mobilenet_v2-tvfp32.pth 200
+    real squeezenet1_1 squeezenet1_1-onnxzoo.pth 200
+fi
+echo "$ran checks, $bad failed"
+[ "$ran" -gt 0 ] && [ "$bad" = 0 ]

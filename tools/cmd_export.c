@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* cmd_export.c - qzoo export: a model as ONNX. */
+#include "tool.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+/* Images on which values too large for half precision are looked for. */
+#define RANGE_IMAGES 8
+
+static void note_kept(void *user, const char *node, const char *reason)
+{
+    tool_note(user, "qzoo: %s stays fp32: %s", node, reason);
+}
+
+/* Bytes of the file and of the tensors beside it. */
+static double megabytes(const char *path)
+{
+    struct stat info;
+    double bytes = stat(path, &info) == 0 ? (double)info.st_size : 0.0;
+    char *data = malloc(strlen(path) + 6);
+    if (data) {
+        sprintf(data, "%s.data", path);
+        bytes += stat(data, &info) == 0 ? (double)info.st_size : 0.0;
+        free(data);
+    }
+    return bytes * 1e-6;
+}
+
+static int write_file(const tool_options *o, const subject *s, qz_onnx_format format)
+{
+    qz_onnx_options e = QZ_ONNX_OPTIONS_INIT;
+    qz_tensor images = {0};
+    e.format = format;
+    e.opset = (int32_t)o->opset;
+    e.height = (int32_t)o->height;
+    e.width = (int32_t)o->width;
+    e.io_fp16 = o->io_fp16;
+    e.all_outputs = o->all_outputs;
+    e.external_data = o->external_data;
+    e.note = note_kept;
+    e.note_user = (void *)(uintptr_t)o;
+    if (format == QZ_ONNX_FP16) {
+        int status = images_gather(o, s->ctx, &s->info, RANGE_IMAGES, &images);
+        if (status)
+            return status;
+        e.images = &images;
+    }
+    qz_status st = qz_onnx_export(s->model, o->output, &e);
+    free(images.data);
+    if (st != QZ_OK)
+        return tool_fail_status(s->ctx, st);
+    if (tool_prints(o))
+        printf("%s: %s, %s, opset %ld, %.2f MB%s%s\n", o->output, s->info.name,
+               qz_onnx_format_name(format), o->opset ? o->opset : QZ_ONNX_OPSET_DEFAULT,
+               megabytes(o->output), *s->calib ? ", calibrated on " : "", s->calib);
+    return EXIT_DONE;
+}
+
+int cmd_export(const tool_options *o)
+{
+    qz_context *ctx;
+    subject s;
+    if (o->arg_count != 1)
+        return tool_fail(EXIT_USAGE, "export needs one model");
+    if (!o->output)
+        return tool_fail(EXIT_USAGE, "export needs -o FILE.onnx");
+    bool file = is_model_file(o->args[0]);
+    qz_onnx_format format = o->format_given ? o->format : file ? QZ_ONNX_QDQ : QZ_ONNX_FP32;
+    bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
+    if (o->io_fp16 && format != QZ_ONNX_FP16)
+        return tool_fail(EXIT_USAGE, "--io fp16: goes with --format fp16 only");
+    if (file && !int8)
+        return tool_fail(EXIT_USAGE, "%s: a saved int8 model is exported as qdq or qoperator",
+                         o->args[0]);
+    int status = subject_context(o, &ctx);
+    if (status)
+        return status;
+    status = subject_open(o, ctx, o->args[0], int8, &s);
+    if (status == EXIT_DONE) {
+        status = write_file(o, &s, format);
+        subject_close(&s);
+    }
+    qz_context_destroy(ctx);
+    return status;
+}

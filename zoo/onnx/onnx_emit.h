@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * onnx_emit.h - from nodes of a graph to nodes of an ONNX document. Private.
+ *
+ * onnx_float.c and onnx_pool.c write the float form of each op. onnx_qdq.c puts it between
+ * DequantizeLinear and QuantizeLinear; onnx_qoperator.c has the integer forms. onnx_half.c decides
+ * what half precision can hold.
+ *
+ * Values are named after the nodes that give them: NAME is a number, NAME_quantized its byte.
+ */
+#ifndef QZOO_ZOO_ONNX_ONNX_EMIT_H
+#define QZOO_ZOO_ONNX_ONNX_EMIT_H
+
+#include "layers/graph/graph.h"
+#include "zoo/onnx/onnx_doc.h"
+#include "zoo/qzoo_onnx.h"
+
+/* The forms in which a value of the graph can be at hand. */
+typedef enum qzi_onnx_form {
+    QZI_ONNX_F32,
+    QZI_ONNX_F16,
+    QZI_ONNX_U8,
+    QZI_ONNX_FORMS
+} qzi_onnx_form;
+
+typedef struct qzi_onnx_value {
+    const char *name[QZI_ONNX_FORMS]; /* NULL: not made yet */
+    const char *scale, *zero_point;   /* initializers of the uint8 form; NULL: not made yet */
+} qzi_onnx_value;
+
+typedef struct qzi_onnx_emit {
+    qzi_onnx_doc doc;
+    const qz_graph *graph;
+    const qzi_shape *shapes;
+    const qz_onnx_options *options; /* resolved: no zeros but batch */
+    qzi_onnx_value *values;         /* by node */
+    const bool *kept;               /* by node: float32 in a half precision file; NULL: all */
+    bool half;                      /* what is written now computes in half precision */
+} qzi_onnx_emit;
+
+/* A float op about to be written. */
+typedef struct qzi_onnx_call {
+    qz_value value;        /* the node */
+    const char *const *in; /* names of its inputs */
+    const char *out;
+    const char *weight, *bias; /* of a convolution or linear in int8; NULL: its own parameters */
+    qz_activation act;         /* fused, to be written behind it */
+} qzi_onnx_call;
+
+/* ---- values (onnx_value.c) --------------------------------------------------------------------
+ */
+
+/* Names a form of a value and notes that it is there. Its node is the caller's to write. */
+const char *qzi_onnx_give(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form);
+/* The name of a form, made from another one (Cast, DequantizeLinear) where it is not there. */
+const char *qzi_onnx_want(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form);
+/* Names of all inputs of a node in a form. */
+const char *const *qzi_onnx_want_inputs(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx_form form);
+/* Scale and zero point of a value, as initializers. */
+const char *qzi_onnx_scale(qzi_onnx_emit *e, qz_value value);
+const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value);
+/* NxCxHxW, or NxC: dims[0] is 0 where any number goes. Returns how many there are. */
+int32_t qzi_onnx_dims(const qzi_onnx_emit *e, qz_value value, int64_t dims[4]);
+
+/* A float parameter of the node, in the precision of the moment, under its key and shape; with
+ * `dims` under another shape of as many elements. */
+const char *qzi_onnx_param(qzi_onnx_emit *e, const qzi_node *node, int which, int32_t ndim,
+                           const int64_t *dims);
+/* Constants NAME_SUFFIX: a number in the precision of the moment; a row of int64. */
+const char *qzi_onnx_number(qzi_onnx_emit *e, const char *name, const char *suffix, float v);
+const char *qzi_onnx_row(qzi_onnx_emit *e, const char *name, const char *suffix, const int64_t *v,
+                         size_t count);
+/* Floats of any number, in the precision of the moment; they must outlive the document. */
+const char *qzi_onnx_floats(qzi_onnx_emit *e, const char *name, int32_t ndim, const int64_t *dims,
+                            const float *v);
+
+/* ---- ops --------------------------------------------------------------------------------------
+ */
+
+/* Writes the float form of a node (onnx_float.c); pools are in onnx_pool.c. */
+qz_status qzi_onnx_float_op(qzi_onnx_emit *e, const qzi_onnx_call *call);
+qz_status qzi_onnx_max_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
+qz_status qzi_onnx_avg_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
+qz_status qzi_onnx_adaptive_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
+/* Attributes of a pool; false where its window cannot be told by them (a Pad must precede it). */
+bool qzi_onnx_pool_pads(const qzi_onnx_emit *e, qz_value value, int64_t pads[4]);
+void qzi_onnx_pool_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made,
+                         const int64_t pads[4]);
+void qzi_onnx_conv_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made);
+/* Ops that give their input as it is: nothing is written for them. */
+bool qzi_onnx_is_alias(const qzi_node *node);
+
+/* int8 nodes (uint8 value): quantized input, then bytes. */
+qz_status qzi_onnx_qdq_op(qzi_onnx_emit *e, qz_value value);       /* onnx_qdq.c */
+qz_status qzi_onnx_qoperator_op(qzi_onnx_emit *e, qz_value value); /* onnx_qoperator.c */
+
+/* int8 weights of a node as initializers: NAME.weight, NAME.weight_scale, … (onnx_qdq.c). */
+typedef struct qzi_onnx_weights {
+    const char *w, *scale, *zero_point, *bias;
+    bool per_channel;
+} qzi_onnx_weights;
+qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node);
+/* What a fused clamp still takes from the bytes of the value; false: nothing. */
+bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi);
+/* Dequantized, the node's float form, quantized: where no integer form is. */
+qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value);
+
+/* ---- half precision (onnx_half.c) -------------------------------------------------------------
+ */
+
+uint16_t qzi_onnx_half(float x); /* to nearest, ties to even; too large: infinity */
+/*
+ * Decides by weights, and by running the images where there are any, which nodes stay in float32.
+ * kept has an entry for each node. `packed` and images may be NULL.
+ */
+struct qzi_packed;
+qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *packed,
+                             const qz_onnx_options *options, bool *kept);
+
+#endif

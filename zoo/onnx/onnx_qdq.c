@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * onnx_qdq.c - int8 as float ops between DequantizeLinear and QuantizeLinear, in the patterns that
+ * runtimes fuse to integer kernels: every input of an op dequantized, weights and bias too, and
+ * its output quantized at once.
+ *
+ * A fused ReLU or ReLU6 is what QuantizeLinear does anyway where the parameters of the value hold
+ * no more than the clamp leaves; where they hold more (they are those of a concat), a Clip on the
+ * bytes' own values follows, because one in between would keep the op from being fused.
+ */
+#include "zoo/onnx/onnx_emit.h"
+
+#include <string.h>
+
+/* ---- weights ----------------------------------------------------------------------------------
+ */
+
+static bool is_per_channel(const qzi_qweights *qw, int64_t oc)
+{
+    for (int64_t i = 1; i < oc; i++)
+        if (qw->scales[i] != qw->scales[0])
+            return true;
+    return false;
+}
+
+qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const qzi_conv2d_attr *a = &node->u.conv;
+    const qzi_qweights *qw = node->qw;
+    const int64_t dims[4] = {a->oc, a->ic / a->groups, a->kh, a->kw};
+    const int32_t ndim = node->op == QZI_OP_LINEAR && node->flat ? 2 : 4;
+    qzi_onnx_weights made = {"", "", "", "", is_per_channel(qw, a->oc)};
+    if (qw->w == NULL) {
+        doc->status =
+            qzi_fail(e->graph->ctx, QZ_ERR_STATE,
+                     "%s: its weights were dropped; export before qz_model_finalize", node->name);
+        return made;
+    }
+    const size_t scales = made.per_channel ? (size_t)a->oc : 1;
+    const int8_t *zeros = qzi_onnx_alloc(doc, scales, 1);
+    if (zeros == NULL)
+        return made;
+    made.w =
+        qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight", node->name), QZ_S8, ndim, dims, qw->w);
+    made.scale = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight_scale", node->name), QZ_F32,
+                                 made.per_channel, dims, qw->scales);
+    made.zero_point = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight_zero_point", node->name),
+                                      QZ_S8, made.per_channel, dims, zeros);
+    made.bias =
+        qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.bias", node->name), QZ_S32, 1, dims, qw->bias);
+    return made;
+}
+
+/* Weights and bias as numbers: bias scales are s_x * s_w, as CONTRACT.md rounds them. */
+static void dequantized_weights(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx_call *call)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const qzi_onnx_weights made = qzi_onnx_int8_weights(e, node);
+    const size_t scales = made.per_channel ? (size_t)node->u.conv.oc : 1;
+    const int64_t dims[1] = {(int64_t)scales};
+    const float sx = e->graph->nodes[node->in[0]].q.scale;
+    float *bias_scale = qzi_onnx_alloc(doc, scales, sizeof(*bias_scale));
+    call->weight = qzi_onnx_text(doc, "%s.weight_dequantized", node->name);
+    call->bias = qzi_onnx_text(doc, "%s.bias_dequantized", node->name);
+    if (bias_scale == NULL)
+        return;
+    for (size_t i = 0; i < scales; i++)
+        bias_scale[i] = sx * node->qw->scales[i];
+    const char *scale = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.bias_scale", node->name),
+                                        QZ_F32, made.per_channel, dims, bias_scale);
+    QziOnnx__NodeProto *w = QZI_ONNX_NODE(doc, "DequantizeLinear",
+                                          qzi_onnx_text(doc, "%s.weight_dequantize", node->name),
+                                          call->weight, made.w, made.scale, made.zero_point);
+    QziOnnx__NodeProto *b =
+        QZI_ONNX_NODE(doc, "DequantizeLinear", qzi_onnx_text(doc, "%s.bias_dequantize", node->name),
+                      call->bias, made.bias, scale);
+    if (made.per_channel) {
+        qzi_onnx_attr_int(doc, w, "axis", 0);
+        qzi_onnx_attr_int(doc, b, "axis", 0);
+    }
+}
+
+/* ---- clamps -----------------------------------------------------------------------------------
+ */
+
+bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi)
+{
+    *lo = 0;
+    *hi = 255;
+    if (qzi_act_is_clamp(node->act))
+        qzi_act_range_u8(node->act, &node->q, lo, hi);
+    return *lo > 0 || *hi < 255;
+}
+
+static void quantize(qzi_onnx_emit *e, qz_value value, const char *name, const char *in,
+                     const char *out)
+{
+    const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
+    QZI_ONNX_NODE(&e->doc, "QuantizeLinear", name, out, in, scale, zero_point);
+}
+
+static const char *dequantize(qzi_onnx_emit *e, qz_value value, const char *in, const char *out)
+{
+    const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
+    QZI_ONNX_NODE(&e->doc, "DequantizeLinear", qzi_onnx_text(&e->doc, "%s_dequantize", out), out,
+                  in, scale, zero_point);
+    return out;
+}
+
+/* Bytes `in` with the parameters of the value, to bytes between lo and hi. */
+static void clamp(qzi_onnx_emit *e, qz_value value, const char *in, int32_t lo, int32_t hi)
+{
+    const qzi_node *node = &e->graph->nodes[value];
+    const char *name = node->name;
+    const char *wide = dequantize(e, value, in, qzi_onnx_text(&e->doc, "%s_unclamped", name));
+    const char *clamped = qzi_onnx_text(&e->doc, "%s_clamped", name);
+    if (hi == 255 && lo == node->q.zero_point) {
+        QZI_ONNX_NODE(&e->doc, "Relu", clamped, clamped, wide);
+    } else {
+        const char *min =
+            qzi_onnx_number(e, name, "min", (float)(lo - node->q.zero_point) * node->q.scale);
+        const char *max =
+            qzi_onnx_number(e, name, "max", (float)(hi - node->q.zero_point) * node->q.scale);
+        QZI_ONNX_NODE(&e->doc, "Clip", clamped, clamped, wide, min, max);
+    }
+    quantize(e, value, qzi_onnx_text(&e->doc, "%s_clamped_quantize", name), clamped,
+             qzi_onnx_give(e, value, QZI_ONNX_U8));
+}
+
+/* ---- the three steps of a channel shuffle, each between bytes ---------------------------------
+ */
+
+static const char *moved(qzi_onnx_emit *e, qz_value value, const char *op, const char *step,
+                         const char *in, const char *shape, const int64_t *perm, bool last)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const char *name = e->graph->nodes[value].name;
+    const char *number = qzi_onnx_text(doc, "%s_%s", name, step);
+    const char *const inputs[2] = {in, shape};
+    QziOnnx__NodeProto *made =
+        qzi_onnx_node(doc, op, number, number, inputs, shape != NULL ? 2 : 1);
+    if (perm != NULL)
+        qzi_onnx_attr_ints(doc, made, "perm", perm, 5);
+    const char *bytes =
+        last ? qzi_onnx_give(e, value, QZI_ONNX_U8) : qzi_onnx_text(doc, "%s_bytes", number);
+    quantize(e, value, qzi_onnx_text(doc, "%s_quantize", number), number, bytes);
+    return last ? bytes : dequantize(e, value, bytes, qzi_onnx_text(doc, "%s_again", number));
+}
+
+static void channel_shuffle(qzi_onnx_emit *e, qz_value value, const char *in)
+{
+    static const int64_t swapped[5] = {0, 2, 1, 3, 4};
+    const qzi_node *node = &e->graph->nodes[value];
+    const qzi_shape *s = &e->shapes[value];
+    const int64_t groups = node->u.shuffle.groups;
+    const int64_t apart[5] = {0, groups, node->c / groups, s->h, s->w};
+    const int64_t together[4] = {0, node->c, s->h, s->w};
+    const char *apart_shape = qzi_onnx_row(e, node->name, "groups_shape", apart, 5);
+    const char *together_shape = qzi_onnx_row(e, node->name, "shape", together, 4);
+    in = moved(e, value, "Reshape", "groups", in, apart_shape, NULL, false);
+    in = moved(e, value, "Transpose", "swapped", in, NULL, swapped, false);
+    moved(e, value, "Reshape", "joined", in, together_shape, NULL, true);
+}
+
+/* ---- nodes ------------------------------------------------------------------------------------
+ */
+
+/* The float form between bytes, with the clamp that is left behind it. */
+static qz_status between(qzi_onnx_emit *e, qz_value value, bool weights)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const qzi_node *node = &e->graph->nodes[value];
+    int32_t lo, hi;
+    const bool clamps = qzi_onnx_clamp_range(node, &lo, &hi);
+    const bool alone = node->op == QZI_OP_ACTIVATION && qzi_act_is_clamp(node->act);
+    qzi_onnx_call call = {.value = value, .in = qzi_onnx_want_inputs(e, node, QZI_ONNX_F32)};
+    QZI_TRY(doc->status);
+    if (alone) { /* on the bytes that it reads, which have its parameters */
+        clamp(e, value, qzi_onnx_want(e, node->in[0], QZI_ONNX_U8), lo, hi);
+        return doc->status;
+    }
+    if (weights)
+        dequantized_weights(e, node, &call);
+    call.out = qzi_onnx_text(doc, "%s_float", node->name);
+    QZI_TRY(qzi_onnx_float_op(e, &call));
+    const char *quantized = clamps ? qzi_onnx_text(doc, "%s_unclamped_quantized", node->name)
+                                   : qzi_onnx_give(e, value, QZI_ONNX_U8);
+    quantize(e, value, qzi_onnx_text(doc, "%s_quantize", node->name), call.out, quantized);
+    if (clamps)
+        clamp(e, value, quantized, lo, hi);
+    return doc->status;
+}
+
+qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value)
+{
+    return between(e, value, false);
+}
+
+qz_status qzi_onnx_qdq_op(qzi_onnx_emit *e, qz_value value)
+{
+    const qzi_node *node = &e->graph->nodes[value];
+    if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_INPUT) {
+        const char *in =
+            node->op == QZI_OP_INPUT ? node->name : qzi_onnx_want(e, node->in[0], QZI_ONNX_F32);
+        quantize(e, value, qzi_onnx_text(&e->doc, "%s_quantize", node->name), in,
+                 qzi_onnx_give(e, value, QZI_ONNX_U8));
+        return e->doc.status;
+    }
+    if (node->op == QZI_OP_CHANNEL_SHUFFLE) {
+        channel_shuffle(e, value, qzi_onnx_want(e, node->in[0], QZI_ONNX_F32));
+        return e->doc.status;
+    }
+    return between(e, value, node->qw != NULL);
+}
