@@ -1,7 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # accuracy.sh QZOO DATA: top-1 and top-5 of real weights on real images, fp32 beside int8, as
-# markdown rows. DATA is the oracle folder (imagenet/, weights/).
+# markdown rows. DATA is the oracle folder (imagenet/, weights/). mobilenet_v3_small's rows want the folder
+# that bench/rotate_images.py makes, as QZOO_ROTATED.
 set -eu
 qzoo=$1 data=$2
 images=$data/imagenet
@@ -38,3 +39,15 @@ row squeezenet1_1 squeezenet1_1-onnxzoo.pth --backend fbgemm
 row squeezenet1_1 squeezenet1_1-onnxzoo.pth --backend qnnpack
 row squeezenet1_1 squeezenet1_1-ncnn.pth --backend fbgemm
 row squeezenet1_0 squeezenet1_0-deepcomp.pth --backend fbgemm
+if [ -n "${QZOO_ROTATED:-}" ]; then
+    images=$QZOO_ROTATED weights=mobilenet_v3_small-keras-rot180.pth
+    row mobilenet_v3_small $weights --backend fbgemm
+    row mobilenet_v3_small $weights --backend qnnpack --per-channel
+    row mobilenet_v3_small $weights --backend qnnpack
+    row mobilenet_v3_small $weights --backend native
+    first=features.0,features.1,features.2
+    row mobilenet_v3_small $weights --backend fbgemm --exclude $first
+    first=$first,features.3,features.4,features.5,features.11
+    row mobilenet_v3_small $weights --backend fbgemm --exclude $first
+    row mobilenet_v3_small $weights --backend fbgemm --exclude $first,features.12,classifier
+fi

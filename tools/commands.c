@@ -40,6 +40,8 @@ const tool_option tool_option_table[] = {
     {"--num-classes", "N", OPT_MODEL, "classes of the last layer (default: the architecture's)"},
     {"--transform-input", NULL, OPT_MODEL,
      "googlenet, inception_v3: mean and std 0.5, as the published weights want"},
+    {"--no-aux-logits", NULL, OPT_MODEL,
+     "googlenet, inception_v3: without the parameters of the auxiliary heads"},
     {"--fuse", "all|none", OPT_MODEL, "fuse batch norm and activation into convolutions (all)"},
     {"--backend", "B", OPT_QUANT, "fbgemm, qnnpack, native or auto: the arithmetic of int8 (auto)"},
     {"--calib", "C", OPT_QUANT,

@@ -145,6 +145,8 @@ static int set_model(tool_options *o, const char *name, const char *value)
         o->allow_missing = true;
     else if (strcmp(name, "--transform-input") == 0)
         o->transform_input = true;
+    else if (strcmp(name, "--no-aux-logits") == 0)
+        o->no_aux_logits = true;
     else if (strcmp(name, "--num-classes") == 0)
         return parse_long(name, value, 1, 1000000, &o->num_classes);
     else if (strcmp(value, "none") == 0)

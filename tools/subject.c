@@ -61,10 +61,11 @@ static int calibrate(const tool_options *options, subject *s)
 static int open_file(const tool_options *options, const char *name, subject *s)
 {
     if (options->weights || options->calib_count || options->num_classes ||
-        options->transform_input)
+        options->transform_input || options->no_aux_logits)
         return tool_fail(EXIT_USAGE,
                          "%s: a saved int8 model has its weights and calibration; --weights, "
-                         "--calib, --num-classes and --transform-input do not go with it",
+                         "--calib, --num-classes, --transform-input and --no-aux-logits do not go "
+                         "with it",
                          name);
     qz_status st = qz_model_open(s->ctx, name, &s->model);
     if (st != QZ_OK)
@@ -95,6 +96,7 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     o.allow_missing = options->allow_missing;
     o.num_classes = (int32_t)options->num_classes;
     o.transform_input = options->transform_input;
+    o.no_aux_logits = options->no_aux_logits;
     o.exclude = options->exclude;
     o.exclude_count = options->exclude_count;
     o.fallback = options->fallback;

@@ -47,7 +47,7 @@ typedef struct tool_options {
     const char *command;
     /* model and weights */
     const char *weights;
-    bool allow_missing, transform_input;
+    bool allow_missing, transform_input, no_aux_logits;
     long num_classes;
     bool fuse_none;
     /* quantization */

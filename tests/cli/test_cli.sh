@@ -96,6 +96,7 @@ expect 5 'entropy: not built yet' bench resnet18 --ptq --observer entropy
 expect 2 '--isa' bench resnet18 --isa sse9
 expect 2 '--fuse' bench resnet18 --fuse some
 expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input
+expect 2 'no auxiliary heads' bench squeezenet1_1 --size 64 --no-aux-logits
 expect 2 'resnet19' bench resnet19
 expect 2 'resnet18' list resnet19 # the nearest names are told
 for isa in avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm; do
