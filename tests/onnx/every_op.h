@@ -4,6 +4,7 @@
 #ifndef QZOO_TESTS_ONNX_EVERY_OP_H
 #define QZOO_TESTS_ONNX_EVERY_OP_H
 
+#include "../unit/counting.h"
 #include "zoo/onnx/onnx_emit.h"
 #include "zoo/zoo.h"
 
@@ -109,6 +110,7 @@ static const qzi_arch every_op = {
     } while (0)
 
 typedef struct fixture {
+    counting memory;
     qz_context *ctx;
     qz_model *model;
     char path[64];
@@ -118,10 +120,9 @@ static inline void make_model(fixture *f, qz_backend backend, bool int8)
 {
     float *image = malloc((size_t)3 * SIDE * (SIDE + 1) * sizeof(*image));
     qz_tensor images = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIDE, SIDE + 1}, .data = image};
-    *f = (fixture){.ctx = f->ctx};
-    qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
-    options.threads = 1;
-    assert_int_equal(qz_context_create(&options, &f->ctx), QZ_OK);
+    *f = (fixture){.memory = {0, 0, -1}};
+    f->ctx = counting_context(&f->memory, 1);
+    assert_non_null(f->ctx);
     ASSERT_OK(f->ctx, qzi_model_alloc(f->ctx, &every_op, &f->model));
     ASSERT_OK(f->ctx, qzi_model_build(f->model, NULL));
     ASSERT_OK(f->ctx, qzi_weights_fill(f->model->graph, fill_rules, "0"));
@@ -154,6 +155,7 @@ static inline void end_model(fixture *f)
     unlink(f->path);
     qz_model_destroy(f->model);
     qz_context_destroy(f->ctx);
+    assert_int_equal(f->memory.live, 0);
 }
 
 /* ---- reading back -----------------------------------------------------------------------------

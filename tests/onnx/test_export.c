@@ -291,13 +291,49 @@ static void test_refused(void **state)
     end_model(&f);
 }
 
+/* Each allocation fails in turn: an error, nothing lost, and the old file as it was. */
+static void check_memory(qz_onnx_format format, bool external)
+{
+    fixture f = {0};
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.format = format;
+    options.external_data = external;
+    make_model(&f, QZ_BACKEND_FBGEMM, format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR);
+    const int64_t live = f.memory.live;
+    int64_t failed = 0;
+    for (int64_t n = 0; counting_fail(&f.memory, n); n++) {
+        const qz_status st = qz_onnx_export(f.model, f.path, &options);
+        assert_int_equal(f.memory.live, live);
+        if (st == QZ_OK)
+            break;
+        size_t size = 0;
+        assert_int_equal(st, QZ_ERR_MEMORY);
+        free(read_whole(f.path, &size));
+        assert_int_equal(size, 0);
+        failed++;
+    }
+    f.memory.fail_at = -1;
+    assert_in_range(failed, 10, 1000);
+    end_model(&f);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    check_memory(QZ_ONNX_FP32, false);
+    check_memory(QZ_ONNX_FP32, true);
+    check_memory(QZ_ONNX_FP16, false);
+    check_memory(QZ_ONNX_QDQ, false);
+    check_memory(QZ_ONNX_QOPERATOR, false);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_float),   cmocka_unit_test(test_int8),
         cmocka_unit_test(test_opsets),  cmocka_unit_test(test_half),
         cmocka_unit_test(test_fp16),    cmocka_unit_test(test_external),
-        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_refused), cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -39,6 +39,11 @@ step() {
 accepted() {
     [ -z "$python" ] || "$python" -c 'import onnx, sys; onnx.checker.check_model(sys.argv[1])' "$1"
 }
+# files above operator set 17 are newer than Debian's checker
+checked() {
+    case $2 in *' --opset 1'[89]*|*' --opset 2'*) return 0 ;; esac
+    step "$2: onnx's checker" accepted "$1"
+}
 node_run() { node "$here/run_onnxruntime.js" "$ort" "$@"; }
 
 # input SIDE: a synthetic image of that size
@@ -77,6 +82,29 @@ one() {
             step "$name $format: onnx's checker" accepted f.onnx &&
             values "$name $format" ./s.safetensors f.onnx "$side"
     done
+}
+
+# float_as NAME OPTION...: the float network in another form. Unfused values differ from ours, so outputs only.
+float_as() {
+    name=$1
+    shift
+    side=$(side_of "$name")
+    input "$side"
+    step "$name $*" "$qzoo" export "$name" "$@" -o f.onnx --quiet && checked f.onnx "$name $*" &&
+        step "$name $*: onnxruntime" node_run f.onnx output "in$side" f.out &&
+        step "$name $*: output" "$check" output "$name" "in$side" f.out 1e-4
+}
+
+# int8_as NAME FORMAT OPTION...: quantized with these options
+int8_as() {
+    name=$1 format=$2
+    shift 2
+    side=$(side_of "$name")
+    input "$side"
+    step "$name int8 $*" "$qzoo" quantize "$name" --calib synthetic:2 --observer minmax "$@" -o s.safetensors --quiet &&
+        step "$name $format $*" "$qzoo" export ./s.safetensors --format "$format" --outputs all -o f.onnx --quiet &&
+        step "$name $format $*: onnx's checker" accepted f.onnx &&
+        values "$name $format $*" ./s.safetensors f.onnx "$side"
 }
 
 # fused NAME: onnxruntime makes integer kernels of all convolutions
@@ -124,6 +152,16 @@ real() {
     [ $((half * 100)) -lt $((full * 51)) ] || { bad=$((bad + 1)); echo "FAIL: $1: fp16 has $half of $full bytes"; }
 }
 
+# compared NAME: the comparison of speed runs and says so
+compared() {
+    QZOO_ORT_NODE=$ort
+    export QZOO_ORT_NODE
+    step "bench/peers/compare" "$here/../../bench/peers/compare" --qzoo "$qzoo" --rounds 1 --seconds 0.05 --threads 1 \
+        --json peers.json "$1"
+    ran=$((ran + 1))
+    [ "$(grep -c '"ratio":' peers.json)" = 2 ] || { bad=$((bad + 1)); echo "FAIL: bench/peers/compare has not two rows"; }
+}
+
 if [ $# -gt 0 ]; then
     for model in "$@"; do one "$model" fp32 qdq qoperator; done
 elif [ "$suite" = fast ]; then
@@ -131,7 +169,11 @@ elif [ "$suite" = fast ]; then
     one mobilenet_v3_small fp32 qdq qoperator
     one shufflenet_v2_x0_5 fp32 qdq
     one regnet_y_400mf qdq
+    float_as mobilenet_v3_small --fuse none --opset 17
+    float_as squeezenet1_1 --external-data --opset 21
+    int8_as mobilenet_v3_small qdq --backend qnnpack
     fused mobilenet_v2
+    compared squeezenet1_1
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 20
 else
     for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
@@ -142,6 +184,18 @@ else
         esac
     done
     for model in resnet50 mobilenet_v2 densenet121; do fused $model; done
+    for opset in 14 17 18 20 21; do
+        float_as convnext_tiny --opset $opset
+        float_as mobilenet_v3_large --opset $opset
+    done
+    for model in densenet121 inception_v3 efficientnet_b0; do float_as $model --fuse none; done
+    for backend in qnnpack native; do
+        for model in convnext_tiny googlenet mobilenet_v2 resnet18 shufflenet_v2_x1_0; do
+            int8_as $model qdq --backend $backend
+            int8_as $model qoperator --backend $backend
+        done
+    done
+    compared squeezenet1_1
     real mobilenet_v2 mobilenet_v2-tvfp32.pth 200
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 200
 fi
