@@ -163,6 +163,11 @@ qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool
     return QZ_OK;
 }
 
+void qzi_observer_count_whole_range(qzi_observer *observer)
+{
+    observer->whole_range = true;
+}
+
 void qzi_observer_destroy(qzi_observer *observer)
 {
     if (!observer)

@@ -18,6 +18,7 @@ struct qzi_observer {
     int32_t bins;
     int32_t qmax; /* 255, or 127 with reduce_range */
     float averaging;
+    bool whole_range; /* HISTOGRAM: count what torch drops */
     bool seen;
     float min, max;
     float *histogram; /* [bins], HISTOGRAM only; float32 because torch's merge makes fractions */

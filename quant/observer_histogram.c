@@ -6,7 +6,8 @@
  *
  *  - A batch is counted over the range *truncated to integers* (torch hands int(min), int(max) to
  *    histc, which then drops what lies outside, or takes the batch's own range where both are the
- *    same integer), but the bins are then taken to span the whole range.
+ *    same integer), but the bins are then taken to span the whole range. The native backend, which
+ *    has no oracle to equal, counts the whole range: small ranges lose by the truncation.
  *  - An observer whose range is a single value starts afresh with the next batch.
  *  - The merge keeps the integral of the old histogram, stored once in double and once in float32.
  *
@@ -201,6 +202,12 @@ static void merge_speck(const qzi_observer *o, float *counts, float min, float m
     counts[bin] += (float)sum;
 }
 
+/* What is counted of [min, max]. */
+static float edge(const qzi_observer *o, float limit)
+{
+    return o->whole_range ? limit : truncf(limit) + 0.0f;
+}
+
 static qz_status observe_more(qzi_observer *o, const qzi_rows *rows, uint32_t threads, float min,
                               float max, uint64_t *counts, float *merged)
 {
@@ -211,7 +218,7 @@ static qz_status observe_more(qzi_observer *o, const qzi_rows *rows, uint32_t th
         p.min = QZI_MIN(min, o->min);
         p.max = QZI_MAX(max, o->max);
     }
-    QZI_TRY(qzi_histogram_count(o->ctx, rows, threads, truncf(p.min) + 0.0f, truncf(p.max) + 0.0f,
+    QZI_TRY(qzi_histogram_count(o->ctx, rows, threads, edge(o, p.min), edge(o, p.max),
                                 min, max, o->bins, counts));
     for (int32_t b = 0; b < o->bins; b++)
         merged[b] = (float)counts[b];
@@ -238,7 +245,7 @@ qz_status qzi_histogram_observe(qzi_observer *o, const qzi_rows *rows, uint32_t 
         return qzi_fail_memory(o->ctx, bytes);
     qz_status st;
     if (!o->seen || o->min == o->max) {
-        st = qzi_histogram_count(o->ctx, rows, threads, truncf(min) + 0.0f, truncf(max) + 0.0f, min,
+        st = qzi_histogram_count(o->ctx, rows, threads, edge(o, min), edge(o, max), min,
                                  max, o->bins, counts);
         if (st == QZ_OK) {
             for (int32_t b = 0; b < o->bins; b++)

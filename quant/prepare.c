@@ -43,10 +43,14 @@ static qz_status create_observers(qzi_calibration *cal)
     qzi_decision *decisions;
     qz_status st = QZ_OK;
     QZI_TRY(qzi_decide(graph, &cal->qconfig, &decisions));
-    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++)
-        if (decisions[i].own_qparams)
-            st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range,
-                                     0, 0.0f, &cal->observers[i]);
+    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
+        if (!decisions[i].own_qparams)
+            continue;
+        st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range, 0,
+                                 0.0f, &cal->observers[i]);
+        if (st == QZ_OK && cal->qconfig.backend->whole_range)
+            qzi_observer_count_whole_range(cal->observers[i]);
+    }
     qzi_decisions_free(graph, decisions);
     return st;
 }

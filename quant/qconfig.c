@@ -70,9 +70,9 @@ static const qzi_support support[] = {
 };
 
 static const qzi_backend backends[] = {
-    {QZ_BACKEND_FBGEMM, "fbgemm", true, false, QZ_OBSERVER_HISTOGRAM},
-    {QZ_BACKEND_QNNPACK, "qnnpack", false, false, QZ_OBSERVER_HISTOGRAM},
-    {QZ_BACKEND_NATIVE, "native", true, true, QZ_OBSERVER_HISTOGRAM},
+    {QZ_BACKEND_FBGEMM, "fbgemm", true, false, false, QZ_OBSERVER_HISTOGRAM},
+    {QZ_BACKEND_QNNPACK, "qnnpack", false, false, false, QZ_OBSERVER_HISTOGRAM},
+    {QZ_BACKEND_NATIVE, "native", true, true, true, QZ_OBSERVER_HISTOGRAM},
 };
 
 const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row)

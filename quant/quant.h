@@ -26,6 +26,7 @@ typedef struct qzi_backend {
     const char *name;
     bool per_channel;             /* weights */
     bool own_average;             /* averaging pools have parameters of their own */
+    bool whole_range;             /* histograms count all values, also those that torch drops */
     qz_observer_kind activations; /* observer of activations */
 } qzi_backend;
 
@@ -59,6 +60,10 @@ typedef struct qzi_observer qzi_observer;
 qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool reduce_range,
                               int32_t bins, float averaging, qzi_observer **observer);
 void qzi_observer_destroy(qzi_observer *observer);
+/* Before the first batch: a histogram counts all values, also those that torch's drops
+ * (qzi_backend).
+ */
+void qzi_observer_count_whole_range(qzi_observer *observer);
 /*
  * One batch (in calibration: one image). The elements are those of `view` (float32), in any order.
  * NaN or infinity: QZ_ERR_NUMERIC. threads: counts may be taken in parallel, results are the same.

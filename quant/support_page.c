@@ -38,16 +38,19 @@ int main(void)
          "`--fallback OP` makes an island of any op here, `--exclude NODE` of a node; "
          "`qzoo list MODEL --ops` and the JSON of `qzoo bench` name each node of a model, its "
          "precision and, in fp32, the reason.\n\n"
-         "| backend | weights | activations | averaging pools |\n"
-         "|---|---|---|---|");
+         "| backend | weights | activations | averaging pools | histogram |\n"
+         "|---|---|---|---|---|");
     for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
         const qzi_backend *b = qzi_backend_get(backends[i]);
-        printf("| %s | int8 symmetric, %s | uint8 affine, one scale a tensor, %s observer | %s |\n",
+        printf("| %s | int8 symmetric, %s | uint8 affine, one scale a tensor, %s observer | %s | "
+               "%s |\n",
                b->name,
                b->per_channel ? "one scale a channel"
                               : "one scale a tensor (`--per-channel`: a channel)",
                qz_observer_name(b->activations),
-               b->own_average ? "parameters of their own" : "keep those of their input");
+               b->own_average ? "parameters of their own" : "keep those of their input",
+               b->whole_range ? "counts all values"
+                              : "PyTorch 1.13's: ranges are truncated to integers for counting");
     }
     puts("\n| op | fbgemm | qnnpack | native | what is known | where from |\n"
          "|---|---|---|---|---|---|");

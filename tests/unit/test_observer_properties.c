@@ -155,6 +155,32 @@ static void test_counts(void **state)
     counted_end(ctx, &memory);
 }
 
+/* Half of the values lie above the largest integer in their range: torch drops them, native not. */
+static void test_whole_range(void **state)
+{
+    (void)state;
+    enum { N = 1000 };
+    counted_memory memory;
+    qz_context *ctx = counted_context(&memory, 1);
+    float x[N], min, max;
+    for (int i = 0; i < N; i++)
+        x[i] = i % 2 ? 2.9f : (float)i / N;
+    for (int whole = 0; whole < 2; whole++) {
+        double counted = 0.0;
+        qzi_observer *o = create(ctx, QZ_OBSERVER_HISTOGRAM);
+        if (whole)
+            qzi_observer_count_whole_range(o);
+        assert_int_equal(observe(o, x, N, 1), QZ_OK);
+        for (int32_t b = 0; b < o->bins; b++)
+            counted += o->histogram[b];
+        assert_true(counted == (whole ? N : N / 2));
+        assert_int_equal(qzi_observer_search(o, &min, &max), QZ_OK);
+        assert_true(whole ? max > 2.8f : max < 1.6f);
+        qzi_observer_destroy(o);
+    }
+    counted_end(ctx, &memory);
+}
+
 static void test_not_finite(void **state)
 {
     (void)state;
@@ -401,6 +427,7 @@ int main(void)
         cmocka_unit_test(test_order_and_threads),
         cmocka_unit_test(test_strided_view),
         cmocka_unit_test(test_counts),
+        cmocka_unit_test(test_whole_range),
         cmocka_unit_test(test_not_finite),
         cmocka_unit_test(test_constants),
         cmocka_unit_test(test_extreme_growth),
