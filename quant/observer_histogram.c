@@ -218,8 +218,8 @@ static qz_status observe_more(qzi_observer *o, const qzi_rows *rows, uint32_t th
         p.min = QZI_MIN(min, o->min);
         p.max = QZI_MAX(max, o->max);
     }
-    QZI_TRY(qzi_histogram_count(o->ctx, rows, threads, edge(o, p.min), edge(o, p.max),
-                                min, max, o->bins, counts));
+    QZI_TRY(qzi_histogram_count(o->ctx, rows, threads, edge(o, p.min), edge(o, p.max), min, max,
+                                o->bins, counts));
     for (int32_t b = 0; b < o->bins; b++)
         merged[b] = (float)counts[b];
     if (speck) {
@@ -245,8 +245,8 @@ qz_status qzi_histogram_observe(qzi_observer *o, const qzi_rows *rows, uint32_t 
         return qzi_fail_memory(o->ctx, bytes);
     qz_status st;
     if (!o->seen || o->min == o->max) {
-        st = qzi_histogram_count(o->ctx, rows, threads, edge(o, min), edge(o, max), min,
-                                 max, o->bins, counts);
+        st = qzi_histogram_count(o->ctx, rows, threads, edge(o, min), edge(o, max), min, max,
+                                 o->bins, counts);
         if (st == QZ_OK) {
             for (int32_t b = 0; b < o->bins; b++)
                 o->histogram[b] = (float)counts[b];
