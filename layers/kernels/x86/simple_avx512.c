@@ -25,7 +25,8 @@ void qzk_init_avx512(qz_kernels *kernels)
     kernels->f32_shuffle = f32_shuffle;
     kernels->u8_add = u8_add;
     kernels->u8_clamp = u8_clamp;
-    kernels->u8_lut = u8_lut;
+    __builtin_cpu_init();
+    kernels->u8_lut = __builtin_cpu_supports("avx512vbmi") ? u8_lut_vbmi : u8_lut;
     kernels->u8_maxpool = u8_maxpool;
     kernels->u8_avgpool = u8_avgpool;
     kernels->u8_affine = u8_affine;

@@ -83,6 +83,33 @@ static void u8_mul(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    n - i);
 }
 
+/*
+ * Few channels, side by side: the factors are written out for VB pixels, c vectors, or as many as
+ * repeat. Vectors of single pixels would reach into the next, which would wait for their stores.
+ */
+static void u8_mul_dense(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
+                         const uint8_t *factor, const qzk_mul_params *p)
+{
+    const vf x_bias = vf_set1(8388608.0f + (float)p->a_zp), mult = vf_set1(p->mult);
+    const vf f_bias = vf_set1(8388608.0f + (float)p->b_zp);
+    const vb zp = vb_set1_16(p->y_zp);
+    const vb q_lo = vb_set1_8((int)qzi_rnef(p->lo) + p->y_zp);
+    const vb q_hi = vb_set1_8((int)qzi_rnef(p->hi) + p->y_zp);
+    uint8_t factors[VB * VB];
+    size_t period = VB; /* in pixels; so many begin a vector anew */
+    while (period % 2 == 0 && period / 2 * c % VB == 0)
+        period /= 2;
+    for (size_t k = 0; k < period; k++)
+        memcpy(factors + k * c, factor, c);
+    const size_t bytes = period * c, whole = pixels * c / bytes * bytes;
+    for (size_t i = 0; i < bytes; i += VB) {
+        const quarters f = widen(vb_load(factors + i), f_bias);
+        for (size_t at = i; at < whole; at += bytes)
+            vb_store(y + at, mul_bytes(vb_load(x + at), f, x_bias, mult, zp, q_lo, q_hi));
+    }
+    u8_mul(x + whole, factors, y + whole, pixels * c - whole, p);
+}
+
 /* VB channels of all pixels, then the next VB: the factors stay in registers. */
 static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
                             int64_t y_stride, const uint8_t *factor, const qzk_mul_params *p)
@@ -95,6 +122,10 @@ static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t 
     if (!mul_is_sane(p)) {
         for (size_t i = 0; i < pixels; i++, x += x_stride, y += y_stride)
             u8_mul_any(x, factor, y, c, p);
+        return;
+    }
+    if (c < VB && x_stride == (int64_t)c && y_stride == (int64_t)c) {
+        u8_mul_dense(x, y, pixels, c, factor, p);
         return;
     }
     size_t i = 0;

@@ -15,25 +15,15 @@
  * by weights of zero; what stands there in the grid does not matter. Kernels with gaps between
  * their columns have a run for each tap. 1x1 kernels are a grid of one column, and whole tiles of
  * multiples of 64 channels are taken from the input as it stands.
- *
- * Sums leave the tiles through memory, and are requantized by vectors between the products of the
- * next tile: the two units work at the same time only where their instructions are mixed.
  */
-#include "layers/kernels/x86/u8s8_vec.h"
+#include "layers/kernels/x86/u8s8_amx_tile.h"
 
 enum {
-    TILE_ROWS = 16,
-    TILE_BYTES = TILE_ROWS * 64,
-    STEP = 64,   /* bytes of K in a tile */
-    PIXELS = 32, /* two tiles */
-    BLOCK_N = 2, /* vectors of output channels, a tile each */
-    BLOCK_LANES = BLOCK_N * VEC_LANES,
-    SUMS = PIXELS * BLOCK_LANES,
     GRID_BYTES = 1 << 17, /* of a block, about */
     GRID_POSITIONS = 256, /* of a block, about */
     FLAT_POSITIONS = 96,  /* the same for 1x1 kernels */
     MIN_UNITS = 16,       /* that two threads should at least find */
-    MIX_STEPS = 8,        /* from which on it pays to mix requantizing with products */
+    FEW_PIXELS = 4,       /* up to which tiles are not worth it */
     MIN_K = 32,           /* below, requantizing is all there is to do */
     MIN_GROUP = 16,       /* channels; smaller groups have a kernel of their own */
     MIN_CHANNELS = 8,     /* of the output */
@@ -125,126 +115,6 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
     }
 }
 
-/* ---- one tile ----------------------------------------------------------------------------------
- */
-
-/* Two tiles of pixels (or one and the other NULL), and two of weights (or one). */
-typedef struct amx_job {
-    const uint8_t *first, *second;
-    int64_t stride;        /* from pixel to pixel */
-    const int64_t *run_at; /* where each run begins */
-    int32_t runs, run_steps;
-    const int8_t *w;
-    const int32_t *bias;
-    int32_t *sums; /* [pixel][vector][lane] */
-} amx_job;
-
-/* Sums that wait to be requantized. */
-typedef struct amx_pending {
-    const int32_t *sums;
-    const float *mult;
-    uint8_t *const *out; /* of each pixel, before `channel` is added */
-    int64_t channel;
-    int32_t vectors, channels;
-    int32_t done, pixels;
-    vec_requant rq;
-} amx_pending;
-
-VEC_INLINE void finish_pixels(const amx_pending *p, int32_t from, int32_t to, const int N,
-                              int32_t channels)
-{
-    const int at_once = 4 / N;
-    const vec_requant rq = p->rq;
-    for (int32_t m = from; m < to; m += at_once) {
-        vec acc[4];
-        VEC_UNROLL
-        for (int i = 0; i < 4; i++)
-            acc[i] = vec_load(p->sums + (m * N + i) * VEC_LANES);
-        vec_scale(acc, 4, p->mult, N, &rq);
-        const vec q = vec_collect(vec_narrow(acc[0], acc[1], acc[2], acc[3], &rq), N);
-        VEC_UNROLL
-        for (int j = 0; j < at_once; j++)
-            vec_store_slice(p->out[m + j] + p->channel, q, at_once, j, channels);
-    }
-}
-
-/* Requantizes `count` pixels more, a multiple of 4. */
-static __attribute__((noinline)) void amx_finish(amx_pending *p, int32_t count)
-{
-    const int32_t from = p->done, to = QZI_MIN(p->done + count, p->pixels);
-    p->done = to;
-    if (p->vectors == 2 && p->channels == BLOCK_LANES)
-        finish_pixels(p, from, to, 2, BLOCK_LANES);
-    else if (p->vectors == 2)
-        finish_pixels(p, from, to, 2, p->channels);
-    else
-        finish_pixels(p, from, to, 1, p->channels);
-}
-
-/*
- * M tiles of pixels by N of weights. Tile registers: 0 to 3 sums, 4 and 5 pixels, 6 and 7 weights.
- * The intrinsics do not tell every compiler that memory is read.
- */
-VEC_INLINE void amx_multiply(const amx_job *job, amx_pending *pending, const int M, const int N)
-{
-    const int64_t stride = job->stride;
-    const int8_t *w = job->w;
-    const int32_t steps = job->runs * job->run_steps;
-    const int32_t each = steps < MIX_STEPS ? 0 : QZI_ROUND_UP(QZI_DIV_UP(PIXELS, steps), 4);
-    __asm__ volatile("" ::: "memory");
-    /* a stride of 0: the same biases for all pixels */
-    _tile_loadd(0, job->bias, 0);
-    if (N == 2)
-        _tile_loadd(1, job->bias + VEC_LANES, 0);
-    if (M == 2)
-        _tile_loadd(2, job->bias, 0);
-    if (M == 2 && N == 2)
-        _tile_loadd(3, job->bias + VEC_LANES, 0);
-    for (int32_t run = 0; run < job->runs; run++) {
-        const uint8_t *first = job->first + job->run_at[run];
-        const uint8_t *second = M == 2 ? job->second + job->run_at[run] : NULL;
-        for (int32_t s = 0; s < job->run_steps; s++, w += N * TILE_BYTES) {
-            _tile_loadd(4, first + (int64_t)s * STEP, stride);
-            _tile_loadd(6, w, 64);
-            _tile_dpbusd(0, 4, 6);
-            if (N == 2) {
-                _tile_loadd(7, w + TILE_BYTES, 64);
-                _tile_dpbusd(1, 4, 7);
-            }
-            if (M == 2) {
-                _tile_loadd(5, second + (int64_t)s * STEP, stride);
-                _tile_dpbusd(2, 5, 6);
-                if (N == 2)
-                    _tile_dpbusd(3, 5, 7);
-            }
-            if (each > 0 && pending->done < pending->pixels)
-                amx_finish(pending, each);
-        }
-    }
-    amx_finish(pending, PIXELS); /* stores wait for the products */
-    const int64_t pixel = N * VEC_BYTES;
-    int32_t *sums = job->sums;
-    _tile_stored(0, sums, pixel);
-    if (N == 2)
-        _tile_stored(1, sums + VEC_LANES, pixel);
-    if (M == 2)
-        _tile_stored(2, sums + TILE_ROWS * N * VEC_LANES, pixel);
-    if (M == 2 && N == 2)
-        _tile_stored(3, sums + TILE_ROWS * N * VEC_LANES + VEC_LANES, pixel);
-}
-
-static void amx_multiply_any(const amx_job *job, amx_pending *pending, int32_t vectors)
-{
-    if (vectors == 2 && job->second)
-        amx_multiply(job, pending, 2, 2);
-    else if (vectors == 2)
-        amx_multiply(job, pending, 1, 2);
-    else if (job->second)
-        amx_multiply(job, pending, 2, 1);
-    else
-        amx_multiply(job, pending, 1, 1);
-}
-
 /* ---- the grid ----------------------------------------------------------------------------------
  */
 
@@ -254,6 +124,7 @@ typedef struct amx_work {
     amx_plan plan;
     bool flat;   /* a 1x1 kernel over pixels as they stand: one column, a row for each pixel */
     bool direct; /* whole tiles are taken from the input */
+    bool few;    /* pixels: no tiles at all */
     int64_t images, in_h, in_w, out_h, out_w;
     int64_t x_step;    /* columns of the grid from position to position */
     int64_t x_pick;    /* columns of the image from column to column of the grid */
@@ -302,6 +173,7 @@ static amx_work amx_work_make(const qzk_conv_args *args)
     work.flat = s->kh == 1 && s->kw == 1 && s->stride_h == 1 && s->stride_w == 1 &&
                 s->pad_top == 0 && s->pad_left == 0 && out->h == in->h && out->w == in->w;
     work.direct = work.flat && work.plan.icg % STEP == 0;
+    work.few = work.flat && s->groups == 1 && (int64_t)in->n * in->h * in->w <= FEW_PIXELS;
     work.images = work.flat ? 1 : in->n;
     work.in_h = work.flat ? (int64_t)in->n * in->h * in->w : in->h;
     work.in_w = work.flat ? 1 : in->w;
@@ -439,6 +311,18 @@ static void out_pointers(const amx_work *work, int64_t image, int64_t oy, int64_
         *out++ = trash;
 }
 
+static void few_multiply_all(const amx_work *work, const amx_job *job, const uint8_t *in,
+                             int32_t vectors)
+{
+    const int64_t words = QZI_DIV_UP(work->plan.icg, 4);
+    for (int64_t m = 0; m < work->out_h; m++, in += work->args->in.pixel_stride) {
+        if (vectors == 2)
+            few_multiply(in, job->w, words, job->bias, job->sums + m * BLOCK_LANES, 2);
+        else
+            few_multiply(in, job->w, words, job->bias, job->sums + m * VEC_LANES, 1);
+    }
+}
+
 /* ---- the whole ---------------------------------------------------------------------------------
  */
 
@@ -471,7 +355,12 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
                            : scratch + work->grid_at + i * grid_stride;
         job.second = both ? job.first + TILE_ROWS * job.stride : NULL;
         job.sums = pending->sums == sums ? sums + SUMS : sums;
-        amx_multiply_any(&job, pending, vectors);
+        if (work->few) {
+            amx_finish(pending, PIXELS);
+            few_multiply_all(work, &job, in, vectors);
+        } else {
+            amx_multiply_any(&job, pending, vectors);
+        }
         pending->sums = job.sums;
         pending->mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES;
         pending->out = out + i;
@@ -479,7 +368,7 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
         pending->vectors = vectors;
         pending->channels = QZI_MIN(BLOCK_LANES, plan->ocg - before * VEC_LANES);
         pending->done = 0;
-        pending->pixels = both ? PIXELS : TILE_ROWS;
+        pending->pixels = work->few ? (int32_t)own : both ? PIXELS : TILE_ROWS;
     }
 }
 
@@ -511,7 +400,7 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
         }
         filled = at;
         /* of a direct input only what the last tiles lack */
-        const int64_t skip = work.direct ? rows / PIXELS * PIXELS : 0;
+        const int64_t skip = work.few ? rows : work.direct ? rows / PIXELS * PIXELS : 0;
         const uint8_t *in = (const uint8_t *)args->in.data + oy * args->in.pixel_stride;
         for (int64_t b = all * part / work.parts; b < all * (part + 1) / work.parts; b++) {
             if (copied != b / work.plan.blocks && skip < rows)

@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_amx_tile.h - the products of one AMX tile, and how its sums become bytes.
+ *
+ * Sums leave the tiles through memory, and are requantized by vectors between the products of the
+ * next tile: the two units work at the same time only where their instructions are mixed.
+ */
+#ifndef QZOO_LAYERS_KERNELS_X86_U8S8_AMX_TILE_H
+#define QZOO_LAYERS_KERNELS_X86_U8S8_AMX_TILE_H
+
+#include "layers/kernels/x86/u8s8_vec.h"
+
+enum {
+    TILE_ROWS = 16,
+    TILE_BYTES = TILE_ROWS * 64,
+    STEP = 64,   /* bytes of K in a tile */
+    PIXELS = 32, /* two tiles */
+    BLOCK_N = 2, /* vectors of output channels, a tile each */
+    BLOCK_LANES = BLOCK_N * VEC_LANES,
+    SUMS = PIXELS * BLOCK_LANES,
+    MIX_STEPS = 8,        /* from which on it pays to mix requantizing with products */
+    WEIGHTS_AHEAD = 2048, /* bytes that weights are prefetched ahead where pixels are few */
+};
+
+/* ---- one tile ----------------------------------------------------------------------------------
+ */
+
+/* Two tiles of pixels (or one and the other NULL), and two of weights (or one). */
+typedef struct amx_job {
+    const uint8_t *first, *second;
+    int64_t stride;        /* from pixel to pixel */
+    const int64_t *run_at; /* where each run begins */
+    int32_t runs, run_steps;
+    const int8_t *w;
+    const int32_t *bias;
+    int32_t *sums; /* [pixel][vector][lane] */
+} amx_job;
+
+/* Sums that wait to be requantized. */
+typedef struct amx_pending {
+    const int32_t *sums;
+    const float *mult;
+    uint8_t *const *out; /* of each pixel, before `channel` is added */
+    int64_t channel;
+    int32_t vectors, channels;
+    int32_t done, pixels;
+    vec_requant rq;
+} amx_pending;
+
+VEC_INLINE void finish_pixels(const amx_pending *p, int32_t from, int32_t to, const int N,
+                              int32_t channels)
+{
+    const int at_once = 4 / N;
+    const vec_requant rq = p->rq;
+    for (int32_t m = from; m < to; m += at_once) {
+        vec acc[4];
+        VEC_UNROLL
+        for (int i = 0; i < 4; i++)
+            acc[i] = vec_load(p->sums + (m * N + i) * VEC_LANES);
+        vec_scale(acc, 4, p->mult, N, &rq);
+        const vec q = vec_collect(vec_narrow(acc[0], acc[1], acc[2], acc[3], &rq), N);
+        VEC_UNROLL
+        for (int j = 0; j < at_once; j++)
+            vec_store_slice(p->out[m + j] + p->channel, q, at_once, j, channels);
+    }
+}
+
+/* Requantizes `count` pixels more, a multiple of 4. */
+static __attribute__((noinline)) void amx_finish(amx_pending *p, int32_t count)
+{
+    const int32_t from = p->done, to = QZI_MIN(p->done + count, p->pixels);
+    p->done = to;
+    if (p->vectors == 2 && p->channels == BLOCK_LANES)
+        finish_pixels(p, from, to, 2, BLOCK_LANES);
+    else if (p->vectors == 2)
+        finish_pixels(p, from, to, 2, p->channels);
+    else
+        finish_pixels(p, from, to, 1, p->channels);
+}
+
+/*
+ * M tiles of pixels by N of weights. Tile registers: 0 to 3 sums, 4 and 5 pixels, 6 and 7 weights.
+ * The intrinsics do not tell every compiler that memory is read.
+ */
+VEC_INLINE void amx_multiply(const amx_job *job, amx_pending *pending, const int M, const int N)
+{
+    const int64_t stride = job->stride;
+    const int8_t *w = job->w;
+    const int32_t steps = job->runs * job->run_steps;
+    const int32_t each = steps < MIX_STEPS ? 0 : QZI_ROUND_UP(QZI_DIV_UP(PIXELS, steps), 4);
+    __asm__ volatile("" ::: "memory");
+    /* a stride of 0: the same biases for all pixels */
+    _tile_loadd(0, job->bias, 0);
+    if (N == 2)
+        _tile_loadd(1, job->bias + VEC_LANES, 0);
+    if (M == 2)
+        _tile_loadd(2, job->bias, 0);
+    if (M == 2 && N == 2)
+        _tile_loadd(3, job->bias + VEC_LANES, 0);
+    for (int32_t run = 0; run < job->runs; run++) {
+        const uint8_t *first = job->first + job->run_at[run];
+        const uint8_t *second = M == 2 ? job->second + job->run_at[run] : NULL;
+        for (int32_t s = 0; s < job->run_steps; s++, w += N * TILE_BYTES) {
+            _tile_loadd(4, first + (int64_t)s * STEP, stride);
+            _tile_loadd(6, w, 64);
+            _tile_dpbusd(0, 4, 6);
+            if (N == 2) {
+                _tile_loadd(7, w + TILE_BYTES, 64);
+                _tile_dpbusd(1, 4, 7);
+            }
+            if (M == 2) {
+                _tile_loadd(5, second + (int64_t)s * STEP, stride);
+                _tile_dpbusd(2, 5, 6);
+                if (N == 2)
+                    _tile_dpbusd(3, 5, 7);
+            }
+            if (each > 0 && pending->done < pending->pixels)
+                amx_finish(pending, each);
+        }
+    }
+    amx_finish(pending, PIXELS); /* stores wait for the products */
+    const int64_t pixel = N * VEC_BYTES;
+    int32_t *sums = job->sums;
+    _tile_stored(0, sums, pixel);
+    if (N == 2)
+        _tile_stored(1, sums + VEC_LANES, pixel);
+    if (M == 2)
+        _tile_stored(2, sums + TILE_ROWS * N * VEC_LANES, pixel);
+    if (M == 2 && N == 2)
+        _tile_stored(3, sums + TILE_ROWS * N * VEC_LANES + VEC_LANES, pixel);
+}
+
+static void amx_multiply_any(const amx_job *job, amx_pending *pending, int32_t vectors)
+{
+    if (vectors == 2 && job->second)
+        amx_multiply(job, pending, 2, 2);
+    else if (vectors == 2)
+        amx_multiply(job, pending, 1, 2);
+    else if (job->second)
+        amx_multiply(job, pending, 2, 1);
+    else
+        amx_multiply(job, pending, 1, 1);
+}
+
+/* ---- few pixels --------------------------------------------------------------------------------
+ */
+
+/*
+ * One pixel of `words` times four channels, by vectors: a tile of pixels would be empty but for a
+ * row. The weights in a tile lie as vpdpbusd takes them.
+ */
+VEC_INLINE void few_multiply(const uint8_t *x, const int8_t *w, int64_t words, const int32_t *bias,
+                             int32_t *sums, const int N)
+{
+    vec acc[BLOCK_N * 4]; /* four of each, over different steps: they hide the latency */
+    VEC_UNROLL
+    for (int i = 0; i < N * 4; i++)
+        acc[i] = i < N ? vec_load(bias + i * VEC_LANES) : VEC_LOGIC(setzero)();
+    int64_t i = 0;
+    for (; i + 4 <= words; i += 4) {
+        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VEC_BYTES;
+        VEC_UNROLL
+        for (int k = 0; k < 4; k++) {
+            VEC_UNROLL
+            for (int n = 0; n < N; n++) {
+                const int8_t *at = from + n * TILE_BYTES + k * VEC_BYTES;
+                _mm_prefetch((const char *)at + WEIGHTS_AHEAD, _MM_HINT_T0);
+                acc[k * N + n] =
+                    vec_dot(acc[k * N + n], vec_broadcast4(x + (i + k) * 4), vec_load(at));
+            }
+        }
+    }
+    for (; i < words; i++) {
+        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VEC_BYTES;
+        VEC_UNROLL
+        for (int n = 0; n < N; n++)
+            acc[n] = vec_dot(acc[n], vec_broadcast4(x + i * 4), vec_load(from + n * TILE_BYTES));
+    }
+    VEC_UNROLL
+    for (int n = 0; n < N; n++) {
+        const vec low = VEC_OP(add_epi32)(acc[n], acc[N + n]);
+        const vec high = VEC_OP(add_epi32)(acc[2 * N + n], acc[3 * N + n]);
+        vec_store(sums + n * VEC_LANES, VEC_OP(add_epi32)(low, high));
+    }
+}
+
+#endif
