@@ -23,6 +23,11 @@ typedef struct region {
     void *arg;
     int64_t units, piece;
     _Atomic int64_t next;
+    /*
+     * What the caller wrote is seen by the workers, and what they wrote by the caller. The pool
+     * sees to that too, but by futexes, of which a race detector knows nothing.
+     */
+    _Atomic int32_t gate;
 } region;
 
 static void run_units(qzi_task_fn fn, void *arg, int64_t begin, int64_t end, uint32_t thread)
@@ -39,10 +44,12 @@ static void run_task(void *context, size_t index)
 {
     region *r = context;
     int64_t begin;
-    /* the pool's own barriers publish the results: the counter needs no order */
+    (void)atomic_load_explicit(&r->gate, memory_order_acquire);
+    /* the gate publishes: the counter needs no order */
     while ((begin = atomic_fetch_add_explicit(&r->next, r->piece, memory_order_relaxed)) < r->units)
         run_units(r->fn, r->arg, begin, begin + QZI_MIN(r->piece, r->units - begin),
                   (uint32_t)index);
+    atomic_fetch_add_explicit(&r->gate, 1, memory_order_release);
 }
 
 uint32_t qzi_threads_of_pool(void *pool)
@@ -90,9 +97,11 @@ void qzi_parallel(const qz_context *ctx, uint32_t threads, int64_t units, int64_
         return;
     }
     int64_t piece = QZI_MAX(grain, (units - 1) / (tasks * PIECES_PER_THREAD) + 1);
-    region r = {.fn = fn, .arg = arg, .units = units, .piece = piece, .next = 0};
+    region r = {.fn = fn, .arg = arg, .units = units, .piece = piece, .next = 0, .gate = 0};
+    atomic_store_explicit(&r.gate, 1, memory_order_release);
     pthreadpool_parallelize_1d(pool, run_task, &r, (size_t)tasks,
                                last ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0);
+    (void)atomic_load_explicit(&r.gate, memory_order_acquire);
 }
 
 struct qzi_mutex {

@@ -2,11 +2,10 @@
 /*
  * test_saved_model.c - int8 models from end to end on small images: the same bytes (float output,
  * int8 output, saved file) on every instruction set, for any number of threads and batch; saving,
- * opening, and refusing damaged files; sessions that share a model.
+ * opening, and refusing damaged files.
  */
 #include "zoo/zoo.h"
 
-#include <pthread.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -401,65 +400,12 @@ static void test_damaged(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- sharing --------------------------------------------------------------------------------- */
-
-struct worker {
-    pthread_t thread;
-    qz_model *model;
-    uint64_t hash;
-    qz_status status;
-};
-
-static void *work(void *arg)
-{
-    struct worker *worker = arg;
-    qz_session *s = NULL;
-    qz_session_options options = QZ_SESSION_OPTIONS_INIT;
-    options.threads = 1;
-    worker->hash = QZI_FNV_OFFSET;
-    worker->status = qz_session_create(worker->model, &options, &s);
-    for (int i = 0; i < IMAGES && worker->status == QZ_OK; i++) {
-        const qz_tensor input = batch(i, 1);
-        const qz_tensor *output = NULL;
-        worker->status = qz_session_run(s, &input);
-        if (worker->status == QZ_OK)
-            worker->status = qz_session_output(s, 0, NULL, &output);
-        if (worker->status == QZ_OK)
-            worker->hash = qzi_fnv1a(output->data, (size_t)qz_tensor_numel(output) * sizeof(float),
-                                     worker->hash);
-    }
-    qz_session_destroy(s);
-    return NULL;
-}
-
-static void test_concurrent_sessions(void **state)
-{
-    (void)state;
-    qz_context *ctx = context(QZ_ISA_AUTO, 2);
-    qz_model *model = converted(ctx, &recipes[2]);
-    struct worker workers[4] = {{0}};
-    images();
-    for (size_t i = 0; i < QZI_ARRAY_LEN(workers); i++) {
-        workers[i].model = model;
-        assert_int_equal(pthread_create(&workers[i].thread, NULL, work, &workers[i]), 0);
-    }
-    for (size_t i = 0; i < QZI_ARRAY_LEN(workers); i++)
-        pthread_join(workers[i].thread, NULL);
-    uint64_t expected = output_hash(ctx, model, QZ_PRECISION_INT8, 1);
-    for (size_t i = 0; i < QZI_ARRAY_LEN(workers); i++) {
-        assert_int_equal(workers[i].status, QZ_OK);
-        assert_int_equal(workers[i].hash, expected);
-    }
-    assert_int_equal(model->packed_count, 1);
-    qz_model_destroy(model);
-    qz_context_destroy(ctx);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_save_open_save), cmocka_unit_test(test_images_differ),
-        cmocka_unit_test(test_damaged),        cmocka_unit_test(test_concurrent_sessions),
+        cmocka_unit_test(test_save_open_save),
+        cmocka_unit_test(test_images_differ),
+        cmocka_unit_test(test_damaged),
         cmocka_unit_test(test_same_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
