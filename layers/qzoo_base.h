@@ -96,9 +96,10 @@ typedef enum qz_isa {
 QZ_API const char *qz_isa_name(qz_isa isa);
 /* The inverse; false for an unknown word. */
 QZ_API bool qz_isa_parse(const char *name, qz_isa *isa);
-/* Whether this CPU (and its operating system) runs the bundle; REF and AUTO always. */
+/* Whether this CPU (and its operating system, and this build of the library) runs the bundle; REF
+ * and AUTO always. */
 QZ_API bool qz_isa_available(qz_isa isa);
-/* The best bundle of this CPU. */
+/* The best of the bundles that are available. */
 QZ_API qz_isa qz_isa_best(void);
 
 /* What is known of the CPU. Sizes in bytes, 0 never: where nothing is known, usual sizes stand. */

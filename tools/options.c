@@ -132,8 +132,9 @@ static int set_isa(tool_options *o, const char *value)
                          "i8mm or auto is needed",
                          value);
     if (!qz_isa_available(o->isa))
-        return tool_fail(EXIT_UNSUPPORTED, "--isa %s: this CPU does not have it; the best is %s",
-                         value, qz_isa_name(qz_isa_best()));
+        return tool_fail(EXIT_UNSUPPORTED,
+                         "--isa %s: this CPU or this build does not have it; the best is %s", value,
+                         qz_isa_name(qz_isa_best()));
     return EXIT_DONE;
 }
 

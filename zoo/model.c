@@ -353,7 +353,7 @@ qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_pac
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no instruction set number %d",
                         (int)isa);
     if (!qz_isa_available(isa))
-        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED, "this CPU does not have %s",
+        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED, "this CPU or this build does not have %s",
                         qz_isa_name(isa));
     qzi_mutex_lock(model->lock);
     qz_status st = find_or_pack(model, int8, isa, packed);

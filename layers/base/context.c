@@ -20,7 +20,7 @@ static qz_status check_options(const qz_context_options *o)
                         (unsigned)o->isa);
     if (!qz_isa_available(o->isa))
         return qzi_fail(NULL, QZ_ERR_UNSUPPORTED,
-                        "this CPU lacks the instruction set %s; its best is %s",
+                        "this CPU or this build lacks the instruction set %s; the best is %s",
                         qz_isa_name(o->isa), qz_isa_name(qz_isa_best()));
     if (o->threads > THREADS_MAX)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "context options: %u threads are too many (%d)",

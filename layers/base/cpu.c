@@ -22,7 +22,7 @@
 #include <sched.h>
 #include <sys/syscall.h>
 #endif
-#if defined(QZ_ARCH_X86)
+#if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
 #include <cpuid.h>
 #elif defined(QZ_ARCH_ARM) && defined(__linux__)
 #include <sys/auxv.h>
@@ -106,7 +106,12 @@ qz_isa qzi_isa_best_of(uint32_t mask)
     return QZ_ISA_REF;
 }
 
-#if defined(QZ_ARCH_X86)
+#if !defined(QZ_VECTOR_KERNELS)
+static uint32_t detect_isa(void)
+{
+    return ALWAYS; /* whatever the CPU has: there is nothing that would use it */
+}
+#elif defined(QZ_ARCH_X86)
 /*
  * Tile registers are large, so Linux (5.16) saves them only for processes that ask to use them. The
  * usual palette of 8 tiles of 16 rows of 64 bytes is what the kernels configure.

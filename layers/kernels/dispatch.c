@@ -87,7 +87,7 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling)
     fill(kernels->u8s8_conv, QZI_ARRAY_LEN(kernels->u8s8_conv), all_u8s8_conv,
          QZI_ARRAY_LEN(all_u8s8_conv), ceiling);
     qzk_init_ref(kernels);
-#ifdef QZ_ARCH_X86
+#if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
     if (usable(ceiling, QZ_ISA_AVX2))
         qzk_init_avx2(kernels);
     if (usable(ceiling, QZ_ISA_AVX512))

@@ -35,7 +35,7 @@ int64_t qzk_peak_u8s8__ref(int64_t rounds)
 static qzk_peak_fn peak_of(qz_isa isa, bool int8)
 {
     switch (isa) {
-#ifdef QZ_ARCH_X86
+#if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
     case QZ_ISA_AMX:
         return int8 ? qzk_peak_u8s8__amx : qzk_peak_f32__avx512;
     case QZ_ISA_AVX512VNNI:
@@ -57,7 +57,8 @@ qz_status qz_cpu_peak(const qz_context *context, qz_isa isa, bool int8, double *
     if (isa == QZ_ISA_AUTO)
         isa = qz_context_isa(context);
     if (!qz_isa_available(isa))
-        return qzi_fail(context, QZ_ERR_UNSUPPORTED, "this CPU does not run %s", qz_isa_name(isa));
+        return qzi_fail(context, QZ_ERR_UNSUPPORTED, "this CPU or this build does not run %s",
+                        qz_isa_name(isa));
     qzk_peak_fn fn = peak_of(isa, int8);
     int64_t rounds = 1000;
     double best = 0.0, elapsed = 0.0;
