@@ -50,20 +50,8 @@ cmake --build "$stage/cmake" >"$stage/log" 2>&1 || fail "the examples do not bui
 
 LD_LIBRARY_PATH=$libdir
 export LD_LIBRARY_PATH
-# two images, as PPM would be simplest but BMP is what is read: 8x8 pixels, grey ramps
-image() {
-    {
-        printf 'BM\366\000\000\000\000\000\000\000\066\000\000\000\050\000\000\000\010\000\000\000\010\000\000\000\001\000'
-        printf '\030\000\000\000\000\000\300\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000\000'
-        i=0
-        while [ $i -lt 192 ]; do
-            printf "\\$(printf %o $(((i * $1) % 256)))"
-            i=$((i + 1))
-        done
-    } >"$2"
-}
-image 3 "$stage/a.bmp"
-image 7 "$stage/b.bmp"
+.ci/bmp 3 >"$stage/a.bmp"
+.ci/bmp 7 >"$stage/b.bmp"
 cd "$stage"
 first=
 for program in c_pkg_shared cmake/classify_cpp_static; do

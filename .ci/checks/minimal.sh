@@ -14,7 +14,7 @@ fail() {
     echo "    mend: what needs an optional library stands under QZ_HAVE_…, or in a file that meson.build leaves out"
     exit 1
 }
-options='-Dtools=disabled -Dimages=disabled -Dpth=disabled -Dcpuinfo=disabled -Dvector_kernels=false'
+options='--auto-features=disabled -Dvector_kernels=false'
 # shellcheck disable=SC2086
 [ -d $build ] || meson setup $build --werror $options >"$log" 2>&1 || fail "the minimal build is not configured"
 meson compile -C $build >"$log" 2>&1 || fail "the library does not build with every optional feature off"

@@ -16,8 +16,7 @@ fail() {
     exit 1
 }
 [ -d $build ] || CC=clang meson setup $build --werror -Dbuildtype=debugoptimized -Db_sanitize=thread \
-    -Db_lundef=false -Dvector_kernels=false -Dtools=disabled -Dimages=disabled -Dpth=disabled \
-    -Dcpuinfo=disabled >"$log" 2>&1 || fail "the build for the thread sanitizer is not configured"
+    -Db_lundef=false --auto-features=disabled -Dvector_kernels=false >"$log" 2>&1 || fail "the build for the thread sanitizer is not configured"
 # shellcheck disable=SC2086
 ninja -C $build $tests >"$log" 2>&1 || fail "the build for the thread sanitizer fails"
 for test in $tests; do
