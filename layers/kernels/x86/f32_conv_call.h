@@ -125,6 +125,7 @@ typedef struct conv_cut {
     int32_t tile_pixels;  /* of a tile, */
     int64_t larger_tiles; /* but of so many one more */
     int64_t block;        /* tiles in a block: within it weights are read once */
+    bool far;             /* the weights do not stay in the second-level cache */
     int32_t chunk;        /* terms of a panel at once, about */
     int32_t step_panels;  /* panels side by side in one tile: more where there are few pixels */
     int32_t group_steps;  /* steps of a group */
@@ -140,6 +141,9 @@ typedef struct conv_cut {
 #endif
 #ifndef INPUT_NEAR
 #define INPUT_NEAR ((size_t)512 << 10)
+#endif
+#ifndef L1_NEAR
+#define L1_NEAR ((size_t)28 << 10)
 #endif
 #ifndef CHUNK_FLOATS
 #define CHUNK_FLOATS (24 << 10)
@@ -169,16 +173,15 @@ static conv_cut cut_call(const qzk_conv_args *args)
      * in chunks that stay in the second level while the tiles of the block go over them, and the
      * next chunk is fetched meanwhile.
      */
-    c.block = 1;
+    const size_t near = (size_t)s->stride_h * (size_t)s->stride_w;
+    const size_t taps = (size_t)s->kh * (size_t)s->kw;
+    const size_t input = (size_t)tile_m * (size_t)c.plan.icg * sizeof(float) * QZI_MIN(near, taps);
+    const size_t panel = c.plan.k * PANEL_VECTORS * VL * sizeof(float);
+    const size_t weights = c.plan.group_floats * sizeof(float);
+    c.far = weights > WEIGHTS_NEAR;
     c.chunk = CHUNK_FLOATS / (PANEL_VECTORS * VL);
-    size_t weights = c.plan.group_floats * sizeof(float);
-    if (weights > WEIGHTS_NEAR) {
-        size_t near = (size_t)s->stride_h * (size_t)s->stride_w;
-        size_t taps = (size_t)s->kh * (size_t)s->kw;
-        size_t input = (size_t)tile_m * (size_t)c.plan.icg * sizeof(float) * QZI_MIN(near, taps);
-        c.block = (int64_t)QZI_MAX(INPUT_NEAR / input, 1u);
-        c.block = QZI_MIN(c.block, BLOCK_MAX);
-    }
+    const size_t room = c.far ? INPUT_NEAR : panel < L1_NEAR ? L1_NEAR - panel : 0;
+    c.block = (int64_t)QZI_MIN(QZI_MAX(room / input, 1u), (size_t)BLOCK_MAX);
     c.block = QZI_DIV_UP(c.tiles, QZI_DIV_UP(c.tiles, c.block));
     return c;
 }
@@ -355,6 +358,9 @@ static void run_panel(conv_state *st, int32_t group, int32_t panel, int64_t inde
     const int32_t pieces = whole ? 1 : QZI_DIV_UP(c->run, c->chunk);
     const int32_t piece = QZI_DIV_UP(c->run, pieces);
     const int32_t some = whole ? c->runs : pieces > 1 ? 1 : QZI_MAX(c->chunk / c->run, 1);
+    /* the tiles share the fetching of the next chunk evenly, so as not to get in their own way */
+    const int64_t share = QZI_DIV_UP(vectors * VL * (int64_t)sizeof(float), stop - index);
+    t.ahead_step = c->far ? QZI_MIN(share, 128) : 64;
     int32_t run = 0, from = 0;
     while (run < c->runs) {
         const int32_t to = QZI_MIN(from + piece, c->run);
@@ -369,10 +375,8 @@ static void run_panel(conv_state *st, int32_t group, int32_t panel, int64_t inde
             int pixels;
             t.rows = tile_table(st, i, &first, &pixels) + (size_t)run * PIXELS_MAX;
             t.y = y + first * t.y_stride;
-            /* the first tiles fetch the next chunk, 64 bytes for each term */
-            size_t ahead = (size_t)(i - index) * terms * 64;
-            bool fetch = c->block > 1 && ahead < terms * (size_t)(vectors * VL) * sizeof(float);
-            t.ahead = fetch ? (const char *)next + ahead : NULL;
+            t.ahead =
+                c->far ? (const char *)next + (i - index) * (int64_t)terms * t.ahead_step : NULL;
             tiles[vectors - 1][pixels - 1](&t);
         }
         t.w = next;

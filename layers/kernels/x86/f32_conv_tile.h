@@ -42,8 +42,9 @@ typedef struct tile_args {
     size_t panel_floats; /* to the next panel */
     float *y;
     int64_t y_stride;
-    int32_t channels;  /* of y, from here on */
-    const char *ahead; /* 64 bytes for each step are asked into L2 from here; NULL: next input */
+    int32_t channels;   /* of y, from here on */
+    const char *ahead;  /* asked into the second-level cache; NULL: the input after this one */
+    int64_t ahead_step; /* bytes for each term */
     float lo, hi;
 } tile_args;
 
@@ -114,6 +115,7 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
     }
     const float *w = a->w;
     const char *ahead = a->ahead;
+    const int64_t ahead_step = a->ahead_step;
     const float *const *rows = a->rows;
     const int64_t from = a->from, to = a->to;
     for (int32_t r = a->runs; r > 0; r--, rows += PIXELS_MAX) {
@@ -129,7 +131,7 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
             vf b2 = VECTORS > 2 ? vf_load(w + 2 * VL) : b0;
             vf_prefetch((const char *)w + PREFETCH_BYTES, width * (int)sizeof(float));
             _mm_prefetch(ahead, _MM_HINT_T1);
-            ahead += 64;
+            ahead += ahead_step;
             w += width;
 #define ROW(i)                                                        \
     if (PIXELS > i) {                                                 \
