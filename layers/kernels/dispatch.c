@@ -10,8 +10,13 @@
 /* kernels.inc as one array per list, in its order. */
 #define PICK_u8s8_conv_u8s8_conv(symbol) &symbol,
 #define PICK_u8s8_conv_f32_conv(symbol)
+#define PICK_u8s8_conv_f32_winograd(symbol)
 #define PICK_f32_conv_u8s8_conv(symbol)
 #define PICK_f32_conv_f32_conv(symbol) &symbol,
+#define PICK_f32_conv_f32_winograd(symbol)
+#define PICK_f32_winograd_u8s8_conv(symbol)
+#define PICK_f32_winograd_f32_conv(symbol)
+#define PICK_f32_winograd_f32_winograd(symbol) &symbol,
 
 static const qzk_conv_kernel *const all_u8s8_conv[] = {
 #define QZK_CONV(list, symbol) PICK_u8s8_conv_##list(symbol)
@@ -25,10 +30,28 @@ static const qzk_conv_kernel *const all_f32_conv[] = {
 #undef QZK_CONV
 };
 
-size_t qzk_conv_all(const qzk_conv_kernel *const **all, bool int8)
+static const qzk_conv_kernel *const all_f32_winograd[] = {
+#define QZK_CONV(list, symbol) PICK_f32_winograd_##list(symbol)
+#include "layers/kernels/kernels.inc"
+#undef QZK_CONV
+};
+
+size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list)
 {
-    *all = int8 ? all_u8s8_conv : all_f32_conv;
-    return int8 ? QZI_ARRAY_LEN(all_u8s8_conv) : QZI_ARRAY_LEN(all_f32_conv);
+    switch (list) {
+    case QZK_F32_CONV:
+        *all = all_f32_conv;
+        return QZI_ARRAY_LEN(all_f32_conv);
+    case QZK_U8S8_CONV:
+        *all = all_u8s8_conv;
+        return QZI_ARRAY_LEN(all_u8s8_conv);
+    case QZK_F32_WINOGRAD:
+        *all = all_f32_winograd;
+        return QZI_ARRAY_LEN(all_f32_winograd);
+    default:
+        *all = NULL;
+        return 0;
+    }
 }
 
 #define BIT(isa) (1u << (isa))
@@ -86,6 +109,8 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling)
          QZI_ARRAY_LEN(all_f32_conv), ceiling);
     fill(kernels->u8s8_conv, QZI_ARRAY_LEN(kernels->u8s8_conv), all_u8s8_conv,
          QZI_ARRAY_LEN(all_u8s8_conv), ceiling);
+    fill(kernels->f32_winograd, QZI_ARRAY_LEN(kernels->f32_winograd), all_f32_winograd,
+         QZI_ARRAY_LEN(all_f32_winograd), ceiling);
     qzk_init_ref(kernels);
 #if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
     if (usable(ceiling, QZ_ISA_AVX2))

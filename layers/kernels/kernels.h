@@ -128,6 +128,8 @@ typedef struct qz_kernels {
     /* In falling order of preference, NULL-terminated; the last one (ref) supports every shape. */
     const qzk_conv_kernel *f32_conv[12];
     const qzk_conv_kernel *u8s8_conv[12];
+    /* Winograd's algorithm, other numbers than f32_conv: 3x3 of stride 1, dense (winograd.h). */
+    const qzk_conv_kernel *f32_winograd[4];
 
     void (*f32_add)(const float *a, const float *b, float *y, size_t n, float lo, float hi);
     void (*f32_clamp)(const float *x, float *y, size_t n, float lo, float hi); /* NaN stays NaN */
@@ -198,8 +200,20 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling);
 const qzk_conv_kernel *qzk_conv_choose(const qzk_conv_kernel *const *list,
                                        const qzk_conv_shape *shape);
 
+/*
+ * Whether a float convolution gains by the kernels of f32_winograd, for images of one that give
+ * out_h x out_w pixels. By shape alone: every instruction set has the same numbers. winograd.c
+ */
+bool qzk_winograd_wins(const qzk_conv_shape *shape, int32_t out_h, int32_t out_w);
+
 /* Every kernel that is compiled in: for tests, benchmarks and listings. dispatch.c */
-size_t qzk_conv_all(const qzk_conv_kernel *const **all, bool int8);
+typedef enum qzk_conv_list {
+    QZK_F32_CONV,
+    QZK_U8S8_CONV,
+    QZK_F32_WINOGRAD,
+    QZK_CONV_LISTS
+} qzk_conv_list;
+size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list);
 
 /*
  * Each bundle other than ref overrides simple functions here (x86/simple_avx2.c, …). Conv kernels

@@ -93,6 +93,7 @@ size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows
         {"conv2d 3x3, depthwise", {96, 96, 96, 3, 3, 1, 1, 1, 1, 1, 1}},
         {"linear", {2048, 1000, 1, 1, 1, 1, 1, 0, 0, 1, 1}},
     };
+    static const qzk_conv_shape winograd = {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1};
     qz_kernels kernels;
     size_t count = 0;
     qzk_init(&kernels, isa == QZ_ISA_AUTO ? qz_context_isa(context) : isa);
@@ -106,5 +107,9 @@ size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows
                                           qz_isa_name(k->isa)};
         }
     }
-    return count;
+    if (count < capacity) {
+        const qzk_conv_kernel *k = qzk_conv_choose(kernels.f32_winograd, &winograd);
+        rows[count] = (qz_kernel_row){"conv2d 3x3, Winograd", "fp32", k->name, qz_isa_name(k->isa)};
+    }
+    return count + 1;
 }

@@ -16,7 +16,7 @@
 
 /* ---- what is right ---- */
 
-static void *naive(const conv_operands *o)
+void *conv_direct(const conv_operands *o)
 {
     const qzk_conv_shape *s = &o->problem.shape;
     const qzk_view *in = &o->args.in, *out = &o->args.out;
@@ -204,7 +204,7 @@ typedef struct tally {
 } tally;
 
 static int check_problem(const check_options *options, check_rng *rng, const conv_problem *problem,
-                         bool int8, tally *t, int64_t *compared)
+                         qzk_conv_list list, tally *t, int64_t *compared)
 {
     int failures = 0;
     bool any = false;
@@ -214,8 +214,8 @@ static int check_problem(const check_options *options, check_rng *rng, const con
     if (!any)
         return 0;
     for (int front = 0; front < 2; front++) {
-        conv_operands o = conv_operands_new(rng, problem, int8, front != 0, false);
-        void *want = naive(&o);
+        conv_operands o = conv_operands_new(rng, problem, list == QZK_U8S8_CONV, front != 0, false);
+        void *want = list == QZK_F32_WINOGRAD ? (void *)conv_winograd(&o) : conv_direct(&o);
         for (size_t i = 0; i < t->count; i++) {
             const qzk_conv_kernel *kernel = t->kernels[i];
             if (!check_wanted(options, kernel->name, kernel->isa) ||
@@ -235,20 +235,21 @@ int check_suite_conv(const check_options *options, int64_t *compared)
 {
     int64_t runs = options->runs ? options->runs : 300;
     int failures = 0;
-    for (int int8 = 0; int8 < 2; int8++) {
-        check_rng rng = {options->seed + (uint64_t)int8};
+    for (qzk_conv_list list = 0; list < QZK_CONV_LISTS; list++) {
+        check_rng rng = {options->seed + (uint64_t)list};
         tally t = {0};
-        t.count = qzk_conv_all(&t.kernels, int8 != 0);
+        t.count = qzk_conv_all(&t.kernels, list);
         if (t.count > QZI_ARRAY_LEN(t.runs)) {
             printf("FAILED: more kernels than the tally has room for\n");
             return 1;
         }
         const conv_problem *problem;
         for (size_t i = 0; failures < 10 && (problem = conv_directed(i)) != NULL; i++)
-            failures += check_problem(options, &rng, problem, int8 != 0, &t, compared);
+            failures += check_problem(options, &rng, problem, list, &t, compared);
         for (int64_t i = 0; failures < 10 && i < runs; i++) {
-            conv_problem random = conv_random(&rng);
-            failures += check_problem(options, &rng, &random, int8 != 0, &t, compared);
+            conv_problem random =
+                list == QZK_F32_WINOGRAD ? conv_random_3x3(&rng) : conv_random(&rng);
+            failures += check_problem(options, &rng, &random, list, &t, compared);
         }
         for (size_t i = 0; i < t.count; i++) {
             const qzk_conv_kernel *kernel = t.kernels[i];

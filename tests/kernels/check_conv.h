@@ -27,6 +27,8 @@ const conv_problem *conv_directed(size_t i);
 const conv_problem *conv_real(size_t i);
 /* A shape of one of the kinds of networks, sizes odd and even, at most about 2 M MACs. */
 conv_problem conv_random(check_rng *rng);
+/* The same, but a dense 3x3 of stride 1: what Winograd's algorithm does. */
+conv_problem conv_random_3x3(check_rng *rng);
 
 /* The operands of a problem, in guarded read-only memory; weights are OIHW. */
 typedef struct conv_operands {
@@ -40,6 +42,9 @@ typedef struct conv_operands {
 conv_operands conv_operands_new(check_rng *rng, const conv_problem *problem, bool int8,
                                 bool at_front, bool plain);
 void conv_operands_free(conv_operands *operands);
+/* The outputs as CONTRACT.md has them, dense and by malloc: uint8_t or float; by Winograd. */
+void *conv_direct(const conv_operands *operands);
+float *conv_winograd(const conv_operands *operands);
 /* Bytes of a view by the rules of kernels.h. */
 size_t conv_view_bytes(const qzk_view *view, bool int8);
 

@@ -60,10 +60,12 @@ int check_bench_conv(const check_options *options, int64_t *compared)
     for (size_t i = 0; (problem = conv_real(i)) != NULL; i++) {
         check_rng rng = {options->seed + i};
         printf("%s, %.1f MMACs\n", conv_describe(problem).text, (double)conv_macs(problem) * 1e-6);
-        for (int int8 = 1; int8 >= 0; int8--) {
+        for (qzk_conv_list list = 0; list < QZK_CONV_LISTS; list++) {
             const qzk_conv_kernel *const *kernels;
-            size_t count = qzk_conv_all(&kernels, int8 != 0);
-            conv_operands o = conv_operands_new(&rng, problem, int8 != 0, true, true);
+            size_t count = qzk_conv_all(&kernels, list);
+            if (!kernels[count - 1]->supports(&problem->shape))
+                continue;
+            conv_operands o = conv_operands_new(&rng, problem, list == QZK_U8S8_CONV, true, true);
             timed ref = run_timed(&o, kernels[count - 1], 1);
             for (size_t k = 0; k < count; k++) {
                 if (!check_wanted(options, kernels[k]->name, kernels[k]->isa) ||

@@ -38,6 +38,8 @@ static const conv_problem directed[] = {
     SAME("weights beyond the second-level cache's share", 160, 128, 1, 3, 1, 1, 5, 7),
     SAME("weights beyond the second-level cache's share", 1300, 150, 1, 1, 1, 2, 5, 5),
     SAME("weights beyond the second-level cache's share", 200, 90, 1, 3, 1, 1, 3, 2),
+    SAME("more tiles than a block", 8, 7, 1, 3, 1, 1, 50, 46),
+    SAME("more tiles than a block", 500, 5, 1, 3, 1, 1, 18, 17),
     CONV("unpadded", 20, 24, 1, 3, 3, 1, 0, 0, 0, 0, 1, 1, 8, 9),
     CONV("not square", 32, 32, 1, 1, 7, 1, 0, 3, 0, 3, 1, 1, 9, 9),
     CONV("not square", 32, 32, 1, 7, 1, 1, 3, 0, 3, 0, 1, 1, 9, 9),
@@ -269,5 +271,19 @@ conv_problem conv_random(check_rng *rng)
         pick_axis(rng, s->kh, s->stride_h, s->dil_h, &p.ih, &s->pad_top, &p.oh);
         pick_axis(rng, s->kw, s->stride_w, s->dil_w, &p.iw, &s->pad_left, &p.ow);
     } while (conv_macs(&p) > 2000000 || s->kh * s->kw * (s->ic / s->groups) > 32768);
+    return p;
+}
+
+conv_problem conv_random_3x3(check_rng *rng)
+{
+    conv_problem p;
+    do {
+        p = (conv_problem){"random 3x3", {0, 0, 1, 3, 3, 1, 1, 0, 0, 1, 1}, 1, 1, 1, 1, 1};
+        p.n = check_one_in(rng, 3) ? pick(rng, 2, 4) : 1;
+        p.shape.ic = pick_channels(rng);
+        p.shape.oc = pick_channels(rng);
+        pick_axis(rng, 3, 1, 1, &p.ih, &p.shape.pad_top, &p.oh);
+        pick_axis(rng, 3, 1, 1, &p.iw, &p.shape.pad_left, &p.ow);
+    } while (conv_macs(&p) > 2000000);
     return p;
 }

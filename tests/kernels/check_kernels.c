@@ -165,6 +165,7 @@ static const struct {
     {"fmaf", check_suite_fmaf, NULL},
     {"simple", check_suite_simple, NULL},
     {"conv", check_suite_conv, check_bench_conv},
+    {"winograd", check_suite_winograd, NULL},
 };
 
 static int usage(void)

@@ -29,6 +29,7 @@ typedef struct check_options {
 typedef int (*check_suite)(const check_options *options, int64_t *compared);
 int check_suite_fmaf(const check_options *options, int64_t *compared);
 int check_suite_simple(const check_options *options, int64_t *compared);
+int check_suite_winograd(const check_options *options, int64_t *compared);
 int check_suite_conv(const check_options *options, int64_t *compared);
 int check_bench_conv(const check_options *options, int64_t *compared);
 

@@ -51,10 +51,10 @@ static void ceilings_contain(void **state)
 }
 
 /* The list holds exactly what may run, in the order of kernels.inc, the reference last. */
-static void check_list(const qzk_conv_kernel *const *list, qz_isa ceiling, bool int8)
+static void check_list(const qzk_conv_kernel *const *list, qz_isa ceiling, qzk_conv_list which)
 {
     const qzk_conv_kernel *const *all;
-    size_t count = qzk_conv_all(&all, int8), at = 0;
+    size_t count = qzk_conv_all(&all, which), at = 0;
     assert_true(count > 0);
     assert_int_equal(all[count - 1]->isa, QZ_ISA_REF);
     for (size_t i = 0; i < count; i++)
@@ -73,8 +73,9 @@ static void tables_are_complete(void **state)
         memset(&kernels, 0xff, sizeof kernels);
         qzk_init(&kernels, (qz_isa)isa);
         assert_int_equal(kernels.isa, ceiling);
-        check_list(kernels.u8s8_conv, ceiling, true);
-        check_list(kernels.f32_conv, ceiling, false);
+        check_list(kernels.u8s8_conv, ceiling, QZK_U8S8_CONV);
+        check_list(kernels.f32_conv, ceiling, QZK_F32_CONV);
+        check_list(kernels.f32_winograd, ceiling, QZK_F32_WINOGRAD);
         void (*const *function)(void) = (void (*const *)(void)) & kernels.f32_add;
         void (*const *end)(void) = (void (*const *)(void))(&kernels + 1);
         for (; function < end; function++)
@@ -85,9 +86,10 @@ static void tables_are_complete(void **state)
 static void kernels_are_described(void **state)
 {
     (void)state;
-    for (int int8 = 0; int8 < 2; int8++) {
+    for (qzk_conv_list which = 0; which < QZK_CONV_LISTS; which++) {
         const qzk_conv_kernel *const *all;
-        size_t count = qzk_conv_all(&all, int8 != 0);
+        size_t count = qzk_conv_all(&all, which);
+        const bool int8 = which == QZK_U8S8_CONV;
         for (size_t i = 0; i < count; i++) {
             const char *bundle = strstr(all[i]->name, "__");
             assert_non_null(bundle);

@@ -1,3 +1,3 @@
 /* SPDX-License-Identifier: MIT */
-/* f32_conv_avx512.c - dense float convolution: f32_conv_call.h for this bundle. */
-#include "layers/kernels/x86/f32_conv_call.h"
+/* f32_conv_avx512.c - dense float convolution, direct and by Winograd, for this bundle. */
+#include "layers/kernels/x86/f32_winograd_call.h"
