@@ -173,10 +173,11 @@ static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
     return EXIT_DONE;
 }
 
-static int open_session(const subject *s, bench_row *row)
+static int open_session(const tool_options *o, const subject *s, bench_row *row)
 {
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
     so.precision = row->int8 ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
+    so.no_winograd = o->no_winograd;
     qz_status st = qz_session_create(s->model, &so, &row->session);
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
@@ -215,7 +216,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     *made_up |= s.info.random_weights || s.synthetic;
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         rows[i].sqnr_db = rows[i].agreement = (double)NAN;
-        status = open_session(&s, &rows[i]);
+        status = open_session(o, &s, &rows[i]);
     }
     if (status == EXIT_DONE)
         status = make_input(o, &s, &input);

@@ -108,6 +108,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     for (size_t i = 0; i < row_count && status == EXIT_DONE; i++) {
         qz_session_options so = QZ_SESSION_OPTIONS_INIT;
         so.precision = rows[i].precision[0] == 'i' ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
+        so.no_winograd = o->no_winograd;
         qz_status st = qz_session_create(s.model, &so, &rows[i].session);
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);

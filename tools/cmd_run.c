@@ -148,6 +148,7 @@ static int run_all(run_state *r)
     if (status)
         return status;
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
+    so.no_winograd = o->no_winograd;
     qz_status st = qz_session_create(r->s.model, &so, &r->session);
     if (st != QZ_OK)
         return tool_fail_status(r->ctx, st);

@@ -261,6 +261,9 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
     case OPT_JSON:
         o->json = value;
         break;
+    case OPT_FLOAT:
+        o->no_winograd = true;
+        break;
     case OPT_LIST:
         o->ops = true;
         break;

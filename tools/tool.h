@@ -41,6 +41,7 @@ enum {
     OPT_WEIGHTS = 1 << 13, /* --all --f32 --update-keys */
     OPT_SIZE = 1 << 14,    /* --size */
     OPT_EXPORT = 1 << 15,  /* -o --format --opset --io --outputs --external-data */
+    OPT_FLOAT = 1 << 16,   /* --no-winograd */
 };
 
 typedef struct tool_options {
@@ -64,6 +65,7 @@ typedef struct tool_options {
     /* running */
     long threads;
     qz_isa isa;
+    bool no_winograd;
     /* bench */
     long batch, height, width, warmup, runs;
     double seconds;

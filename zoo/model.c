@@ -325,28 +325,36 @@ static qz_isa resolve_isa(const qz_model *model, qz_isa isa)
 }
 
 /* Under the lock. */
-static qz_status find_or_pack(qz_model *model, bool int8, qz_isa isa, const qzi_packed **packed)
+static qz_status find_or_pack(qz_model *model, bool int8, bool winograd, qz_isa isa,
+                              const qzi_packed **packed)
 {
     const qz_graph *graph = int8 ? model->int8_graph : model->graph;
-    for (size_t i = 0; i < model->packed_count; i++)
-        if (model->packed[i].int8 == int8 && model->packed[i].isa == isa) {
-            *packed = model->packed[i].packed;
+    for (size_t i = 0; i < model->packed_count; i++) {
+        const struct qzi_model_packed *p = &model->packed[i];
+        if (p->int8 == int8 && p->winograd == winograd && p->isa == isa) {
+            *packed = p->packed;
             return QZ_OK;
         }
+    }
     if (graph == NULL || model->dropped)
         return qzi_fail(model->ctx, QZ_ERR_STATE,
                         "%s: the weights were dropped; only the instruction set of the context "
-                        "at qz_model_finalize can run",
+                        "at qz_model_finalize can run, and float with Winograd's algorithm",
                         model->arch->info.name);
     qzi_packed *made = NULL;
-    QZI_TRY(qzi_packed_create(graph, isa, &made));
+    if (winograd)
+        QZI_TRY(qzi_packed_create_winograd(graph, isa, model->arch->info.input_h,
+                                           model->arch->info.input_w, &made));
+    else
+        QZI_TRY(qzi_packed_create(graph, isa, &made));
     model->packed[model->packed_count++] =
-        (struct qzi_model_packed){.packed = made, .isa = isa, .int8 = int8};
+        (struct qzi_model_packed){.packed = made, .isa = isa, .int8 = int8, .winograd = winograd};
     *packed = made;
     return QZ_OK;
 }
 
-qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_packed **packed)
+qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa,
+                           const qzi_packed **packed)
 {
     isa = resolve_isa(model, isa);
     if (qz_isa_name(isa) == NULL)
@@ -356,7 +364,7 @@ qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_pac
         return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED, "this CPU or this build does not have %s",
                         qz_isa_name(isa));
     qzi_mutex_lock(model->lock);
-    qz_status st = find_or_pack(model, int8, isa, packed);
+    qz_status st = find_or_pack(model, int8, winograd && !int8, isa, packed);
     qzi_mutex_unlock(model->lock);
     return st;
 }
@@ -404,7 +412,7 @@ qz_status qz_model_finalize(qz_model *model, bool drop_source)
     if (!int8 && model->calibration != NULL && drop_source)
         return fail_state(model, "calibration is under way; convert first, or keep the source");
     const qzi_packed *packed = NULL;
-    QZI_TRY(qzi_model_packed(model, int8, QZ_ISA_AUTO, &packed));
+    QZI_TRY(qzi_model_packed(model, int8, true, QZ_ISA_AUTO, &packed));
     if (!drop_source || model->dropped)
         return QZ_OK;
     qzi_mutex_lock(model->lock);
@@ -432,8 +440,8 @@ static qz_status sqnr_run(qz_model *model, const qz_tensor *images)
 {
     const qzi_packed *float_packed = NULL, *int8_packed = NULL;
     uint32_t threads = model->threads != 0 ? model->threads : qz_context_threads(model->ctx);
-    QZI_TRY(qzi_model_packed(model, false, QZ_ISA_AUTO, &float_packed));
-    QZI_TRY(qzi_model_packed(model, true, QZ_ISA_AUTO, &int8_packed));
+    QZI_TRY(qzi_model_packed(model, false, false, QZ_ISA_AUTO, &float_packed));
+    QZI_TRY(qzi_model_packed(model, true, false, QZ_ISA_AUTO, &int8_packed));
     QZI_TRY(qzi_sqnr_create(model->graph, float_packed, model->int8_graph, int8_packed, threads,
                             &model->sqnr));
     qz_tensor image = *images;

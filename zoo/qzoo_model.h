@@ -126,7 +126,8 @@ QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int3
 QZ_API qz_status qz_model_convert(qz_model *model);
 /* Frees what running does not need: with drop_source the float graph (when converted) and the
  * canonical weights; weights are packed for the context's bundle first. Saving, analysis and float
- * sessions of a converted model are then QZ_ERR_STATE. */
+ * sessions of a converted model are then QZ_ERR_STATE; so are, of a float model, sessions with
+ * no_winograd. */
 QZ_API qz_status qz_model_finalize(qz_model *model, bool drop_source);
 
 /* Saved int8 models (saved_model.c has the format). */
@@ -177,6 +178,9 @@ typedef struct qz_session_options {
     qz_precision precision; /* AUTO: int8 when converted, else fp32 */
     uint32_t threads;       /* 0: the context's */
     qz_isa isa;             /* AUTO: the context's ceiling */
+    /* fp32: leave Winograd's algorithm for 3x3 convolutions, which is used where it is faster at
+     * the model's own size and rounds a little more (layers/kernels/CONTRACT.md has the bound) */
+    bool no_winograd;
 } qz_session_options;
 #define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
 

@@ -82,7 +82,7 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
 
 static qz_status create(qz_session *s, const qz_session_options *options)
 {
-    QZI_TRY(qzi_model_packed(s->model, s->int8, options->isa, &s->packed));
+    QZI_TRY(qzi_model_packed(s->model, s->int8, !options->no_winograd, options->isa, &s->packed));
     uint32_t threads = options->threads != 0 ? options->threads : qz_context_threads(s->ctx);
     QZI_TRY(qzi_exec_create(s->packed, s->graph, threads, &s->exec));
     s->out = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out));

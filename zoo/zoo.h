@@ -107,8 +107,8 @@ struct qz_model {
     struct qzi_model_packed {
         qzi_packed *packed;
         qz_isa isa;
-        bool int8;
-    } packed[2 * QZ_ISA_COUNT];
+        bool int8, winograd;
+    } packed[3 * QZ_ISA_COUNT]; /* float with and without Winograd's algorithm, int8 */
     size_t packed_count;
     size_t sessions[2]; /* alive: of the float graph, of the int8 graph */
     qzi_sqnr *sqnr;
@@ -128,9 +128,12 @@ qz_status qzi_model_fuse(qz_model *model);
 /* Sizes of weights, and the native size for the listings, of the graphs that the model has. */
 qz_status qzi_model_measure(qz_model *model);
 
-/* Packed weights for a bundle, made once and shared (thread-safe). isa: AUTO takes the context's.
+/*
+ * Packed weights for a bundle, made once and shared (thread-safe). isa: AUTO takes the context's.
+ * winograd: of float weights, for Winograd's algorithm where it gains at the model's own size.
  */
-qz_status qzi_model_packed(qz_model *model, bool int8, qz_isa isa, const qzi_packed **packed);
+qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa,
+                           const qzi_packed **packed);
 
 /* ---- weights_load.c ---------------------------------------------------------------------------
  */

@@ -19,6 +19,13 @@ typedef struct qzi_packed qzi_packed;
  * data and qweights->w) are not read again. isa: AUTO takes the context's ceiling.
  */
 qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed);
+/*
+ * The same with Winograd's algorithm for the float convolutions that gain by it when one image of
+ * h x w is run. It rounds otherwise than CONTRACT.md's conv2d: not for calibration, nor for the
+ * float islands of an int8 graph.
+ */
+qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t h, int32_t w,
+                                     qzi_packed **packed);
 void qzi_packed_destroy(qzi_packed *packed);
 size_t qzi_packed_bytes(const qzi_packed *packed);
 const qz_kernels *qzi_packed_kernels(const qzi_packed *packed);

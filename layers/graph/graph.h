@@ -98,6 +98,9 @@ qz_status qzi_graph_verify(const qz_graph *graph);
  */
 qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_shape *shapes);
 
+/* The same for one image of h x w at every input, into *shapes by qzi_alloc. */
+qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qzi_shape **shapes);
+
 /* A node as its op sees it; `inputs` is room for QZI_MAX_INPUTS pointers. */
 #define QZI_MAX_INPUTS 256
 void qzi_graph_op_node(const qz_graph *graph, qz_value value, const qzi_node **inputs,

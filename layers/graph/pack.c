@@ -10,7 +10,9 @@ struct qzi_packed {
     size_t bytes;
 };
 
-qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed)
+/* shapes: of all values, for the choice of Winograd's algorithm; NULL: none of it */
+static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shapes,
+                        qzi_packed **packed)
 {
     const qz_context *ctx = graph->ctx;
     const qzi_node *inputs[QZI_MAX_INPUTS];
@@ -33,6 +35,7 @@ qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **pack
         if (!op->pack)
             continue;
         qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
+        n.winograd = shapes ? &shapes[i] : NULL;
         st = op->pack(&n, &p->kernels, &p->nodes[i]);
         p->bytes += p->nodes[i].bytes;
     }
@@ -43,6 +46,21 @@ qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **pack
     }
     *packed = p;
     return QZ_OK;
+}
+
+qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed)
+{
+    return create(graph, isa, NULL, packed);
+}
+
+qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t h, int32_t w,
+                                     qzi_packed **packed)
+{
+    qzi_shape *shapes = NULL;
+    QZI_TRY(qzi_graph_image_shapes(graph, h, w, &shapes));
+    qz_status st = create(graph, isa, shapes, packed);
+    qzi_free(graph->ctx, shapes);
+    return st;
 }
 
 void qzi_packed_destroy(qzi_packed *packed)

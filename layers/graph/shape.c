@@ -111,29 +111,34 @@ qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_s
     return QZ_OK;
 }
 
-qz_status qzi_graph_list_size(qz_graph *graph, int32_t h, int32_t w)
+qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qzi_shape **shapes)
 {
-    qzi_free(graph->ctx, graph->list_shapes);
-    graph->list_shapes = NULL;
-    if (h == 0 || w == 0)
-        return QZ_OK;
     qzi_shape *inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*inputs));
-    qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
+    qzi_shape *made = qzi_calloc(graph->ctx, graph->node_count, sizeof(*made));
     qz_status st = QZ_OK;
-    if (!inputs || !shapes)
-        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*shapes));
+    if (!inputs || !made)
+        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*made));
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_INPUT)
             inputs[node->u.input.index] = (qzi_shape){1, h, w, node->c};
     }
     if (st == QZ_OK)
-        st = qzi_graph_shapes(graph, inputs, shapes);
-    if (st == QZ_OK) {
-        graph->list_shapes = shapes;
-        shapes = NULL;
-    }
+        st = qzi_graph_shapes(graph, inputs, made);
     qzi_free(graph->ctx, inputs);
-    qzi_free(graph->ctx, shapes);
+    if (st != QZ_OK) {
+        qzi_free(graph->ctx, made);
+        made = NULL;
+    }
+    *shapes = made;
     return st;
+}
+
+qz_status qzi_graph_list_size(qz_graph *graph, int32_t h, int32_t w)
+{
+    qzi_free(graph->ctx, graph->list_shapes);
+    graph->list_shapes = NULL;
+    if (h == 0 || w == 0)
+        return QZ_OK;
+    return qzi_graph_image_shapes(graph, h, w, &graph->list_shapes);
 }

@@ -114,7 +114,10 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
         w.w_f32 = n->params[QZI_P_WEIGHT]->data;
         w.bias_f32 = n->params[QZI_P_BIAS] ? n->params[QZI_P_BIAS]->data : NULL;
     }
-    packed->kernel = qzk_conv_choose(int8 ? kernels->u8s8_conv : kernels->f32_conv, &shape);
+    const qzk_conv_kernel *const *list = int8 ? kernels->u8s8_conv : kernels->f32_conv;
+    if (!int8 && n->winograd && qzk_winograd_wins(&shape, n->winograd->h, n->winograd->w))
+        list = kernels->f32_winograd;
+    packed->kernel = qzk_conv_choose(list, &shape);
     packed->bytes = packed->kernel->packed_size(&shape);
     packed->blob = qzi_alloc(n->ctx, packed->bytes);
     if (packed->blob)

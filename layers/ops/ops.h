@@ -143,6 +143,9 @@ typedef struct qzi_op_node {
     const qzi_node *node;
     const qzi_node *const *inputs;        /* nodes that give the inputs, in_count of them */
     const qz_tensor *params[QZI_P_COUNT]; /* NULL where the node has none */
+    /* pack: the value's shape for one image of the usual size, where Winograd's algorithm may be
+     * chosen by it; NULL: direct convolutions only */
+    const qzi_shape *winograd;
 } qzi_op_node;
 
 /* One execution of a node. */

@@ -46,12 +46,20 @@ static qz_context *context(qz_isa isa)
     return ctx;
 }
 
-static qz_session *session(qz_context *ctx, qz_model *model)
+static qz_session *session_of(qz_context *ctx, qz_model *model, bool no_winograd, uint32_t threads)
 {
     qz_session *s = NULL;
-    if (qz_session_create(model, NULL, &s) != QZ_OK)
+    qz_session_options options = QZ_SESSION_OPTIONS_INIT;
+    options.no_winograd = no_winograd;
+    options.threads = threads;
+    if (qz_session_create(model, &options, &s) != QZ_OK)
         fail_msg("%s", qz_context_message(ctx));
     return s;
+}
+
+static qz_session *session(qz_context *ctx, qz_model *model)
+{
+    return session_of(ctx, model, false, 0);
 }
 
 static const qz_tensor *run(qz_context *ctx, qz_session *s, const qz_tensor *input)
@@ -157,8 +165,12 @@ static bool check_model(const char *name)
     output = run(ctx, s, &alt);
     double other =
         check_output("alt", json_object_get(json_object_get(golden, "alt"), "output"), output);
-    printf("%-18s mids %.1e unfused %.1e fused %.1e alt %.1e folding %.1e\n", name, mids.worst,
-           plain, fused, other, folding);
+    qz_session *direct = session_of(ctx, model, true, 0);
+    double without =
+        check_output("no_winograd", json_object_get(golden, "output"), run(ctx, direct, &input));
+    printf("%-18s mids %.1e unfused %.1e fused %.1e alt %.1e folding %.1e no_winograd %.1e\n", name,
+           mids.worst, plain, fused, other, folding, without);
+    qz_session_destroy(direct);
     check_transform_input(name, golden, &input);
     fflush(stdout);
 
@@ -193,7 +205,12 @@ static void test_goldens(void **state)
         skip();
 }
 
-/* The reference speaks for all: the same bytes from every bundle. */
+static uint64_t hash_of(const qz_tensor *output)
+{
+    return qzi_fnv1a(output->data, (size_t)qz_tensor_numel(output) * sizeof(float), QZI_FNV_OFFSET);
+}
+
+/* The reference speaks for all: the same bytes from every bundle and any number of threads. */
 static void test_isas(void **state)
 {
     (void)state;
@@ -203,23 +220,24 @@ static void test_isas(void **state)
         if (golden == NULL)
             continue;
         qz_tensor input = golden_input(golden, false);
-        uint64_t reference = 0;
+        uint64_t reference[2] = {0};
         for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++) {
             if (!qz_isa_available((qz_isa)isa))
                 continue;
             qz_context *ctx = context((qz_isa)isa);
             qz_model *model = golden_model(ctx, small[i], golden, true);
             assert_non_null(model);
-            qz_session *s = session(ctx, model);
-            const qz_tensor *output = run(ctx, s, &input);
-            check_output(qz_isa_name((qz_isa)isa), json_object_get(golden, "output"), output);
-            uint64_t hash = qzi_fnv1a(output->data, (size_t)qz_tensor_numel(output) * sizeof(float),
-                                      QZI_FNV_OFFSET);
-            if (isa == QZ_ISA_REF)
-                reference = hash;
-            if (hash != reference)
-                fail_msg("%s: %s gives other bytes than ref", small[i], qz_isa_name((qz_isa)isa));
-            qz_session_destroy(s);
+            for (int direct = 0; direct < 2; direct++) {
+                qz_session *s = session_of(ctx, model, direct != 0, (uint32_t)isa % 3 + 1);
+                const qz_tensor *output = run(ctx, s, &input);
+                check_output(qz_isa_name((qz_isa)isa), json_object_get(golden, "output"), output);
+                if (isa == QZ_ISA_REF)
+                    reference[direct] = hash_of(output);
+                if (hash_of(output) != reference[direct])
+                    fail_msg("%s: %s gives other bytes than ref", small[i],
+                             qz_isa_name((qz_isa)isa));
+                qz_session_destroy(s);
+            }
             qz_model_destroy(model);
             qz_context_destroy(ctx);
             checked++;

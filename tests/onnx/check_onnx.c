@@ -220,7 +220,7 @@ static int check_values(qz_context *ctx, char **args)
         st = read_input(model, args[1], &input);
     if (st == QZ_OK) {
         c.int8 = model->int8_graph != NULL;
-        st = qzi_model_packed(model, c.int8, QZ_ISA_AUTO, &packed);
+        st = qzi_model_packed(model, c.int8, false, QZ_ISA_AUTO, &packed);
     }
     if (st == QZ_OK)
         st = qzi_exec_create(packed, c.int8 ? model->int8_graph : model->graph, 1, &exec);

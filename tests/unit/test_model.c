@@ -298,6 +298,58 @@ static qz_status watch(void *user, const char *name, const qz_tensor *value, con
     return QZ_OK;
 }
 
+/* Of the kernels that a session would have: those by Winograd's algorithm, and all of float. */
+static void count_kernels(qz_model *model, bool int8, bool winograd, size_t *by_winograd,
+                          size_t *floats)
+{
+    const qzi_packed *packed = NULL;
+    const qz_graph *graph = int8 ? model->int8_graph : model->graph;
+    *by_winograd = *floats = 0;
+    assert_int_equal(qzi_model_packed(model, int8, winograd, QZ_ISA_AUTO, &packed), QZ_OK);
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzk_conv_kernel *kernel = qzi_packed_kernel(packed, (qz_value)i);
+        *by_winograd += kernel != NULL && strstr(kernel->name, "winograd") != NULL;
+        *floats += kernel != NULL && strncmp(kernel->name, "f32_", 4) == 0;
+    }
+}
+
+static void test_winograd(void **state)
+{
+    (void)state;
+    static float pixels[3 * SIZE * SIZE];
+    static const char *const islands[] = {"features.3.expand3x3", "features.4.expand3x3"};
+    const qz_tensor input = image(pixels);
+    qz_context *ctx = context();
+    qz_model *model = NULL;
+    qz_session *s = NULL;
+    size_t winograd, floats;
+    assert_int_equal(
+        qz_squeezenet1_1(ctx, OPTIONS(true, .exclude = islands, .exclude_count = 2), &model),
+        QZ_OK);
+    assert_int_equal(qz_model_calibrate(model, &input), QZ_OK);
+    assert_int_equal(qz_model_convert(model), QZ_OK);
+    count_kernels(model, false, true, &winograd, &floats);
+    assert_int_equal(winograd, 8); /* expand3x3 of the eight fire modules */
+    assert_int_equal(floats, 26);
+    count_kernels(model, false, false, &winograd, &floats);
+    assert_int_equal(winograd, 0);
+    count_kernels(model, true, true, &winograd, &floats);
+    assert_int_equal(winograd, 0);
+    assert_int_equal(floats, 2);
+    qz_model_destroy(model);
+
+    /* finalize keeps one packing of a float model */
+    qz_session_options direct = QZ_SESSION_OPTIONS_INIT;
+    direct.no_winograd = true;
+    assert_int_equal(qz_squeezenet1_1(ctx, NULL, &model), QZ_OK);
+    assert_int_equal(qz_model_finalize(model, true), QZ_OK);
+    assert_int_equal(qz_session_create(model, &direct, &s), QZ_ERR_STATE);
+    assert_int_equal(qz_session_create(model, NULL, &s), QZ_OK);
+    qz_session_destroy(s);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
 static void test_hook_and_profile(void **state)
 {
     (void)state;
@@ -476,13 +528,10 @@ int main(void)
     setenv("QZOO_HOME", "/nonexistent", 1);
     setenv("TORCH_HOME", "/nonexistent", 1);
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_options),
-        cmocka_unit_test(test_order),
-        cmocka_unit_test(test_finalize),
-        cmocka_unit_test(test_bad_input),
-        cmocka_unit_test(test_hook_and_profile),
-        cmocka_unit_test(test_topk),
-        cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_options),  cmocka_unit_test(test_order),
+        cmocka_unit_test(test_finalize), cmocka_unit_test(test_bad_input),
+        cmocka_unit_test(test_winograd), cmocka_unit_test(test_hook_and_profile),
+        cmocka_unit_test(test_topk),     cmocka_unit_test(test_bytes),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -245,7 +245,7 @@ static qz_status plan_half(qz_model *model, const qzi_onnx_emit *e, bool *kept)
 {
     const qzi_packed *packed = NULL;
     if (e->options->images != NULL)
-        QZI_TRY(qzi_model_packed(model, false, QZ_ISA_AUTO, &packed));
+        QZI_TRY(qzi_model_packed(model, false, false, QZ_ISA_AUTO, &packed));
     return qzi_onnx_half_plan(e->graph, packed, e->options, kept);
 }
 
