@@ -59,14 +59,16 @@ extern "C" {
     X(ERR_CANCELLED, 12, "cancelled by the caller")                      \
     X(ERR_INTERNAL, 13, "internal error: please report it")
 
+/* What a call reports: QZ_OK, or why it failed. qz_context_message() has the details. */
 typedef enum qz_status {
 #define QZ_STATUS_ENUM(name, number, text) QZ_##name = number,
     QZ_STATUS_MAP(QZ_STATUS_ENUM)
 #undef QZ_STATUS_ENUM
 } qz_status;
 
-/* Name ("QZ_ERR_IO") and general meaning of a status; never NULL. */
+/* "QZ_ERR_IO", …; never NULL. */
 QZ_API const char *qz_status_name(qz_status status);
+/* What it means in general ("out of memory"); never NULL. */
 QZ_API const char *qz_status_text(qz_status status);
 
 /* Version of the library that runs (QZ_VERSION_STRING is that of the header). */
@@ -111,6 +113,7 @@ typedef struct qz_cpu_info {
     size_t l2_bytes;  /* of one core */
     size_t l3_bytes;
 } qz_cpu_info;
+/* Fills in `info`. The same for the life of the process; from any thread. */
 QZ_API void qz_cpu_query(qz_cpu_info *info);
 
 /*
@@ -124,9 +127,12 @@ typedef struct qz_allocator {
     void *user;
 } qz_allocator;
 
+/* How important a line of the log is. */
 typedef enum qz_log_level { QZ_LOG_DEBUG, QZ_LOG_INFO, QZ_LOG_WARNING } qz_log_level;
+/* Gets one line without its end; called from any thread that uses the context, also at once. */
 typedef void (*qz_log_fn)(void *user, qz_log_level level, const char *message);
 
+/* How a context is made. Begin with QZ_CONTEXT_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_context_options {
     size_t size;                   /* sizeof(qz_context_options) */
     const qz_allocator *allocator; /* NULL: the C library's; copied */
@@ -139,6 +145,7 @@ typedef struct qz_context_options {
 } qz_context_options;
 #define QZ_CONTEXT_OPTIONS_INIT QZ_OPTIONS_INIT(qz_context_options)
 
+/* What everything else is created from: allocator, log, threads, instruction sets. */
 typedef struct qz_context qz_context;
 
 /*
@@ -155,13 +162,16 @@ QZ_API void qz_context_destroy(qz_context *context); /* NULL is fine */
  */
 QZ_API const char *qz_context_message(const qz_context *context);
 
+/* The ceiling of instruction sets, never AUTO. */
 QZ_API qz_isa qz_context_isa(const qz_context *context);
+/* Threads of a run that does not say otherwise, at least 1. */
 QZ_API uint32_t qz_context_threads(const qz_context *context);
 QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL where none is known */
 
 /* ---- tensors ----------------------------------------------------------------------------------
  */
 
+/* Types of elements. Bool is one byte, 0 or 1. */
 typedef enum qz_dtype {
     QZ_F32 = 0,
     QZ_U8,

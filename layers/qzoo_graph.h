@@ -18,17 +18,21 @@
 extern "C" {
 #endif
 
+/* A network under construction or done. Belongs to one thread at a time while it is built. */
 typedef struct qz_graph qz_graph;
 typedef int32_t qz_value; /* what a node gives */
 #define QZ_NO_VALUE (-1)
 
+/* An empty graph, which the caller destroys. QZ_ERR_ARGUMENT, QZ_ERR_MEMORY. */
 QZ_API qz_status qz_graph_create(qz_context *context, qz_graph **graph);
+/* With its parameters. NULL is fine. */
 QZ_API void qz_graph_destroy(qz_graph *graph);
 
 /* Opens and closes a scope. The result of a scope may be given to the closing call (else
  * QZ_NO_VALUE); it is then found under the scope's name, as the output of torch's module is.
  * Returns `result`. */
 QZ_API void qz_graph_enter(qz_graph *graph, const char *fmt, ...) QZ_PRINTF(2, 3);
+/* Closes the scope that was opened last; see qz_graph_enter. */
 QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
 
 /* An NCHW float32 input with `channels` channels. Height and width: 0 for any. */
@@ -59,9 +63,15 @@ typedef struct qz_conv2d_options {
     bool bias;
 } qz_conv2d_options;
 #define QZ_PAD_NONE (-1)
+/*
+ * nn.Conv2d: N x C x H x W to N x out_channels x H' x W', H' = (H + 2 padding - dilation
+ * (kernel - 1) - 1) / stride + 1. Parameters <name>.weight (out x C / groups x kernel_h x
+ * kernel_w) and, with bias, <name>.bias (out).
+ */
 QZ_API qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x,
                           const qz_conv2d_options *options);
 
+/* nn.BatchNorm2d in eval mode: (x - running_mean) / sqrt(running_var + eps) * weight + bias. */
 QZ_API qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
 /* FrozenBatchNorm2d of detectors: no num_batches_tracked, and nothing of it is trainable. */
 QZ_API qz_value qz_frozen_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
@@ -76,6 +86,7 @@ QZ_API qz_value qz_channel_affine(qz_graph *graph, const char *name, qz_value x,
 /* A stand-alone activation: any but NONE. */
 QZ_API qz_value qz_activate(qz_graph *graph, const char *name, qz_value x, qz_activation act);
 
+/* Zero fields mean: kernel_w = kernel_h, stride = kernel, no padding. */
 typedef struct qz_pool2d_options {
     int32_t kernel_h, kernel_w; /* 0 for kernel_w: the same as kernel_h */
     int32_t stride_h, stride_w; /* 0: the kernel */
@@ -83,10 +94,13 @@ typedef struct qz_pool2d_options {
     bool ceil_mode;
     bool count_exclude_pad; /* average pool: torch's count_include_pad = False */
 } qz_pool2d_options;
+/* nn.MaxPool2d. Padding, at most half the kernel, never wins. */
 QZ_API qz_value qz_max_pool2d(qz_graph *graph, const char *name, qz_value x,
                               const qz_pool2d_options *options);
+/* nn.AvgPool2d. Padding counts as zeros, unless count_exclude_pad. */
 QZ_API qz_value qz_avg_pool2d(qz_graph *graph, const char *name, qz_value x,
                               const qz_pool2d_options *options);
+/* nn.AdaptiveAvgPool2d: any size to out_h x out_w. */
 QZ_API qz_value qz_adaptive_avg_pool2d(qz_graph *graph, const char *name, qz_value x, int32_t out_h,
                                        int32_t out_w);
 
@@ -109,6 +123,7 @@ QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x,
 QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
 /* Identities in eval mode; kept so that names and training have their place. */
 QZ_API qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p);
+/* As qz_dropout: torchvision.ops.StochasticDepth in eval mode. */
 QZ_API qz_value qz_stochastic_depth(qz_graph *graph, const char *name, qz_value x, float p);
 
 /* Adds an output, in order. NAME is that of the file that --dump-outputs writes. */
@@ -120,6 +135,7 @@ QZ_API qz_status qz_graph_finish(qz_graph *graph);
 /* ---- looking at a graph
  * --------------------------------------------------------------------------- */
 
+/* One entry of a state dict. Pointers belong to the graph. */
 typedef struct qz_param_info {
     const char *key;         /* torchvision's: "layer1.0.conv1.weight" */
     const qz_tensor *tensor; /* data NULL before weights are loaded, and after finalize */
@@ -127,8 +143,10 @@ typedef struct qz_param_info {
 } qz_param_info;
 /* torch's state_dict, in its order. */
 QZ_API size_t qz_graph_param_count(const qz_graph *graph);
+/* `index` below qz_graph_param_count. */
 QZ_API void qz_graph_param_at(const qz_graph *graph, size_t index, qz_param_info *info);
 
+/* What is told of a node. Texts belong to the graph and are never NULL. */
 typedef struct qz_node_info {
     const char *name;
     const char *op;              /* "conv2d", "add", "hardswish", … */
@@ -141,7 +159,9 @@ typedef struct qz_node_info {
     float out_scale;             /* int8: parameters of the output */
     int32_t out_zero_point;
 } qz_node_info;
+/* Nodes, in the order in which they are computed. */
 QZ_API size_t qz_graph_node_count(const qz_graph *graph);
+/* `index` below qz_graph_node_count. */
 QZ_API void qz_graph_node_at(const qz_graph *graph, size_t index, qz_node_info *info);
 
 /* A listing for people, one node a line, through `write` (a chunk of text each call). */

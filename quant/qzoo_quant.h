@@ -20,8 +20,10 @@ typedef enum qz_backend {
 } qz_backend;
 
 QZ_API const char *qz_backend_name(qz_backend backend); /* "fbgemm", …; NULL when out of range */
+/* The inverse, "auto" too; false, and *backend unchanged, for another word or NULL. */
 QZ_API bool qz_backend_parse(const char *name, qz_backend *backend);
 
+/* How the range of an activation is found while calibrating. */
 typedef enum qz_observer_kind {
     QZ_OBSERVER_DEFAULT = 0, /* the backend's */
     QZ_OBSERVER_MINMAX,
@@ -29,6 +31,7 @@ typedef enum qz_observer_kind {
     QZ_OBSERVER_HISTOGRAM
 } qz_observer_kind;
 QZ_API const char *qz_observer_name(qz_observer_kind kind); /* "minmax", "moving", "histogram" */
+/* The inverse; false, and *kind unchanged, for another word or NULL. */
 QZ_API bool qz_observer_parse(const char *name, qz_observer_kind *kind);
 
 /* One node of the int8 model beside the float model. dB: 20 log10(|float| / |float - int8|);

@@ -38,12 +38,16 @@ QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_st
 /* The same from memory; `name` stands for the path in messages. The bytes are not kept. */
 QZ_API qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size,
                                      const char *name, qz_state_dict **dict);
+/* With its tensors. NULL is fine. */
 QZ_API void qz_state_dict_destroy(qz_state_dict *dict);
 
+/* Number of tensors. */
 QZ_API size_t qz_state_dict_count(const qz_state_dict *dict);
 /* Key and tensor (dense, row-major, in its stored type), valid as long as the dict. */
 QZ_API const char *qz_state_dict_key(const qz_state_dict *dict, size_t index);
+/* The tensor of an index below qz_state_dict_count. */
 QZ_API const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t index);
+/* The tensor of a key; NULL where there is none. */
 QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key);
 /* A metadata string of a safetensors file; NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
@@ -79,6 +83,7 @@ QZ_API qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed)
 /* ---- writing safetensors
  * ------------------------------------------------------------------------------ */
 
+/* One tensor to be written. Key and data are only read. */
 typedef struct qz_safetensors_entry {
     const char *key;
     qz_tensor tensor;
@@ -127,6 +132,7 @@ QZ_API qz_status qz_sha256_file(qz_context *context, const char *path, char hex[
 /* ---- the catalogue of published weights
  * -------------------------------------------------------------------- */
 
+/* What somebody measured of published weights. */
 typedef struct qz_metric {
     const char *name;    /* "acc@1", "box_map", ...; NULL ends the list */
     int32_t thousandths; /* 76130 is 76.13 */
@@ -159,6 +165,7 @@ typedef struct qz_weights_info {
     bool user;             /* from a user's own catalogue */
 } qz_weights_info;
 
+/* Published weights by model and tag. Immutable: any thread may look. */
 typedef struct qz_catalogue qz_catalogue;
 
 /*
@@ -173,7 +180,9 @@ typedef struct qz_catalogue qz_catalogue;
  */
 QZ_API qz_status qz_catalogue_open(qz_context *context, const char *user_file,
                                    qz_catalogue **catalogue);
+/* Entries that it gave are gone then. NULL is fine. */
 QZ_API void qz_catalogue_close(qz_catalogue *catalogue);
+/* Number of entries. */
 QZ_API size_t qz_catalogue_count(const qz_catalogue *catalogue);
 /* NULL out of range. Entries of one model stand together, models in bytewise order. */
 QZ_API const qz_weights_info *qz_catalogue_at(const qz_catalogue *catalogue, size_t index);
@@ -209,6 +218,7 @@ QZ_API qz_status qz_cache_find(qz_context *context, const qz_weights_info *info,
 /* Hashes the cached file: QZ_ERR_CHECKSUM when it differs, QZ_ERR_IO when it is not there. */
 QZ_API qz_status qz_cache_verify(qz_context *context, const qz_weights_info *info);
 
+/* What qz_cache_prune removed. */
 typedef struct qz_prune_result {
     size_t files;
     uint64_t bytes;
@@ -220,6 +230,7 @@ typedef struct qz_prune_result {
 QZ_API qz_status qz_cache_prune(qz_context *context, const qz_catalogue *catalogue, bool all,
                                 qz_prune_result *result);
 
+/* How far a download is; valid during the call that gets it. */
 typedef struct qz_fetch_progress {
     const qz_weights_info *info;
     uint64_t done, total; /* bytes; total 0: not known */
@@ -228,6 +239,7 @@ typedef struct qz_fetch_progress {
 /* Called a few times a second, on the thread that fetches; false cancels (QZ_ERR_CANCELLED). */
 typedef bool (*qz_fetch_progress_fn)(void *user, const qz_fetch_progress *progress);
 
+/* How to download. Begin with QZ_FETCH_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_fetch_options {
     size_t size; /* sizeof(qz_fetch_options) */
     /* A folder that is asked in place of the publisher for <folder>/<name>, an https or http URL

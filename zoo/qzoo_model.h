@@ -38,6 +38,7 @@ typedef struct qz_preprocess {
     qz_interpolation interpolation;
 } qz_preprocess;
 
+/* Facts about an architecture. Texts live as long as the library. */
 typedef struct qz_arch_info {
     const char *name; /* torchvision's */
     const char *task; /* "classification" */
@@ -46,7 +47,9 @@ typedef struct qz_arch_info {
     qz_preprocess preprocess;
 } qz_arch_info;
 
+/* Number of architectures. */
 QZ_API size_t qz_arch_count(void);
+/* An index out of range gives empty texts. */
 QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
 /* Parameters (no buffers) and multiply-adds at the native input size, without making weights. */
 QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params,
@@ -59,6 +62,7 @@ QZ_API const char *qz_imagenet_class(int32_t index);
 /* ---- options
  * --------------------------------------------------------------------------------------------- */
 
+/* How a model is made. Begin with QZ_MODEL_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_model_options {
     size_t size; /* sizeof(qz_model_options) */
     /* NULL or "random": seeded random; "random:SEED"; a file (has a slash or a known suffix);
@@ -93,8 +97,15 @@ typedef struct qz_model_options {
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
+/* A model. Its calls change it and belong to one thread at a time; its sessions may run at once. */
 typedef struct qz_model qz_model;
 
+/*
+ * Builds `name`, loads its weights and, as the options say, fuses and prepares it. The caller
+ * destroys it, before the context. *model is NULL after a failure. QZ_ERR_ARGUMENT,
+ * QZ_ERR_UNKNOWN_NAME (with the nearest names), QZ_ERR_MEMORY; of the file QZ_ERR_IO,
+ * QZ_ERR_FORMAT, QZ_ERR_MISMATCH, QZ_ERR_NUMERIC, QZ_ERR_UNSUPPORTED.
+ */
 QZ_API qz_status qz_model_create(qz_context *context, const char *name,
                                  const qz_model_options *options, qz_model **model);
 /* After its sessions. NULL is fine. */
@@ -132,8 +143,14 @@ QZ_API qz_status qz_model_finalize(qz_model *model, bool drop_source);
 
 /* Saved int8 models (saved_model.c has the format). */
 QZ_API qz_status qz_model_save(qz_model *model, const char *path);
+/*
+ * The caller destroys it. QZ_ERR_IO, QZ_ERR_FORMAT (damaged), QZ_ERR_UNSUPPORTED (a newer
+ * format or an unknown architecture), QZ_ERR_MEMORY; the message begins with the path. Only
+ * int8 can run.
+ */
 QZ_API qz_status qz_model_open(qz_context *context, const char *path, qz_model **model);
 
+/* Facts about a model. Texts belong to it. */
 typedef struct qz_model_info {
     const char *name;
     const char *task;
@@ -153,6 +170,7 @@ typedef struct qz_model_info {
     size_t warning_count;      /* of loading: unexpected keys */
     const char *warning;       /* one line, or "" */
 } qz_model_info;
+/* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);
 
 /* The graph: float (fused, when it was) or, after convert, int8. NULL when there is none. Nodes'
@@ -167,12 +185,14 @@ QZ_API qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const q
 /* ---- running
  * ---------------------------------------------------------------------------------------------- */
 
+/* Which of a model's graphs a session runs. */
 typedef enum qz_precision {
     QZ_PRECISION_AUTO = 0,
     QZ_PRECISION_FP32,
     QZ_PRECISION_INT8
 } qz_precision;
 
+/* How a session runs. Begin with QZ_SESSION_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_session_options {
     size_t size;
     qz_precision precision; /* AUTO: int8 when converted, else fp32 */
@@ -184,11 +204,13 @@ typedef struct qz_session_options {
 } qz_session_options;
 #define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
 
+/* What one thread runs a model with. */
 typedef struct qz_session qz_session;
 
 /* One run's state. Many sessions may share a model and run at once, each on its own thread. */
 QZ_API qz_status qz_session_create(qz_model *model, const qz_session_options *options,
                                    qz_session **session);
+/* Before its model. NULL is fine. */
 QZ_API void qz_session_destroy(qz_session *session);
 
 /* Runs NCHW float32 images of any size and batch. NaN or infinity in the input: QZ_ERR_NUMERIC. */
@@ -196,6 +218,7 @@ QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
 /* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's own recipe. */
 QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width,
                                    int32_t height, size_t stride);
+/* Number of outputs: 1 for classifiers. */
 QZ_API size_t qz_session_output_count(const qz_session *session);
 /* Output i of the last run: float32, N x C or NCHW; data belongs to the session until its next
  * run. */
@@ -206,6 +229,7 @@ QZ_API qz_status qz_session_output(const qz_session *session, size_t index, cons
  * values, their bytes (NCHW, else NULL); both valid during the call only. Slow: for debugging. */
 typedef qz_status (*qz_node_fn)(void *user, const char *name, const qz_tensor *value,
                                 const qz_tensor *bytes);
+/* fn NULL: none. A failure that the hook returns ends the run with that status. */
 QZ_API void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user);
 /* The node whose value stands for NAME: itself, the one that it was fused into, or the last of a
  * module ("layer1.0"). NULL: unknown. */
@@ -213,6 +237,7 @@ QZ_API const char *qz_session_node_name(const qz_session *session, const char *n
 
 /* Time of each node since profiling was switched on. */
 QZ_API void qz_session_set_profile(qz_session *session, bool on);
+/* What one node took. */
 typedef struct qz_profile_row {
     const char *name, *op, *kernel; /* kernel "" where the op has only one */
     double seconds;                 /* sum over the runs */
@@ -224,6 +249,7 @@ QZ_API qz_status qz_session_profile(qz_session *session, const qz_profile_row **
 QZ_API size_t qz_session_arena_bytes(const qz_session *session);  /* activations and scratch */
 QZ_API size_t qz_session_packed_bytes(const qz_session *session); /* weights as kernels read them */
 
+/* A class and how sure the network is of it. */
 typedef struct qz_top {
     int32_t index;
     float score;       /* as the network gives it (logit) */
@@ -241,7 +267,10 @@ typedef struct qz_image {
     int32_t width, height;
     uint8_t *rgb; /* rows of width * 3 bytes */
 } qz_image;
+/* QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED (built without images), QZ_ERR_MEMORY; the
+ * message begins with the path. image->rgb is NULL then. */
 QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
+/* Leaves the image empty; NULL, and an empty one, are fine. */
 QZ_API void qz_image_free(qz_context *context, qz_image *image);
 /* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
 QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
@@ -258,7 +287,9 @@ QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
 
 /* Reads a float32 .npy (version 1 or 2, C order). Free tensor->data with qz_npy_free. */
 QZ_API qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor);
+/* Leaves the tensor empty; NULL, and an empty one, are fine. */
 QZ_API void qz_npy_free(qz_context *context, qz_tensor *tensor);
+/* Writes a float32 .npy, version 1, C order. */
 QZ_API qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor);
 
 #ifdef __cplusplus
