@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_conv.h - what the convolution check, its shapes and its benchmark share.
+ * check_conv.h - what the convolution check, its shapes and bench_kernels share.
  */
 #ifndef QZOO_TESTS_KERNELS_CHECK_CONV_H
 #define QZOO_TESTS_KERNELS_CHECK_CONV_H
@@ -23,8 +23,6 @@ conv_text conv_describe(const conv_problem *problem);
 
 /* Shapes that every run checks, whatever the seed; NULL past the last. */
 const conv_problem *conv_directed(size_t i);
-/* Layers of real networks, for --bench. */
-const conv_problem *conv_real(size_t i);
 /* A shape of one of the kinds of networks, sizes odd and even, at most about 2 M MACs. */
 conv_problem conv_random(check_rng *rng);
 /* The same, but a dense 3x3 of stride 1: what Winograd's algorithm does. */

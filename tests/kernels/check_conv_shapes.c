@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_conv_shapes.c - the shapes that convolution kernels are checked and timed on.
+ * check_conv_shapes.c - the shapes that convolution kernels are checked on.
  */
 #include "check_conv.h"
 
@@ -99,50 +99,11 @@ static const conv_problem directed[] = {
     LINEAR("linear", 1, 1, 5),
 };
 
-static const conv_problem real[] = {
-    SAME("resnet50 stem", 3, 64, 1, 7, 2, 1, 224, 224),
-    SAME("resnet50 1x1", 64, 64, 1, 1, 1, 1, 56, 56),
-    SAME("resnet50 1x1", 64, 256, 1, 1, 1, 1, 56, 56),
-    SAME("resnet50 1x1", 256, 64, 1, 1, 1, 1, 56, 56),
-    SAME("resnet50 3x3", 64, 64, 1, 3, 1, 1, 56, 56),
-    SAME("resnet50 3x3", 128, 128, 1, 3, 1, 1, 28, 28),
-    SAME("resnet50 3x3/2", 128, 128, 1, 3, 2, 1, 56, 56),
-    SAME("resnet50 3x3", 256, 256, 1, 3, 1, 1, 14, 14),
-    SAME("resnet50 3x3", 512, 512, 1, 3, 1, 1, 7, 7),
-    SAME("resnet50 1x1/2", 1024, 2048, 1, 1, 2, 1, 14, 14),
-    SAME("resnet50 1x1", 512, 2048, 1, 1, 1, 1, 7, 7),
-    SAME("resnet50 1x1", 2048, 512, 1, 1, 1, 1, 7, 7),
-    LINEAR("resnet50 fc", 2048, 1000, 1),
-    SAME("mobilenet_v2 stem", 3, 32, 1, 3, 2, 1, 224, 224),
-    SAME("mobilenet_v2 dw", 32, 32, 32, 3, 1, 1, 112, 112),
-    SAME("mobilenet_v2 1x1", 16, 96, 1, 1, 1, 1, 112, 112),
-    SAME("mobilenet_v2 dw/2", 96, 96, 96, 3, 2, 1, 112, 112),
-    SAME("mobilenet_v2 1x1", 96, 24, 1, 1, 1, 1, 56, 56),
-    SAME("mobilenet_v2 dw", 144, 144, 144, 3, 1, 1, 56, 56),
-    SAME("mobilenet_v2 dw", 384, 384, 384, 3, 1, 1, 14, 14),
-    SAME("mobilenet_v2 1x1", 384, 64, 1, 1, 1, 1, 14, 14),
-    SAME("mobilenet_v2 dw", 960, 960, 960, 3, 1, 1, 7, 7),
-    SAME("mobilenet_v2 1x1", 960, 320, 1, 1, 1, 1, 7, 7),
-    SAME("mobilenet_v3 dw 5x5", 672, 672, 672, 5, 1, 1, 14, 14),
-    SAME("convnext dw 7x7", 96, 96, 96, 7, 1, 1, 56, 56),
-    SAME("resnext50 3x3 g32", 128, 128, 32, 3, 1, 1, 56, 56),
-    SAME("resnext50 3x3 g32", 512, 512, 32, 3, 1, 1, 14, 14),
-    SAME("regnet_x_400mf 3x3 g", 160, 160, 10, 3, 1, 1, 14, 14),
-    SAME("regnet_y_800mf 3x3 g", 320, 320, 20, 3, 1, 1, 14, 14),
-    SAME("densenet 3x3", 128, 32, 1, 3, 1, 1, 28, 28),
-    SAME("vgg16 3x3", 64, 64, 1, 3, 1, 1, 224, 224),
-    LINEAR("vgg16 fc", 25088, 4096, 1),
-};
 /* clang-format on */
 
 const conv_problem *conv_directed(size_t i)
 {
     return i < QZI_ARRAY_LEN(directed) ? &directed[i] : NULL;
-}
-
-const conv_problem *conv_real(size_t i)
-{
-    return i < QZI_ARRAY_LEN(real) ? &real[i] : NULL;
 }
 
 int64_t conv_macs(const conv_problem *p)

@@ -2,7 +2,7 @@
 /*
  * check_kernels.h - the harness that compares every kernel with the reference.
  *
- *   check_kernels SUITE [--seed N] [--runs N] [--isa NAME] [--kernel TEXT] [--bench]
+ *   check_kernels SUITE [--seed N] [--runs N] [--isa NAME] [--kernel TEXT]
  *
  * The seed is printed; --seed, or QZOO_CHECK_SEED in the environment, repeats a run. --isa keeps
  * the kernels of that bundle only, --kernel those whose name contains TEXT. A suite that compared
@@ -22,7 +22,6 @@ typedef struct check_options {
     int64_t runs;       /* 0: the suite's own default */
     qz_isa isa;         /* AUTO: every bundle that the CPU has */
     const char *kernel; /* NULL: all */
-    bool bench;
 } check_options;
 
 /* A suite returns the number of comparisons that failed; *compared counts those that it made. */
@@ -31,7 +30,6 @@ int check_suite_fmaf(const check_options *options, int64_t *compared);
 int check_suite_simple(const check_options *options, int64_t *compared);
 int check_suite_winograd(const check_options *options, int64_t *compared);
 int check_suite_conv(const check_options *options, int64_t *compared);
-int check_bench_conv(const check_options *options, int64_t *compared);
 
 /* Whether the options and the CPU let the kernel run. */
 bool check_wanted(const check_options *options, const char *name, qz_isa isa);
