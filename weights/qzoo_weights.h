@@ -35,6 +35,14 @@ typedef struct qz_state_dict qz_state_dict;
  * QZ_ERR_UNSUPPORTED, QZ_ERR_MEMORY; the message begins with the path.
  */
 QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict);
+/*
+ * The same with the file mapped, not copied, where its format allows: half the memory, and a third
+ * of the time of a large file. Only for a file that nobody changes in place while the dict lives
+ * (one that is replaced or removed stays as it was): were it truncated, reading a tensor would end
+ * the process (SIGBUS). Weights by a tag are loaded so: the cache replaces its files and never
+ * changes them.
+ */
+QZ_API qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict);
 /* The same from memory; `name` stands for the path in messages. The bytes are not kept. */
 QZ_API qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size,
                                      const char *name, qz_state_dict **dict);

@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -99,7 +100,7 @@ static qz_status read_bytes(const qz_context *ctx, const char *path, int fd, uin
     return QZ_OK;
 }
 
-/* Reads the file into dict->bytes, once its first bytes show that it is worth it. */
+/* Reads or maps the file as dict->bytes, once its first bytes show that it is worth it. */
 static qz_status read_open_file(qz_state_dict *dict, const char *path, int fd,
                                 const file_kind **kind)
 {
@@ -117,10 +118,27 @@ static qz_status read_open_file(qz_state_dict *dict, const char *path, int fd,
     size_t head_size = QZI_MIN(dict->size, sizeof(head));
     QZI_TRY(read_bytes(dict->ctx, path, fd, head, head_size));
     QZI_TRY(tell_kind(dict->ctx, path, head, head_size, kind));
+    if (dict->mapped) {
+        void *map = mmap(NULL, dict->size, PROT_READ, MAP_PRIVATE, fd, 0);
+        dict->mapped = map != MAP_FAILED; /* not every file system can; then it is read */
+        if (dict->mapped) {
+            dict->bytes = map;
+            return QZ_OK;
+        }
+    }
     dict->bytes = qzi_alloc(dict->ctx, dict->size);
     if (dict->bytes == NULL)
         return qzi_fail_memory(dict->ctx, dict->size);
     return read_bytes(dict->ctx, path, fd, dict->bytes, dict->size);
+}
+
+static void release_bytes(qz_state_dict *dict)
+{
+    if (dict->bytes != NULL && dict->mapped)
+        munmap(dict->bytes, dict->size);
+    else
+        qzi_free(dict->ctx, dict->bytes);
+    dict->bytes = NULL;
 }
 
 static qz_status read_file(qz_state_dict *dict, const char *path, const file_kind **kind)
@@ -153,17 +171,15 @@ static qz_status read_kind(qz_state_dict *dict, const file_kind *kind)
                     QZI_DICT_BUDGET_FACTOR;
     QZI_TRY(kind->read(dict));
     QZI_TRY(qzi_dict_seal(dict));
-    if (!dict->bytes_used) {
-        qzi_free(dict->ctx, dict->bytes);
-        dict->bytes = NULL;
-    }
+    if (!dict->bytes_used)
+        release_bytes(dict);
     dict->name = NULL;
     return QZ_OK;
 }
 
 /* From `path` where `bytes` is NULL. */
-static qz_status load(const qz_context *ctx, const char *path, const void *bytes, size_t size,
-                      const char *name, qz_state_dict **out)
+static qz_status load(const qz_context *ctx, const char *path, bool map, const void *bytes,
+                      size_t size, const char *name, qz_state_dict **out)
 {
     const file_kind *kind = NULL;
     qz_state_dict *dict = qzi_calloc(ctx, 1, sizeof(*dict));
@@ -171,6 +187,7 @@ static qz_status load(const qz_context *ctx, const char *path, const void *bytes
         return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, sizeof(*dict)), "%s", name);
     dict->ctx = ctx;
     dict->name = name;
+    dict->mapped = map;
     qzi_arena_init(&dict->arena, ctx);
     qz_status st =
         bytes == NULL ? read_file(dict, path, &kind) : copy_bytes(dict, bytes, size, &kind);
@@ -192,7 +209,16 @@ qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dic
         *dict = NULL;
     if (context == NULL || path == NULL || dict == NULL)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_load: NULL argument");
-    return load(context, path, NULL, 0, path, dict);
+    return load(context, path, false, NULL, 0, path, dict);
+}
+
+qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict)
+{
+    if (dict != NULL)
+        *dict = NULL;
+    if (context == NULL || path == NULL || dict == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_map: NULL argument");
+    return load(context, path, true, NULL, 0, path, dict);
 }
 
 qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size, const char *name,
@@ -202,7 +228,7 @@ qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t siz
         *dict = NULL;
     if (context == NULL || name == NULL || dict == NULL || (bytes == NULL && size > 0))
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_parse: NULL argument");
-    return load(context, NULL, bytes != NULL ? bytes : "", size, name, dict);
+    return load(context, NULL, false, bytes != NULL ? bytes : "", size, name, dict);
 }
 
 void qz_state_dict_destroy(qz_state_dict *dict)
@@ -213,7 +239,7 @@ void qz_state_dict_destroy(qz_state_dict *dict)
     for (size_t i = 0; i < dict->block_count; i++)
         qzi_free(ctx, dict->blocks[i]);
     qzi_free(ctx, dict->blocks);
-    qzi_free(ctx, dict->bytes);
+    release_bytes(dict);
     qzi_free(ctx, dict->entries);
     qzi_free(ctx, dict->sorted);
     qzi_free(ctx, dict->metadata);

@@ -2,10 +2,12 @@
 /*
  * state_dict.h - what the readers of file formats build a state dict with. Private.
  *
- * The whole file is read into one block of memory; a tensor points into it where the file holds it
- * dense, aligned and in the host's byte order, and is copied otherwise. It is read, not mapped: a
- * mapped file that another process truncates or rewrites would kill the caller with SIGBUS, or
- * change bytes that were already checked. That costs one copy of the file in memory.
+ * The whole file is one block of bytes; a tensor points into it where the file holds it dense,
+ * aligned and in the host's byte order, and is copied otherwise. qz_state_dict_load reads it and
+ * does not map it: a mapped file that another process truncates kills the caller with SIGBUS, and
+ * one that is rewritten changes bytes that were already checked. qz_state_dict_map maps, for files
+ * that are known to stay as they are; those of the cache are, since they are only ever renamed into
+ * it.
  *
  * All files are taken for hostile. Sizes are checked before memory is asked for, and everything
  * that decoding allocates is charged to a budget in proportion to the file.
@@ -41,8 +43,9 @@ typedef struct qzi_dict_metadata {
 struct qz_state_dict {
     const qz_context *ctx;
     const char *name; /* the path, for messages; the caller's, NULL once loaded */
-    uint8_t *bytes;   /* the file */
+    uint8_t *bytes;   /* the file; of a mapped one they cannot be written */
     size_t size;
+    bool mapped;
     bool bytes_used; /* a tensor points into them */
     size_t budget;   /* bytes that may still be allocated */
     qzi_arena arena; /* keys and metadata */

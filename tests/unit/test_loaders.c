@@ -77,15 +77,17 @@ static size_t index_of(const qz_state_dict *dict, const char *file, const char *
     return 0;
 }
 
-static void test_expected(void **state)
+typedef qz_status (*load_fn)(qz_context *context, const char *path, qz_state_dict **out);
+
+static void compare_all(load_fn load)
 {
     qz_context *ctx = tool_context(NULL);
     qz_state_dict *dict = NULL;
     char text[8192], now[64] = "";
     size_t lines = 0, seen = 0;
     FILE *file = fopen(fixture("expected.txt"), "r");
-    (void)state;
     assert_non_null(file);
+    name_count = 0;
     for (; fgets(text, sizeof(text), file) != NULL; lines++) {
         char *line = text;
         const char *name = next_field(&line), *key = next_field(&line), *dtype = next_field(&line);
@@ -96,7 +98,7 @@ static void test_expected(void **state)
             qz_state_dict_destroy(dict);
             remember(name);
             memcpy(now, names[name_count - 1], sizeof(now));
-            if (qz_state_dict_load(ctx, fixture(name), &dict) != QZ_OK)
+            if (load(ctx, fixture(name), &dict) != QZ_OK)
                 fail_msg("%s", qz_context_message(ctx));
             tool_touch(dict);
             seen = 0;
@@ -120,6 +122,46 @@ static void test_expected(void **state)
     qz_state_dict_destroy(dict);
     fclose(file);
     assert_true(lines > 250 && name_count == 16);
+    qz_context_destroy(ctx);
+}
+
+static void write_file(const char *path, const void *bytes, size_t size)
+{
+    FILE *file = fopen(path, "wb");
+    assert_non_null(file);
+    assert_int_equal(fwrite(bytes, 1, size, file), size);
+    assert_int_equal(fclose(file), 0);
+}
+
+static void test_expected(void **state)
+{
+    (void)state;
+    compare_all(qz_state_dict_load);
+}
+
+/* Mapped files say the same, also of damage; and stay as they were when they are replaced. */
+static void test_mapped(void **state)
+{
+    qz_context *ctx = tool_context(NULL);
+    qz_state_dict *dict = NULL;
+    size_t size;
+    (void)state;
+    compare_all(qz_state_dict_map);
+    assert_int_equal(qz_state_dict_map(ctx, fixture("gone.pth"), &dict), QZ_ERR_IO);
+    assert_int_equal(qz_state_dict_map(ctx, "/", &dict), QZ_ERR_IO);
+    uint8_t *bytes = tool_read(fixture("layouts.pth"), &size);
+    char path[1024];
+    snprintf(path, sizeof(path), "%s", tool_scratch("mapped.pth"));
+    write_file(path, bytes, size - 1);
+    assert_int_equal(qz_state_dict_map(ctx, path, &dict), QZ_ERR_FORMAT);
+    assert_null(dict);
+    assert_int_equal(remove(path), 0);
+    write_file(path, bytes, size);
+    assert_int_equal(qz_state_dict_map(ctx, path, &dict), QZ_OK);
+    assert_int_equal(remove(path), 0);
+    tool_touch(dict);
+    qz_state_dict_destroy(dict);
+    free(bytes);
     qz_context_destroy(ctx);
 }
 
@@ -398,10 +440,10 @@ static void test_module_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),      cmocka_unit_test(test_to_f32),
-        cmocka_unit_test(test_old_keys),      cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_evil),
-        cmocka_unit_test(test_module_bombs),
+        cmocka_unit_test(test_expected), cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_to_f32),   cmocka_unit_test(test_old_keys),
+        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_evil),     cmocka_unit_test(test_module_bombs),
     };
 #ifndef QZ_HAVE_ZLIB
     print_message("skipped: this build has no zlib\n");
