@@ -23,7 +23,9 @@
  *   resize, crop_h, crop_w    of the preprocessing
  *   interpolation       "bilinear" or "bicubic"
  *   weights             "random:SEED", or the base name of the file that was loaded
- *   weights_hash        FNV-1a 64 of the float parameters in order, 16 hex digits
+ *   weights_hash        16 hex digits: FNV-1a 64 over the hashes (8 bytes, little-endian) of all
+ *                       parameters in order, each FNV-1a's step over the bits of its float32 values
+ *                       (none for num_batches_tracked)
  *   calibration_images  how many were seen
  *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
  *

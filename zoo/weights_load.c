@@ -107,12 +107,23 @@ static qz_status load_random(qz_model *model, const char *source)
 
 /* ---- numbers --------------------------------------------------------------------------------- */
 
+/* Over all of them without a way out early, so that it runs in vectors. */
 static bool all_finite(const float *values, size_t count)
 {
+    uint32_t bad = 0, bits;
+    for (size_t i = 0; i < count; i++) {
+        memcpy(&bits, &values[i], sizeof(bits));
+        bad |= (bits & 0x7f800000) == 0x7f800000;
+    }
+    return bad == 0;
+}
+
+static bool any_negative(const float *values, size_t count)
+{
     for (size_t i = 0; i < count; i++)
-        if (!isfinite(values[i]))
-            return false;
-    return true;
+        if (values[i] < 0.0f)
+            return true;
+    return false;
 }
 
 /* ---- state dict ------------------------------------------------------------------------------ */
@@ -163,49 +174,85 @@ static int64_t classes_in_file(const qz_model *model, size_t index, const qz_ten
     return same_shape(&expected, found) ? found->dims[0] : 0;
 }
 
-static qz_status load_param(qz_model *model, size_t index, const qz_tensor *found, const char *path)
+/* num_batches_tracked is kept for completeness; no computation reads it. */
+static void load_optional(qzi_param *param, const qz_tensor *found)
+{
+    int64_t value = 0;
+    if (found->dtype == QZ_S64 && qz_tensor_numel(found) == 1)
+        memcpy(&value, found->data, sizeof(value));
+    memcpy(param->tensor.data, &value, sizeof(value));
+}
+
+static qz_status check_shape(const qz_model *model, size_t index, const qz_tensor *found,
+                             const char *path)
 {
     const qz_context *ctx = model->ctx;
-    qzi_param *param = &model->graph->params[index];
-    if (param->optional) {
-        /* num_batches_tracked is kept for completeness; no computation reads it */
-        QZI_TRY(allocate(model->graph, param));
-        int64_t value = 0;
-        if (found->dtype == QZ_S64 && qz_tensor_numel(found) == 1)
-            memcpy(&value, found->data, sizeof(value));
-        memcpy(param->tensor.data, &value, sizeof(value));
+    const qzi_param *param = &model->graph->params[index];
+    if (same_shape(&param->tensor, found))
         return QZ_OK;
-    }
-    if (!same_shape(&param->tensor, found)) {
-        char have[200], want[200];
-        shape_text(found, have, sizeof(have));
-        shape_text(&param->tensor, want, sizeof(want));
-        int64_t classes = classes_in_file(model, index, found);
-        if (classes > 0)
-            return qzi_fail(ctx, QZ_ERR_MISMATCH,
-                            "%s: %s is %s, the model wants %s: the file has %" PRId64
-                            " classes, not %d; set num_classes to %" PRId64,
-                            path, param->key, have, want, classes, (int)model->num_classes,
-                            classes);
+    char have[200], want[200];
+    shape_text(found, have, sizeof(have));
+    shape_text(&param->tensor, want, sizeof(want));
+    int64_t classes = classes_in_file(model, index, found);
+    if (classes > 0)
         return qzi_fail(ctx, QZ_ERR_MISMATCH,
-                        "%s: %s is %s, the model wants %s; is this a file of %s?", path, param->key,
-                        have, want, model->arch->info.name);
+                        "%s: %s is %s, the model wants %s: the file has %" PRId64
+                        " classes, not %d; set num_classes to %" PRId64,
+                        path, param->key, have, want, classes, (int)model->num_classes, classes);
+    return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants %s; is this a file of %s?",
+                    path, param->key, have, want, model->arch->info.name);
+}
+
+/* What was found for each parameter, and what is wrong with its numbers. */
+struct load_task {
+    qz_graph *graph;
+    struct load_param {
+        const qz_tensor *found; /* NULL: none */
+        enum { RIGHT, NOT_FLOAT, NOT_FINITE, NEGATIVE } wrong;
+    } * params;
+};
+
+/* Messages belong to a thread, so workers only note what is wrong. */
+static void load_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    struct load_task *task = arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        qzi_param *param = &task->graph->params[i];
+        struct load_param *p = &task->params[i];
+        float *values = param->tensor.data;
+        size_t count = (size_t)qz_tensor_numel(&param->tensor);
+        if (p->found == NULL)
+            continue;
+        if (param->optional)
+            load_optional(param, p->found);
+        else if (qz_tensor_to_f32(task->graph->ctx, p->found, NULL, values) != QZ_OK)
+            p->wrong = NOT_FLOAT;
+        else if (!all_finite(values, count))
+            p->wrong = NOT_FINITE;
+        else if (ends_with(param->key, ".running_var") && any_negative(values, count))
+            p->wrong = NEGATIVE;
     }
-    QZI_TRY(allocate(model->graph, param));
-    float *values = param->tensor.data;
-    size_t count = (size_t)qz_tensor_numel(&param->tensor);
-    if (qz_tensor_to_f32(model->ctx, found, NULL, values) != QZ_OK)
-        return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants floating point", path,
-                        param->key, qz_dtype_name(found->dtype));
-    if (!all_finite(values, count))
-        return qzi_fail(ctx, QZ_ERR_NUMERIC,
-                        "%s: %s has NaN or infinity (or is too large for float32)", path,
-                        param->key);
-    if (ends_with(param->key, ".running_var"))
-        for (size_t i = 0; i < count; i++)
-            if (values[i] < 0.0f)
-                return qzi_fail(ctx, QZ_ERR_NUMERIC, "%s: %s has a negative variance", path,
-                                param->key);
+}
+
+static qz_status tell_wrong(const struct load_task *task, const char *path)
+{
+    const qz_context *ctx = task->graph->ctx;
+    for (size_t i = 0; i < task->graph->param_count; i++) {
+        const char *key = task->graph->params[i].key;
+        switch (task->params[i].wrong) {
+        case RIGHT:
+            break;
+        case NOT_FLOAT:
+            return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants floating point",
+                            path, key, qz_dtype_name(task->params[i].found->dtype));
+        case NOT_FINITE:
+            return qzi_fail(ctx, QZ_ERR_NUMERIC,
+                            "%s: %s has NaN or infinity (or is too large for float32)", path, key);
+        default:
+            return qzi_fail(ctx, QZ_ERR_NUMERIC, "%s: %s has a negative variance", path, key);
+        }
+    }
     return QZ_OK;
 }
 
@@ -293,20 +340,31 @@ static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, str
     return QZ_OK;
 }
 
-static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const char *path,
-                           bool allow_missing)
+/* Copies and checks what was found; tensors are independent, so threads share them. */
+static qz_status load_found(struct load_task *task, const char *path)
+{
+    qz_graph *graph = task->graph;
+    for (size_t i = 0; i < graph->param_count; i++)
+        if (task->params[i].found != NULL)
+            QZI_TRY(allocate(graph, &graph->params[i]));
+    qzi_parallel(graph->ctx, qz_context_threads(graph->ctx), (int64_t)graph->param_count, 1, false,
+                 load_params, task);
+    return tell_wrong(task, path);
+}
+
+static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, const char *path,
+                                bool allow_missing, struct load_task *task)
 {
     qz_graph *graph = model->graph;
     struct key_list unexpected = {0}, untracked = {0}, missing = {0};
     for (size_t i = 0; i < graph->param_count; i++) {
         const qzi_param *param = &graph->params[i];
         const qz_tensor *found = find_param(model, dict, param->key);
-        if (found != NULL)
-            QZI_TRY(load_param(model, i, found, path));
-        else if (param->optional)
-            key_list_add(&untracked, param->key);
-        else
-            key_list_add(&missing, param->key);
+        task->params[i].found = found;
+        if (found != NULL && !param->optional)
+            QZI_TRY(check_shape(model, i, found, path));
+        else if (found == NULL)
+            key_list_add(param->optional ? &untracked : &missing, param->key);
     }
     if (missing.count > 0 && !allow_missing) {
         size_t count = qz_state_dict_count(dict);
@@ -316,6 +374,7 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
                         path, missing.count, model->arch->info.name, missing.first[0], count,
                         count > 0 ? qz_state_dict_key(dict, 0) : "none");
     }
+    QZI_TRY(load_found(task, path));
     QZI_TRY(find_unexpected(model, dict, &unexpected));
     QZI_TRY(qzi_weights_fill(graph, model->arch->fill_rules, "0"));
     const char *text = "";
@@ -331,6 +390,18 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
     return QZ_OK;
 }
 
+static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const char *path,
+                           bool allow_missing)
+{
+    struct load_task task = {.graph = model->graph};
+    task.params = qzi_calloc(model->ctx, model->graph->param_count, sizeof(*task.params));
+    if (task.params == NULL)
+        return qzi_fail_memory(model->ctx, model->graph->param_count * sizeof(*task.params));
+    qz_status st = load_dict_into(model, dict, path, allow_missing, &task);
+    qzi_free(model->ctx, task.params);
+    return st;
+}
+
 static bool holds_quantized(const qz_state_dict *dict)
 {
     for (size_t i = 0; i < qz_state_dict_count(dict); i++)
@@ -342,7 +413,11 @@ static bool holds_quantized(const qz_state_dict *dict)
 static qz_status load_file(qz_model *model, const char *path, bool allow_missing)
 {
     qz_state_dict *dict = NULL;
-    QZI_TRY(qz_state_dict_load(model->ctx, path, &dict));
+    /* files of the cache are replaced, never changed: they may be mapped */
+    if (path == model->weights_path)
+        QZI_TRY(qz_state_dict_map(model->ctx, path, &dict));
+    else
+        QZI_TRY(qz_state_dict_load(model->ctx, path, &dict));
     qz_status st = QZ_OK;
     const char *format = qz_state_dict_metadata(dict, "format");
     if (format != NULL && strncmp(format, "qzoo.", 5) == 0)
@@ -367,16 +442,43 @@ static qz_status load_file(qz_model *model, const char *path, bool allow_missing
 
 /* ---- the way in ------------------------------------------------------------------------------ */
 
-static uint64_t hash_params(const qz_graph *graph)
+struct hash_task {
+    const qz_graph *graph;
+    uint64_t *hashes;
+};
+
+/* FNV-1a's step on whole numbers: by bytes it took longer than reading the file. */
+static void hash_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
-    uint64_t hash = QZI_FNV_OFFSET;
-    for (size_t i = 0; i < graph->param_count; i++) {
-        const qzi_param *param = &graph->params[i];
-        if (!param->optional)
-            hash = qzi_fnv1a_numbers(param->tensor.data, (size_t)qz_tensor_numel(&param->tensor),
-                                     sizeof(float), hash);
+    const struct hash_task *task = arg;
+    (void)thread;
+    for (int64_t i = begin; i < end; i++) {
+        const qzi_param *param = &task->graph->params[i];
+        const float *values = param->tensor.data;
+        size_t count = param->optional ? 0 : (size_t)qz_tensor_numel(&param->tensor);
+        uint64_t hash = QZI_FNV_OFFSET;
+        uint32_t bits;
+        for (size_t k = 0; k < count; k++) {
+            memcpy(&bits, &values[k], sizeof(bits));
+            hash = (hash ^ bits) * QZI_FNV_PRIME;
+        }
+        task->hashes[i] = hash;
     }
-    return hash;
+}
+
+static qz_status hash_weights(qz_model *model)
+{
+    const qz_graph *graph = model->graph;
+    struct hash_task task = {.graph = graph};
+    task.hashes = qzi_calloc(model->ctx, graph->param_count, sizeof(*task.hashes));
+    if (task.hashes == NULL)
+        return qzi_fail_memory(model->ctx, graph->param_count * sizeof(*task.hashes));
+    qzi_parallel(model->ctx, qz_context_threads(model->ctx), (int64_t)graph->param_count, 1, true,
+                 hash_params, &task);
+    model->weights_hash =
+        qzi_fnv1a_numbers(task.hashes, graph->param_count, sizeof(*task.hashes), QZI_FNV_OFFSET);
+    qzi_free(model->ctx, task.hashes);
+    return QZ_OK;
 }
 
 qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missing)
@@ -389,6 +491,5 @@ qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missi
         QZI_TRY(load_file(model, source, allow_missing));
     if (model->weights_tag != NULL)
         model->weights = model->weights_tag;
-    model->weights_hash = hash_params(model->graph);
-    return QZ_OK;
+    return hash_weights(model);
 }

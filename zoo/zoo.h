@@ -112,7 +112,7 @@ struct qz_model {
     size_t packed_count;
     size_t sessions[2]; /* alive: of the float graph, of the int8 graph */
     qzi_sqnr *sqnr;
-    uint64_t weights_hash;     /* FNV-1a of the loaded parameters, in key order */
+    uint64_t weights_hash;     /* of the loaded parameters, see saved_model.h */
     uint64_t calibration_hash; /* FNV-1a of the images fed, in order */
 };
 

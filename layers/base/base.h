@@ -144,6 +144,7 @@ uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed); /* seed: QZI_F
  * that is the same everywhere. */
 uint64_t qzi_fnv1a_numbers(const void *data, size_t count, size_t size, uint64_t seed);
 #define QZI_FNV_OFFSET UINT64_C(0xcbf29ce484222325)
+#define QZI_FNV_PRIME UINT64_C(0x100000001b3)
 
 /* Monotonic clock in seconds. */
 double qzi_now(void);

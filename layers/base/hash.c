@@ -7,7 +7,7 @@ uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed)
     const unsigned char *bytes = data;
     uint64_t hash = seed;
     for (size_t i = 0; i < size; i++)
-        hash = (hash ^ bytes[i]) * UINT64_C(0x100000001b3);
+        hash = (hash ^ bytes[i]) * QZI_FNV_PRIME;
     return hash;
 }
 
@@ -22,6 +22,6 @@ uint64_t qzi_fnv1a_numbers(const void *data, size_t count, size_t size, uint64_t
     const unsigned char *bytes = data;
     for (size_t i = 0; i < count; i++)
         for (size_t b = size; b-- > 0;)
-            seed = (seed ^ bytes[i * size + b]) * UINT64_C(0x100000001b3);
+            seed = (seed ^ bytes[i * size + b]) * QZI_FNV_PRIME;
     return seed;
 }
