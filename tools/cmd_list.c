@@ -4,18 +4,35 @@
 
 #include <string.h>
 
-static json_t *model_json(const qz_arch_info *info, uint64_t params, uint64_t macs)
+/* The published float weights of a model: tags as JSON, and in a line for people. */
+static json_t *tags_of(const qz_catalogue *catalogue, const char *model, char *line, size_t size)
 {
-    return json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:i, s:[s]}", "name", info->name, "task",
-                     info->task, "params", (json_int_t)params, "macs", (json_int_t)macs, "input", 1,
-                     3, info->input_h, info->input_w, "classes", info->classes, "weights",
-                     "random");
+    const qz_weights_info *w;
+    json_t *tags = json_pack("[s]", "random");
+    size_t used = 0;
+    line[0] = '\0';
+    for (size_t i = 0; (w = qz_catalogue_at(catalogue, i)) != NULL; i++) {
+        if (strcmp(w->model, model) != 0 || w->quantized[0])
+            continue;
+        json_array_append_new(tags, json_string(w->tag));
+        if (used < size)
+            used += (size_t)snprintf(line + used, size - used, "%s%s%s", used ? ", " : "", w->tag,
+                                     w->is_default ? " *" : "");
+    }
+    return tags;
 }
 
-static int list_models(const tool_options *o, qz_context *ctx)
+static json_t *model_json(const qz_arch_info *info, uint64_t params, uint64_t macs, json_t *tags)
+{
+    return json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:i, s:o}", "name", info->name, "task",
+                     info->task, "params", (json_int_t)params, "macs", (json_int_t)macs, "input", 1,
+                     3, info->input_h, info->input_w, "classes", info->classes, "weights", tags);
+}
+
+static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogue *catalogue)
 {
     static const char *const headers[] = {"<model", "<task", "params (M)",
-                                          "GMAC",   "input", "<weights"};
+                                          "GMAC",   "input", "<weights (* default)"};
     json_t *models = json_array();
     text_table *t = table_new(headers, 6);
     int status = EXIT_DONE;
@@ -32,13 +49,15 @@ static int list_models(const tool_options *o, qz_context *ctx)
             status = tool_fail_status(ctx, st);
             break;
         }
-        json_array_append_new(models, model_json(&info, params, macs));
+        char line[200];
+        json_t *tags = tags_of(catalogue, info.name, line, sizeof(line));
+        json_array_append_new(models, model_json(&info, params, macs, tags));
         table_cell(t, "%s", info.name);
         table_cell(t, "%s", info.task);
         table_cell(t, "%.2f", (double)params * 1e-6);
         table_cell(t, "%.3f", (double)macs * 1e-9);
         table_cell(t, "%dx%d", info.input_h, info.input_w);
-        table_cell(t, "random[:SEED], FILE");
+        table_cell(t, "%s", line);
     }
     if (!found) { /* for the message with the nearest names */
         qz_arch_info info;
@@ -122,7 +141,14 @@ int cmd_list(const tool_options *o)
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    status = o->ops ? list_ops(o, ctx) : list_models(o, ctx);
+    if (o->ops) {
+        status = list_ops(o, ctx);
+    } else {
+        qz_catalogue *catalogue = NULL;
+        qz_status st = qz_catalogue_open(ctx, o->catalogue, &catalogue);
+        status = st == QZ_OK ? list_models(o, ctx, catalogue) : tool_fail_status(ctx, st);
+        qz_catalogue_close(catalogue);
+    }
     qz_context_destroy(ctx);
     return status;
 }

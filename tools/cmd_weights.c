@@ -155,18 +155,19 @@ static void on_interrupt(int number)
     interrupted = 1;
 }
 
-typedef struct bar {
-    const tool_options *options;
-    bool shown;
-} bar;
-
 static bool on_progress(void *user, const qz_fetch_progress *p)
 {
-    bar *b = user;
+    fetch_bar *b = user;
     if (interrupted)
         return false;
-    if (b->options->quiet || !isatty(STDERR_FILENO))
+    if (b->options->quiet)
         return true;
+    if (!isatty(STDERR_FILENO)) {
+        if (b->announce)
+            tool_note(b->options, "qzoo: fetching %s", p->info->url);
+        b->announce = false;
+        return true;
+    }
     b->shown = true;
     if (p->waiting)
         fprintf(stderr, "\r\033[K%s: another process fetches it", p->info->file);
@@ -179,8 +180,9 @@ static bool on_progress(void *user, const qz_fetch_progress *p)
     return true;
 }
 
-void fetch_options_of(const tool_options *o, qz_fetch_options *f)
+void fetch_options_of(fetch_bar *bar, qz_fetch_options *f)
 {
+    const tool_options *o = bar->options;
     *f = (qz_fetch_options)QZ_FETCH_OPTIONS_INIT;
     f->mirror = o->mirror;
     f->allow_http = o->allow_http;
@@ -188,19 +190,25 @@ void fetch_options_of(const tool_options *o, qz_fetch_options *f)
     f->ca_file = o->ca_file;
     f->timeout = (uint32_t)o->timeout;
     f->retries = o->retries_set && o->retries == 0 ? UINT32_MAX : (uint32_t)o->retries;
+    f->progress = on_progress;
+    f->progress_user = bar;
+}
+
+void fetch_bar_end(fetch_bar *bar)
+{
+    if (bar->shown)
+        fputs("\r\033[K", stderr);
+    bar->shown = false;
 }
 
 static int fetch_one(const weights *w, const qz_weights_info *info)
 {
-    bar b = {.options = w->options};
+    fetch_bar bar = {.options = w->options};
     char path[PATH_SIZE];
     qz_fetch_options f;
-    fetch_options_of(w->options, &f);
-    f.progress = on_progress;
-    f.progress_user = &b;
+    fetch_options_of(&bar, &f);
     qz_status st = qz_weights_fetch(w->ctx, info, &f, path, sizeof(path));
-    if (b.shown)
-        fputs("\r\033[K", stderr);
+    fetch_bar_end(&bar);
     /* what cannot be written is the cache, which is no input */
     if (st == QZ_ERR_IO)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));

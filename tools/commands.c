@@ -6,13 +6,13 @@
 #include "tool.h"
 
 #define OPT_ANY_MODEL \
-    (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON | OPT_FETCH | OPT_ASK)
+    (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON | OPT_FETCH | OPT_CATALOGUE)
 
 const tool_command tool_commands[] = {
     {"list", "[MODEL]", "models, their size and inputs; with --ops every node",
-     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_JSON | OPT_LIST, cmd_list},
+     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_JSON | OPT_LIST | OPT_CATALOGUE, cmd_list},
     {"bench", "MODEL|FILE...", "latency in fp32 and, with --ptq, in int8 beside it",
-     OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_SIZE | OPT_BENCH, cmd_bench},
+     OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_SIZE | OPT_BENCH | OPT_ASK, cmd_bench},
     {"run", "MODEL|FILE INPUT...", "the five best classes of images or .npy arrays",
      OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_DUMP, cmd_run},
     {"eval", "MODEL|FILE", "top-1 and top-5 on labelled images",
@@ -20,11 +20,12 @@ const tool_command tool_commands[] = {
     {"quantize", "MODEL", "calibrate, convert, save an int8 model", OPT_ANY_MODEL | OPT_QUANTIZE,
      cmd_quantize},
     {"export", "MODEL|FILE", "a model as ONNX: fp32, fp16, int8",
-     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_FETCH | OPT_ASK | OPT_SIZE | OPT_EXPORT,
+     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_FETCH | OPT_CATALOGUE | OPT_SIZE |
+         OPT_EXPORT,
      cmd_export},
     {"weights", "list|fetch|verify|path|prune|show|convert [ARGUMENT...]",
      "published weights: what there is, fetching it, the cache; what is in a file",
-     OPT_COMMON | OPT_JSON | OPT_FETCH | OPT_WEIGHTS, cmd_weights},
+     OPT_COMMON | OPT_JSON | OPT_FETCH | OPT_CATALOGUE | OPT_WEIGHTS, cmd_weights},
     {"cpu", "", "this CPU, its instruction sets, the kernel of each op",
      OPT_COMMON | OPT_RUN | OPT_JSON, cmd_cpu},
     {NULL, NULL, NULL, 0, NULL},
@@ -80,7 +81,7 @@ const tool_option tool_option_table[] = {
     {"--mirror", "URL", OPT_FETCH,
      "a folder to fetch from in place of the publisher ($QZOO_MIRROR)"},
     {"--offline", NULL, OPT_FETCH, "use the cache only"},
-    {"--catalogue", "FILE", OPT_FETCH, "more published weights (catalogue.json in the cache)"},
+    {"--catalogue", "FILE", OPT_CATALOGUE, "more published weights (catalogue.json in the cache)"},
     {"--allow-http", NULL, OPT_FETCH, "also fetch over http without encryption"},
     {"--ca-file", "FILE", OPT_FETCH, "certificates to trust (the system's)"},
     {"--timeout", "S", OPT_FETCH, "seconds without a byte until a transfer counts as dead (30)"},

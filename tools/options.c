@@ -186,8 +186,6 @@ static int set_fetch(tool_options *o, const char *name, const char *value)
     }
     if (strcmp(name, "--mirror") == 0)
         o->mirror = value;
-    else if (strcmp(name, "--catalogue") == 0)
-        o->catalogue = value;
     else if (strcmp(name, "--ca-file") == 0)
         o->ca_file = value;
     else if (strcmp(name, "--offline") == 0)
@@ -246,6 +244,9 @@ static int set_option(tool_options *o, const tool_option *option, const char *va
                                           : parse_long(name, value, 1, 1024, &o->threads);
     case OPT_FETCH:
         return set_fetch(o, name, value);
+    case OPT_CATALOGUE:
+        o->catalogue = value;
+        break;
     case OPT_WEIGHTS:
         return set_weights(o, name);
     case OPT_ASK:
@@ -315,6 +316,7 @@ int options_parse(const tool_command *command, int argc, char **argv, tool_optio
 {
     memset(o, 0, sizeof(*o));
     o->command = command->name;
+    o->fetch = (command->options & OPT_FETCH) && !(command->options & OPT_ASK);
     o->batch = 1;
     o->warmup = 3;
     o->seconds = 2.0;

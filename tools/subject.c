@@ -101,12 +101,14 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     o.exclude_count = options->exclude_count;
     o.fallback = options->fallback;
     o.fallback_count = options->fallback_count;
+    fetch_bar bar = {.options = options, .announce = true};
     qz_fetch_options fetch;
-    fetch_options_of(options, &fetch);
-    o.allow_fetch = options->fetch && !options->offline;
+    fetch_options_of(&bar, &fetch);
+    o.allow_fetch = options->fetch;
     o.fetch = &fetch;
     o.catalogue = options->catalogue;
     qz_status st = qz_model_create(ctx, name, &o, &s->model);
+    fetch_bar_end(&bar);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);

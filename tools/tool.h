@@ -25,23 +25,24 @@ enum {
 
 /* Groups of options; a command names those that it takes. */
 enum {
-    OPT_COMMON = 1 << 0,   /* --quiet --verbose --help --version */
-    OPT_MODEL = 1 << 1,    /* --weights --allow-missing --num-classes --transform-input … */
-    OPT_QUANT = 1 << 2,    /* --backend --reduce-range … */
-    OPT_RUN = 1 << 3,      /* --threads --isa */
-    OPT_JSON = 1 << 4,     /* --json */
-    OPT_PTQ = 1 << 5,      /* --ptq */
-    OPT_BENCH = 1 << 6,    /* --batch --warmup --runs --seconds --profile --table */
-    OPT_DUMP = 1 << 7,     /* --dump-outputs --dump-node */
-    OPT_EVAL = 1 << 8,     /* --data --labels */
-    OPT_QUANTIZE = 1 << 9, /* -o --report */
-    OPT_LIST = 1 << 10,    /* --ops */
-    OPT_FETCH = 1 << 11,   /* --mirror --offline --catalogue --ca-file … */
-    OPT_ASK = 1 << 12,     /* --fetch */
-    OPT_WEIGHTS = 1 << 13, /* --all --f32 --update-keys */
-    OPT_SIZE = 1 << 14,    /* --size */
-    OPT_EXPORT = 1 << 15,  /* -o --format --opset --io --outputs --external-data */
-    OPT_FLOAT = 1 << 16,   /* --no-winograd */
+    OPT_COMMON = 1 << 0,     /* --quiet --verbose --help --version */
+    OPT_MODEL = 1 << 1,      /* --weights --allow-missing --num-classes --transform-input … */
+    OPT_QUANT = 1 << 2,      /* --backend --reduce-range … */
+    OPT_RUN = 1 << 3,        /* --threads --isa */
+    OPT_JSON = 1 << 4,       /* --json */
+    OPT_PTQ = 1 << 5,        /* --ptq */
+    OPT_BENCH = 1 << 6,      /* --batch --warmup --runs --seconds --profile --table */
+    OPT_DUMP = 1 << 7,       /* --dump-outputs --dump-node */
+    OPT_EVAL = 1 << 8,       /* --data --labels */
+    OPT_QUANTIZE = 1 << 9,   /* -o --report */
+    OPT_LIST = 1 << 10,      /* --ops */
+    OPT_FETCH = 1 << 11,     /* --mirror --offline --ca-file … */
+    OPT_ASK = 1 << 12,       /* --fetch; commands without it fetch what --weights names */
+    OPT_WEIGHTS = 1 << 13,   /* --all --f32 --update-keys */
+    OPT_SIZE = 1 << 14,      /* --size */
+    OPT_EXPORT = 1 << 15,    /* -o --format --opset --io --outputs --external-data */
+    OPT_FLOAT = 1 << 16,     /* --no-winograd */
+    OPT_CATALOGUE = 1 << 17, /* --catalogue */
 };
 
 typedef struct tool_options {
@@ -198,8 +199,16 @@ int images_of_calib(const tool_options *options, qz_context *ctx, image_list *li
 /* The usual synthetic calibration: 32 images. */
 #define SYNTHETIC_DEFAULT 32
 
-/* How --mirror and its like want files fetched (cmd_weights.c); without progress. */
-void fetch_options_of(const tool_options *options, qz_fetch_options *fetch);
+/* What a download shows (cmd_weights.c): a line that grows, on a terminal. */
+typedef struct fetch_bar {
+    const tool_options *options;
+    bool announce; /* elsewhere one line that says what is fetched */
+    bool shown;
+} fetch_bar;
+/* How --mirror and its like want files fetched, with that progress. */
+void fetch_options_of(fetch_bar *bar, qz_fetch_options *fetch);
+/* Clears the line. */
+void fetch_bar_end(fetch_bar *bar);
 
 int cmd_weights(const tool_options *options);
 int cmd_list(const tool_options *options);

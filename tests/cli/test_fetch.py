@@ -25,6 +25,7 @@ WORK = tempfile.mkdtemp(prefix="qzoo-fetch-")
 BODY = random.Random(7).randbytes(3_000_000)
 SHA = hashlib.sha256(BODY).hexdigest()
 FILE = "net-%s.pth" % SHA[:8]
+DATA = os.path.join(os.environ.get("QZOO_TEST_DATA", ""), "weights")
 ran, bad, skipped = 0, [], []
 
 
@@ -81,6 +82,10 @@ class Faults(http.server.BaseHTTPRequestHandler):
     def do_ok(self, count):
         self.send(200, BODY, [("ETag", '"v1"')])
 
+    def do_data(self, count):       # a real file of the oracle folder
+        with open(os.path.join(DATA, self.path.split("/")[2].split("-", 1)[1]), "rb") as f:
+            self.send(200, f.read())
+
     def do_status500(self, count):
         self.send(500, b"sorry")
 
@@ -92,6 +97,19 @@ class Faults(http.server.BaseHTTPRequestHandler):
 
     def do_wrong(self, count):
         self.send(200, BODY[:-1] + b"x", [("ETag", '"v1"')])
+
+    def do_wrongcut(self, count):   # cut each time, and the whole is wrong: no end unless counted
+        self.etag = '"v1"'
+        at = 0
+        if self.headers.get("If-Range") == self.etag:
+            at = int(self.headers["Range"][len("bytes="):-1])
+        wrong = b"y" * len(BODY)
+        part = wrong[at:at + 1_500_000]
+        self.send(206 if at else 200, part, [("ETag", self.etag), ("Content-Range", "bytes %d-%d/%d" % (
+            at, len(BODY) - 1, len(BODY)))][:2 if at else 1], len(BODY) - at)
+
+    def do_cutmega(self, count):    # no validator, and cut after more than a megabyte
+        self.send(200, BODY[:2_500_000], [], len(BODY))
 
     def do_short(self, count):      # a whole answer, but not the file of the catalogue
         self.send(200, BODY[:1000])
@@ -271,6 +289,12 @@ def fault_cases(port):
     Case(url("changed")).expect("changed meanwhile", 0, FILE, "fetch", "net", files=[FILE])
     Case(url("liar")).expect("bad first half", 0, FILE, "fetch", "net", files=[FILE])
     Case(url("elsewhere")).expect("another range", 4, "another part", "fetch", "net")
+    Case(url("wrongcut")).expect("cut and wrong", 4, "it was removed", "fetch", "net", files=[])
+    check("cut and wrong: twice at most", Faults.seen[path("wrongcut")] <= 5,
+          Faults.seen[path("wrongcut")])
+    Case(url("cutmega")).expect("cut without a validator, late", 4, "ended after", "fetch", "net",
+                                "--retries", "1")
+    check("cut late: two tries", Faults.seen[path("cutmega")] == 2, Faults.seen[path("cutmega")])
     Case(url("cutalways")).expect("cut without a validator", 4, "ended after", *fast())
     port_closed = free_port()
     Case("http://127.0.0.1:%d/%s" % (port_closed, FILE)).expect(
@@ -328,6 +352,48 @@ def fault_cases(port):
         c.expect("torch hub damaged", 4, "not in the cache", "path", "net")
         os.remove(os.path.join(hub, name))
     check("torch hub: not written", os.listdir(hub) == [])
+
+
+# ---- --weights by name in the other commands ----
+
+def named_cases(port):
+    name = "squeezenet1_1-onnxzoo.pth"
+    if not os.path.exists(os.path.join(DATA, name)):
+        return skip("--weights by name (no %s in QZOO_TEST_DATA)" % name)
+    with open(os.path.join(DATA, name), "rb") as f:
+        sha = hashlib.sha256(f.read()).hexdigest()
+    url = "http://127.0.0.1:%d/data/%s-%s" % (port, sha[:8], name)
+    path = url[url.index("/data"):]
+
+    def case(sha=sha):
+        c = Case(url, sha)
+        entry = {"model": "squeezenet1_1", "tag": "MINE", "url": url, "sha256": sha, "default": True}
+        with open(os.path.join(c.home, "catalogue.json"), "w") as f:
+            json.dump({"schema": "qzoo.catalogue/1", "weights": [entry]}, f)
+        return c
+
+    def qzoo(c, *args):
+        p = subprocess.run([QZOO] + list(args), env=c.env(), text=True, capture_output=True,
+                           timeout=300)
+        return p.returncode, p.stdout, p.stderr
+
+    def expect(what, result, status, part):
+        check(what, result[0] == status and part in result[1] + result[2], result)
+
+    bench = ("bench", "squeezenet1_1", "--weights", "default", "--runs", "1", "--warmup", "0")
+    quantize = ("quantize", "squeezenet1_1", "--weights", "default", "--calib", "synthetic:1", "-o",
+                os.path.join(WORK, "q.safetensors"))
+    c = case()
+    expect("bench fetches nothing unasked", qzoo(c, *bench), 4, "qzoo weights fetch")
+    expect("offline", qzoo(c, *(quantize + ("--offline",))), 4, "offline")
+    check("no request", path not in Faults.seen)
+    expect("bench --fetch", qzoo(c, *(bench + ("--fetch",))), 0, "fetching http")
+    expect("then from the cache", qzoo(c, *bench), 0, "squeezenet1_1")
+    check("one request", Faults.seen[path] == 1)
+    expect("quantize fetches", qzoo(case(), *quantize), 0, "fetching http")
+    expect("wrong hash", qzoo(case("0" * 64), *quantize), 4, "it was removed")
+    expect("list", qzoo(c, "list", "squeezenet1_1"), 0, "MINE *")
+    return None
 
 
 # ---- nginx ----
@@ -464,7 +530,9 @@ def with_nginx():
 
 
 try:
-    fault_cases(start_faults())
+    faults = start_faults()
+    fault_cases(faults)
+    named_cases(faults)
     with_nginx()
 finally:
     shutil.rmtree(WORK, ignore_errors=True)
