@@ -279,6 +279,47 @@ static qz_status inflate_entry(const qzi_zip *zip, const qzi_zip_entry *entry, u
     return QZ_OK;
 }
 
+/* ---- checksums ------------------------------------------------------------------------------- */
+
+#define CRC_PIECES 16
+/* Below this a thread costs more than it saves. */
+#define CRC_PIECE_MIN ((size_t)1 << 18)
+
+typedef struct crc_task {
+    const uint8_t *data;
+    size_t piece; /* bytes of each but the last */
+    size_t size;
+    uLong crcs[CRC_PIECES];
+} crc_task;
+
+static size_t piece_size(const crc_task *task, size_t index)
+{
+    return QZI_MIN(task->piece, task->size - index * task->piece);
+}
+
+static void crc_pieces(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    crc_task *task = arg;
+    (void)thread;
+    for (size_t i = (size_t)begin; i < (size_t)end; i++)
+        task->crcs[i] = crc32_z(0, task->data + i * task->piece, piece_size(task, i));
+}
+
+/* zlib's checksum by several threads: of large files it takes as long as reading them. */
+static uint32_t checksum(const qz_context *ctx, const uint8_t *data, size_t size)
+{
+    if (size < 2 * CRC_PIECE_MIN)
+        return (uint32_t)crc32_z(0, data, size);
+    crc_task task = {.data = data, .size = size};
+    task.piece = QZI_MAX(size / CRC_PIECES + 1, CRC_PIECE_MIN);
+    size_t count = (size + task.piece - 1) / task.piece;
+    qzi_parallel(ctx, qz_context_threads(ctx), (int64_t)count, 1, false, crc_pieces, &task);
+    uLong crc = task.crcs[0];
+    for (size_t i = 1; i < count; i++)
+        crc = crc32_combine(crc, task.crcs[i], (z_off_t)piece_size(&task, i));
+    return (uint32_t)crc;
+}
+
 qz_status qzi_zip_read(const qzi_zip *zip, qzi_zip_entry *entry)
 {
     qz_state_dict *dict = zip->dict;
@@ -291,7 +332,7 @@ qz_status qzi_zip_read(const qzi_zip *zip, qzi_zip_entry *entry)
         QZI_TRY(inflate_entry(zip, entry, block));
         data = block;
     }
-    if (crc32_z(0, data, entry->size) != entry->crc)
+    if (checksum(dict->ctx, data, entry->size) != entry->crc)
         return qzi_fail(dict->ctx, QZ_ERR_FORMAT,
                         "%s: the checksum of '%.*s' does not match; download or save it again",
                         dict->name, (int)QZI_MIN(entry->name_size, 200), entry->name);

@@ -23,9 +23,10 @@
  *   resize, crop_h, crop_w    of the preprocessing
  *   interpolation       "bilinear" or "bicubic"
  *   weights             "random:SEED", or the base name of the file that was loaded
- *   weights_hash        16 hex digits: FNV-1a 64 over the hashes (8 bytes, little-endian) of all
- *                       parameters in order, each FNV-1a's step over the bits of its float32 values
- *                       (none for num_batches_tracked)
+ *   weights_hash        16 hex digits: FNV-1a 64 over the hashes of all parameters in order,
+ *                       each FNV-1a over four lanes (hashes are 8 bytes, little-endian); lane k
+ *                       takes the float32 values k, k + 4, ... by FNV-1a's step on their 32 bits
+ *                       at once (num_batches_tracked counts as empty)
  *   calibration_images  how many were seen
  *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
  *
