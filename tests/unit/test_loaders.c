@@ -165,6 +165,49 @@ static void test_mapped(void **state)
     qz_context_destroy(ctx);
 }
 
+/* Files that others published, where the oracle folder is: all that torch finds in them. */
+static void test_real_files(void **state)
+{
+    static const struct {
+        const char *file, *key;
+        size_t count;
+    } files[] = {
+        {"deeplabv3_mobilenet_v2-tfvoc.pth", "classifier.4.bias", 332},
+        {"mobilenet_v2-demo.pth", "classifier.1.weight", 314},
+        {"mobilenet_v2-demo-legacy.pth", "classifier.1.weight", 314},
+        {"mobilenet_v2-int8-torchscript.pt", "classifier.1._packed_params._packed_params.weight",
+         158},
+        {"squeezenet1_0-deepcomp.pth", "features.0.weight", 52},
+        {"yolov5n.pth", "model.24.m.2.bias", 349},
+    };
+    const char *folder = getenv("QZOO_TEST_DATA");
+    qz_context *ctx = tool_context(NULL);
+    size_t loaded = 0;
+    (void)state;
+    for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
+        char path[1024];
+        qz_state_dict *dict = NULL;
+        snprintf(path, sizeof(path), "%s/weights/%s", folder != NULL ? folder : "../shared/data",
+                 files[i].file);
+        FILE *file = fopen(path, "rb");
+        if (file == NULL) {
+            print_message("skipped: no %s\n", path);
+            continue;
+        }
+        fclose(file);
+        if (qz_state_dict_load(ctx, path, &dict) != QZ_OK)
+            fail_msg("%s", qz_context_message(ctx));
+        tool_touch(dict);
+        assert_int_equal(qz_state_dict_count(dict), files[i].count);
+        assert_non_null(qz_state_dict_find(dict, files[i].key));
+        qz_state_dict_destroy(dict);
+        loaded++;
+    }
+    qz_context_destroy(ctx);
+    if (loaded == 0)
+        skip();
+}
+
 /* ---- conversions ----------------------------------------------------------------------------- */
 
 /* Every half and every bfloat16 as ldexp has them. */
@@ -440,10 +483,11 @@ static void test_module_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected), cmocka_unit_test(test_mapped),
-        cmocka_unit_test(test_to_f32),   cmocka_unit_test(test_old_keys),
-        cmocka_unit_test(test_damaged),  cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_evil),     cmocka_unit_test(test_module_bombs),
+        cmocka_unit_test(test_expected),      cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_real_files),    cmocka_unit_test(test_to_f32),
+        cmocka_unit_test(test_old_keys),      cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_evil),
+        cmocka_unit_test(test_module_bombs),
     };
 #ifndef QZ_HAVE_ZLIB
     print_message("skipped: this build has no zlib\n");

@@ -311,6 +311,8 @@ static void test_real_files(void **state)
     } files[] = {
         {"mobilenet_v2", "mobilenet_v2-tvfp32.pth"},
         {"mobilenet_v2", "mobilenet_v2-demo.pth"},
+        {"mobilenet_v2", "mobilenet_v2-demo-legacy.pth"},
+        {"mobilenet_v3_small", "mobilenet_v3_small-keras-rot180.pth"},
         {"squeezenet1_0", "squeezenet1_0-deepcomp.pth"},
         {"squeezenet1_1", "squeezenet1_1-onnxzoo.pth"},
         {"squeezenet1_1", "squeezenet1_1-ncnn.pth"},

@@ -17,6 +17,11 @@ NAMES = {"F32": torch.float32, "F64": torch.float64, "F16": torch.float16, "BF16
          "U8": torch.uint8, "BOOL": torch.bool}
 
 
+def to_bytes(tensor):
+    tensor = tensor.contiguous()
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy().tobytes()
+
+
 def read_safetensors(path):
     with open(path, "rb") as f:
         data = f.read()
@@ -26,7 +31,7 @@ def read_safetensors(path):
             begin, end = value["data_offsets"]
             raw = bytearray(data[8 + size + begin:8 + size + end])
             yield key, (torch.frombuffer(raw, dtype=NAMES[value["dtype"]]) if raw
-                        else torch.zeros(0)).reshape(value["shape"])
+                        else torch.zeros(0, dtype=NAMES[value["dtype"]])).reshape(value["shape"])
 
 
 for name in sys.argv[2:]:
@@ -39,5 +44,5 @@ for name in sys.argv[2:]:
     assert ours.keys() == theirs.keys(), name
     for key, value in theirs.items():
         assert value.dtype == ours[key].dtype and value.shape == ours[key].shape, (name, key)
-        assert value.contiguous().numpy().tobytes() == ours[key].numpy().tobytes(), (name, key)
+        assert to_bytes(value) == to_bytes(ours[key]), (name, key)
     print("%s: %d tensors are equal" % (name, len(ours)))
