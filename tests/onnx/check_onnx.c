@@ -179,8 +179,16 @@ static qz_status compare(void *user, const qz_graph *graph, qz_value value, cons
     for (size_t i = 0; i < graph->output_count && number < 0; i++)
         if (graph->outputs[i].value == value && !byte)
             number = find_value(c, graph->outputs[i].name);
-    if (number < 0)
+    if (number < 0) {
+        /* nothing is written for these */
+        if (node->op != QZI_OP_DROPOUT && node->op != QZI_OP_STOCHASTIC_DEPTH &&
+            node->op != QZI_OP_DEQUANTIZE && !(node->op == QZI_OP_INPUT && !byte)) {
+            printf("  %s (%s): onnxruntime gave no such value\n", node->name,
+                   qzi_op_name(node->op));
+            c->bad++;
+        }
         return QZ_OK;
+    }
     size_t size = 0;
     const size_t count = (size_t)view->c * (size_t)view->h * (size_t)view->w;
     snprintf(path, sizeof(path), "%s/%ld", c->dir, number);

@@ -8,14 +8,34 @@ const fs = require('fs');
 const [ortDir, model, what, ...args] = process.argv.slice(2);
 const ort = require(ortDir);
 
-const raw = (t) => Buffer.from(t.data.buffer, t.data.byteOffset, t.data.byteLength);
+// Half precision travels as the bits of uint16: made by truncation (a step that the tolerance of such
+// outputs allows), and read exactly.
+const view = new DataView(new ArrayBuffer(4));
+function toHalf(x) {
+  view.setFloat32(0, x);
+  const bits = view.getUint32(0);
+  const exponent = ((bits >> 23) & 0xff) - 112;
+  return ((bits >> 16) & 0x8000) | (exponent <= 0 ? 0 : (exponent << 10) | ((bits >> 13) & 0x3ff));
+}
+function fromHalf(h) {
+  const exponent = (h >> 10) & 31;
+  const magnitude = exponent ? (1024 + (h & 1023)) * 2 ** (exponent - 25) : (h & 1023) * 2 ** -24;
+  return h & 0x8000 ? -magnitude : magnitude;
+}
+
+function raw(t) {
+  const data = t.type === 'float16' && t.data instanceof Uint16Array ? Float32Array.from(t.data, fromHalf)
+    : t.type === 'float16' ? Float32Array.from(t.data) : t.data;
+  return Buffer.from(data.buffer, data.byteOffset, data.byteLength);
+}
 
 function feed(session, path) {
   const meta = session.inputMetadata[0];
   const dims = meta.shape.map((d) => (typeof d === 'number' ? d : 1));
   const bytes = fs.readFileSync(path);
   const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
-  return { [meta.name]: new ort.Tensor('float32', values, dims) };
+  if (meta.type !== 'float16') return { [meta.name]: new ort.Tensor('float32', values, dims) };
+  return { [meta.name]: new ort.Tensor('float16', Uint16Array.from(values, toHalf), dims) };
 }
 
 (async () => {
