@@ -181,7 +181,7 @@ elif [ "$suite" = fast ]; then
     int8_as mobilenet_v3_small qdq --backend qnnpack
     fused mobilenet_v2
     compared squeezenet1_1
-    real squeezenet1_1 squeezenet1_1-onnxzoo.pth 20
+    real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
 else
     for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
         case $model in
