@@ -124,7 +124,7 @@ static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t 
             u8_mul_any(x, factor, y, c, p);
         return;
     }
-    if (c < VB && x_stride == (int64_t)c && y_stride == (int64_t)c) {
+    if (c > 0 && c < VB && x_stride == (int64_t)c && y_stride == (int64_t)c) {
         u8_mul_dense(x, y, pixels, c, factor, p);
         return;
     }

@@ -21,7 +21,7 @@
 enum {
     GRID_BYTES = 1 << 17, /* of a block, about */
     GRID_POSITIONS = 256, /* of a block, about */
-    FLAT_POSITIONS = 96,  /* the same for 1x1 kernels */
+    FLAT_POSITIONS = 128, /* the same for 1x1 kernels */
     MIN_UNITS = 16,       /* that two threads should at least find */
     FEW_PIXELS = 4,       /* up to which tiles are not worth it */
     MIN_K = 32,           /* below, requantizing is all there is to do */
@@ -151,8 +151,10 @@ static int64_t choose_rows(const amx_work *work, int64_t extra)
     const int64_t limit = work->flat ? FLAT_POSITIONS : GRID_POSITIONS;
     const int64_t fit = QZI_MIN(limit / work->positions, GRID_BYTES / row - extra);
     const int64_t most = QZI_MAX(QZI_MIN(fit, work->out_h), 1);
-    if (work->flat)
-        return most < PIXELS ? most : most / PIXELS * PIXELS;
+    if (work->flat) {
+        const int64_t even = QZI_DIV_UP(work->out_h, QZI_DIV_UP(work->out_h, most));
+        return QZI_MIN(QZI_ROUND_UP(even, TILE_ROWS), work->out_h);
+    }
     int64_t best = most, best_cost = INT64_MAX;
     for (int64_t rows = most; rows > most / 2; rows--) {
         const int64_t tiles = block_positions(work, rows) / TILE_ROWS;
