@@ -64,9 +64,15 @@ static void winograd_pack(const qzk_conv_shape *s, const qzk_conv_weights *from,
 
 /* Of V and the M of one panel, in bytes: with weights on their way they stay in a 2 MB cache. */
 #ifndef WINOGRAD_NEAR
-#define WINOGRAD_NEAR ((size_t)1300 << 10)
+#define WINOGRAD_NEAR ((size_t)900 << 10)
 #endif
-#define WINOGRAD_TILES_MIN 16 /* of a block: weights must be used that often */
+/*
+ * Tiles of a block at least: weights must be used that often. Where they come from DRAM it is
+ * better to read them once and V from the third-level cache.
+ */
+#define WINOGRAD_TILES_MIN 16
+#define WINOGRAD_TILES_MIN_FAR 49
+#define WINOGRAD_FAR ((size_t)4 << 20)
 #define WINOGRAD_TILES_MAX 128
 #define WINOGRAD_UNITS 16 /* wanted at least, for threads to share */
 
@@ -98,15 +104,17 @@ static winograd_cut winograd_cut_call(const qzk_conv_args *args)
     c.grid = qzk_winograd_grid_of(&args->out);
     c.v_row = QZI_ROUND_UP((size_t)point.ic, (size_t)VL);
     const size_t tile = (c.v_row + PANEL_VECTORS * VL) * QZK_WINOGRAD_POINTS * sizeof(float);
-    const int64_t most = (int64_t)QZI_MIN(QZI_MAX(WINOGRAD_NEAR / tile, (size_t)WINOGRAD_TILES_MIN),
-                                          (size_t)WINOGRAD_TILES_MAX);
+    const size_t weights =
+        (size_t)c.plan.vectors * VL * (size_t)point.ic * QZK_WINOGRAD_POINTS * sizeof(float);
+    const size_t least = weights > WINOGRAD_FAR ? WINOGRAD_TILES_MIN_FAR : WINOGRAD_TILES_MIN;
+    const int64_t most =
+        (int64_t)QZI_MIN(QZI_MAX(WINOGRAD_NEAR / tile, least), (size_t)WINOGRAD_TILES_MAX);
     c.blocks = QZI_MAX(QZI_DIV_UP(c.grid.tiles, most), 1);
     c.block = QZI_DIV_UP(c.grid.tiles, c.blocks);
     c.larger = c.grid.tiles - (c.block - 1) * c.blocks;
     c.steps = (int32_t)QZI_DIV_UP(c.block, c.plan.wide > 0 ? TILE_PIXELS : TILE_PIXELS_NARROW);
     c.groups = (int32_t)QZI_MIN(QZI_DIV_UP(WINOGRAD_UNITS, c.blocks), (int64_t)c.plan.panels);
-    c.far = (size_t)c.plan.vectors * VL * (size_t)point.ic * QZK_WINOGRAD_POINTS * sizeof(float) >
-            WEIGHTS_NEAR;
+    c.far = weights > WEIGHTS_NEAR;
     c.v_point = odd_lines((size_t)c.block * c.v_row);
     c.m_point = odd_lines((size_t)c.block * PANEL_VECTORS * VL);
     c.v_floats = c.v_point * QZK_WINOGRAD_POINTS;
