@@ -14,7 +14,7 @@ typedef struct run_state {
     qz_context *ctx;
     subject s;
     qz_session *session;
-    const char **node_names; /* resolved --dump-node */
+    const char **node_names; /* resolved --dump-node; NULL: every node */
     size_t input;            /* number of the input at hand */
     size_t inputs;
     json_t *results;
@@ -40,7 +40,9 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
     run_state *r = user;
     (void)bytes;
     for (size_t i = 0; i < r->o->dump_node_count && r->status == EXIT_DONE; i++) {
-        if (strcmp(r->node_names[i], name) == 0)
+        if (r->node_names[i] == NULL)
+            r->status = dump(r, name, value);
+        else if (strcmp(r->node_names[i], name) == 0)
             r->status = dump(r, r->o->dump_nodes[i], value);
     }
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
@@ -60,6 +62,8 @@ static int resolve_nodes(run_state *r)
         return tool_fail(EXIT_FAILED, "out of memory");
     for (size_t i = 0; i < o->dump_node_count; i++) {
         qz_node_info info;
+        if (strcmp(o->dump_nodes[i], "all") == 0)
+            continue;
         int64_t node = qz_graph_find_node(graph, o->dump_nodes[i]);
         if (node < 0)
             return tool_fail(EXIT_USAGE,

@@ -146,6 +146,9 @@ same d4/output.npy d5/output.npy
 expect 0 '' run squeezenet1_1 other.bmp --dump-outputs d6 --dump-node features.3 --dump-node \
     features.0
 [ -s d6/features.3.npy ] && [ -s d6/features.0.npy ] || complain "--dump-node wrote nothing"
+expect 0 '' run squeezenet1_1 other.bmp --dump-outputs d7 --dump-node all
+[ "$(find d7 -name '*.npy' | wc -l)" -gt 30 ] && cmp -s d7/features.0.npy d6/features.0.npy ||
+    complain "--dump-node all leaves nodes out"
 expect 2 'features.99' run squeezenet1_1 other.bmp --dump-outputs d6 --dump-node features.99
 expect 0 'int8 ' bench m1.safetensors --size 64 --runs 1
 expect 2 'quantized again' quantize ./m1.safetensors -o x.safetensors
