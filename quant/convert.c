@@ -122,7 +122,8 @@ static bool writes_any_qparams(const convert_work *work, qz_value value)
 /*
  * CONTRACT.md: an input of a concat that nothing else reads takes the concat's parameters. One that
  * is a concat itself does whoever reads it: the features of a dense block are joined again and
- * again, and are requantized nowhere on their way.
+ * again, and are requantized nowhere on their way. Not so in a model that PyTorch quantized: there
+ * the inputs were clipped to their own ranges, and its values are what is wanted.
  */
 static void share_concats(convert_work *work)
 {
@@ -275,7 +276,8 @@ qz_status qzi_convert_structure(const qz_graph *graph, const qzi_qconfig *qconfi
     QZI_GOTO(st, work_create(graph, qconfig, &work));
     settle_types(&work);
     QZI_GOTO(st, spread_qparams(&work, observed));
-    share_concats(&work);
+    if (!qconfig->imported)
+        share_concats(&work);
     QZI_GOTO(st, qzi_graph_clone(graph, false, &work.out));
     QZI_GOTO(st, set_nodes(&work));
     /* from the last value to the first: what is still to be looked at keeps its index */

@@ -105,10 +105,10 @@ static qz_status weight_scales(const qz_context *ctx, const float *w, const floa
     return QZ_OK;
 }
 
-qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+/* Checks the shape and the input's scale, and allocates. */
+static qz_status qweights_new(const qz_context *ctx, int32_t oc, int64_t per, float sx,
+                              bool per_channel, qzi_qweights **out)
 {
-    *out = NULL;
     size_t count;
     if (oc < 1 || per < 1 || (uint64_t)per > SIZE_MAX / sizeof(float) ||
         !qzi_mul_size((size_t)oc, (size_t)per, &count) || count > INT64_MAX / sizeof(float))
@@ -117,7 +117,6 @@ qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *
     if (!(sx > 0.0f) || !isfinite(sx))
         return qzi_fail(ctx, QZ_ERR_NUMERIC, "the input's scale %g is not positive and finite",
                         (double)sx);
-
     qzi_qweights *qw = qzi_calloc(ctx, 1, sizeof(*qw));
     if (!qw)
         return qzi_fail_memory(ctx, sizeof(*qw));
@@ -126,29 +125,91 @@ qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *
     qw->scales = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->scales));
     qw->bias = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->bias));
     qw->bias_f32 = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->bias_f32));
-    qz_status st = QZ_OK;
     if (!qw->w || !qw->scales || !qw->bias || !qw->bias_f32) {
-        st = qzi_fail_memory(ctx, count);
-        goto fail;
+        qzi_qweights_free(ctx, qw);
+        return qzi_fail_memory(ctx, count);
     }
-
-    qzi_fpenv env = qzi_fpenv_enter();
-    st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
-    for (int32_t o = 0; st == QZ_OK && o < oc; o++) {
-        qzi_quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
-        if (bias) {
-            qw->bias_f32[o] = bias[o];
-            qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (sx * qw->scales[o]));
-        }
-    }
-    qzi_fpenv_leave(env);
-    if (st != QZ_OK)
-        goto fail;
     *out = qw;
     return QZ_OK;
+}
 
-fail:
-    qzi_qweights_free(ctx, qw);
+static void quantize_bias(qzi_qweights *qw, const float *bias, int32_t oc, float sx)
+{
+    for (int32_t o = 0; bias && o < oc; o++) {
+        qw->bias_f32[o] = bias[o];
+        qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (sx * qw->scales[o]));
+    }
+}
+
+qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+{
+    qzi_qweights *qw = NULL;
+    *out = NULL;
+    QZI_TRY(qweights_new(ctx, oc, per, sx, per_channel, &qw));
+    qzi_fpenv env = qzi_fpenv_enter();
+    qz_status st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
+    if (st == QZ_OK) {
+        for (int32_t o = 0; o < oc; o++)
+            qzi_quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
+        quantize_bias(qw, bias, oc, sx);
+    }
+    qzi_fpenv_leave(env);
+    if (st == QZ_OK)
+        *out = qw;
+    else
+        qzi_qweights_free(ctx, qw);
+    return st;
+}
+
+/* The integers of a channel whose scale was raised: powers of two, so that they shrink alike. */
+static void rescale_s8(int8_t *w, int64_t n, float from, float to)
+{
+    const float factor = from / to;
+    for (int64_t i = 0; i < n; i++)
+        w[i] = (int8_t)qzi_rnef((float)w[i] * factor);
+}
+
+qz_status qzi_qweights_take(const qz_context *ctx, const int8_t *w, const float *scales,
+                            const float *bias, int32_t oc, int64_t per, float sx, bool per_channel,
+                            qzi_qweights **out)
+{
+    qzi_qweights *qw = NULL;
+    qz_status st = QZ_OK;
+    *out = NULL;
+    QZI_TRY(qweights_new(ctx, oc, per, sx, per_channel, &qw));
+    memcpy(qw->w, w, (size_t)oc * (size_t)per);
+    qzi_fpenv env = qzi_fpenv_enter();
+    float shared = scales[0]; /* of all, where there is only one */
+    for (int32_t o = 0; o < oc && st == QZ_OK; o++) {
+        qw->scales[o] = scales[o];
+        if (!(scales[o] > 0.0f) || !isfinite(scales[o]) || (!per_channel && scales[o] != shared))
+            st = qzi_fail(ctx, QZ_ERR_NUMERIC,
+                          "the weight scale %g of output channel %d is not "
+                          "valid",
+                          (double)scales[o], (int)o);
+        else if (bias && !isfinite(bias[o]))
+            st = qzi_fail(ctx, QZ_ERR_NUMERIC, "the bias of output channel %d is NaN or infinite",
+                          (int)o);
+    }
+    for (int32_t o = 0; bias && o < oc && st == QZ_OK; o++)
+        if (!fit_bias(bias[o], sx, per_channel ? &qw->scales[o] : &shared))
+            st = qzi_fail(ctx, QZ_ERR_NUMERIC,
+                          "the bias %g of output channel %d is too large for int8 weights",
+                          (double)bias[o], (int)o);
+    for (int32_t o = 0; o < oc && st == QZ_OK; o++) {
+        if (!per_channel)
+            qw->scales[o] = shared;
+        if (qw->scales[o] != scales[o])
+            rescale_s8(qw->w + o * per, per, scales[o], qw->scales[o]);
+    }
+    if (st == QZ_OK)
+        quantize_bias(qw, bias, oc, sx);
+    qzi_fpenv_leave(env);
+    if (st == QZ_OK)
+        *out = qw;
+    else
+        qzi_qweights_free(ctx, qw);
     return st;
 }
 

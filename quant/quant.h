@@ -42,9 +42,10 @@ const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word
 /* What the user asked for, resolved; stored in the model and in saved files. */
 typedef struct qzi_qconfig {
     const qzi_backend *backend;
-    qz_observer_kind observer; /* never DEFAULT */
+    qz_observer_kind observer; /* never DEFAULT, unless imported */
     bool per_channel;
     bool reduce_range;
+    bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;
     const char *const *fallback; /* op words (rows of the support table) that stay fp32 */
@@ -90,6 +91,14 @@ void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale);
  */
 qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
                             int64_t per, float sx, bool per_channel, qzi_qweights **out);
+/*
+ * The same from weights that are int8 already: w [oc][per], one scale for each channel (equal ones
+ * when not per_channel). They are taken as they are, but for a channel whose scale is raised for
+ * its bias. QZ_ERR_NUMERIC for a scale or bias that is no number to compute with.
+ */
+qz_status qzi_qweights_take(const qz_context *ctx, const int8_t *w, const float *scales,
+                            const float *bias, int32_t oc, int64_t per, float sx, bool per_channel,
+                            qzi_qweights **out);
 void qzi_qweights_free(const qz_context *ctx, qzi_qweights *qw);
 
 /* ---- passes

@@ -209,7 +209,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     int status = subject_open(o, ctx, name, o->ptq, &s);
     if (status)
         return status;
-    if (!s.file)
+    if (!s.int8_only)
         rows[count++].int8 = false;
     if (s.info.converted)
         rows[count++].int8 = true;

@@ -101,7 +101,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     int status = subject_open(o, ctx, o->args[0], o->ptq, &s);
     if (status)
         return status;
-    if (!s.file)
+    if (!s.int8_only)
         rows[row_count++].precision = "fp32";
     if (s.info.converted)
         rows[row_count++].precision = "int8";

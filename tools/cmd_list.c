@@ -94,6 +94,7 @@ static int list_ops(const tool_options *o, qz_context *ctx)
     if (!with.calib_count && !is_model_file(o->args[0])) { /* the decisions depend on no image */
         with.calib = one_image;
         with.calib_count = 1;
+        with.calib_chosen = true;
     }
     int status = subject_open(&with, ctx, o->args[0], true, &s);
     if (status)

@@ -118,16 +118,27 @@ int cmd_quantize(const tool_options *o)
     if (status)
         return status;
     status = subject_open(o, ctx, o->args[0], true, &s);
+    if (status == EXIT_DONE && s.int8_only && (o->report || o->json)) {
+        status = tool_fail(EXIT_USAGE,
+                           "%s: an int8 model, which has no float model to compare with; --report "
+                           "and --json do not go with it",
+                           o->weights);
+        subject_close(&s);
+    }
     if (status == EXIT_DONE) {
         qz_status st = qz_model_save(s.model, o->output);
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
+        else if (tool_prints(o) && s.int8_only)
+            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->output,
+                   s.info.name, s.info.backend, s.info.weights,
+                   (double)s.info.int8_weights_bytes * 1e-6);
         else if (tool_prints(o))
             printf("%s: %s, int8 by %s, calibrated on %s, %.2f MB of weights (fp32 %.2f MB)\n",
                    o->output, s.info.name, s.info.backend, s.calib,
                    (double)s.info.int8_weights_bytes * 1e-6,
                    (double)s.info.fp32_weights_bytes * 1e-6);
-        if (status == EXIT_DONE)
+        if (status == EXIT_DONE && !s.int8_only)
             status = report(o, &s);
         subject_close(&s);
     }

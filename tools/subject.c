@@ -71,9 +71,21 @@ static int open_file(const tool_options *options, const char *name, subject *s)
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
     qz_model_get_info(s->model, &s->info);
-    s->file = true;
+    s->int8_only = true;
     snprintf(s->calib_text, sizeof(s->calib_text), "saved (%zu)", s->info.calibration_images);
     return EXIT_DONE;
+}
+
+/* The weights were those of an int8 model. */
+static int settle_int8(const tool_options *options, subject *s)
+{
+    s->int8_only = true;
+    snprintf(s->calib_text, sizeof(s->calib_text), "imported");
+    if (options->calib_count == 0 || options->calib_chosen)
+        return EXIT_DONE;
+    return tool_fail(EXIT_USAGE,
+                     "%s: an int8 model, calibrated where it was made; --calib does not go with it",
+                     options->weights);
 }
 
 int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
@@ -114,7 +126,11 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     qz_model_get_info(s->model, &s->info);
     if (s->info.warning_count)
         tool_note(options, "qzoo: warning: %s", s->info.warning);
-    int status = ptq ? calibrate(options, s) : EXIT_DONE;
+    int status = EXIT_DONE;
+    if (s->info.converted)
+        status = settle_int8(options, s);
+    else if (ptq)
+        status = calibrate(options, s);
     qz_model_get_info(s->model, &s->info);
     if (status)
         subject_close(s);

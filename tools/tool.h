@@ -59,6 +59,7 @@ typedef struct tool_options {
     bool reduce_range, per_channel, relu;
     const char **calib;
     size_t calib_count;
+    bool calib_chosen; /* by the command, not by the user */
     const char **exclude;
     size_t exclude_count;
     const char **fallback;
@@ -163,7 +164,7 @@ typedef struct subject {
     qz_context *ctx;
     qz_model *model;
     qz_model_info info;
-    bool file;         /* a saved int8 model */
+    bool int8_only;    /* a saved int8 model, or int8 weights: there is no float model */
     bool synthetic;    /* calibrated on synthetic images */
     const char *calib; /* how it was calibrated, for tables and JSON; "" when not */
     char calib_text[256];

@@ -6,7 +6,9 @@
  *   NAME/data.pkl    is a pickle of the saved object; its tensors name storages
  *   NAME/data/KEY    the bytes of a storage
  *   NAME/byteorder   "little" or "big"; absent before torch 2.1 (little)
- *   NAME/version     and other records (TorchScript: code, constants) do not matter here
+ *   NAME/code/       of TorchScript: the text of its classes, of which that of the root module is
+ *                    kept (an int8 model's scales are numbers in it); it is text, and never run
+ *   NAME/version     and other records (TorchScript: constants) do not matter here
  *
  * Several tensors may share a storage, and a tensor may be any strided view of one.
  */
@@ -103,6 +105,38 @@ static qz_status find_storage(const qzi_storage_source *source, qzi_pickle_text 
     return QZ_OK;
 }
 
+/* Class __torch__.a.b.C stands in NAME/code/__torch__/a/b.py. */
+static qz_status keep_code(const pth *file, const qzi_pickle_object *root)
+{
+    static const char begin[] = "__torch__.";
+    qz_state_dict *dict = file->dict;
+    char path[400];
+    qzi_zip_entry *entry = NULL;
+    if (root->kind != QZI_PICKLE_INSTANCE)
+        return QZ_OK;
+    const qzi_pickle_text module = root->u.instance->type->module;
+    if (module.size < sizeof(begin) || module.size > sizeof(path) - 4 ||
+        memcmp(module.data, begin, sizeof(begin) - 1) != 0)
+        return QZ_OK;
+    for (size_t i = 0; i < module.size; i++)
+        path[i] = module.data[i] == '.' ? '/' : module.data[i];
+    memcpy(path + module.size, ".py", 3);
+    QZI_TRY(find_record(file, "code/", (qzi_pickle_text){path, module.size + 3}, &entry));
+    if (entry == NULL)
+        return QZ_OK;
+    QZI_TRY(qzi_zip_read(&file->zip, entry));
+    if (entry->size > 0 && memchr(entry->data, '\0', entry->size) != NULL)
+        return qzi_fail(dict->ctx, QZ_ERR_FORMAT, "%s: its code holds NUL; the file is damaged",
+                        dict->name);
+    QZI_TRY(qzi_dict_charge(dict, entry->size + 1));
+    char *text = qzi_arena_alloc(&dict->arena, entry->size + 1);
+    if (text == NULL)
+        return qzi_fail_memory(dict->ctx, entry->size + 1);
+    if (entry->size > 0)
+        memcpy(text, entry->data, entry->size);
+    return qzi_dict_add_metadata(dict, QZ_METADATA_TORCHSCRIPT, text);
+}
+
 static qz_status read_torch(pth *file, qzi_arena *arena)
 {
     qz_state_dict *dict = file->dict;
@@ -113,7 +147,8 @@ static qz_status read_torch(pth *file, qzi_arena *arena)
     QZI_TRY(qzi_zip_read(&file->zip, file->pickle));
     QZI_TRY(qzi_pickle_read(dict->ctx, dict->name, file->pickle->data, file->pickle->size,
                             &dict->budget, arena, &pickle));
-    return qzi_pickle_to_dict(&file->source, pickle.root);
+    QZI_TRY(qzi_pickle_to_dict(&file->source, pickle.root));
+    return keep_code(file, pickle.root);
 }
 
 qz_status qzi_read_zip(qz_state_dict *dict)

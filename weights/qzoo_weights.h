@@ -57,7 +57,11 @@ QZ_API const char *qz_state_dict_key(const qz_state_dict *dict, size_t index);
 QZ_API const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t index);
 /* The tensor of a key; NULL where there is none. */
 QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key);
-/* A metadata string of a safetensors file; NULL where there is none. */
+/* Where it stands in the order of the file; qz_state_dict_count where there is none. */
+QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
+/* The metadata of a TorchScript archive: the text of its root module's class, unchanged. */
+#define QZ_METADATA_TORCHSCRIPT "torchscript.code"
+/* A metadata string of a safetensors file (or the above); NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
 
 /*

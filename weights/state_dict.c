@@ -262,21 +262,25 @@ const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t index)
     return index < dict->count ? &dict->entries[index].tensor : NULL;
 }
 
-const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key)
+size_t qz_state_dict_index(const qz_state_dict *dict, const char *key)
 {
     size_t low = 0, high = dict->count;
     while (low < high) {
         size_t middle = low + (high - low) / 2;
-        const qzi_dict_entry *entry = &dict->entries[dict->sorted[middle]];
-        int order = strcmp(key, entry->key);
+        int order = strcmp(key, dict->entries[dict->sorted[middle]].key);
         if (order == 0)
-            return &entry->tensor;
+            return dict->sorted[middle];
         if (order < 0)
             high = middle;
         else
             low = middle + 1;
     }
-    return NULL;
+    return dict->count;
+}
+
+const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key)
+{
+    return qz_state_dict_tensor(dict, qz_state_dict_index(dict, key));
 }
 
 const qz_tensor_quant *qz_state_dict_quant(const qz_state_dict *dict, size_t index)

@@ -168,7 +168,9 @@ static qz_status create(qz_model *model, const qz_model_options *options)
                                      .transform_input = transform_input,
                                      .no_aux_logits = options->no_aux_logits};
     QZI_TRY(qzi_model_build(model, &build));
-    QZI_TRY(qzi_weights_load(model, options->weights, options->allow_missing));
+    QZI_TRY(qzi_weights_load(model, options));
+    if (model->int8_graph != NULL) /* the weights were those of an int8 model: all is done */
+        return QZ_OK;
     if (options->relu) {
         qzi_replace_relu6(model->graph);
         model->relu = true;

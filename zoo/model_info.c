@@ -69,7 +69,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->converted = model->int8_graph != NULL;
     if (model->prepared) {
         info->backend = model->qconfig.backend->name;
-        info->observer = qz_observer_name(model->qconfig.observer);
+        if (!model->qconfig.imported) /* else another quantizer observed */
+            info->observer = qz_observer_name(model->qconfig.observer);
     }
     info->calibration_images = model->calibration_images;
     info->num_classes = model->num_classes;

@@ -68,7 +68,11 @@ typedef struct qz_model_options {
     /* NULL or "random": seeded random; "random:SEED"; a file (has a slash or a known suffix);
      * a tag of the catalogue (qz_catalogue_find) or "default": from the cache, or QZ_ERR_NETWORK
      * when it is not there; nothing is downloaded unless allow_fetch is set. With it come the size
-     * and the normalisation of the images that it was trained with. */
+     * and the normalisation of the images that it was trained with. A file or tag of an int8 model
+     * that PyTorch made (state dicts of torchvision's quantizable models, converted or trained for
+     * it, and frozen TorchScript) gives a model that is converted already: `quantize` asks for
+     * nothing more, calibrating is QZ_ERR_STATE, there is no float network, ReLU6 is ReLU as in
+     * those models, and options for other parameters than the file's are QZ_ERR_ARGUMENT. */
     const char *weights;
     bool quantize;  /* prepare: observers for PTQ */
     bool is_qat;    /* fake quantization instead; QZ_ERR_UNSUPPORTED for now */

@@ -16,7 +16,9 @@
  *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
  *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
  *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
- *   backend, observer   their names
+ *   imported            "1" or "0": scales, zero points and weights are PyTorch's (torch_int8.h),
+ * so that nothing was observed and no inputs of a concatenation share parameters backend its name
+ *   observer            its name; empty where imported
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
  *   exclude, fallback   names joined by commas; may be empty
@@ -27,7 +29,9 @@
  *                       each FNV-1a over four lanes (hashes are 8 bytes, little-endian); lane k
  *                       takes the float32 values k, k + 4, ... by FNV-1a's step on their 32 bits
  *                       at once (num_batches_tracked counts as empty)
- *   calibration_images  how many were seen
+ *                       Where imported: FNV-1a 64 of each layer's int8 weights, their scales and
+ *                       its float bias
+ *   calibration_images  how many were seen; 0 where imported, and only there
  *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
  *
  * Tensors, in this order:

@@ -110,8 +110,10 @@ static qz_status read_qconfig(const struct reader *r)
     if (!qz_backend_parse(text, &backend) || backend == QZ_BACKEND_AUTO)
         return fail_value(r, "backend", text);
     q->backend = qzi_backend_get(backend);
+    QZI_TRY(get_flag(r, "imported", &q->imported));
     QZI_TRY(get_text(r, "observer", &text));
-    if (!qz_observer_parse(text, &q->observer) || q->observer == QZ_OBSERVER_DEFAULT)
+    if (q->imported ? text[0] != '\0'
+                    : !qz_observer_parse(text, &q->observer) || q->observer == QZ_OBSERVER_DEFAULT)
         return fail_value(r, "observer", text);
     QZI_TRY(get_flag(r, "per_channel", &q->per_channel));
     QZI_TRY(get_flag(r, "reduce_range", &q->reduce_range));
@@ -132,7 +134,9 @@ static qz_status read_origin(const struct reader *r)
         return qzi_fail_memory(r->ctx, strlen(text) + 1);
     m->random_weights = strncmp(text, "random:", 7) == 0;
     QZI_TRY(get_hash(r, "weights_hash", &m->weights_hash));
-    QZI_TRY(get_number(r, "calibration_images", 1, INT32_MAX, &images));
+    QZI_TRY(get_number(r, "calibration_images", 0, INT32_MAX, &images));
+    if ((images == 0) != m->qconfig.imported)
+        return fail_value(r, "calibration_images", images == 0 ? "0" : "not 0");
     m->calibration_images = (size_t)images;
     return get_hash(r, "calibration_hash", &m->calibration_hash);
 }
@@ -351,8 +355,8 @@ static qz_status read_structure(struct reader *r)
 static qz_status read_model(struct reader *r)
 {
     qz_model *m = r->model;
-    QZI_TRY(read_origin(r));
     QZI_TRY(read_structure(r));
+    QZI_TRY(read_origin(r));
     for (size_t i = 0; i < m->int8_graph->node_count; i++)
         QZI_TRY(read_node(r, &m->int8_graph->nodes[i]));
     size_t count = qz_state_dict_count(r->dict);

@@ -6,7 +6,7 @@
  * A file may be anyone's: each tensor is checked against what the graph wants, in shape, type and
  * finite numbers, before anything is computed with it.
  */
-#include "zoo/zoo.h"
+#include "zoo/torch_int8.h"
 
 #include <inttypes.h>
 #include <math.h>
@@ -164,10 +164,11 @@ static bool same_shape(const qz_tensor *a, const qz_tensor *b)
 
 /* The file's number of classes where a mismatch is just that: a last layer (of the network, of an
  * auxiliary head), its rows only. */
-static int64_t classes_in_file(const qz_model *model, size_t index, const qz_tensor *found)
+static int64_t classes_in_file(const qz_model *model, const qz_graph *graph, size_t index,
+                               const qz_tensor *found)
 {
-    qz_tensor expected = model->graph->params[index].tensor;
-    bool last = index + 2 >= model->graph->param_count || expected.ndim == 2;
+    qz_tensor expected = graph->params[index].tensor;
+    bool last = index + 2 >= graph->param_count || expected.ndim == 2;
     if (!last || found->ndim < 1 || expected.ndim < 1 || expected.dims[0] != model->num_classes)
         return 0;
     expected.dims[0] = found->dims[0];
@@ -183,17 +184,17 @@ static void load_optional(qzi_param *param, const qz_tensor *found)
     memcpy(param->tensor.data, &value, sizeof(value));
 }
 
-static qz_status check_shape(const qz_model *model, size_t index, const qz_tensor *found,
-                             const char *path)
+static qz_status check_shape(const qz_model *model, const qz_graph *graph, size_t index,
+                             const qz_tensor *found, const char *path)
 {
     const qz_context *ctx = model->ctx;
-    const qzi_param *param = &model->graph->params[index];
+    const qzi_param *param = &graph->params[index];
     if (same_shape(&param->tensor, found))
         return QZ_OK;
     char have[200], want[200];
     shape_text(found, have, sizeof(have));
     shape_text(&param->tensor, want, sizeof(want));
-    int64_t classes = classes_in_file(model, index, found);
+    int64_t classes = classes_in_file(model, graph, index, found);
     if (classes > 0)
         return qzi_fail(ctx, QZ_ERR_MISMATCH,
                         "%s: %s is %s, the model wants %s: the file has %" PRId64
@@ -212,48 +213,64 @@ struct load_task {
     } * params;
 };
 
+static void load_one(const qz_graph *graph, qzi_param *param, struct load_param *p)
+{
+    float *values = param->tensor.data;
+    size_t count = (size_t)qz_tensor_numel(&param->tensor);
+    if (param->optional)
+        load_optional(param, p->found);
+    else if (qz_tensor_to_f32(graph->ctx, p->found, NULL, values) != QZ_OK)
+        p->wrong = NOT_FLOAT;
+    else if (!all_finite(values, count))
+        p->wrong = NOT_FINITE;
+    else if (ends_with(param->key, ".running_var") && any_negative(values, count))
+        p->wrong = NEGATIVE;
+}
+
 /* Messages belong to a thread, so workers only note what is wrong. */
 static void load_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     struct load_task *task = arg;
     (void)thread;
-    for (int64_t i = begin; i < end; i++) {
-        qzi_param *param = &task->graph->params[i];
-        struct load_param *p = &task->params[i];
-        float *values = param->tensor.data;
-        size_t count = (size_t)qz_tensor_numel(&param->tensor);
-        if (p->found == NULL)
-            continue;
-        if (param->optional)
-            load_optional(param, p->found);
-        else if (qz_tensor_to_f32(task->graph->ctx, p->found, NULL, values) != QZ_OK)
-            p->wrong = NOT_FLOAT;
-        else if (!all_finite(values, count))
-            p->wrong = NOT_FINITE;
-        else if (ends_with(param->key, ".running_var") && any_negative(values, count))
-            p->wrong = NEGATIVE;
+    for (int64_t i = begin; i < end; i++)
+        if (task->params[i].found != NULL)
+            load_one(task->graph, &task->graph->params[i], &task->params[i]);
+}
+
+static qz_status tell_one(const qz_context *ctx, const char *key, const struct load_param *p,
+                          const char *path)
+{
+    switch (p->wrong) {
+    case RIGHT:
+        return QZ_OK;
+    case NOT_FLOAT:
+        return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants floating point", path,
+                        key, qz_dtype_name(p->found->dtype));
+    case NOT_FINITE:
+        return qzi_fail(ctx, QZ_ERR_NUMERIC,
+                        "%s: %s has NaN or infinity (or is too large for float32)", path, key);
+    default:
+        return qzi_fail(ctx, QZ_ERR_NUMERIC, "%s: %s has a negative variance", path, key);
     }
 }
 
 static qz_status tell_wrong(const struct load_task *task, const char *path)
 {
-    const qz_context *ctx = task->graph->ctx;
-    for (size_t i = 0; i < task->graph->param_count; i++) {
-        const char *key = task->graph->params[i].key;
-        switch (task->params[i].wrong) {
-        case RIGHT:
-            break;
-        case NOT_FLOAT:
-            return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants floating point",
-                            path, key, qz_dtype_name(task->params[i].found->dtype));
-        case NOT_FINITE:
-            return qzi_fail(ctx, QZ_ERR_NUMERIC,
-                            "%s: %s has NaN or infinity (or is too large for float32)", path, key);
-        default:
-            return qzi_fail(ctx, QZ_ERR_NUMERIC, "%s: %s has a negative variance", path, key);
-        }
-    }
+    for (size_t i = 0; i < task->graph->param_count; i++)
+        QZI_TRY(tell_one(task->graph->ctx, task->graph->params[i].key, &task->params[i], path));
     return QZ_OK;
+}
+
+qz_status qzi_weights_load_param(const qz_model *model, qz_graph *graph, size_t index,
+                                 const qz_tensor *found, const char *path)
+{
+    qzi_param *param = &graph->params[index];
+    struct load_param p = {.found = found};
+    if (!param->optional)
+        QZI_TRY(check_shape(model, graph, index, found, path));
+    QZI_TRY(allocate(graph, param));
+    load_one(graph, param, &p);
+    return tell_one(model->ctx, param->key, &p, path);
 }
 
 /* What a warning tells of a kind of key: how many, and the first three. */
@@ -362,7 +379,7 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
         const qz_tensor *found = find_param(model, dict, param->key);
         task->params[i].found = found;
         if (found != NULL && !param->optional)
-            QZI_TRY(check_shape(model, i, found, path));
+            QZI_TRY(check_shape(model, graph, i, found, path));
         else if (found == NULL)
             key_list_add(param->optional ? &untracked : &missing, param->key);
     }
@@ -402,15 +419,7 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
     return st;
 }
 
-static bool holds_quantized(const qz_state_dict *dict)
-{
-    for (size_t i = 0; i < qz_state_dict_count(dict); i++)
-        if (qz_state_dict_quant(dict, i) != NULL)
-            return true;
-    return false;
-}
-
-static qz_status load_file(qz_model *model, const char *path, bool allow_missing)
+static qz_status load_file(qz_model *model, const char *path, const qz_model_options *options)
 {
     qz_state_dict *dict = NULL;
     /* files of the cache are replaced, never changed: they may be mapped */
@@ -424,15 +433,10 @@ static qz_status load_file(qz_model *model, const char *path, bool allow_missing
         st = qzi_fail(model->ctx, QZ_ERR_MISMATCH,
                       "%s: a saved int8 model, not weights; open the file itself as the model",
                       path);
-    else if (holds_quantized(dict))
-        st = qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
-                      "%s: holds the weights of an int8 model, which are not loaded; take float "
-                      "weights and quantize them",
-                      path);
-    else
-        st = qz_state_dict_update_keys(dict, NULL);
-    if (st == QZ_OK)
-        st = load_dict(model, dict, path, allow_missing);
+    else if (qzi_torch_is_int8(dict))
+        st = qzi_torch_load(model, dict, path, options);
+    else if ((st = qz_state_dict_update_keys(dict, NULL)) == QZ_OK)
+        st = load_dict(model, dict, path, options->allow_missing);
     qz_state_dict_destroy(dict);
     if (st != QZ_OK)
         return st;
@@ -488,15 +492,16 @@ static qz_status hash_weights(qz_model *model)
     return QZ_OK;
 }
 
-qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missing)
+qz_status qzi_weights_load(qz_model *model, const qz_model_options *options)
 {
+    const char *source = options->weights;
     if (source == NULL || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
         QZI_TRY(load_random(model, source));
     else if (model->weights_path != NULL)
-        QZI_TRY(load_file(model, model->weights_path, allow_missing));
+        QZI_TRY(load_file(model, model->weights_path, options));
     else
-        QZI_TRY(load_file(model, source, allow_missing));
+        QZI_TRY(load_file(model, source, options));
     if (model->weights_tag != NULL)
         model->weights = model->weights_tag;
-    return hash_weights(model);
+    return model->graph != NULL ? hash_weights(model) : QZ_OK;
 }

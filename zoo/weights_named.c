@@ -23,11 +23,6 @@ static qz_status find_file(qz_model *model, const qz_model_options *options,
                            const qz_weights_info *info, char path[PATH_SIZE])
 {
     qz_cache_state state;
-    if (*info->quantized != '\0')
-        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
-                        "%s:%s are the weights of an int8 model, which are not loaded; take the "
-                        "float ones (%s) and quantize them",
-                        info->model, info->tag, *info->parent != '\0' ? info->parent : "default");
     if (options->allow_fetch)
         return qz_weights_fetch(model->ctx, info, options->fetch, path, PATH_SIZE);
     QZI_TRY(qz_cache_find(model->ctx, info, &state, path, PATH_SIZE));
@@ -61,6 +56,8 @@ static qz_status resolve(qz_model *model, const qz_model_options *options,
     QZI_TRY(find_file(model, options, info, path));
     take_recipe(model, info);
     *transform_input |= info->transform_input;
+    /* of an int8 model, that for which it was quantized; "" is no backend's name */
+    (void)qz_backend_parse(info->quantized, &model->weights_backend);
     model->weights_tag = qzi_arena_strdup(&model->arena, info->tag);
     model->weights_path = qzi_arena_strdup(&model->arena, path);
     return model->weights_tag != NULL && model->weights_path != NULL

@@ -81,10 +81,11 @@ qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name);
 struct qz_model {
     qz_context *ctx;
     const qzi_arch *arch;
-    qzi_arena arena;          /* strings of the model, and the lists of qconfig */
-    const char *weights;      /* as info tells it; a file's base name in an opened int8 model */
-    const char *weights_tag;  /* of the catalogue; NULL: not by a tag */
-    const char *weights_path; /* the file that it means */
+    qzi_arena arena;            /* strings of the model, and the lists of qconfig */
+    const char *weights;        /* as info tells it; a file's base name in an opened int8 model */
+    const char *weights_tag;    /* of the catalogue; NULL: not by a tag */
+    const char *weights_path;   /* the file that it means */
+    qz_backend weights_backend; /* the tag's, if it is an int8 model; else AUTO */
     bool random_weights;
     int32_t num_classes;
     bool transform_input, no_aux_logits; /* how the graph was built */
@@ -143,16 +144,20 @@ qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa
  * suffix: the seed in decimal; rules end with substring NULL.
  */
 qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix);
-/*
- * Reads `source` (qz_model_options.weights) into the parameters of the model's graph, and notes
- * where they came from, warnings and the hash.
- */
 /* weights_named.c: finds (or fetches) what a tag means, if `weights` is one, and sets
  * *transform_input where those weights want it. */
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                               bool *transform_input);
 /* Whether the option names a file: by a slash or a suffix. */
 bool qzi_weights_is_file(const char *source);
-qz_status qzi_weights_load(qz_model *model, const char *source, bool allow_missing);
+/* A tensor of a file into parameter `index` of a graph of the model's, checked. */
+qz_status qzi_weights_load_param(const qz_model *model, qz_graph *graph, size_t index,
+                                 const qz_tensor *found, const char *path);
+/*
+ * Reads options->weights into the parameters of the model's graph, and notes where they came from,
+ * warnings and the hash. A file of an int8 model that PyTorch made (torch_int8.h) instead makes the
+ * model's int8 graph, and takes the float graph away.
+ */
+qz_status qzi_weights_load(qz_model *model, const qz_model_options *options);
 
 #endif

@@ -69,8 +69,8 @@ static void test_options(void **state)
             "qzoo weights fetch resnet18:IMAGENET1K_V1");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "V9"), QZ_ERR_UNKNOWN_NAME,
             "default, IMAGENET1K_V1");
-    refused(ctx, "resnet18", OPTIONS(true, .weights = "IMAGENET1K_FBGEMM_V1"), QZ_ERR_UNSUPPORTED,
-            "int8 model");
+    refused(ctx, "resnet18", OPTIONS(true, .weights = "IMAGENET1K_FBGEMM_V1"), QZ_ERR_NETWORK,
+            "qzoo weights fetch resnet18:IMAGENET1K_FBGEMM_V1");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:"), QZ_ERR_ARGUMENT, "decimal");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:-1"), QZ_ERR_ARGUMENT, "decimal");
     refused(ctx, "resnet18", OPTIONS(true, .weights = "random:18446744073709551616"),

@@ -122,7 +122,9 @@ static qz_status make_all_ops(qz_context *ctx, qz_model **model)
                                       .observer = QZ_OBSERVER_HISTOGRAM,
                                       .per_channel = true};
     QZI_TRY(qzi_model_build(*model, NULL));
-    QZI_TRY(qzi_weights_load(*model, weights_path, false));
+    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+    options.weights = weights_path;
+    QZI_TRY(qzi_weights_load(*model, &options));
     QZI_TRY(qzi_model_fuse(*model));
     QZI_TRY(qzi_model_measure(*model));
     return qz_model_prepare(*model);
@@ -253,9 +255,11 @@ static void test_all_ops(void **state)
     (void)state;
     qz_context *ctx = NULL;
     qz_model *model = NULL;
+    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+    options.weights = "random:3";
     assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
     if (qzi_model_alloc(ctx, &all_ops, &model) != QZ_OK || qzi_model_build(model, NULL) != QZ_OK ||
-        qzi_weights_load(model, "random:3", false) != QZ_OK)
+        qzi_weights_load(model, &options) != QZ_OK)
         fail_msg("%s", qz_context_message(ctx));
     write_weights(ctx, model->graph);
     qz_model_destroy(model);

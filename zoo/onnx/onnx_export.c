@@ -103,6 +103,8 @@ static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
     if (!is_int8(e->options))
         return;
     qzi_onnx_metadata(doc, "backend", model->qconfig.backend->name);
+    if (model->qconfig.imported) /* observed and calibrated elsewhere */
+        return;
     qzi_onnx_metadata(doc, "observer", qz_observer_name(model->qconfig.observer));
     qzi_onnx_metadata(doc, "calibration_images",
                       qzi_onnx_text(doc, "%zu", model->calibration_images));
