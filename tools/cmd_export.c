@@ -58,25 +58,37 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     return EXIT_DONE;
 }
 
+/* The format that the options ask for; a saved model is int8 unless told otherwise, which fails. */
+static int choose_format(const tool_options *o, bool file, qz_onnx_format *format)
+{
+    const char *precision = o->precision ? o->precision : file ? "int8" : "fp32";
+    bool int8 = strcmp(precision, "int8") == 0;
+    const char *name = !int8 ? precision : o->style ? o->style : "qdq";
+    if (o->style && !int8)
+        return tool_fail(EXIT_USAGE, "--style %s: goes with --precision int8 only", o->style);
+    if (file && !int8)
+        return tool_fail(EXIT_USAGE, "%s: a saved int8 model is exported with --precision int8",
+                         o->args[0]);
+    if (o->io_fp16 && strcmp(precision, "fp16") != 0)
+        return tool_fail(EXIT_USAGE, "--io fp16: goes with --precision fp16 only");
+    return qz_onnx_format_parse(name, format) ? EXIT_DONE : EXIT_USAGE;
+}
+
 int cmd_export(const tool_options *o)
 {
+    qz_onnx_format format = QZ_ONNX_FP32;
     qz_context *ctx;
     subject s;
     if (o->arg_count != 1)
         return tool_fail(EXIT_USAGE, "export needs one model");
     if (!o->output)
         return tool_fail(EXIT_USAGE, "export needs -o FILE.onnx");
-    bool file = is_model_file(o->args[0]);
-    qz_onnx_format format = o->format_given ? o->format : file ? QZ_ONNX_QDQ : QZ_ONNX_FP32;
-    bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
-    if (o->io_fp16 && format != QZ_ONNX_FP16)
-        return tool_fail(EXIT_USAGE, "--io fp16: goes with --format fp16 only");
-    if (file && !int8)
-        return tool_fail(EXIT_USAGE, "%s: a saved int8 model is exported as qdq or qoperator",
-                         o->args[0]);
-    int status = subject_context(o, &ctx);
+    int status = choose_format(o, is_model_file(o->args[0]), &format);
+    if (status == EXIT_DONE)
+        status = subject_context(o, &ctx);
     if (status)
         return status;
+    bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
     status = subject_open(o, ctx, o->args[0], int8, &s);
     if (status == EXIT_DONE) {
         status = write_file(o, &s, format);

@@ -212,11 +212,14 @@ static int set_export(tool_options *o, const char *name, const char *value)
         return parse_long(name, value, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX, &o->opset);
     if (strcmp(name, "--external-data") == 0) {
         o->external_data = true;
-    } else if (strcmp(name, "--format") == 0) {
-        if (!qz_onnx_format_parse(value, &o->format))
-            return tool_fail(EXIT_USAGE, "--format %s: fp32, fp16, qdq or qoperator is needed",
-                             value);
-        o->format_given = true;
+    } else if (strcmp(name, "--precision") == 0) {
+        if (strcmp(value, "fp32") != 0 && strcmp(value, "fp16") != 0 && strcmp(value, "int8") != 0)
+            return tool_fail(EXIT_USAGE, "--precision %s: fp32, fp16 or int8 is needed", value);
+        o->precision = value;
+    } else if (strcmp(name, "--style") == 0) {
+        if (strcmp(value, "qdq") != 0 && strcmp(value, "qoperator") != 0)
+            return tool_fail(EXIT_USAGE, "--style %s: qdq or qoperator is needed", value);
+        o->style = value;
     } else if (strcmp(name, "--io") == 0) {
         o->io_fp16 = strcmp(value, "fp16") == 0;
         if (!o->io_fp16 && strcmp(value, "fp32") != 0)

@@ -40,7 +40,7 @@ enum {
     OPT_ASK = 1 << 12,       /* --fetch; commands without it fetch what --weights names */
     OPT_WEIGHTS = 1 << 13,   /* --all --f32 --update-keys */
     OPT_SIZE = 1 << 14,      /* --size */
-    OPT_EXPORT = 1 << 15,    /* -o --format --opset --io --outputs --external-data */
+    OPT_EXPORT = 1 << 15,    /* -o --precision --style --opset --io --outputs --external-data */
     OPT_FLOAT = 1 << 16,     /* --no-winograd */
     OPT_CATALOGUE = 1 << 17, /* --catalogue */
 };
@@ -86,8 +86,8 @@ typedef struct tool_options {
     long timeout, retries;
     bool all, f32, update_keys;
     /* export */
-    qz_onnx_format format;
-    bool format_given, io_fp16, all_outputs, external_data;
+    const char *precision, *style; /* NULL: not given */
+    bool io_fp16, all_outputs, external_data;
     long opset;
     /* everywhere */
     const char *json;

@@ -11,7 +11,7 @@ const path = require('path');
 const usage = `usage: compare [OPTION...] MODEL...
   --qzoo PATH          the program (build/tools/qzoo)
   --precision P,...    fp32, int8 (fp32,int8)
-  --format F           qdq or qoperator: the form in which onnxruntime gets int8 (qdq)
+  --style S            qdq or qoperator: the form in which onnxruntime gets int8 (qdq)
   --threads N,...      (1,2)
   --rounds N           pairs of measurements (3)
   --seconds S          of each measurement (1)
@@ -21,7 +21,7 @@ ratio: onnxruntime's median latency over ours, pair by pair; above 1 we are fast
 
 const root = path.join(__dirname, '..', '..');
 const options = {
-  qzoo: path.join(root, 'build', 'tools', 'qzoo'), precision: 'fp32,int8', format: 'qdq', threads: '1,2',
+  qzoo: path.join(root, 'build', 'tools', 'qzoo'), precision: 'fp32,int8', style: 'qdq', threads: '1,2',
   rounds: '3', seconds: '1', backend: 'auto', json: '',
 };
 const models = [];
@@ -115,7 +115,7 @@ async function compareOne(work, model, precision, n) {
   const onnx = path.join(work, `${model}.onnx`);
   if (precision === 'int8') {
     qzoo('quantize', model, '--calib', 'synthetic:4', '--observer', 'minmax', '--backend', options.backend, '-o', saved, '--quiet');
-    qzoo('export', saved, '--format', options.format, '-o', onnx, '--quiet');
+    qzoo('export', saved, '--style', options.style, '-o', onnx, '--quiet');
   } else {
     qzoo('export', model, '-o', onnx, '--quiet');
   }
@@ -178,7 +178,7 @@ function printRow(row) {
     `${about.cpu.name}, ${about.cpu.isa}; batch 1, ${rounds} rounds of ${seconds} s`);
   if (options.json) {
     const result = {
-      schema: 'qzoo.peers/1', qzoo: about, onnxruntime: version, node: process.version, format: options.format,
+      schema: 'qzoo.peers/1', qzoo: about, onnxruntime: version, node: process.version, style: options.style,
       backend: options.backend, rounds, seconds, rows,
     };
     fs.writeFileSync(options.json, `${JSON.stringify(result, null, 1)}\n`);

@@ -158,19 +158,21 @@ expect 2 '-o FILE' quantize squeezenet1_1
 expect 2 '-o FILE' export squeezenet1_1
 expect 2 'one model' export -o x.onnx
 expect 2 '13 to 21' export squeezenet1_1 -o x.onnx --opset 12
-expect 2 'qoperator' export squeezenet1_1 -o x.onnx --format onnx
-expect 2 'fp16' export squeezenet1_1 -o x.onnx --format qdq --io fp16
-expect 2 'qdq or qoperator' export ./m1.safetensors -o x.onnx --format fp32
+expect 2 'fp16 or int8' export squeezenet1_1 -o x.onnx --precision int4
+expect 2 'qoperator' export squeezenet1_1 -o x.onnx --precision int8 --style onnx
+expect 2 'style' export squeezenet1_1 -o x.onnx --style qdq
+expect 2 'fp16' export squeezenet1_1 -o x.onnx --precision int8 --io fp16
+expect 2 'saved int8' export ./m1.safetensors -o x.onnx --precision fp32
 "$qzoo" export squeezenet1_1 -o x.onnx >out 2>err
 if [ $? = 5 ]; then
     echo 'left out: export (built without ONNX)'
 else
     expect 0 'opset 13' export squeezenet1_1 -o x.onnx --size 64
     expect 0 'qdq' export ./m1.safetensors -o q1.onnx
-    expect 0 'qoperator' export ./m1.safetensors -o o1.onnx --format qoperator --opset 17
+    expect 0 'qoperator' export ./m1.safetensors -o o1.onnx --style qoperator --opset 17
     expect 0 '' export ./m1.safetensors -o q2.onnx --quiet
     same q1.onnx q2.onnx
-    expect 0 'fp16' export squeezenet1_1 -o h.onnx --format fp16 --size 64
+    expect 0 'fp16' export squeezenet1_1 -o h.onnx --precision fp16 --size 64
     expect 0 '' export squeezenet1_1 -o e.onnx --external-data --size 64
     [ "$(wc -c <e.onnx)" -lt 100000 ] && [ "$(wc -c <e.onnx.data)" -gt 4000000 ] ||
         complain 'export --external-data left the tensors where they were'

@@ -82,7 +82,7 @@ one() {
     esac
     for format in "$@"; do
         [ "$format" != fp32 ] || continue
-        step "$name $format" "$qzoo" export ./s.safetensors --format "$format" --outputs all -o f.onnx --quiet &&
+        step "$name $format" "$qzoo" export ./s.safetensors --style "$format" --outputs all -o f.onnx --quiet &&
             step "$name $format: onnx's checker" accepted f.onnx &&
             values "$name $format" ./s.safetensors f.onnx "$side"
     done
@@ -106,14 +106,14 @@ int8_as() {
     side=$(side_of "$name")
     input "$side"
     step "$name int8 $*" "$qzoo" quantize "$name" --calib synthetic:2 --observer minmax "$@" -o s.safetensors --quiet &&
-        step "$name $format $*" "$qzoo" export ./s.safetensors --format "$format" --outputs all -o f.onnx --quiet &&
+        step "$name $format $*" "$qzoo" export ./s.safetensors --style "$format" --outputs all -o f.onnx --quiet &&
         step "$name $format $*: onnx's checker" accepted f.onnx &&
         values "$name $format $*" ./s.safetensors f.onnx "$side"
 }
 
 # fused NAME: onnxruntime makes integer kernels of all convolutions
 fused() {
-    step "$1 qdq" "$qzoo" export "$1" --format qdq --calib synthetic:1 --observer minmax -o f.onnx --quiet || return
+    step "$1 qdq" "$qzoo" export "$1" --precision int8 --calib synthetic:1 --observer minmax -o f.onnx --quiet || return
     step "$1: onnxruntime optimizes it" node_run f.onnx optimize g.onnx || return
     ran=$((ran + 1))
     "$check" ops g.onnx >ops
@@ -137,19 +137,19 @@ real() {
     done
     for format in qdq qoperator; do
         # shellcheck disable=SC2086
-        step "$1 $format" "$qzoo" export ./s.safetensors --format $format -o f.onnx --quiet &&
+        step "$1 $format" "$qzoo" export ./s.safetensors --style $format -o f.onnx --quiet &&
             step "$1 $format: onnxruntime" node_run f.onnx output $pairs &&
             step "$1 $format: classes" "$check" top1 ./s.safetensors $pairs
     done
     # half precision: a hundredth, in half of the bytes
     step "$1 fp32" "$qzoo" export "$1" --weights "$weights" -o f.onnx --quiet
-    step "$1 fp16" "$qzoo" export "$1" --weights "$weights" --format fp16 -o h.onnx --quiet
+    step "$1 fp16" "$qzoo" export "$1" --weights "$weights" --precision fp16 -o h.onnx --quiet
     # shellcheck disable=SC2086
     set -- "$1" "$weights" $pairs
     step "$1 fp16: onnx's checker" accepted h.onnx
     step "$1 fp16: onnxruntime" node_run h.onnx output "$3" h.out &&
         step "$1 fp16: output" "$check" output "$1=$2" "$3" h.out 1e-2
-    step "$1 fp16, fp16 inputs" "$qzoo" export "$1" --weights "$2" --format fp16 --io fp16 --opset 17 -o i.onnx --quiet
+    step "$1 fp16, fp16 inputs" "$qzoo" export "$1" --weights "$2" --precision fp16 --io fp16 --opset 17 -o i.onnx --quiet
     step "$1 fp16, fp16 inputs: onnxruntime" node_run i.onnx output "$3" i.out &&
         step "$1 fp16, fp16 inputs: output" "$check" output "$1=$2" "$3" i.out 1e-2
     step "$1 fp32: onnxruntime" node_run f.onnx output "$3" f.out &&
