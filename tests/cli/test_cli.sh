@@ -222,7 +222,7 @@ expect 3 'claim.safetensors' bench squeezenet1_1 --weights ./claim.safetensors
 expect 3 'empty' bench squeezenet1_1 --weights ./empty
 expect 4 'qzoo weights fetch squeezenet1_1:IMAGENET1K_V1' bench squeezenet1_1 --weights default
 expect 2 'IMAGENET1K_V1' bench squeezenet1_1 --weights IMAGENET1K_V7
-expect 5 'int8 model' bench resnet18 --weights IMAGENET1K_FBGEMM_V1
+expect 4 'not in the cache' bench resnet18 --weights IMAGENET1K_FBGEMM_V1
 expect 2 'random' bench squeezenet1_1 --weights random:x
 # an int8 model is no state dict of floats, and other classes do not fit
 expect 3 'm1.safetensors' bench squeezenet1_1 --weights ./m1.safetensors
