@@ -10,9 +10,7 @@ or qat (qnnpack's, not converted).
 
 Exits with 77 (skipped, to meson) where torch or torchvision is not installed.
 """
-import json
 import os
-import struct
 import subprocess
 import sys
 import tempfile
@@ -27,27 +25,12 @@ try:
 except ImportError as error:
     print(f"skipped: {error} ({sys.executable})")
     sys.exit(77)
+
+from safetensors_file import save  # needs numpy
+
 warnings.filterwarnings("ignore")
 
-DTYPES = {"int8": "I8", "int32": "I32", "float32": "F32"}
 CLASSES = 20
-
-
-def save(path, tensors):
-    """safetensors; wide elements first, so that all of them are aligned."""
-    tensors = dict(sorted(tensors.items(), key=lambda kv: -kv[1].itemsize))
-    header, offset = {}, 0
-    for key, x in tensors.items():
-        end = offset + x.nbytes
-        header[key] = {"dtype": DTYPES[x.dtype.name], "shape": list(x.shape),
-                       "data_offsets": [offset, end]}
-        offset = end
-    text = json.dumps(header).encode()
-    text += b" " * (-len(text) % 8)
-    with open(path, "wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        for x in tensors.values():
-            file.write(np.ascontiguousarray(x).tobytes())
 
 
 def float_model(name):
