@@ -3,30 +3,15 @@
  * f32_conv_ref.c - float convolution and linear, any shape: one accumulator for each output, terms
  * in the order kh, kw, ic by fused multiply-add, bias last.
  */
-#include "layers/kernels/ref/conv_ref.h"
+#include "layers/kernels/ref/f32_pack_ref.h"
 #include "layers/kernels/ref/fma_ref.h"
 #include "layers/kernels/ref/requant.h"
 
 #include <string.h>
 
-/* Packed: this header, then at these offsets bias, weights and the row of zeros for padding. */
-typedef struct layout {
-    size_t bias, weights, pad_row, size;
-} layout;
-
-typedef struct header {
-    bool exact; /* some weight is tiny: the fast way of fma_ref.h is not to be used */
-} header;
-
-static layout layout_of(const qzk_conv_shape *s)
+static qzk_ref_f32_layout layout_of(const qzk_conv_shape *s)
 {
-    size_t lanes = (size_t)qzk_ref_blocks(s) * QZK_REF_LANES;
-    layout l;
-    l.bias = QZI_ROUND_UP(sizeof(header), QZI_ALIGN);
-    l.weights = l.bias + lanes * sizeof(float);
-    l.pad_row = l.weights + lanes * (size_t)qzk_ref_depth(s) * sizeof(float);
-    l.size = l.pad_row + (size_t)s->ic * sizeof(float);
-    return l;
+    return qzk_ref_f32_layout_of(s, (size_t)qzk_ref_depth(s));
 }
 
 static bool supports(const qzk_conv_shape *shape)
@@ -42,7 +27,7 @@ static size_t packed_size(const qzk_conv_shape *shape)
 
 static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *packed)
 {
-    layout l = layout_of(s);
+    qzk_ref_f32_layout l = layout_of(s);
     char *base = packed;
     memset(base, 0, l.weights);
     if (from->bias_f32)
@@ -55,7 +40,7 @@ static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *pa
                 *w = oc < s->oc ? from->w_f32[qzk_ref_weight_index(s, oc, k)] : 0.0f;
                 tiny |= qzk_ref_tiny(*w);
             }
-    ((header *)packed)->exact = QZK_REF_FMAF_IS_LIBM || tiny >> 31;
+    ((qzk_ref_f32_header *)packed)->exact = QZK_REF_FMAF_IS_LIBM || tiny >> 31;
     memset(base + l.pad_row, 0, (size_t)s->ic * sizeof(float));
 }
 
@@ -136,9 +121,9 @@ static bool sum_taps_fast(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_
 static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     (void)scratch;
-    layout l = layout_of(args->shape);
+    qzk_ref_f32_layout l = layout_of(args->shape);
     const char *base = args->packed;
-    bool exact = ((const header *)args->packed)->exact;
+    bool exact = ((const qzk_ref_f32_header *)args->packed)->exact;
     const float *pad_row = (const float *)(base + l.pad_row);
     for (int64_t index = begin; index < end; index++) {
         qzk_ref_unit u = qzk_ref_unit_at(args, index);

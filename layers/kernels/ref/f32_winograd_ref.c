@@ -3,7 +3,7 @@
  * f32_winograd_ref.c - float 3x3 convolution of stride 1 by Winograd's F(4x4, 3x3), as CONTRACT.md
  * defines it. A unit is one tile of 4x4 outputs in all channels.
  */
-#include "layers/kernels/ref/conv_ref.h"
+#include "layers/kernels/ref/f32_pack_ref.h"
 #include "layers/kernels/ref/fma_ref.h"
 #include "layers/kernels/ref/requant.h"
 #include "layers/kernels/winograd.h"
@@ -12,24 +12,10 @@
 
 enum { IN = QZK_WINOGRAD_IN, OUT = QZK_WINOGRAD_OUT, POINTS = QZK_WINOGRAD_POINTS };
 
-/* Packed: this header, then bias, weights [block][point][ic][lane], and the row of zeros. */
-typedef struct layout {
-    size_t bias, weights, pad_row, size;
-} layout;
-
-typedef struct header {
-    bool exact; /* some weight is tiny: the fast way of fma_ref.h is not to be used */
-} header;
-
-static layout layout_of(const qzk_conv_shape *s)
+/* Weights are packed [block][point][ic][lane]. */
+static qzk_ref_f32_layout layout_of(const qzk_conv_shape *s)
 {
-    size_t lanes = (size_t)qzk_ref_blocks(s) * QZK_REF_LANES;
-    layout l;
-    l.bias = QZI_ROUND_UP(sizeof(header), QZI_ALIGN);
-    l.weights = l.bias + lanes * sizeof(float);
-    l.pad_row = l.weights + lanes * (size_t)s->ic * POINTS * sizeof(float);
-    l.size = l.pad_row + (size_t)s->ic * sizeof(float);
-    return l;
+    return qzk_ref_f32_layout_of(s, (size_t)s->ic * POINTS);
 }
 
 static size_t packed_size(const qzk_conv_shape *shape)
@@ -39,7 +25,7 @@ static size_t packed_size(const qzk_conv_shape *shape)
 
 static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *packed)
 {
-    const layout l = layout_of(s);
+    const qzk_ref_f32_layout l = layout_of(s);
     char *base = packed;
     memset(base, 0, l.size);
     if (from->bias_f32)
@@ -58,7 +44,7 @@ static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *pa
             }
         }
     }
-    ((header *)packed)->exact = QZK_REF_FMAF_IS_LIBM || tiny >> 31;
+    ((qzk_ref_f32_header *)packed)->exact = QZK_REF_FMAF_IS_LIBM || tiny >> 31;
 }
 
 static size_t scratch_size(const qzk_conv_args *args)
@@ -169,9 +155,9 @@ static void transform_output(const qzk_conv_args *args, qzk_winograd_tile tile, 
 static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     const qzk_conv_shape *s = args->shape;
-    const layout l = layout_of(s);
+    const qzk_ref_f32_layout l = layout_of(s);
     const char *base = args->packed;
-    const bool exact = ((const header *)args->packed)->exact;
+    const bool exact = ((const qzk_ref_f32_header *)args->packed)->exact;
     const float *bias = (const float *)(base + l.bias);
     const qzk_winograd_grid grid = qzk_winograd_grid_of(&args->out);
     for (; begin < end; begin++) {
