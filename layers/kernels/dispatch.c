@@ -117,6 +117,8 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling)
         qzk_init_avx2(kernels);
     if (usable(ceiling, QZ_ISA_AVX512))
         qzk_init_avx512(kernels);
+    if (usable(ceiling, QZ_ISA_AVX512VNNI))
+        qzk_init_avx512vnni(kernels);
 #endif
 }
 

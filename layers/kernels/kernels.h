@@ -222,6 +222,7 @@ size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list);
 void qzk_init_ref(qz_kernels *kernels);
 void qzk_init_avx2(qz_kernels *kernels);
 void qzk_init_avx512(qz_kernels *kernels);
+void qzk_init_avx512vnni(qz_kernels *kernels); /* after avx512 */
 
 #define QZK_CONV(list, symbol) extern const qzk_conv_kernel symbol;
 #include "layers/kernels/kernels.inc"

@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: MIT */
+/* simple_tile.h - the simple functions of a bundle in the kernel table; each includes this once. */
+#ifndef QZOO_LAYERS_KERNELS_X86_SIMPLE_TILE_H
+#define QZOO_LAYERS_KERNELS_X86_SIMPLE_TILE_H
+
+#include "layers/kernels/x86/layout_tile.h"
+#include "layers/kernels/x86/simple_f32_tile.h"
+#include "layers/kernels/x86/simple_nn_f32_tile.h"
+#include "layers/kernels/x86/simple_u8_tile.h"
+
+#include "layers/kernels/x86/simple_nn_u8_tile.h" /* after simple_u8_tile.h */
+
+static void simple_fill(qz_kernels *kernels)
+{
+    kernels->f32_add = f32_add;
+    kernels->f32_clamp = f32_clamp;
+    kernels->f32_affine = f32_affine;
+    kernels->f32_maxpool = f32_maxpool;
+    kernels->f32_avgpool = f32_avgpool;
+    kernels->f32_hardsigmoid = f32_hardsigmoid;
+    kernels->f32_hardswish = f32_hardswish;
+    kernels->f32_sigmoid = f32_sigmoid;
+    kernels->f32_silu = f32_silu;
+    kernels->f32_gelu = f32_gelu;
+    kernels->f32_mul = f32_mul;
+    kernels->f32_mul_channels = f32_mul_channels;
+    kernels->f32_layer_norm = f32_layer_norm;
+    kernels->f32_shuffle = f32_shuffle;
+    kernels->u8_add = u8_add;
+    kernels->u8_clamp = u8_clamp;
+    kernels->u8_lut = u8_lut;
+    kernels->u8_maxpool = u8_maxpool;
+    kernels->u8_avgpool = u8_avgpool;
+    kernels->u8_affine = u8_affine;
+    kernels->u8_mul = u8_mul;
+    kernels->u8_mul_channels = u8_mul_channels;
+    kernels->u8_layer_norm = u8_layer_norm;
+    kernels->u8_shuffle = u8_shuffle;
+    kernels->quantize = quantize;
+    kernels->dequantize = dequantize;
+    kernels->quantize_nchw = quantize_nchw;
+    kernels->f32_nchw_to_nhwc = f32_nchw_to_nhwc;
+    kernels->f32_nhwc_to_nchw = f32_nhwc_to_nchw;
+}
+
+#endif
