@@ -102,7 +102,7 @@ qz_status qzi_rows_range(const qz_context *ctx, const qzi_rows *rows, uint32_t t
         slots[t] = (range_slot){.min = INT32_MAX, .max = INT32_MIN};
 
     range_task task = {rows, slots};
-    qzi_parallel(ctx, used, rows->count, rows->grain, false, range_of_rows, &task);
+    qzi_parallel(ctx, used, rows->count, rows->grain, range_of_rows, &task);
 
     int32_t low_key = INT32_MAX, high_key = INT32_MIN;
     for (uint32_t t = 0; t < used; t++) {

@@ -126,7 +126,7 @@ qz_status qzi_histogram_count(const qz_context *ctx, const qzi_rows *rows, uint3
         st = qzi_fail_memory(ctx, used * (size_t)bins * (TABLES * sizeof(*task.tables)));
         goto done;
     }
-    qzi_parallel(ctx, used, rows->count, rows->grain, false, count_rows, &task);
+    qzi_parallel(ctx, used, rows->count, rows->grain, count_rows, &task);
     for (uint32_t t = 0; t < used; t++) {
         count_flush(&task, t);
         for (int32_t b = 0; b < bins; b++)

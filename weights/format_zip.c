@@ -313,7 +313,7 @@ static uint32_t checksum(const qz_context *ctx, const uint8_t *data, size_t size
     crc_task task = {.data = data, .size = size};
     task.piece = QZI_MAX(size / CRC_PIECES + 1, CRC_PIECE_MIN);
     size_t count = (size + task.piece - 1) / task.piece;
-    qzi_parallel(ctx, qz_context_threads(ctx), (int64_t)count, 1, false, crc_pieces, &task);
+    qzi_parallel(ctx, qz_context_threads(ctx), (int64_t)count, 1, crc_pieces, &task);
     uLong crc = task.crcs[0];
     for (size_t i = 1; i < count; i++)
         crc = crc32_combine(crc, task.crcs[i], (z_off_t)piece_size(&task, i));

@@ -79,7 +79,7 @@ qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const cha
     if (st == QZ_OK) {
         task.wanted = wanted;
         qzi_parallel(graph->ctx, qz_context_threads(graph->ctx), (int64_t)graph->param_count, 1,
-                     true, fill_params, &task);
+                     fill_params, &task);
     }
     qzi_free(graph->ctx, wanted);
     return st;
@@ -364,7 +364,7 @@ static qz_status load_found(struct load_task *task, const char *path)
     for (size_t i = 0; i < graph->param_count; i++)
         if (task->params[i].found != NULL)
             QZI_TRY(allocate(graph, &graph->params[i]));
-    qzi_parallel(graph->ctx, qz_context_threads(graph->ctx), (int64_t)graph->param_count, 1, false,
+    qzi_parallel(graph->ctx, qz_context_threads(graph->ctx), (int64_t)graph->param_count, 1,
                  load_params, task);
     return tell_wrong(task, path);
 }
@@ -484,7 +484,7 @@ static qz_status hash_weights(qz_model *model)
     task.hashes = qzi_calloc(model->ctx, graph->param_count, sizeof(*task.hashes));
     if (task.hashes == NULL)
         return qzi_fail_memory(model->ctx, graph->param_count * sizeof(*task.hashes));
-    qzi_parallel(model->ctx, qz_context_threads(model->ctx), (int64_t)graph->param_count, 1, true,
+    qzi_parallel(model->ctx, qz_context_threads(model->ctx), (int64_t)graph->param_count, 1,
                  hash_params, &task);
     model->weights_hash =
         qzi_fnv1a_numbers(task.hashes, graph->param_count, sizeof(*task.hashes), QZI_FNV_OFFSET);

@@ -1,27 +1,36 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * threads.c - parallel regions on pthreadpool.
+ * threads.c - teams of threads, and the parallel regions that they run, on pthreadpool.
  *
- * A region has as many tasks as threads were asked for. Each has a share of the work, always the
- * same for equal regions, so that a layer finds in the caches of a core what the layer before left
- * there. It draws pieces of its share from a counter, and then of the others' shares until none is
- * left, so the load balances by itself; the task's index is the thread number, and since a task
- * runs once, no number is in use twice at a time. pthreadpool's flag that disables denormals is
- * never set: it would change results.
+ * Waking the threads of a pool takes some 50 microseconds, as long as a few layers of a small
+ * network. So a run of a model wakes them once: the caller leads a team for the whole of the run,
+ * the pool's threads serve it, and between two regions they wait on one word of memory. A region
+ * neither waits for who is not awake yet: whoever is there does all of its work.
+ *
+ * Each member has a share of a region's work, always the same for equal regions, so that a layer
+ * finds in the caches of a core what the layer before left there. It draws pieces of its share from
+ * a counter, and then of the others' shares until none is left, so the load balances by itself.
+ *
+ * Opening and closing a region: the leader writes the region, then opens the gate; a member first
+ * counts itself busy, then reads the gate again, and touches the region only if it is open. The
+ * leader closes the gate when no piece is left, and waits until nobody is busy. Both sides write
+ * one of the two words and then read the other, sequentially consistent: one of them sees the
+ * other. Beginning and end of a team are ordered by the gate and by `left`; pthreadpool sees to
+ * that too, but by futexes, of which a race detector knows nothing.
+ *
+ * pthreadpool's flag that disables denormals is never set: it would change results.
  */
 #include "layers/base/context.h"
 
 #include <pthreadpool.h>
+#include <sched.h>
 #include <stdatomic.h>
 
-/* Pieces for each thread: enough to balance, few enough to keep the counter cheap. */
-#define PIECES_PER_THREAD 2
-
-/* A region inside a region runs on the thread that asks: the pool is busy with the outer one. */
-static _Thread_local bool inside_region;
-
-/* Tasks beyond these begin with the shares of the first. */
+/* Members beyond these begin with the shares of the first. */
 #define MAX_SHARES 64
+
+/* Turns of a waiting loop, some 0.1 ms, after which others may have the processor. */
+#define PATIENCE 4096
 
 typedef struct share {
     _Atomic int64_t next;
@@ -33,38 +42,112 @@ typedef struct region {
     qzi_task_fn fn;
     void *arg;
     int64_t piece, shares;
+    uint32_t members; /* with numbers below this one take part */
     share share[MAX_SHARES];
-    /*
-     * What the caller wrote is seen by the workers, and what they wrote by the caller. The pool
-     * sees to that too, but by futexes, of which a race detector knows nothing.
-     */
-    _Atomic int32_t gate;
 } region;
 
-static void run_units(qzi_task_fn fn, void *arg, int64_t begin, int64_t end, uint32_t thread)
+/* The gate: closed, closed for good, or the number of the region that is open. */
+enum { GATE_CLOSED, GATE_END, GATE_FIRST };
+
+typedef struct team {
+    pthread_t leader;
+    uint32_t threads; /* with the leader */
+    qzi_lead_fn lead;
+    void *lead_arg;
+    _Atomic bool begun; /* the leader leads */
+    uint64_t regions;
+    region region;
+    _Alignas(QZI_ALIGN) _Atomic uint64_t gate;
+    _Alignas(QZI_ALIGN) _Atomic int32_t busy;
+    _Atomic int32_t left; /* threads of the pool that have */
+} team;
+
+/* The team that this thread leads. */
+static _Thread_local team *own_team;
+
+/* A region inside a region runs on the thread that asks: the others are busy with the outer one. */
+static _Thread_local bool inside_region;
+
+static void wait_a_little(uint32_t *turns)
 {
-    bool outer = inside_region;
-    inside_region = true;
-    qzi_fpenv env = qzi_fpenv_enter();
-    fn(arg, begin, end, thread);
-    qzi_fpenv_leave(env);
-    inside_region = outer;
+    if (++*turns < PATIENCE) {
+#if defined(__x86_64__)
+        __builtin_ia32_pause();
+#elif defined(__aarch64__)
+        __asm__ volatile("yield");
+#endif
+        return;
+    }
+    sched_yield();
 }
 
-static void run_task(void *context, size_t index)
+static void work(region *r, uint32_t number)
 {
-    region *r = context;
-    (void)atomic_load_explicit(&r->gate, memory_order_acquire);
+    const bool outer = inside_region;
+    const qzi_fpenv env = qzi_fpenv_enter();
+    inside_region = true;
     for (int64_t i = 0; i < r->shares; i++) {
-        share *s = &r->share[((int64_t)index + i) % r->shares];
+        share *s = &r->share[((int64_t)number + i) % r->shares];
         int64_t begin;
         /* the gate publishes: the counters need no order */
         while ((begin = atomic_fetch_add_explicit(&s->next, r->piece, memory_order_relaxed)) <
                s->end)
-            run_units(r->fn, r->arg, begin, begin + QZI_MIN(r->piece, s->end - begin),
-                      (uint32_t)index);
+            r->fn(r->arg, begin, begin + QZI_MIN(r->piece, s->end - begin), number);
     }
-    atomic_fetch_add_explicit(&r->gate, 1, memory_order_release);
+    inside_region = outer;
+    qzi_fpenv_leave(env);
+}
+
+/* What a thread of the pool does until the team ends. */
+static void serve(team *t, uint32_t number)
+{
+    uint64_t done = GATE_CLOSED;
+    uint32_t turns = 0;
+    for (;;) {
+        uint64_t open = atomic_load_explicit(&t->gate, memory_order_relaxed);
+        if (open == GATE_END)
+            break;
+        if (open == GATE_CLOSED || open == done) {
+            wait_a_little(&turns);
+            continue;
+        }
+        atomic_fetch_add(&t->busy, 1);
+        open = atomic_load(&t->gate);
+        if (open >= GATE_FIRST) {
+            if (number < t->region.members)
+                work(&t->region, number);
+            done = open;
+        }
+        atomic_fetch_sub(&t->busy, 1);
+        turns = 0;
+    }
+}
+
+/*
+ * One item for each thread of the pool; a thread takes its own first and then those of threads that
+ * sleep, so that numbers are in use once, but say little of who has one: the leader is known by
+ * itself.
+ */
+static void join_team(void *context, size_t item)
+{
+    team *t = context;
+    (void)atomic_load_explicit(&t->gate, memory_order_acquire);
+    if (pthread_equal(pthread_self(), t->leader)) {
+        if (atomic_load_explicit(&t->begun, memory_order_relaxed))
+            return; /* the work is done already, the item was a sleeper's */
+        atomic_store_explicit(&t->begun, true, memory_order_relaxed);
+        t->lead(t->lead_arg);
+        atomic_store_explicit(&t->gate, GATE_END, memory_order_release);
+        return;
+    }
+    if (item < t->threads) {
+        serve(t, (uint32_t)item);
+    } else {
+        /* one too many; but who returns may take the item of the leader, before that does */
+        for (uint32_t turns = 0; !atomic_load_explicit(&t->begun, memory_order_relaxed);)
+            wait_a_little(&turns);
+    }
+    atomic_fetch_add_explicit(&t->left, 1, memory_order_release);
 }
 
 uint32_t qzi_threads_of_pool(void *pool)
@@ -95,38 +178,97 @@ static pthreadpool_t get_pool(const qz_context *ctx)
     return pool;
 }
 
-void qzi_parallel(const qz_context *ctx, uint32_t threads, int64_t units, int64_t grain, bool last,
+void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, void *arg)
+{
+    pthreadpool_t pool = NULL;
+    if (threads > 1 && ctx != NULL && ctx->threads > 1 && !inside_region && own_team == NULL)
+        pool = get_pool(ctx);
+    const size_t count = pool != NULL ? pthreadpool_get_threads_count(pool) : 1;
+    if (count <= 1) {
+        lead(arg);
+        return;
+    }
+    team t;
+    t.leader = pthread_self();
+    t.threads = (uint32_t)QZI_MIN((size_t)threads, count);
+    t.lead = lead;
+    t.lead_arg = arg;
+    t.regions = GATE_FIRST;
+    atomic_store_explicit(&t.begun, false, memory_order_relaxed);
+    atomic_store_explicit(&t.busy, 0, memory_order_relaxed);
+    atomic_store_explicit(&t.left, 0, memory_order_relaxed);
+    atomic_store_explicit(&t.gate, GATE_CLOSED, memory_order_release);
+    own_team = &t;
+    pthreadpool_parallelize_1d(pool, join_team, &t, count, PTHREADPOOL_FLAG_YIELD_WORKERS);
+    own_team = NULL;
+    (void)atomic_load_explicit(&t.left, memory_order_acquire);
+}
+
+/* A region that a member asks for, alone. */
+static void run_alone(int64_t units, qzi_task_fn fn, void *arg)
+{
+    const bool outer = inside_region;
+    const qzi_fpenv env = qzi_fpenv_enter();
+    inside_region = true;
+    fn(arg, 0, units, 0);
+    inside_region = outer;
+    qzi_fpenv_leave(env);
+}
+
+/* Fills and runs the team's next region. */
+static void run_region(team *t, int64_t tasks, int64_t units, int64_t grain, qzi_task_fn fn,
+                       void *arg)
+{
+    region *r = &t->region;
+    r->fn = fn;
+    r->arg = arg;
+    r->members = (uint32_t)tasks;
+    r->shares = QZI_MIN(tasks, (int64_t)MAX_SHARES);
+    /* a share is drawn in halves: what balances the load most, for the least drawing */
+    const int64_t least = units / r->shares, more = units % r->shares;
+    r->piece = least > 2 * grain ? least / 2 + 1 : least + 1;
+    for (int64_t i = 0, begin = 0; i < r->shares; i++) {
+        atomic_store_explicit(&r->share[i].next, begin, memory_order_relaxed);
+        begin += least + (i < more);
+        r->share[i].end = begin;
+    }
+    atomic_store(&t->gate, t->regions++);
+    work(r, 0);
+    atomic_store(&t->gate, GATE_CLOSED);
+    for (uint32_t turns = 0; atomic_load(&t->busy) != 0;)
+        wait_a_little(&turns);
+}
+
+typedef struct single {
+    int64_t tasks, units, grain;
+    qzi_task_fn fn;
+    void *arg;
+} single;
+
+/* A team for one region. Where there are no threads for a team, there is none. */
+static void lead_single(void *context)
+{
+    const single *s = context;
+    const int64_t tasks = own_team != NULL ? QZI_MIN(s->tasks, (int64_t)own_team->threads) : 1;
+    if (tasks > 1)
+        run_region(own_team, tasks, s->units, s->grain, s->fn, s->arg);
+    else
+        run_alone(s->units, s->fn, s->arg);
+}
+
+void qzi_parallel(const qz_context *ctx, uint32_t threads, int64_t units, int64_t grain,
                   qzi_task_fn fn, void *arg)
 {
     if (units <= 0)
         return;
     grain = QZI_MAX(grain, 1);
-    int64_t tasks = QZI_MIN((int64_t)threads, (units - 1) / grain + 1);
-    pthreadpool_t pool = NULL;
-    if (tasks > 1 && ctx != NULL && ctx->threads > 1 && !inside_region)
-        pool = get_pool(ctx);
-    if (pool != NULL)
-        tasks = QZI_MIN(tasks, (int64_t)pthreadpool_get_threads_count(pool));
-    if (pool == NULL || tasks <= 1) {
-        run_units(fn, arg, 0, units, 0);
-        return;
-    }
-    int64_t piece = QZI_MAX(grain, (units - 1) / (tasks * PIECES_PER_THREAD) + 1);
-    region r;
-    r.fn = fn;
-    r.arg = arg;
-    r.piece = piece;
-    r.shares = QZI_MIN(tasks, (int64_t)MAX_SHARES);
-    const int64_t pieces = (units - 1) / piece + 1; /* a few for each task: nothing overflows */
-    for (int64_t i = 0; i < r.shares; i++) {
-        atomic_init(&r.share[i].next, pieces * i / r.shares * piece);
-        r.share[i].end = QZI_MIN(pieces * (i + 1) / r.shares * piece, units);
-    }
-    atomic_init(&r.gate, 0);
-    atomic_store_explicit(&r.gate, 1, memory_order_release);
-    pthreadpool_parallelize_1d(pool, run_task, &r, (size_t)tasks,
-                               last ? PTHREADPOOL_FLAG_YIELD_WORKERS : 0);
-    (void)atomic_load_explicit(&r.gate, memory_order_acquire);
+    single s = {QZI_MIN((int64_t)threads, units / grain), units, grain, fn, arg};
+    if (s.tasks <= 1 || inside_region)
+        run_alone(units, fn, arg);
+    else if (own_team != NULL)
+        lead_single(&s);
+    else
+        qzi_team_run(ctx, (uint32_t)s.tasks, lead_single, &s);
 }
 
 struct qzi_mutex {

@@ -119,7 +119,6 @@ static void prepare_node(const qzi_exec *e, const qzi_plan *plan, size_t i, node
         .out = view_of(e, plan, (qz_value)i),
         .in_placed = run->in_placed,
         .threads = e->threads,
-        .last = i + 1 == e->graph->node_count,
     };
 }
 
@@ -233,6 +232,14 @@ static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t
     return QZ_OK;
 }
 
+/* A run, as the leader of a team. */
+typedef struct exec_task {
+    qzi_exec *exec;
+    const qz_tensor *inputs;
+    size_t input_count;
+    qz_status status;
+} exec_task;
+
 static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
 {
     const qzi_plan *plan = e->current;
@@ -258,6 +265,27 @@ static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
     return QZ_OK;
 }
 
+static qz_status check_finite(const qzi_exec *e, const qz_tensor *inputs, size_t input_count)
+{
+    for (size_t i = 0; i < input_count; i++) {
+        if (!all_finite(inputs[i].data, qz_tensor_numel(&inputs[i])))
+            return qzi_fail(e->ctx, QZ_ERR_NUMERIC,
+                            "input %zu holds NaN or infinity; finite numbers are needed", i);
+    }
+    return QZ_OK;
+}
+
+static void lead_run(void *context)
+{
+    exec_task *task = context;
+    task->status = check_finite(task->exec, task->inputs, task->input_count);
+    if (task->status != QZ_OK)
+        return;
+    qzi_fpenv env = qzi_fpenv_enter();
+    task->status = run_nodes(task->exec, task->inputs);
+    qzi_fpenv_leave(env);
+}
+
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count)
 {
     qzi_shape shapes[8] = {0};
@@ -266,15 +294,9 @@ qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_cou
                         QZI_ARRAY_LEN(shapes));
     QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
     QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
-    for (size_t i = 0; i < input_count; i++) {
-        if (!all_finite(inputs[i].data, qz_tensor_numel(&inputs[i])))
-            return qzi_fail(exec->ctx, QZ_ERR_NUMERIC,
-                            "input %zu holds NaN or infinity; finite numbers are needed", i);
-    }
-    qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = run_nodes(exec, inputs);
-    qzi_fpenv_leave(env);
-    return st;
+    exec_task task = {exec, inputs, input_count, QZ_OK};
+    qzi_team_run(exec->ctx, exec->threads, lead_run, &task);
+    return task.status;
 }
 
 qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor)

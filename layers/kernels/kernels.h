@@ -69,6 +69,14 @@ typedef struct qzk_conv_args {
      */
     float lo, hi;
     int32_t y_zp; /* int8 kernels */
+    /*
+     * How to cut the work into units, which no result depends on. `ways` threads are to share it
+     * (0 and 1: one): equal shares of [0, units) cost about the same. by_channels: a share is some
+     * output channels of all pixels, so that each thread reads its part of the weights; else some
+     * pixels, so that it reads its part of the input. Kernels do so as far as the shape lets them.
+     */
+    int32_t ways;
+    bool by_channels;
 } qzk_conv_args;
 
 typedef struct qzk_conv_kernel {

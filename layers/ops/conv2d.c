@@ -126,6 +126,39 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     return packed->blob ? QZ_OK : qzi_fail_memory(n->ctx, packed->bytes);
 }
 
+/*
+ * Threads that a convolution is worth: one for each 4 microseconds or so, by the rates that AVX-512
+ * machines reach, 32 bytes of weights in a nanosecond among them. What is split without need is
+ * fetched from another core's caches.
+ */
+static int32_t ways_of(const qzi_op_run *r, const qzk_conv_shape *s)
+{
+    const qzk_view *y = &r->out;
+    const int64_t values = (int64_t)y->n * y->h * y->w * s->oc;
+    const int64_t taps = (int64_t)s->kh * s->kw * (s->ic / s->groups);
+    const int64_t rate = r->node->dtype != QZ_U8 ? 64 : s->groups == s->ic ? 64 : 512;
+    const int64_t weights = (int64_t)s->oc * taps * (int64_t)qz_dtype_size(r->node->dtype);
+    const int64_t ns = values * taps / rate + values / 8 + weights / 32;
+    return (int32_t)QZI_MAX(QZI_MIN(ns / 4000, (int64_t)r->threads), 1);
+}
+
+/*
+ * Whether threads should share the channels rather than the pixels. Sharing pixels, each reads all
+ * weights; sharing channels, each reads all of the input, most of which another wrote, and so does
+ * who reads the output. A depthwise layer has no weights to speak of: it does what the expanding
+ * convolution before it did, to find its input where it is (six times as many channels as that
+ * reads: W > X + Y is then c > 7 pixels).
+ */
+static bool by_channels(const qzi_op_run *r, const qzk_conv_shape *s)
+{
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    const int64_t in = (int64_t)x->n * x->h * x->w, out = (int64_t)y->n * y->h * y->w;
+    if (s->groups == s->ic && s->ic > 1)
+        return s->ic > 7 * in;
+    const int64_t weights = (int64_t)s->oc * (s->ic / s->groups) * s->kh * s->kw;
+    return weights > in * s->ic + out * s->oc;
+}
+
 static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
 {
     const qzi_node *node = r->node;
@@ -134,7 +167,9 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
         .in = r->in[0],
         .out = r->out,
         .packed = r->packed->blob,
+        .ways = ways_of(r, shape),
     };
+    args.by_channels = args.ways > 1 && by_channels(r, shape);
     if (node->dtype == QZ_U8) {
         int32_t lo, hi;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
@@ -169,20 +204,6 @@ static void run_units(void *arg, int64_t begin, int64_t end, uint32_t thread)
     task->kernel->run(task->args, begin, end, scratch);
 }
 
-/*
- * How many units are worth a thread of their own: those of some 4 microseconds, by the rates that
- * AVX-512 machines reach. What is split without need is fetched from another core's caches.
- */
-static int64_t grain_of(const qzi_op_run *r, const qzk_conv_shape *s, int64_t units)
-{
-    const qzk_view *y = &r->out;
-    const int64_t values = (int64_t)y->n * y->h * y->w * s->oc;
-    const int64_t taps = (int64_t)s->kh * s->kw * (s->ic / s->groups);
-    const int64_t rate = r->node->dtype != QZ_U8 ? 64 : s->groups == s->ic ? 64 : 512;
-    const int64_t ns = values * taps / rate + values / 8;
-    return units * 4000 / QZI_MAX(ns, (int64_t)1);
-}
-
 static void run(const qzi_op_run *r)
 {
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
@@ -190,7 +211,7 @@ static void run(const qzi_op_run *r)
     const qzk_conv_kernel *kernel = r->packed->kernel;
     conv_task task = {kernel, &args, r->scratch, r->scratch_stride};
     int64_t units = kernel->units(&args);
-    qzi_parallel(r->ctx, r->threads, units, grain_of(r, &shape, units), r->last, run_units, &task);
+    qzi_parallel(r->ctx, (uint32_t)args.ways, units, 1, run_units, &task);
 }
 
 const qzi_op_class qzi_op_conv2d = {

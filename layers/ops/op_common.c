@@ -93,6 +93,5 @@ void qzi_run_pixels(const qzi_op_run *r, int64_t pixels, int64_t bytes_per_pixel
     /* a thread is worth waking for some 32 KiB of memory traffic */
     int64_t grain = 32768 / QZI_MAX(bytes_per_pixel, (int64_t)1);
     pixels_task task = {r, fn};
-    qzi_parallel(r->ctx, r->threads, pixels, QZI_MAX(grain, (int64_t)1), r->last, pixels_run,
-                 &task);
+    qzi_parallel(r->ctx, r->threads, pixels, QZI_MAX(grain, (int64_t)1), pixels_run, &task);
 }

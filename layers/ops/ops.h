@@ -161,7 +161,6 @@ typedef struct qzi_op_run {
     const bool *in_placed;
     const qz_tensor *external; /* INPUT: the caller's NCHW float32 */
     uint32_t threads;
-    bool last;     /* no parallel region follows in this run */
     void *scratch; /* threads pieces of scratch_stride bytes */
     size_t scratch_stride;
 } qzi_op_run;

@@ -191,7 +191,7 @@ static void run(const qzi_op_run *r)
     int64_t cost = (int64_t)max_taps(r) * y->c * (int64_t)qz_dtype_size(r->node->dtype);
     int64_t grain = QZI_MAX(32768 / QZI_MAX(cost, (int64_t)1), (int64_t)1);
     qzi_op_run copy = *r;
-    qzi_parallel(r->ctx, r->threads, (int64_t)y->n * y->h * y->w, grain, r->last, run_task, &copy);
+    qzi_parallel(r->ctx, r->threads, (int64_t)y->n * y->h * y->w, grain, run_task, &copy);
 }
 
 const qzi_op_class qzi_op_max_pool2d = {

@@ -155,11 +155,15 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
 {
     qzk_conv_args args = o->args;
     args.shape = &o->problem.shape;
+    args.ways = (int32_t)check_range(rng, 0, 5);
+    args.by_channels = check_range(rng, 0, 1) != 0;
     int failures = 0;
     uint64_t fp_state = check_fp_state();
-    check_now("%s on %s, pixel strides %" PRId64 " and %" PRId64 ", guard page %s the tensors",
-              kernel->name, conv_describe(&o->problem).text, args.in.pixel_stride,
-              args.out.pixel_stride, at_front ? "before" : "after");
+    check_now(
+        "%s on %s, pixel strides %" PRId64 " and %" PRId64 ", cut for %d by %s, guard page %s "
+        "the tensors",
+        kernel->name, conv_describe(&o->problem).text, args.in.pixel_stride, args.out.pixel_stride,
+        args.ways, args.by_channels ? "channels" : "pixels", at_front ? "before" : "after");
 
     check_buffer packed = check_buffer_new(kernel->packed_size(args.shape), QZI_ALIGN, at_front);
     check_random_bytes(rng, packed.data, packed.size);

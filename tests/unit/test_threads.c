@@ -42,7 +42,7 @@ static void cover(void *arg, int64_t begin, int64_t end, uint32_t thread)
         atomic_fetch_add(&c->wrong, 1);
         return;
     }
-    if (end - begin < c->grain && end != c->units)
+    if (end - begin < c->grain && c->units >= c->grain)
         atomic_fetch_add(&c->wrong, 1);
     if (atomic_exchange(&c->busy[thread], true))
         atomic_fetch_add(&c->wrong, 1);
@@ -51,7 +51,7 @@ static void cover(void *arg, int64_t begin, int64_t end, uint32_t thread)
     for (int64_t i = begin; i < end; i++)
         atomic_fetch_add(&c->seen[i], 1);
     if (c->nested)
-        qzi_parallel(c->ctx, c->threads, 10, 1, false, cover_nested, c);
+        qzi_parallel(c->ctx, c->threads, 10, 1, cover_nested, c);
     if (!atomic_exchange(&c->busy[thread], false))
         atomic_fetch_add(&c->wrong, 1);
 }
@@ -66,7 +66,7 @@ static void check_cover(const qz_context *ctx, uint32_t threads, int64_t units, 
     c->units = units;
     c->grain = grain;
     c->nested = nested;
-    qzi_parallel(ctx, threads, units, grain, (units & 1) != 0, cover, c);
+    qzi_parallel(ctx, threads, units, grain, cover, c);
     assert_int_equal(c->wrong, 0);
     for (int64_t i = 0; i < UNITS; i++)
         assert_int_equal(c->seen[i], i < units ? 1 : 0);

@@ -124,7 +124,8 @@ typedef struct conv_cut {
     int64_t pixels, tiles;
     int32_t tile_pixels;  /* of a tile, */
     int64_t larger_tiles; /* but of so many one more */
-    int64_t block;        /* tiles in a block: within it weights are read once */
+    int64_t block;        /* tiles in a block, at most: within it weights are read once */
+    int64_t blocks;       /* they differ by a tile at most */
     bool far;             /* the weights do not stay in the second-level cache */
     int32_t chunk;        /* terms of a panel at once, about */
     int32_t step_panels;  /* panels side by side in one tile: more where there are few pixels */
@@ -182,7 +183,11 @@ static conv_cut cut_call(const qzk_conv_args *args)
     c.chunk = CHUNK_FLOATS / (PANEL_VECTORS * VL);
     const size_t room = c.far ? INPUT_NEAR : panel < L1_NEAR ? L1_NEAR - panel : 0;
     c.block = (int64_t)QZI_MIN(QZI_MAX(room / input, 1u), (size_t)BLOCK_MAX);
-    c.block = QZI_DIV_UP(c.tiles, QZI_DIV_UP(c.tiles, c.block));
+    c.blocks = QZI_DIV_UP(c.tiles, c.block);
+    /* a block is cut by panels; so that shares are cut by pixels, they are whole blocks */
+    if (args->ways > 1 && !args->by_channels)
+        c.blocks = QZI_MIN(QZI_ROUND_UP(c.blocks, args->ways), c.tiles);
+    c.block = QZI_DIV_UP(c.tiles, c.blocks);
     return c;
 }
 
@@ -290,7 +295,8 @@ typedef struct conv_state {
     uintptr_t *run_offsets;
     const float **tables;
     float *copies;
-    int64_t block;   /* whose tables these are */
+    int64_t block;   /* whose tables these are; */
+    int64_t first;   /* its first tile */
     uint64_t filled; /* tiles of it whose table stands */
 } conv_state;
 
@@ -298,7 +304,7 @@ typedef struct conv_state {
 static const float **tile_table(conv_state *st, int64_t index, int64_t *first, int *pixels)
 {
     const conv_cut *c = &st->cut;
-    int64_t at = st->block * c->block + index;
+    int64_t at = st->first + index;
     *first = at * c->tile_pixels + QZI_MIN(at, c->larger_tiles);
     *pixels = c->tile_pixels + (at < c->larger_tiles);
     const float **rows = st->tables + (size_t)index * c->table_entries;
@@ -395,13 +401,16 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
     st.copies = (float *)(st.tables + c->table_entries * (size_t)c->block);
     const int64_t steps = (int64_t)c->group_steps * args->shape->groups;
     while (begin < end) {
-        int64_t block = begin / (c->block * steps), rest = begin % (c->block * steps);
-        int64_t in_block = QZI_MIN(c->block, c->tiles - block * c->block);
+        /* the block of the tile that would be next if a tile were all of a unit */
+        int64_t block = ((begin / steps + 1) * c->blocks - 1) / c->tiles;
+        int64_t first = c->tiles * block / c->blocks, rest = begin - first * steps;
+        int64_t in_block = c->tiles * (block + 1) / c->blocks - first;
         int64_t step = rest / in_block, index = rest % in_block;
         int64_t stop = QZI_MIN(in_block, index + (end - begin));
         begin += stop - index;
         if (block != st.block) {
             st.block = block;
+            st.first = first;
             st.filled = 0;
         }
         int32_t group = (int32_t)(step / c->group_steps);

@@ -258,10 +258,21 @@ static size_t dw_scratch_size(const qzk_conv_args *args)
     return QZI_ROUND_UP((size_t)args->shape->kh * sizeof(dw_row), 64u);
 }
 
-/* A unit is one output row of one chunk; a chunk's rows follow one another, and share inputs. */
+/*
+ * A unit is a band of output rows of one image and one chunk, whose rows share inputs. Threads that
+ * cut by pixels have some bands each.
+ */
+static int64_t dw_bands(const qzk_conv_args *args)
+{
+    const int64_t ways = QZI_MAX(args->ways, 1);
+    if (args->by_channels)
+        return plan_shape(args->shape).chunks % ways == 0 ? 1 : QZI_MIN(ways, args->out.h);
+    return args->out.n % ways == 0 ? 1 : QZI_MIN(2 * ways, args->out.h);
+}
+
 static int64_t dw_units(const qzk_conv_args *args)
 {
-    return (int64_t)args->out.n * args->out.h * plan_shape(args->shape).chunks;
+    return (int64_t)args->out.n * dw_bands(args) * plan_shape(args->shape).chunks;
 }
 
 static void run_row(const qzk_conv_args *args, const dw_plan *p, const strip_fn (*fns)[STRIP],
@@ -309,19 +320,24 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
         .hi = args->hi,
         .mask = vf_mask(QZI_MIN(s->oc, VL)),
     };
+    const int64_t bands = dw_bands(args), places = args->out.n * bands;
     for (; begin < end; begin++) {
-        int64_t oy = begin % args->out.h, rest = begin / args->out.h;
-        int32_t chunk = (int32_t)(rest % p.chunks);
-        int64_t n = rest / p.chunks;
-        int32_t vector = chunk * CHUNK;
-        int32_t vectors = chunk == p.chunks - 1 ? p.vectors - vector : CHUNK;
-        for (int32_t r = 0; r < s->kh; r++) {
-            int64_t iy = oy * s->stride_h - s->pad_top + (int64_t)r * s->dil_h;
-            bool inside = iy >= 0 && iy < args->in.h;
-            rows[r].data = inside ? in + (n * args->in.h + iy) * in_line : zeros;
-            rows[r].step = inside ? args->in.pixel_stride : 0;
+        const int64_t place = args->by_channels ? begin % places : begin / p.chunks;
+        const int32_t chunk = (int32_t)(args->by_channels ? begin / places : begin % p.chunks);
+        const int64_t n = place / bands, band = place % bands;
+        const int32_t vector = chunk * CHUNK;
+        const int32_t vectors = chunk == p.chunks - 1 ? p.vectors - vector : CHUNK;
+        const int64_t last = args->out.h * (band + 1) / bands;
+        for (int64_t oy = args->out.h * band / bands; oy < last; oy++) {
+            for (int32_t r = 0; r < s->kh; r++) {
+                int64_t iy = oy * s->stride_h - s->pad_top + (int64_t)r * s->dil_h;
+                bool inside = iy >= 0 && iy < args->in.h;
+                rows[r].data = inside ? in + (n * args->in.h + iy) * in_line : zeros;
+                rows[r].step = inside ? args->in.pixel_stride : 0;
+            }
+            run_row(args, &p, fns, &strip, vector, vectors,
+                    out + (n * args->out.h + oy) * out_line);
         }
-        run_row(args, &p, fns, &strip, vector, vectors, out + (n * args->out.h + oy) * out_line);
     }
 }
 

@@ -74,7 +74,6 @@ static void winograd_pack(const qzk_conv_shape *s, const qzk_conv_weights *from,
 #define WINOGRAD_TILES_MIN_FAR 49
 #define WINOGRAD_FAR ((size_t)4 << 20)
 #define WINOGRAD_TILES_MAX 128
-#define WINOGRAD_UNITS 16 /* wanted at least, for threads to share */
 
 typedef struct winograd_cut {
     conv_plan plan; /* of the products at one point */
@@ -109,11 +108,15 @@ static winograd_cut winograd_cut_call(const qzk_conv_args *args)
     const size_t least = weights > WINOGRAD_FAR ? WINOGRAD_TILES_MIN_FAR : WINOGRAD_TILES_MIN;
     const int64_t most =
         (int64_t)QZI_MIN(QZI_MAX(WINOGRAD_NEAR / tile, least), (size_t)WINOGRAD_TILES_MAX);
+    const int64_t ways = QZI_MAX(args->ways, 1);
     c.blocks = QZI_MAX(QZI_DIV_UP(c.grid.tiles, most), 1);
+    if (!args->by_channels)
+        c.blocks = QZI_MAX(QZI_MIN(QZI_ROUND_UP(c.blocks, ways), c.grid.tiles), 1);
+    const bool even = c.blocks % ways == 0 && !args->by_channels;
+    c.groups = (int32_t)(even ? 1 : QZI_MIN(ways, (int64_t)c.plan.panels));
     c.block = QZI_DIV_UP(c.grid.tiles, c.blocks);
     c.larger = c.grid.tiles - (c.block - 1) * c.blocks;
     c.steps = (int32_t)QZI_DIV_UP(c.block, c.plan.wide > 0 ? TILE_PIXELS : TILE_PIXELS_NARROW);
-    c.groups = (int32_t)QZI_MIN(QZI_DIV_UP(WINOGRAD_UNITS, c.blocks), (int64_t)c.plan.panels);
     c.far = weights > WEIGHTS_NEAR;
     c.v_point = odd_lines((size_t)c.block * c.v_row);
     c.m_point = odd_lines((size_t)c.block * PANEL_VECTORS * VL);
@@ -239,11 +242,11 @@ static void winograd_run(const qzk_conv_args *args, int64_t begin, int64_t end, 
     st.rows = (const float **)(void *)(st.m + c->m_floats);
     int64_t block = -1;
     for (; begin < end; begin++) {
-        const int32_t group = (int32_t)(begin % c->groups);
-        if (block != begin / c->groups) {
-            block = begin / c->groups;
-            winograd_begin_block(&st, block);
-        }
+        const int64_t at = args->by_channels ? begin % c->blocks : begin / c->groups;
+        const int32_t group = (int32_t)(args->by_channels ? begin / c->blocks : begin % c->groups);
+        if (block != at)
+            winograd_begin_block(&st, at);
+        block = at;
         const int32_t stop = (int32_t)((int64_t)c->plan.panels * (group + 1) / c->groups);
         int32_t panel = (int32_t)((int64_t)c->plan.panels * group / c->groups);
         for (; panel < stop; panel++) {

@@ -22,7 +22,6 @@ enum {
     GRID_BYTES = 1 << 17, /* of a block, about */
     GRID_POSITIONS = 256, /* of a block, about */
     FLAT_POSITIONS = 128, /* the same for 1x1 kernels */
-    MIN_UNITS = 16,       /* that two threads should at least find */
     FEW_PIXELS = 4,       /* up to which tiles are not worth it */
     MIN_K = 32,           /* below, requantizing is all there is to do */
     MIN_GROUP = 16,       /* channels; smaller groups have a kernel of their own */
@@ -131,9 +130,11 @@ typedef struct amx_work {
     int64_t columns;   /* of the grid */
     int64_t positions; /* in a row of the grid */
     int64_t planes, plane_rows;
-    int64_t rows;   /* of the output, in a block */
-    int64_t blocks; /* in an image */
-    int32_t parts;  /* of the output channels */
+    int64_t rows;     /* of the output, in a block, at most */
+    int64_t steps;    /* of one row; in a flat grid of 32 pixels: whole tiles, two by two */
+    int64_t blocks;   /* in an image; they differ by a step at most */
+    int32_t parts;    /* of the output channels */
+    bool parts_first; /* units go part by part through the blocks, else block by block */
     int64_t row_bytes;
     size_t grid_at, sums_at, out_at, trash_at, scratch; /* in the scratch: first run_at */
 } amx_work;
@@ -144,27 +145,56 @@ static int64_t block_positions(const amx_work *work, int64_t rows)
     return QZI_ROUND_UP((rows - 1) * work->positions + work->out_w, TILE_ROWS);
 }
 
-/* Output rows of a block: as few tiles in all as can be, an odd one counting half more. */
-static int64_t choose_rows(const amx_work *work, int64_t extra)
+/* Blocks of an image: as few tiles in all as can be, an odd one counting half more. */
+static int64_t choose_blocks(const amx_work *work, int64_t extra)
 {
     const int64_t row = work->row_bytes * work->planes;
-    const int64_t limit = work->flat ? FLAT_POSITIONS : GRID_POSITIONS;
+    const int64_t limit = work->flat ? FLAT_POSITIONS / PIXELS : GRID_POSITIONS;
     const int64_t fit = QZI_MIN(limit / work->positions, GRID_BYTES / row - extra);
-    const int64_t most = QZI_MAX(QZI_MIN(fit, work->out_h), 1);
-    if (work->flat) {
-        const int64_t even = QZI_DIV_UP(work->out_h, QZI_DIV_UP(work->out_h, most));
-        return QZI_MIN(QZI_ROUND_UP(even, TILE_ROWS), work->out_h);
-    }
-    int64_t best = most, best_cost = INT64_MAX;
-    for (int64_t rows = most; rows > most / 2; rows--) {
-        const int64_t tiles = block_positions(work, rows) / TILE_ROWS;
-        const int64_t cost = QZI_DIV_UP(work->out_h, rows) * (2 * tiles + (tiles & 1));
+    const int64_t most = QZI_MAX(QZI_MIN(fit, work->steps), 1);
+    const int64_t fewest = QZI_DIV_UP(work->steps, most);
+    int64_t best = fewest, best_cost = INT64_MAX;
+    for (int64_t blocks = fewest; blocks <= 2 * fewest && !work->flat; blocks++) {
+        const int64_t tiles = block_positions(work, QZI_DIV_UP(work->steps, blocks)) / TILE_ROWS;
+        const int64_t cost = blocks * (2 * tiles + (tiles & 1));
         if (cost < best_cost) {
-            best = rows;
+            best = blocks;
             best_cost = cost;
         }
     }
     return best;
+}
+
+/* Blocks and parts, for as many threads as there are. */
+static void choose_cut(amx_work *work, int64_t extra)
+{
+    const int64_t ways = QZI_MAX(work->args->ways, 1);
+    const int64_t parts = (int64_t)work->args->shape->groups * work->plan.blocks;
+    const int64_t blocks = choose_blocks(work, extra), all = work->images * blocks;
+    work->parts_first = work->args->by_channels;
+    work->blocks = blocks;
+    work->parts = 1;
+    if (work->parts_first && (parts % ways == 0 || parts >= 8 * ways)) {
+        work->parts = (int32_t)QZI_MIN(parts, ways);
+    } else if (work->parts_first) { /* a share may end within a part */
+        work->parts = (int32_t)parts;
+        work->blocks = QZI_MIN(QZI_MAX(blocks, 2), work->steps);
+    } else if (all % ways != 0 && all < 8 * ways) {
+        /* the images alone may do */
+        const int64_t more = work->images % ways == 0 ? blocks : QZI_ROUND_UP(blocks, ways);
+        work->blocks = QZI_MIN(more, work->steps);
+        if (work->blocks < more)
+            work->parts = (int32_t)QZI_MIN(ways, parts);
+    }
+    const int64_t most = QZI_DIV_UP(work->steps, work->blocks);
+    work->rows = work->flat ? QZI_MIN(most * PIXELS, work->out_h) : most;
+}
+
+/* First output row of a block; of the one behind the last: all rows. */
+static int64_t block_row(const amx_work *work, int64_t block)
+{
+    const int64_t step = work->steps * block / work->blocks;
+    return work->flat ? QZI_MIN(step * PIXELS, work->out_h) : step;
 }
 
 static amx_work amx_work_make(const qzk_conv_args *args)
@@ -189,11 +219,9 @@ static amx_work amx_work_make(const qzk_conv_args *args)
     work.row_bytes = work.columns * work.plan.pitch;
     work.planes = s->kh == 1 ? 1 : s->stride_h;
     const int64_t extra = (int64_t)(s->kh - 1) * s->dil_h / s->stride_h;
-    work.rows = choose_rows(&work, extra);
-    work.blocks = QZI_DIV_UP(work.out_h, work.rows);
+    work.steps = work.flat ? QZI_DIV_UP(work.out_h, PIXELS) : work.out_h;
+    choose_cut(&work, extra);
     work.plane_rows = work.rows + extra;
-    const int64_t parts = QZI_DIV_UP(MIN_UNITS, QZI_MAX(work.images * work.blocks, 1));
-    work.parts = (int32_t)QZI_MIN(parts, (int64_t)s->groups * work.plan.blocks);
 
     const size_t most = (size_t)QZI_ROUND_UP(block_positions(&work, work.rows), PIXELS);
     /* copies are whole vectors; the last tile and the last run may reach behind the last row */
@@ -329,8 +357,9 @@ static void few_multiply_all(const amx_work *work, const amx_job *job, const uin
  */
 
 /* One block of output channels for `count` positions, the first `own` of which are no padding. */
-static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, int64_t own,
-                      int64_t count, uint8_t *scratch, amx_pending *pending)
+static __attribute__((noinline)) void amx_block(const amx_work *work, int64_t block,
+                                                const uint8_t *in, int64_t own, int64_t count,
+                                                uint8_t *scratch, amx_pending *pending)
 {
     const amx_plan *plan = &work->plan;
     const uint8_t *blob = work->args->packed;
@@ -383,6 +412,7 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
     } config = {1, 0, {0}, {64, 64, 64, 64, 64, 64, 64, 64}, {16, 16, 16, 16, 16, 16, 16, 16}};
     const amx_work work = amx_work_make(args);
     const int64_t all = (int64_t)args->shape->groups * work.plan.blocks;
+    const int64_t places = work.images * work.blocks;
     uint8_t *bytes = scratch;
     amx_pending pending = {.rq = vec_requant_init(args)};
     int64_t filled = -1, copied = -1;
@@ -390,9 +420,10 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
     __asm__ volatile("" ::"m"(config));
     _tile_loadconfig(&config);
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t at = unit / work.parts, part = unit % work.parts;
-        const int64_t image = at / work.blocks, oy = at % work.blocks * work.rows;
-        const int64_t rows = QZI_MIN(work.rows, work.out_h - oy);
+        const int64_t at = work.parts_first ? unit % places : unit / work.parts;
+        const int64_t part = work.parts_first ? unit / places : unit % work.parts;
+        const int64_t image = at / work.blocks, oy = block_row(&work, at % work.blocks);
+        const int64_t rows = block_row(&work, at % work.blocks + 1) - oy;
         const int64_t count = block_positions(&work, rows);
         if (filled != at) {
             amx_finish(&pending, PIXELS); /* before its pointers are gone */

@@ -363,14 +363,12 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
     const uint8_t *zp_row = (const uint8_t *)args->packed + plan.zp_at;
     int64_t filled = -1;
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t pixel_block = unit / rows.parts, part = unit % rows.parts;
-        const int64_t first = pixel_block * rows.block_tiles * rows.tile_m;
-        const int64_t count = QZI_MIN(rows.block_tiles * rows.tile_m, rows.pixels - first);
-        if (filled != pixel_block)
-            rows_fill(args, &rows, zp_row, first, count, scratch);
-        filled = pixel_block;
-        for (int64_t b = all * part / rows.parts; b < all * (part + 1) / rows.parts; b++)
-            conv_block(args, &plan, &rows, b, scratch, first, count);
+        const rows_unit u = rows_unit_at(&rows, unit);
+        if (filled != u.block)
+            rows_fill(args, &rows, zp_row, u.first, u.count, scratch);
+        filled = u.block;
+        for (int64_t b = all * u.part / rows.parts; b < all * (u.part + 1) / rows.parts; b++)
+            conv_block(args, &plan, &rows, b, scratch, u.first, u.count);
     }
 }
 

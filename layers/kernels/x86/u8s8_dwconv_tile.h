@@ -410,11 +410,11 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
     work.groups = QZI_DIV_UP(args->out.h, work.plan.rows);
     work.strip = dw_strip(args, &work.plan);
     work.fn = s->kh == 3 && s->kw == 3 ? dw_3x3 : s->kh == 5 && s->kw == 5 ? dw_5x5 : dw_any;
-    /* rows first: a thread then reads what it wrote in the layer before */
+    const int64_t lines = args->out.n * work.groups;
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t line = unit / work.plan.blocks;
-        dw_unit(&work, unit % work.plan.blocks, line / work.groups,
-                line % work.groups * work.plan.rows, scratch);
+        const int64_t line = args->by_channels ? unit % lines : unit / work.plan.blocks;
+        const int64_t block = args->by_channels ? unit / lines : unit % work.plan.blocks;
+        dw_unit(&work, block, line / work.groups, line % work.groups * work.plan.rows, scratch);
     }
 }
 

@@ -247,15 +247,13 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
     const uint8_t *zp_row = (const uint8_t *)args->packed + plan.zp_at;
     int64_t filled = -1;
     for (int64_t unit = begin; unit < end; unit++) {
-        const int64_t pixel_block = unit / rows.parts, part = unit % rows.parts;
-        const int64_t first = pixel_block * rows.block_tiles * TILE_M;
-        const int64_t count = QZI_MIN(rows.block_tiles * TILE_M, rows.pixels - first);
-        if (filled != pixel_block)
-            rows_fill(args, &rows, zp_row, first, count, scratch);
-        filled = pixel_block;
-        const int64_t to = (int64_t)plan.blocks * (part + 1) / rows.parts;
-        for (int64_t b = (int64_t)plan.blocks * part / rows.parts; b < to; b++)
-            group_block(args, &plan, b, scratch, first, count);
+        const rows_unit u = rows_unit_at(&rows, unit);
+        if (filled != u.block)
+            rows_fill(args, &rows, zp_row, u.first, u.count, scratch);
+        filled = u.block;
+        const int64_t to = (int64_t)plan.blocks * (u.part + 1) / rows.parts;
+        for (int64_t b = (int64_t)plan.blocks * u.part / rows.parts; b < to; b++)
+            group_block(args, &plan, b, scratch, u.first, u.count);
     }
 }
 

@@ -23,22 +23,23 @@
 #include "layers/kernels/x86/u8s8_vec.h"
 
 typedef struct rows_plan {
-    int64_t pixels;      /* of the output, all images */
-    int64_t block_tiles; /* tiles in a block */
+    int64_t pixels; /* of the output, all images */
+    int64_t tiles;
+    int64_t block_tiles; /* in a block, at most */
     int64_t blocks;
     int32_t taps;      /* pointers for a pixel */
     int32_t run_bytes; /* of a kernel row that is one tap; 0: each tap for itself */
     int32_t parts;     /* parts of the output channels */
+    bool parts_first;  /* units go part by part through the blocks, else block by block */
     int32_t tile_m;
     int32_t row_bytes;  /* behind each pointer */
     int64_t wide_bytes; /* of a widened copy of that, in whole vectors; 0: rows are not widened */
 } rows_plan;
 
 /*
- * Pointers in a block's table, pixels in a block, bytes of its widened rows, all roughly; units
- * that two threads should at least find.
+ * Pointers in a block's table, pixels in a block, bytes of its widened rows, all roughly.
  */
-enum { ROWS_TABLE = 2048, ROWS_PIXELS = 112, ROWS_WIDE = 1 << 18, ROWS_MIN_UNITS = 16 };
+enum { ROWS_TABLE = 2048, ROWS_PIXELS = 112, ROWS_WIDE = 1 << 18 };
 
 /* Runs: bytes of a pixel, and of a run, up to which a kernel row is taken as one tap. */
 enum { ROWS_RUN_PIXEL = 8, ROWS_RUN = 128 };
@@ -67,18 +68,43 @@ static inline rows_plan rows_plan_make(const qzk_conv_args *args, int32_t tile_m
     plan.taps = plan.run_bytes ? s->kh : s->kh * s->kw;
     plan.row_bytes = plan.run_bytes ? plan.run_bytes : QZK_CEIL4(s->ic);
     plan.wide_bytes = widen ? QZI_ROUND_UP((int64_t)plan.row_bytes * 2, VEC_BYTES) : 0;
-    const int64_t tiles = QZI_DIV_UP(plan.pixels, tile_m);
+    plan.tiles = QZI_DIV_UP(plan.pixels, tile_m);
     const int64_t pointers = (int64_t)plan.taps * tile_m; /* of a tile */
     int64_t fit = QZI_MIN(ROWS_TABLE / pointers, ROWS_PIXELS / tile_m);
     if (widen)
         fit = QZI_MIN(fit, ROWS_WIDE / (pointers * plan.wide_bytes));
-    plan.block_tiles = QZI_MAX(1, fit);
-    plan.blocks = QZI_DIV_UP(tiles, plan.block_tiles);
-    plan.block_tiles = QZI_DIV_UP(tiles, QZI_MAX(plan.blocks, 1)); /* even out the last one */
-    plan.blocks = tiles > 0 ? QZI_DIV_UP(tiles, plan.block_tiles) : 0;
-    const int64_t parts = QZI_DIV_UP(ROWS_MIN_UNITS, QZI_MAX(plan.blocks, 1));
-    plan.parts = (int32_t)QZI_MIN(parts, channel_blocks);
+    const int64_t ways = QZI_MAX(args->ways, 1), few = QZI_DIV_UP(plan.tiles, QZI_MAX(fit, 1));
+    plan.parts_first = args->by_channels;
+    if (args->by_channels && (channel_blocks % ways == 0 || channel_blocks >= 8 * ways)) {
+        plan.blocks = few;
+        plan.parts = (int32_t)QZI_MIN(channel_blocks, ways);
+    } else if (args->by_channels) { /* a share may end within a part */
+        plan.blocks = QZI_MIN(QZI_MAX(few, 2), plan.tiles);
+        plan.parts = (int32_t)channel_blocks;
+    } else {
+        plan.blocks = QZI_MIN(QZI_ROUND_UP(few, ways), plan.tiles);
+        const bool even = plan.blocks % ways == 0 || plan.blocks >= 8 * ways;
+        plan.parts = (int32_t)QZI_MIN(even ? 1 : ways, channel_blocks);
+    }
+    plan.block_tiles = QZI_DIV_UP(plan.tiles, QZI_MAX(plan.blocks, 1));
     return plan;
+}
+
+/* A unit: its pixels, and which part of the output channels. */
+typedef struct rows_unit {
+    int64_t block, first, count, part;
+} rows_unit;
+
+static inline rows_unit rows_unit_at(const rows_plan *plan, int64_t unit)
+{
+    rows_unit u;
+    u.block = plan->parts_first ? unit % plan->blocks : unit / plan->parts;
+    u.part = plan->parts_first ? unit / plan->blocks : unit % plan->parts;
+    /* blocks differ by a tile at most */
+    const int64_t end = plan->tiles * (u.block + 1) / plan->blocks * plan->tile_m;
+    u.first = plan->tiles * u.block / plan->blocks * plan->tile_m;
+    u.count = QZI_MIN(end, plan->pixels) - u.first;
+    return u;
 }
 
 static inline int64_t rows_units(const rows_plan *plan)
