@@ -7,15 +7,22 @@
  * are written by their producers straight into their slices. A group lives from its first
  * definition to its last reader; groups are placed largest first at the lowest offset where no
  * group alive at the same time stands (Pisarchyk and Lee, "Efficient Memory Management for Deep
- * Neural Net Inference", greedy by size).
+ * Neural Net Inference", greedy by size). Where that takes more than what is alive at once, the
+ * group that ended highest is placed first, and so on for some orders: test_plans has what it
+ * brings.
  */
 #include "layers/graph/plan.h"
 
 #include <stdlib.h>
+#include <string.h>
+
+/* Orders of placement that are tried. */
+#define MAX_ORDERS 32
 
 typedef struct group {
     qz_value root;
     size_t bytes, offset;
+    size_t best;        /* offset in the best order so far */
     size_t first, last; /* node indexes, inclusive; last = node count for outputs */
 } group;
 
@@ -161,6 +168,51 @@ static int by_offset(const void *a, const void *b)
     return (*x)->root < (*y)->root ? -1 : (*x)->root > (*y)->root;
 }
 
+static bool lives_beside(const group *a, const group *b)
+{
+    return a->first <= b->last && b->first <= a->last;
+}
+
+/*
+ * Gives every group, in the order of the array, the lowest offset where none placed before that
+ * lives beside it stands. Returns the bytes that this takes; *top: the group that ends there.
+ * alive: room for all groups.
+ */
+static size_t place_in_order(planner *p, const group **alive, size_t *top)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < p->group_count; i++) {
+        group *g = &p->groups[i];
+        size_t count = 0, at = 0;
+        for (size_t k = 0; k < i; k++) {
+            if (lives_beside(&p->groups[k], g))
+                alive[count++] = &p->groups[k];
+        }
+        qsort(alive, count, sizeof(*alive), by_offset);
+        for (size_t k = 0; k < count && alive[k]->offset < at + g->bytes; k++)
+            at = QZI_MAX(at, alive[k]->offset + alive[k]->bytes);
+        g->offset = at;
+        if (at + g->bytes > bytes) {
+            bytes = at + g->bytes;
+            *top = i;
+        }
+    }
+    return bytes;
+}
+
+static size_t liveness_of(const planner *p)
+{
+    size_t most = 0;
+    for (size_t i = 0; i < p->graph->node_count; i++) {
+        size_t sum = 0;
+        for (size_t k = 0; k < p->group_count; k++)
+            sum += p->groups[k].first <= i && i <= p->groups[k].last ? p->groups[k].bytes : 0;
+        most = QZI_MAX(most, sum);
+    }
+    return most;
+}
+
+/* Tries orders until one takes no more than what is alive at once; else the best counts. */
 static qz_status place_groups(planner *p)
 {
     const qz_context *ctx = p->graph->ctx;
@@ -168,26 +220,25 @@ static qz_status place_groups(planner *p)
     if (!alive)
         return qzi_fail_memory(ctx, p->group_count * sizeof(*alive));
     qsort(p->groups, p->group_count, sizeof(*p->groups), by_size);
-    for (size_t i = 0; i < p->group_count; i++) {
-        group *g = &p->groups[i];
-        size_t count = 0, at = 0;
-        for (size_t k = 0; k < i; k++) {
-            if (p->groups[k].first <= g->last && g->first <= p->groups[k].last)
-                alive[count++] = &p->groups[k];
+    const size_t bound = liveness_of(p);
+    size_t best = SIZE_MAX;
+    for (int order = 0; order < MAX_ORDERS && best > bound; order++) {
+        size_t top = 0, bytes = place_in_order(p, alive, &top);
+        if (bytes < best) {
+            best = bytes;
+            for (size_t k = 0; k < p->group_count; k++)
+                p->groups[k].best = p->groups[k].offset;
         }
-        qsort(alive, count, sizeof(*alive), by_offset);
-        for (size_t k = 0; k < count && alive[k]->offset < at + g->bytes; k++)
-            at = QZI_MAX(at, alive[k]->offset + alive[k]->bytes);
-        g->offset = at;
-        p->plan->arena_bytes = QZI_MAX(p->plan->arena_bytes, at + g->bytes);
+        /* the group that found no room below goes first */
+        const group first = p->groups[top];
+        memmove(&p->groups[1], &p->groups[0], top * sizeof(first));
+        p->groups[0] = first;
     }
+    for (size_t k = 0; k < p->group_count; k++)
+        p->groups[k].offset = p->groups[k].best;
     qzi_free(ctx, alive);
-    for (size_t i = 0; i < p->graph->node_count; i++) {
-        size_t sum = 0;
-        for (size_t k = 0; k < p->group_count; k++)
-            sum += p->groups[k].first <= i && i <= p->groups[k].last ? p->groups[k].bytes : 0;
-        p->plan->liveness_bytes = QZI_MAX(p->plan->liveness_bytes, sum);
-    }
+    p->plan->arena_bytes = best;
+    p->plan->liveness_bytes = bound;
     return QZ_OK;
 }
 

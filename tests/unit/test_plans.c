@@ -1,0 +1,121 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_plans.c - the arena of every architecture beside the bound of liveness, at its own size and
+ * batch 1: float and int8 (fbgemm; parameters made up, so that no concat's inputs agree by chance).
+ * Plans follow from the graph's structure, so no weights are made.
+ *
+ *   test_plans [--table]    --table: every model's numbers, not the worst alone
+ */
+#include "layers/graph/plan.h"
+#include "zoo/zoo.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* The most that a plan may take, of what is alive at once. */
+#define BOUND 1.02
+
+static bool table;
+
+#define OK(ctx, call)                                                               \
+    do {                                                                            \
+        const qz_status ok_status = (call);                                         \
+        if (ok_status != QZ_OK)                                                     \
+            fail_msg("%s: %s", qz_status_name(ok_status), qz_context_message(ctx)); \
+    } while (0)
+
+/* (test_exec.c sees by values that none stands on another that is alive.) */
+static void values_lie_in_the_arena(const qz_graph *graph, const qzi_plan *plan)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_shape *s = &plan->shapes[i];
+        const size_t size = qz_dtype_size(graph->nodes[i].dtype);
+        const size_t pixels = (size_t)s->n * (size_t)s->h * (size_t)s->w;
+        assert_true(plan->stride[i] >= s->c);
+        assert_true(plan->offset[i] +
+                        ((pixels - 1) * (size_t)plan->stride[i] + (size_t)s->c) * size <=
+                    plan->arena_bytes);
+    }
+}
+
+static double ratio_of(const qz_graph *graph, qzi_shape input, size_t *bytes)
+{
+    qzi_plan *plan = NULL;
+    OK(graph->ctx, qzi_plan_create(graph, &input, &plan));
+    assert_true(plan->liveness_bytes > 0 && plan->arena_bytes >= plan->liveness_bytes);
+    values_lie_in_the_arena(graph, plan);
+    double ratio = (double)plan->arena_bytes / (double)plan->liveness_bytes;
+    *bytes = plan->arena_bytes;
+    qzi_plan_destroy(plan);
+    return ratio;
+}
+
+static qz_graph *int8_of(const qz_model *model)
+{
+    enum { MOST = 4096 };
+    static qzi_qparams observed[MOST];
+    const qzi_backend *backend = qzi_backend_get(QZ_BACKEND_FBGEMM);
+    const qzi_qconfig qconfig = {
+        .backend = backend, .observer = backend->activations, .per_channel = backend->per_channel};
+    qz_graph *graph = NULL;
+    assert_true(model->graph->node_count <= MOST);
+    for (size_t i = 0; i < model->graph->node_count; i++)
+        observed[i] = (qzi_qparams){0.01f + 0.001f * (float)i, (int32_t)(i % 200)};
+    OK(model->ctx, qzi_convert_structure(model->graph, &qconfig, observed, &graph));
+    return graph;
+}
+
+static void arenas_are_near_the_bound(void **state)
+{
+    (void)state;
+    double worst[2] = {0};
+    char who[2][64] = {"", ""};
+    qz_context *ctx = NULL;
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info info;
+        qz_model *model = NULL;
+        double ratio[2];
+        size_t bytes[2];
+        qz_arch_at(i, &info);
+        OK(ctx, qzi_model_alloc(ctx, qzi_arch_get(info.name), &model));
+        OK(ctx, qzi_model_build(model, NULL));
+        OK(ctx, qzi_model_fuse(model));
+        qz_graph *int8 = int8_of(model);
+        for (int k = 0; k < 2; k++) {
+            const qz_graph *graph = k ? int8 : model->graph;
+            /* another size, in batches, is nobody's table but must be near the bound too */
+            const qzi_shape own = {1, info.input_h, info.input_w, 3};
+            const qzi_shape other = {3, info.input_h + 37, info.input_w + 70, 3};
+            size_t unused;
+            assert_true(ratio_of(graph, other, &unused) <= BOUND);
+            ratio[k] = ratio_of(graph, own, &bytes[k]);
+        }
+        if (table)
+            print_message("%-20s fp32 %7.3f MB, %.3f; int8 %7.3f MB, %.3f\n", info.name,
+                          (double)bytes[0] * 1e-6, ratio[0], (double)bytes[1] * 1e-6, ratio[1]);
+        for (int k = 0; k < 2; k++) {
+            if (ratio[k] > worst[k]) {
+                worst[k] = ratio[k];
+                snprintf(who[k], sizeof(who[k]), "%s", info.name);
+            }
+        }
+        qz_graph_destroy(int8);
+        qz_model_destroy(model);
+    }
+    print_message("arena over what is alive at once, worst: fp32 %.3f (%s), int8 %.3f (%s)\n",
+                  worst[0], who[0], worst[1], who[1]);
+    assert_true(worst[0] <= BOUND && worst[1] <= BOUND);
+    qz_context_destroy(ctx);
+}
+
+int main(int argc, char **argv)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(arenas_are_near_the_bound)};
+    table = argc > 1 && strcmp(argv[1], "--table") == 0;
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
