@@ -9,8 +9,9 @@
  *
  * --isa and --kernel keep the kernels of that bundle, or whose name contains TEXT; S is spent on
  * each kernel and layer (0.1). A star marks the kernel that a model would take; the sums are over
- * those, each layer as often as the network has it. A rate by Winograd's algorithm counts the
- * multiplications of the direct one.
+ * those, each layer as often as the network has it. Below linear layers of one row, and 1 MB of
+ * weights, stands how fast weights were read and how fast plain loads read as many bytes. A rate by
+ * Winograd's algorithm counts the multiplications of the direct one.
  */
 #include "bench_kernels.h"
 #include "layers/qzoo_graph.h"
@@ -27,7 +28,9 @@ typedef struct bench_options {
 } bench_options;
 
 typedef struct timed {
-    check_buffer packed, out, scratch;
+    void *packed; /* as models have it: huge pages where weights are large */
+    size_t packed_bytes;
+    check_buffer out, scratch;
     double median;
 } timed;
 
@@ -42,13 +45,16 @@ static timed run_timed(const conv_operands *o, const qzk_conv_kernel *kernel, do
 {
     static double each[MAX_TIMES];
     qzk_conv_args args = o->args;
-    timed t = {{0}, {0}, {0}, 0};
+    timed t = {0};
     double total = 0;
     size_t count = 0;
     args.shape = &o->problem.shape;
-    t.packed = check_buffer_new(kernel->packed_size(args.shape), QZI_ALIGN, true);
-    kernel->pack(args.shape, &o->weights, t.packed.data);
-    args.packed = t.packed.data;
+    t.packed_bytes = kernel->packed_size(args.shape);
+    t.packed = qzi_alloc(NULL, t.packed_bytes);
+    if (!t.packed)
+        abort(); /* as the buffers of check_memory.c */
+    kernel->pack(args.shape, &o->weights, t.packed);
+    args.packed = t.packed;
     t.out = check_buffer_new(conv_view_bytes(&args.out, o->int8), 4, true);
     args.out.data = t.out.data;
     t.scratch = check_buffer_new(kernel->scratch_size(&args), QZI_ALIGN, true);
@@ -65,7 +71,7 @@ static timed run_timed(const conv_operands *o, const qzk_conv_kernel *kernel, do
 
 static void timed_free(timed *t)
 {
-    check_buffer_free(&t->packed);
+    qzi_free(NULL, t->packed);
     check_buffer_free(&t->out);
     check_buffer_free(&t->scratch);
 }
@@ -78,6 +84,21 @@ static double peak_of(qz_isa isa, bool int8)
     if (*peak <= 0 && qz_cpu_peak(NULL, isa, int8, peak) != QZ_OK)
         *peak = 0;
     return *peak;
+}
+
+/* Layers of one pixel wait for their weights: the rate of these beside plain reads of as many bytes
+ * over and over, which is what this benchmark does with them too. Small ones stay in caches. */
+static void print_reads(const timed *t)
+{
+    static size_t bytes;
+    static double rate;
+    if (t->packed_bytes < (size_t)1 << 20)
+        return;
+    if (t->packed_bytes != bytes && qz_cpu_read_rate(NULL, t->packed_bytes, 1, &rate) == QZ_OK)
+        bytes = t->packed_bytes;
+    if (t->packed_bytes == bytes)
+        printf("    weights: %.1f MB at %.1f GB/s, plain reads %.1f GB/s\n", (double)bytes * 1e-6,
+               (double)bytes / t->median * 1e-9, rate);
 }
 
 /* Fast kernels and what a network of them would take. */
@@ -117,6 +138,8 @@ static int bench_list(const bench_options *options, const bench_case *c, qzk_con
         printf("  %c %-36s %9.4f ms %8.1f GMAC/s %6.1f %% of peak%s\n", chosen ? '*' : ' ', k->name,
                t.median * 1e3, macs / t.median * 1e-9, 100.0 * macs / t.median / peak,
                same ? "" : "  FAILED: differs from the reference");
+        if (c->problem.n * c->problem.oh * c->problem.ow == 1)
+            print_reads(&t);
         failures += !same;
         if (chosen) {
             sum->seconds += c->count * t.median;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_cpu.c - qzoo cpu: the CPU, its bundles and their measured ceilings, the kernel of each op. */
+/* cmd_cpu.c - qzoo cpu: the CPU, measured ceilings of bundles and memory, the kernel of each op. */
 #include "tool.h"
 
 #include <stdlib.h>
@@ -35,6 +35,39 @@ static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles
     }
     if (tool_prints(o)) {
         printf("\nceilings of one thread, measured (multiply-adds with operands in registers):\n");
+        table_print(t, stdout);
+    }
+    table_free(t);
+    return status;
+}
+
+/* A cache of a core's own, a buffer that large shared caches may hold, one that few do. */
+static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
+{
+    static const size_t sizes[] = {(size_t)512 << 10, (size_t)32 << 20, (size_t)256 << 20};
+    static const char *const headers[] = {"buffer MB", "1 thread GB/s", "all threads GB/s"};
+    const uint32_t all = qz_context_threads(ctx);
+    text_table *t = table_new(headers, 3);
+    int status = EXIT_DONE;
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && status == EXIT_DONE; i++) {
+        double one = 0.0, many = 0.0;
+        qz_status st = qz_cpu_read_rate(ctx, sizes[i], 1, &one);
+        if (st == QZ_OK)
+            st = all > 1 ? qz_cpu_read_rate(ctx, sizes[i], all, &many) : QZ_OK;
+        if (st != QZ_OK)
+            status = tool_fail_status(ctx, st);
+        many = all > 1 ? many : one;
+        json_array_append_new(reads, json_pack("{s:I, s:i, s:o, s:o}", "bytes",
+                                               (json_int_t)sizes[i], "threads", (int)all,
+                                               "one_thread_gb_per_s", json_number(one),
+                                               "all_threads_gb_per_s", json_number(many)));
+        table_cell(t, "%.1f", (double)sizes[i] * 1e-6);
+        table_cell(t, "%.1f", one);
+        table_cell(t, "%.1f", many);
+    }
+    if (tool_prints(o) && status == EXIT_DONE) {
+        printf("\nreading memory, measured (the same buffer over and over; layers that wait for "
+               "weights get no more):\n");
         table_print(t, stdout);
     }
     table_free(t);
@@ -77,14 +110,18 @@ int cmd_cpu(const tool_options *o)
         printf("%s\n%u cores (%u logical), L1d %zu KiB, L2 %zu KiB a core, L3 %zu KiB\n", cpu.name,
                cpu.physical_cores, cpu.logical_cores, cpu.l1d_bytes / 1024, cpu.l2_bytes / 1024,
                cpu.l3_bytes / 1024);
-    json_t *bundles = json_array(), *kernels = json_array();
+    json_t *bundles = json_array(), *reads = json_array(), *kernels = json_array();
     status = print_bundles(o, ctx, bundles);
+    if (status == EXIT_DONE)
+        status = print_reads(o, ctx, reads);
     if (status == EXIT_DONE) {
         print_kernels(o, ctx, kernels);
-        status = json_write(o, json_pack("{s:s, s:o, s:o, s:o}", "schema", "qzoo.cpu/1", "cpu",
-                                         json_cpu(ctx), "bundles", bundles, "kernels", kernels));
+        status = json_write(o, json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "qzoo.cpu/1", "cpu",
+                                         json_cpu(ctx), "bundles", bundles, "reads", reads,
+                                         "kernels", kernels));
     } else {
         json_decref(bundles);
+        json_decref(reads);
         json_decref(kernels);
     }
     qz_context_destroy(ctx);

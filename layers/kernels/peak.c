@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* peak.c - measures the ceiling, and tells which kernels a bundle takes. */
+/* peak.c - measures ceilings of arithmetic and of memory, and tells which kernels a bundle takes.
+ */
 #include "layers/kernels/peak.h"
 #include "layers/base/base.h"
 #include "layers/kernels/kernels.h"
 #include "layers/qzoo_graph.h"
 
-#include <stdio.h>
+#include <math.h>
+#include <stdatomic.h>
+#include <string.h>
 
 /* Scalar loops: what the reference's instructions could do, eight chains of them. */
 int64_t qzk_peak_f32__ref(int64_t rounds)
@@ -78,6 +81,85 @@ qz_status qz_cpu_peak(const qz_context *context, qz_isa isa, bool int8, double *
     *gmacs_per_s = best * 1e-9;
     return QZ_OK;
 }
+
+/* ---- memory ---------------------------------------------------------------------------------- */
+
+/* What a thread reads at a time. */
+#define READ_PIECE ((size_t)64 << 10)
+
+uint64_t qzk_read__ref(const void *data, size_t bytes)
+{
+    const uint64_t *x = data;
+    uint64_t sums[8] = {0}, sum = 0;
+    for (size_t i = 0; i < bytes / sizeof(*x); i += QZI_ARRAY_LEN(sums)) {
+        for (size_t k = 0; k < QZI_ARRAY_LEN(sums); k++)
+            sums[k] += x[i + k];
+    }
+    for (size_t k = 0; k < QZI_ARRAY_LEN(sums); k++)
+        sum += sums[k];
+    return sum;
+}
+
+static qzk_read_fn read_of(qz_isa isa)
+{
+    switch (isa) {
+#if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
+    case QZ_ISA_AMX:
+    case QZ_ISA_AVX512VNNI:
+    case QZ_ISA_AVX512:
+        return qzk_read__avx512;
+    case QZ_ISA_AVXVNNI:
+    case QZ_ISA_AVX2:
+        return qzk_read__avx2;
+#endif
+    default:
+        return qzk_read__ref;
+    }
+}
+
+typedef struct read_task {
+    qzk_read_fn fn;
+    const char *data;
+    _Atomic uint64_t sink; /* keeps the reads alive */
+} read_task;
+
+static void read_pieces(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    read_task *task = arg;
+    (void)thread;
+    task->sink +=
+        task->fn(task->data + (size_t)begin * READ_PIECE, (size_t)(end - begin) * READ_PIECE);
+}
+
+qz_status qz_cpu_read_rate(const qz_context *context, size_t bytes, uint32_t threads,
+                           double *gb_per_s)
+{
+    const qz_isa isa = context != NULL ? qz_context_isa(context) : qz_isa_best();
+    if (context == NULL)
+        threads = 1;
+    else if (threads == 0)
+        threads = qz_context_threads(context);
+    const int64_t pieces = (int64_t)QZI_MAX(bytes / READ_PIECE, (size_t)1);
+    char *data = qzi_alloc(context, (size_t)pieces * READ_PIECE);
+    if (data == NULL)
+        return qzi_fail_memory(context, (size_t)pieces * READ_PIECE);
+    memset(data, 1, (size_t)pieces * READ_PIECE); /* pages of its own, and into the caches */
+    read_task task = {.fn = read_of(isa), .data = data};
+    double least = INFINITY, total = 0.0;
+    /* the best of 20 ms, but of 5 passes at least: interruptions only ever slow a loop down */
+    for (int i = 0; i < 5 || total < 0.020; i++) {
+        double start = qzi_now();
+        qzi_parallel(context, threads, pieces, 1, read_pieces, &task);
+        double elapsed = qzi_now() - start;
+        least = QZI_MIN(least, elapsed);
+        total += elapsed;
+    }
+    qzi_free(context, data);
+    *gb_per_s = (double)((size_t)pieces * READ_PIECE) / QZI_MAX(least, 1e-9) * 1e-9;
+    return QZ_OK;
+}
+
+/* ---- choice ---------------------------------------------------------------------------------- */
 
 size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows, size_t capacity)
 {

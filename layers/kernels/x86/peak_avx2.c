@@ -24,3 +24,10 @@
 #define PEAK_STEP(acc, a, b) _mm256_add_epi32(acc, _mm256_madd_epi16(a, b))
 #define PEAK_MACS 16
 #include "layers/kernels/x86/peak_loop.h"
+
+#define READ_NAME qzk_read__avx2
+#define READ_VEC __m256i
+#define READ_ZERO _mm256_setzero_si256()
+#define READ_ADD(acc, at) \
+    _mm256_add_epi64(acc, _mm256_load_si256((const __m256i *)(const void *)(at)))
+#include "layers/kernels/x86/read_loop.h"

@@ -24,3 +24,9 @@
 #define PEAK_STEP(acc, a, b) _mm512_add_epi32(acc, _mm512_madd_epi16(a, b))
 #define PEAK_MACS 32
 #include "layers/kernels/x86/peak_loop.h"
+
+#define READ_NAME qzk_read__avx512
+#define READ_VEC __m512i
+#define READ_ZERO _mm512_setzero_si512()
+#define READ_ADD(acc, at) _mm512_add_epi64(acc, _mm512_load_si512((const void *)(at)))
+#include "layers/kernels/x86/read_loop.h"
