@@ -153,7 +153,11 @@ static int run_all(run_state *r)
         return status;
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
     so.no_winograd = o->no_winograd;
-    qz_status st = qz_session_create(r->s.model, &so, &r->session);
+    qz_status st = QZ_OK;
+    if (r->s.info.converted) /* nothing is saved or compared: packed weights are enough */
+        st = qz_model_finalize(r->s.model, true);
+    if (st == QZ_OK)
+        st = qz_session_create(r->s.model, &so, &r->session);
     if (st != QZ_OK)
         return tool_fail_status(r->ctx, st);
     if ((status = resolve_nodes(r)))

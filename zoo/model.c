@@ -387,14 +387,24 @@ static void drop_qweights(qz_graph *graph)
         if (qw == NULL)
             continue;
         qzi_free(graph->ctx, qw->w);
-        qw->w = NULL;
+        qzi_free(graph->ctx, qw->scales);
+        qzi_free(graph->ctx, qw->bias);
+        qzi_free(graph->ctx, qw->bias_f32);
+        *qw = (qzi_qweights){.per_channel = qw->per_channel};
     }
 }
 
 /* The float graph of a converted model, and what was packed of it. */
-static void drop_float(qz_model *model)
+static qz_status drop_float(qz_model *model)
 {
     size_t kept = 0;
+    qzi_mutex_lock(model->lock);
+    bool busy = model->sessions[0] > 0;
+    qzi_mutex_unlock(model->lock);
+    if (busy)
+        return fail_state(model, "float sessions are alive; destroy them before the float model");
+    qzi_sqnr_destroy(model->sqnr); /* it looks at both graphs */
+    model->sqnr = NULL;
     for (size_t i = 0; i < model->packed_count; i++) {
         if (model->packed[i].int8)
             model->packed[kept++] = model->packed[i];
@@ -404,6 +414,16 @@ static void drop_float(qz_model *model)
     model->packed_count = kept;
     qz_graph_destroy(model->graph);
     model->graph = NULL;
+    return QZ_OK;
+}
+
+qz_status qz_model_drop_float(qz_model *model)
+{
+    if (model == NULL)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_drop_float: model is NULL");
+    if (model->int8_graph == NULL)
+        return fail_state(model, "the float model is all there is; convert first");
+    return drop_float(model);
 }
 
 qz_status qz_model_finalize(qz_model *model, bool drop_source)
@@ -417,16 +437,8 @@ qz_status qz_model_finalize(qz_model *model, bool drop_source)
     QZI_TRY(qzi_model_packed(model, int8, true, QZ_ISA_AUTO, &packed));
     if (!drop_source || model->dropped)
         return QZ_OK;
-    qzi_mutex_lock(model->lock);
-    bool busy = int8 && model->sessions[0] > 0;
-    qzi_mutex_unlock(model->lock);
-    if (busy)
-        return fail_state(model, "float sessions are alive; destroy them before the float model");
-    qzi_sqnr_destroy(model->sqnr); /* it looks at both graphs */
-    model->sqnr = NULL;
     if (int8) {
-        if (model->graph != NULL)
-            drop_float(model);
+        QZI_TRY(drop_float(model));
         drop_qweights(model->int8_graph);
         drop_params(model->int8_graph);
     } else {
@@ -466,7 +478,7 @@ qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_
         return fail_state(model, "nothing to compare; convert first");
     if (model->graph == NULL)
         return fail_state(model, "there is no float model to compare with (an opened int8 file, "
-                                 "or dropped by finalize)");
+                                 "or it was dropped)");
     QZI_TRY(check_images(model, images, "qz_model_sqnr"));
     qzi_sqnr_destroy(model->sqnr);
     model->sqnr = NULL;

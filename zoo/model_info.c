@@ -2,6 +2,7 @@
 /*
  * model_info.c - what a model tells of itself: sizes, origin, options, graphs.
  */
+#include "layers/graph/exec.h"
 #include "zoo/zoo.h"
 
 #include <string.h>
@@ -83,6 +84,53 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->int8_weights_bytes = model->int8_weights_bytes;
     info->warning_count = model->warning_count;
     info->warning = model->warning;
+}
+
+/* Data that graphs hold; entries without data (of layers that became int8, or dropped) are none. */
+static size_t held_params(const qz_graph *graph)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < graph->param_count; i++) {
+        const qz_tensor *t = &graph->params[i].tensor;
+        if (t->data != NULL)
+            bytes += (size_t)qz_tensor_numel(t) * qz_dtype_size(t->dtype);
+    }
+    return bytes;
+}
+
+static size_t held_qweights(const qz_graph *graph)
+{
+    size_t bytes = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_qweights *qw = graph->nodes[i].qw;
+        const qzi_conv2d_attr *conv = &graph->nodes[i].u.conv;
+        if (qw == NULL || qw->w == NULL)
+            continue;
+        size_t oc = (size_t)conv->oc;
+        bytes += oc * (size_t)(conv->ic / conv->groups) * (size_t)conv->kh * (size_t)conv->kw;
+        bytes += oc * (sizeof(*qw->scales) + sizeof(*qw->bias) + sizeof(*qw->bias_f32));
+    }
+    return bytes;
+}
+
+void qz_model_get_memory(const qz_model *model, qz_model_memory *memory)
+{
+    if (memory == NULL)
+        return;
+    *memory = (qz_model_memory){0};
+    if (model == NULL)
+        return;
+    if (model->graph != NULL)
+        memory->float_bytes = held_params(model->graph);
+    if (model->int8_graph != NULL) {
+        memory->canonical_bytes = held_qweights(model->int8_graph);
+        memory->island_bytes = held_params(model->int8_graph);
+    }
+    qzi_mutex_lock(model->lock); /* new sessions pack */
+    for (size_t i = 0; i < model->packed_count; i++)
+        memory->packed_bytes += qzi_packed_bytes(model->packed[i].packed);
+    memory->packings = model->packed_count;
+    qzi_mutex_unlock(model->lock);
 }
 
 const qz_graph *qz_model_graph(const qz_model *model, bool int8)

@@ -137,12 +137,20 @@ QZ_API qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images);
  * by the model's own recipe. */
 QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width,
                                        int32_t height, size_t stride);
-/* Makes the int8 model. The float model stays for comparison until qz_model_finalize. */
+/* Makes the int8 model. Its graph has no float weights but those of layers that stay fp32 and of
+ * norms. The float model stays beside it for comparison and float sessions, until
+ * qz_model_drop_float or qz_model_finalize takes it away; qz_model_get_memory tells what is held.
+ */
 QZ_API qz_status qz_model_convert(qz_model *model);
-/* Frees what running does not need: with drop_source the float graph (when converted) and the
- * canonical weights; weights are packed for the context's bundle first. Saving, analysis and float
- * sessions of a converted model are then QZ_ERR_STATE; so are, of a float model, sessions with
- * no_winograd. */
+/* Frees the float model of a converted one, with all that was packed of it. Float sessions and
+ * qz_model_sqnr are then QZ_ERR_STATE; int8 sessions of any bundle, saving and export go on.
+ * QZ_ERR_STATE before convert, and while float sessions are alive; done already is QZ_OK. */
+QZ_API qz_status qz_model_drop_float(qz_model *model);
+/* Packs the weights for the context's bundle; with drop_source frees what running these does not
+ * need: the float model (when converted) and the canonical weights, whose graph keeps names and
+ * shapes. Sessions go on, and new ones may be made of what is packed. Saving, export, analysis,
+ * sessions of other bundles, float sessions of a converted model and, of a float model, sessions
+ * with no_winograd are then QZ_ERR_STATE. */
 QZ_API qz_status qz_model_finalize(qz_model *model, bool drop_source);
 
 /* Saved int8 models (saved_model.c has the format). */
@@ -176,6 +184,20 @@ typedef struct qz_model_info {
 } qz_model_info;
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);
+
+/* Which weights a model holds now, in bytes. */
+typedef struct qz_model_memory {
+    size_t float_bytes;     /* parameters of the float graph; 0 once it is dropped */
+    size_t canonical_bytes; /* int8 weights in torch's order, their scales and biases; 0 after
+                               qz_model_finalize(model, true) */
+    size_t island_bytes;    /* float parameters of what stays fp32 in the int8 graph, and of its
+                               norms; 0 likewise */
+    size_t packed_bytes;    /* all that was packed for kernels */
+    size_t packings;        /* how often: once for each precision, bundle and use of Winograd's
+                               algorithm that a session asked for, however many sessions share it */
+} qz_model_memory;
+/* While no other call changes the model; sessions may run. */
+QZ_API void qz_model_get_memory(const qz_model *model, qz_model_memory *memory);
 
 /* The graph: float (fused, when it was) or, after convert, int8. NULL when there is none. Nodes'
  * shapes and MACs are those of the model's own input size. */
@@ -241,17 +263,40 @@ QZ_API const char *qz_session_node_name(const qz_session *session, const char *n
 
 /* Time of each node since profiling was switched on. */
 QZ_API void qz_session_set_profile(qz_session *session, bool on);
-/* What one node took. */
+/*
+ * What one node took, and the bytes that it must move in one run of the last input's size. Bytes
+ * are counted by a rule, not measured: every input once, as far as kernels may read its view (c
+ * floats a pixel, or c bytes rounded up to a multiple of 4; whole images, even where strides skip
+ * pixels), packed weights once, the output once. What a concat finds in its place, and nodes that
+ * are only another view of their input, move nothing. Scratch is left out, and so is what is read
+ * again because caches are small: more traffic than this is the kernel's, less is impossible unless
+ * the data is still in a cache.
+ */
 typedef struct qz_profile_row {
     const char *name, *op, *kernel; /* kernel "" where the op has only one */
     double seconds;                 /* sum over the runs */
     uint64_t macs;                  /* of one run */
+    /* the kernel's inner tile: output pixels and channels; 0 where kernel is "" */
+    int32_t tile_m, tile_n;
+    uint64_t read_bytes;    /* activations and packed weights */
+    uint64_t packed_bytes;  /* the packed weights (with biases, multipliers, …) of these */
+    uint64_t written_bytes; /* activations */
 } qz_profile_row;
 /* Rows belong to the session, in order of execution, until the next call. */
 QZ_API qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows,
                                     size_t *count);
 QZ_API size_t qz_session_arena_bytes(const qz_session *session);  /* activations and scratch */
 QZ_API size_t qz_session_packed_bytes(const qz_session *session); /* weights as kernels read them */
+
+/* Where a session's memory is, in bytes, for an input of the last run's size. */
+typedef struct qz_session_memory {
+    size_t planned_bytes;  /* activations, as planned; the session holds the largest plan so far */
+    size_t liveness_bytes; /* most bytes of activations alive at once: no plan can take less */
+    size_t scratch_bytes;  /* of kernels, all threads; held for the largest plan so far */
+    size_t packed_bytes;   /* weights as kernels read them: the model's, shared by its sessions */
+} qz_session_memory;
+/* Zeros for activations before the first run. */
+QZ_API void qz_session_get_memory(const qz_session *session, qz_session_memory *memory);
 
 /* A class and how sure the network is of it. */
 typedef struct qz_top {

@@ -65,8 +65,8 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
         *int8 = false;
         if (model->graph == NULL)
             return qzi_fail(model->ctx, QZ_ERR_STATE,
-                            "%s: there is no float model (an opened int8 file, or dropped by "
-                            "finalize); run int8",
+                            "%s: there is no float model (an opened int8 file, or it was "
+                            "dropped); run int8",
                             model->arch->info.name);
         return QZ_OK;
     case QZ_PRECISION_INT8:
@@ -337,12 +337,18 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
+        const qzi_traffic traffic = qzi_exec_node_traffic(session->exec, (qz_value)i);
         session->rows[i] =
             (qz_profile_row){.name = node->name,
                              .op = qzi_op_name(node->op),
                              .kernel = kernel != NULL ? kernel->name : "",
                              .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
-                             .macs = qzi_node_macs(node, &session->shapes[i])};
+                             .macs = qzi_node_macs(node, &session->shapes[i]),
+                             .tile_m = kernel != NULL ? kernel->tile_m : 0,
+                             .tile_n = kernel != NULL ? kernel->tile_n : 0,
+                             .read_bytes = traffic.read,
+                             .packed_bytes = traffic.packed,
+                             .written_bytes = traffic.written};
     }
     *rows = session->rows;
     *count = graph->node_count;
@@ -357,4 +363,18 @@ size_t qz_session_arena_bytes(const qz_session *session)
 size_t qz_session_packed_bytes(const qz_session *session)
 {
     return session != NULL ? qzi_packed_bytes(session->packed) : 0;
+}
+
+void qz_session_get_memory(const qz_session *session, qz_session_memory *memory)
+{
+    if (memory == NULL)
+        return;
+    *memory = (qz_session_memory){0};
+    if (session == NULL)
+        return;
+    const qzi_exec_memory m = qzi_exec_memory_of(session->exec);
+    *memory = (qz_session_memory){.planned_bytes = m.planned,
+                                  .liveness_bytes = m.liveness,
+                                  .scratch_bytes = m.scratch,
+                                  .packed_bytes = qzi_packed_bytes(session->packed)};
 }

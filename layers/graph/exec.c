@@ -79,6 +79,27 @@ size_t qzi_exec_arena_bytes(const qzi_exec *exec)
     return exec->arena_bytes + exec->scratch_bytes;
 }
 
+qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node)
+{
+    qzi_traffic t = {0};
+    if (!exec->current)
+        return t;
+    t = qzi_plan_traffic(exec->graph, exec->current, node);
+    t.packed = qzi_packed_at(exec->packed, node)->bytes;
+    t.read += t.packed;
+    return t;
+}
+
+qzi_exec_memory qzi_exec_memory_of(const qzi_exec *exec)
+{
+    qzi_exec_memory m = {.scratch = exec->scratch_bytes};
+    if (exec->current) {
+        m.planned = exec->current->arena_bytes;
+        m.liveness = exec->current->liveness_bytes;
+    }
+    return m;
+}
+
 static qzk_view view_of(const qzi_exec *e, const qzi_plan *plan, qz_value v)
 {
     const qzi_shape *s = &plan->shapes[v];

@@ -68,6 +68,30 @@ void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out);
 
 /* Plan of a size without running it: arena and scratch bytes. */
 qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes);
-size_t qzi_exec_arena_bytes(const qzi_exec *exec); /* of the last plan */
+size_t qzi_exec_arena_bytes(const qzi_exec *exec); /* held now: arena and scratch */
+
+/*
+ * The bytes that a node must move in a run, by this rule (nothing is measured):
+ * - read: of each input, once, the bytes that its view owns for reading (kernels.h: n*h*w pixels of
+ *   c floats, or of c bytes rounded up to a multiple of 4), even where strides skip pixels; of a
+ *   slice its own channels only, of an INPUT the caller's floats; and `packed`;
+ * - packed: what was packed of the node's weights, once, however often tiles read it;
+ * - written: n*h*w pixels of c elements.
+ * What a concat finds in its place, and all of a node that is only another view of its input,
+ * count for nothing. Scratch, tables of 256 bytes and pointer tables are left out.
+ */
+typedef struct qzi_traffic {
+    uint64_t read, packed, written;
+} qzi_traffic;
+/* In the size of the last run; zeros before. */
+qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node);
+
+/* Bytes of the last run's plan (zeros before), and of scratch as it is held for all plans. */
+typedef struct qzi_exec_memory {
+    size_t planned;  /* arena that the plan needs */
+    size_t liveness; /* most bytes of values alive at once: no plan can take less */
+    size_t scratch;
+} qzi_exec_memory;
+qzi_exec_memory qzi_exec_memory_of(const qzi_exec *exec);
 
 #endif

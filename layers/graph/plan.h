@@ -6,7 +6,7 @@
 #ifndef QZOO_LAYERS_GRAPH_PLAN_H
 #define QZOO_LAYERS_GRAPH_PLAN_H
 
-#include "layers/graph/graph.h"
+#include "layers/graph/exec.h"
 
 typedef struct qzi_plan {
     struct qzi_plan *next; /* of an executor's cache, most recent first */
@@ -25,5 +25,8 @@ typedef struct qzi_plan {
 
 qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_plan **plan);
 void qzi_plan_destroy(qzi_plan *plan);
+
+/* Activations that a node reads and writes in a run of this plan; packed is 0 (traffic.c). */
+qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_value value);
 
 #endif

@@ -120,7 +120,7 @@ static inline void make_model(fixture *f, qz_backend backend, bool int8)
 {
     float *image = malloc((size_t)3 * SIDE * (SIDE + 1) * sizeof(*image));
     qz_tensor images = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIDE, SIDE + 1}, .data = image};
-    *f = (fixture){.memory = {0, 0, -1}};
+    *f = (fixture){.memory = COUNTING_INIT};
     f->ctx = counting_context(&f->memory, 1);
     assert_non_null(f->ctx);
     ASSERT_OK(f->ctx, qzi_model_alloc(f->ctx, &every_op, &f->model));

@@ -12,31 +12,47 @@
 typedef struct counting {
     _Atomic int64_t live;    /* blocks that are not freed yet */
     _Atomic int64_t total;   /* allocations asked for */
+    _Atomic int64_t bytes;   /* of the blocks that are not freed yet */
+    _Atomic int64_t peak;    /* most of them so far */
     _Atomic int64_t fail_at; /* the allocation of this number fails; -1: none */
 } counting;
 #define COUNTING_INIT \
     {                 \
-        0, 0, -1      \
+        .fail_at = -1 \
     }
+
+/* A block's size stands before it. */
+#define COUNTING_HEADER ((size_t)64)
 
 static inline void *counting_alloc(void *user, size_t size, size_t align)
 {
     counting *c = user;
-    void *ptr = NULL;
-    if (atomic_fetch_add(&c->total, 1) == c->fail_at || posix_memalign(&ptr, align, size) != 0)
+    void *block = NULL;
+    if (align > COUNTING_HEADER)
+        abort(); /* the library asks for no more than a cache line */
+    if (atomic_fetch_add(&c->total, 1) == c->fail_at ||
+        posix_memalign(&block, COUNTING_HEADER, size + COUNTING_HEADER) != 0)
         return NULL;
-    memset(ptr, 0xa5, size); /* nothing may count on zeros */
+    memcpy(block, &size, sizeof(size));
+    memset((char *)block + COUNTING_HEADER, 0xa5, size); /* nothing may count on zeros */
     atomic_fetch_add(&c->live, 1);
-    return ptr;
+    int64_t now = atomic_fetch_add(&c->bytes, (int64_t)size) + (int64_t)size;
+    if (now > c->peak)
+        c->peak = now;
+    return (char *)block + COUNTING_HEADER;
 }
 
 static inline void counting_free(void *user, void *ptr)
 {
     counting *c = user;
+    size_t size;
     if (ptr == NULL)
         abort(); /* free never gets NULL */
+    char *block = (char *)ptr - COUNTING_HEADER;
+    memcpy(&size, block, sizeof(size));
     atomic_fetch_sub(&c->live, 1);
-    free(ptr);
+    atomic_fetch_sub(&c->bytes, (int64_t)size);
+    free(block);
 }
 
 /* A context on this allocator; NULL when it cannot be made. threads 0: as many as there are. */

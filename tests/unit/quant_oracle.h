@@ -6,6 +6,7 @@
 #ifndef QZOO_TESTS_UNIT_QUANT_ORACLE_H
 #define QZOO_TESTS_UNIT_QUANT_ORACLE_H
 
+#include "counting.h"
 #include "layers/base/base.h"
 
 #include <math.h>
@@ -97,42 +98,11 @@ static inline float seeded_float(uint64_t seed, uint64_t i)
 /* ---- memory ----------------------------------------------------------------------------------
  */
 
-typedef struct counted_memory {
-    _Atomic int64_t live, total, bytes, peak;
-    _Atomic int64_t fail_at; /* the allocation with this number fails; -1: none */
-} counted_memory;
-
-#define COUNTED_HEADER 64
-
-static inline void *counted_alloc(void *user, size_t size, size_t align)
-{
-    counted_memory *m = user;
-    void *ptr = NULL;
-    assert_true(align <= COUNTED_HEADER);
-    if (atomic_fetch_add(&m->total, 1) == m->fail_at ||
-        posix_memalign(&ptr, COUNTED_HEADER, size + COUNTED_HEADER) != 0)
-        return NULL;
-    *(size_t *)ptr = size;
-    memset((char *)ptr + COUNTED_HEADER, 0xa5, size); /* nothing may count on zeros */
-    atomic_fetch_add(&m->live, 1);
-    int64_t now = atomic_fetch_add(&m->bytes, (int64_t)size) + (int64_t)size;
-    if (now > atomic_load(&m->peak))
-        atomic_store(&m->peak, now);
-    return (char *)ptr + COUNTED_HEADER;
-}
-
-static inline void counted_free(void *user, void *ptr)
-{
-    counted_memory *m = user;
-    char *block = (char *)ptr - COUNTED_HEADER;
-    atomic_fetch_sub(&m->live, 1);
-    atomic_fetch_sub(&m->bytes, (int64_t)(*(size_t *)block));
-    free(block);
-}
+typedef counting counted_memory;
 
 static inline qz_context *counted_context(counted_memory *memory, uint32_t threads)
 {
-    const qz_allocator allocator = {counted_alloc, counted_free, memory};
+    const qz_allocator allocator = {counting_alloc, counting_free, memory};
     qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
     qz_context *ctx = NULL;
     memset(memory, 0, sizeof(*memory));

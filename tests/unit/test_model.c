@@ -374,14 +374,22 @@ static void test_hook_and_profile(void **state)
     assert_int_equal(qz_session_profile(s, &rows, &count), QZ_OK);
     assert_int_equal(count, qz_graph_node_count(seen.graph));
     double seconds = 0.0;
-    size_t kernels = 0;
+    size_t kernels = 0, packed = 0;
     for (size_t i = 0; i < count; i++) {
         assert_true(rows[i].seconds >= 0.0);
         seconds += rows[i].seconds;
         assert_int_equal(rows[i].macs > 0, strcmp(rows[i].op, "conv2d") == 0);
         assert_int_equal(rows[i].kernel[0] != '\0', strcmp(rows[i].op, "conv2d") == 0);
         kernels += rows[i].kernel[0] != '\0';
+        assert_int_equal(rows[i].tile_m > 0 && rows[i].tile_n > 0, rows[i].kernel[0] != '\0');
+        assert_true(rows[i].read_bytes >= rows[i].packed_bytes);
+        packed += rows[i].packed_bytes;
+        if (strcmp(rows[i].name, "features.0") == 0) { /* 3x3/2 of 3 channels, which stand in 4 */
+            assert_int_equal(rows[i].read_bytes - rows[i].packed_bytes, SIZE * SIZE * 4);
+            assert_int_equal(rows[i].written_bytes, 23 * 23 * 64);
+        }
     }
+    assert_int_equal(packed, qz_session_packed_bytes(s));
     assert_true(seconds > 0.0);
     assert_int_equal(kernels, 26);
     assert_true(qz_session_arena_bytes(s) > 0);

@@ -113,9 +113,76 @@ static void arenas_are_near_the_bound(void **state)
     qz_context_destroy(ctx);
 }
 
+static qzi_traffic traffic(const qz_graph *graph, const qzi_plan *plan, const char *name)
+{
+    return qzi_plan_traffic(graph, plan, qzi_graph_find(graph, name));
+}
+
+static void moves(const qz_graph *graph, const qzi_plan *plan, const char *name, uint64_t read,
+                  uint64_t written)
+{
+    const qzi_traffic t = traffic(graph, plan, name);
+    if (t.read != read || t.written != written || t.packed != 0)
+        fail_msg("%s: reads %d, writes %d, not %d and %d", name, (int)t.read, (int)t.written,
+                 (int)read, (int)written);
+}
+
+/* The rule of exec.h, by hand: two images of 6x4. */
+static void bytes_that_nodes_move(void **state)
+{
+    (void)state;
+    enum { PIXELS = 2 * 6 * 4 };
+    qz_context *ctx = NULL;
+    qz_graph *g = NULL;
+    qzi_plan *plan = NULL;
+    const qzi_shape input = {2, 6, 4, 3};
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    OK(ctx, qz_graph_create(ctx, &g));
+    const qz_conv2d_options ten = {.out_channels = 10, .kernel_h = 1};
+    const qz_conv2d_options strided = {.out_channels = 6, .kernel_h = 1, .stride_h = 2};
+    qz_value x = qz_graph_input(g, "input", 3);
+    qz_value a = qz_conv2d(g, "a", x, &ten), b = qz_conv2d(g, "b", x, &ten);
+    qz_value sum = qz_add(g, "add", a, b, QZ_ACT_NONE);
+    qz_value twice = qz_add(g, "twice", sum, sum, QZ_ACT_NONE);
+    qz_value drop = qz_dropout(g, "drop", twice, 0.5f);
+    qz_value part = qz_slice_channels(g, "part", drop, 2, 5);
+    const qz_value joined[3] = {part, qz_conv2d(g, "c", drop, &ten), a};
+    qz_value cat = qz_concat(g, "cat", joined, 3);
+    qz_graph_output(g, "output", qz_conv2d(g, "last", cat, &strided));
+    OK(ctx, qz_graph_finish(g));
+    OK(ctx, qzi_plan_create(g, &input, &plan));
+    moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3 * 4);
+    moves(g, plan, "a", PIXELS * 3 * 4, PIXELS * 10 * 4);
+    moves(g, plan, "add", PIXELS * 20 * 4, PIXELS * 10 * 4);
+    moves(g, plan, "twice", PIXELS * 10 * 4, PIXELS * 10 * 4); /* one input */
+    moves(g, plan, "drop", 0, 0);
+    moves(g, plan, "part", 0, 0);                          /* a view */
+    moves(g, plan, "cat", PIXELS * 5 * 4, PIXELS * 5 * 4); /* c and a stand there */
+    moves(g, plan, "last", PIXELS * 25 * 4, PIXELS / 4 * 6 * 4);
+    qzi_plan_destroy(plan);
+
+    /* bytes: read up to a multiple of four channels; slices of others are copied */
+    for (size_t i = 0; i < g->node_count; i++) {
+        g->nodes[i].dtype = QZ_U8;
+        g->nodes[i].q = (qzi_qparams){0.5f + (float)i, 3};
+    }
+    OK(ctx, qzi_plan_create(g, &input, &plan));
+    moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3);
+    moves(g, plan, "a", PIXELS * 4, PIXELS * 10);
+    moves(g, plan, "add", PIXELS * 2 * 12, PIXELS * 10);
+    moves(g, plan, "drop", 0, 0);
+    moves(g, plan, "part", PIXELS * 8, PIXELS * 5);
+    moves(g, plan, "cat", PIXELS * (8 + 12 + 12), PIXELS * 25); /* through tables */
+    moves(g, plan, "last", PIXELS * 28, PIXELS / 4 * 6);
+    qzi_plan_destroy(plan);
+    qz_graph_destroy(g);
+    qz_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(arenas_are_near_the_bound)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(arenas_are_near_the_bound),
+                                       cmocka_unit_test(bytes_that_nodes_move)};
     table = argc > 1 && strcmp(argv[1], "--table") == 0;
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -70,8 +70,8 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
         return qzi_fail(model->ctx, QZ_ERR_STATE,
                         is_int8(o) ? "%s: the model is not int8; prepare, calibrate and convert "
                                      "it first, or export fp32 or fp16"
-                                   : "%s: there is no float model (an opened int8 file, or "
-                                     "dropped by finalize); export qdq or qoperator",
+                                   : "%s: there is no float model (an opened int8 file, or it "
+                                     "was dropped); export qdq or qoperator",
                         model->arch->info.name);
     if (model->dropped)
         return qzi_fail(model->ctx, QZ_ERR_STATE,
