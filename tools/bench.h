@@ -23,6 +23,9 @@ typedef struct bench_row {
     double sqnr_db;   /* int8; else NaN */
     double agreement; /* int8; else NaN */
     size_t weights_bytes, packed_bytes, arena_bytes, peak_rss_bytes;
+    qz_session_memory memory;
+    qz_model_memory held; /* by the model, for both rows */
+    double read_gb;       /* with --profile: plain reads of packed_bytes bytes, 1e9 a second */
 } bench_row;
 
 /* Percentiles by linear interpolation between samples; sorts them. */
@@ -36,6 +39,7 @@ void bench_table_add(text_table *table, const subject *s, const bench_row *row);
 void bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
                          size_t runs);
 json_t *bench_profile_json(const bench_row *row, size_t runs);
+json_t *bench_memory_json(const bench_row *row);
 /* Merges rows into DIR/<cpu>.json: a row of the same model, precision, backend, threads, batch,
  * input and ISA is replaced. Takes `root`'s results by copy. */
 int bench_save_table(const tool_options *o, const char *dir, json_t *root);

@@ -97,56 +97,6 @@ void bench_table_add(text_table *table, const subject *s, const bench_row *row)
     cell_number(table, 100.0 * row->agreement, 1, mark);
 }
 
-void bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
-                         size_t runs)
-{
-    static const char *const headers[] = {"<node",    "<op",    "<kernel",  "ms",
-                                          "% of run", "GMAC/s", "% of peak"};
-    const qz_profile_row *rows;
-    size_t count;
-    double total = 0.0;
-    if (!tool_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
-        return;
-    for (size_t i = 0; i < count; i++)
-        total += rows[i].seconds;
-    text_table *t = table_new(headers, 7);
-    for (size_t i = 0; i < count; i++) {
-        double each = rows[i].seconds / (double)runs;
-        double gmacs = each > 0.0 ? (double)rows[i].macs * 1e-9 / each : 0.0;
-        table_cell(t, "%s", rows[i].name);
-        table_cell(t, "%s", rows[i].op);
-        table_cell(t, "%s", rows[i].kernel);
-        table_cell(t, "%.4f", 1e3 * each);
-        table_cell(t, "%.1f", total > 0.0 ? 100.0 * rows[i].seconds / total : 0.0);
-        if (rows[i].macs) {
-            table_cell(t, "%.1f", gmacs);
-            table_cell(t, "%.1f", 100.0 * gmacs / row->peak);
-        } else {
-            table_cell(t, "-");
-            table_cell(t, "-");
-        }
-    }
-    printf("\n%s %s, by node, mean of %zu runs:\n", model, precision_of(row), runs);
-    table_print(t, stdout);
-    printf("\n");
-    table_free(t);
-}
-
-json_t *bench_profile_json(const bench_row *row, size_t runs)
-{
-    const qz_profile_row *rows;
-    size_t count;
-    json_t *list = json_array();
-    if (qz_session_profile(row->session, &rows, &count) != QZ_OK)
-        return list;
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:s, s:s, s:s, s:o, s:I}", "name", rows[i].name,
-                                              "op", rows[i].op, "kernel", rows[i].kernel, "ms",
-                                              json_number(1e3 * rows[i].seconds / (double)runs),
-                                              "macs", (json_int_t)rows[i].macs));
-    return list;
-}
-
 /* A file name from a CPU's name: letters and digits, the rest runs of '-'. */
 static void slug(const char *name, char *out, size_t size)
 {

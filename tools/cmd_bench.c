@@ -182,9 +182,13 @@ static int open_session(const tool_options *o, const subject *s, bench_row *row)
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
 
-static int finish_row(const subject *s, bench_row *row, const bench_row *fp32, uint32_t threads)
+static int finish_row(const tool_options *o, const subject *s, bench_row *row,
+                      const bench_row *fp32, uint32_t threads)
 {
     qz_status st = qz_cpu_peak(s->ctx, QZ_ISA_AUTO, row->int8, &row->peak);
+    if (st == QZ_OK && o->profile)
+        st =
+            qz_cpu_read_rate(s->ctx, qz_session_packed_bytes(row->session), threads, &row->read_gb);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
     row->peak *= threads;
@@ -193,6 +197,8 @@ static int finish_row(const subject *s, bench_row *row, const bench_row *fp32, u
     row->weights_bytes = row->int8 ? s->info.int8_weights_bytes : s->info.fp32_weights_bytes;
     row->packed_bytes = qz_session_packed_bytes(row->session);
     row->arena_bytes = qz_session_arena_bytes(row->session);
+    qz_session_get_memory(row->session, &row->memory);
+    qz_model_get_memory(s->model, &row->held);
     row->peak_rss_bytes = peak_rss();
     return EXIT_DONE;
 }
@@ -226,7 +232,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
             status = tool_fail_status(ctx, st);
     }
     for (size_t i = 0; i < count && status == EXIT_DONE; i++)
-        status = finish_row(&s, &rows[i], i ? &rows[0] : NULL, threads);
+        status = finish_row(o, &s, &rows[i], i ? &rows[0] : NULL, threads);
     if (status == EXIT_DONE && count == 2)
         status = compare(o, &s, &rows[1]);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
@@ -234,6 +240,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         if (o->profile) {
             bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
             json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
+            json_object_set_new(json, "memory", bench_memory_json(&rows[i]));
         }
         json_array_append_new(results, json);
         bench_table_add(table, &s, &rows[i]);

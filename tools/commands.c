@@ -63,7 +63,7 @@ const tool_option tool_option_table[] = {
     {"--warmup", "N", OPT_BENCH, "runs before the measured ones (3)"},
     {"--runs", "N", OPT_BENCH, "measured runs"},
     {"--seconds", "S", OPT_BENCH, "measure for so long when --runs is not given (2)"},
-    {"--profile", NULL, OPT_BENCH, "time of each node"},
+    {"--profile", NULL, OPT_BENCH, "time, rates and bytes of each node; where memory is"},
     {"--table", "DIR", OPT_BENCH, "add the rows to DIR's latency table of this CPU"},
     {"--dump-outputs", "DIR", OPT_DUMP, "write each raw output as DIR/NAME.npy"},
     {"--dump-node", "NAME", OPT_DUMP,

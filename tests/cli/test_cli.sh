@@ -119,6 +119,13 @@ expect 2 'layer9' list resnet18 --ops --exclude layer9
 expect 0 'int8 ' bench squeezenet1_1 --ptq --size 64 --runs 2 --warmup 0 --calib calib --threads 1
 expect 0 '"qzoo.bench/1"' bench squeezenet1_1 --size 48x64 --batch 2 --runs 2 --warmup 1 --json - \
     --threads 2
+expect 0 'GB/s' bench squeezenet1_1 --ptq --size 64 --runs 2 --calib calib --profile --json p.json
+expect 0 'alive at once' bench squeezenet1_1 --size 64 --runs 1 --profile
+for key in tile_m share gmacs_per_s peak_share read_bytes packed_bytes written_bytes gb_per_s \
+    planned_over_liveness scratch_bytes plain_read_gb_per_s model_canonical_bytes; do
+    ran=$((ran + 1))
+    grep -q "\"$key\"" p.json || complain "bench --profile --json has no $key"
+done
 expect 0 '' bench squeezenet1_1 --size 64 --runs 2 --table tables --quiet --json b.json
 ls tables/*.json >/dev/null 2>&1 || complain "bench --table wrote nothing"
 expect 0 '' bench squeezenet1_1 --size 64 --runs 3 --table tables --quiet
