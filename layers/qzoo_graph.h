@@ -180,8 +180,9 @@ QZ_API qz_status qz_cpu_peak(const qz_context *context, qz_isa isa, bool int8, d
 
 /* Measures how fast `threads` threads (0: the context's) read a buffer of `bytes` bytes (64 KiB at
  * least) that they read over and over, in 1e9 bytes a second: where it fits into a cache, that
- * cache's rate; where not, memory's. The ceiling of layers whose weights are read once. Takes 20 ms
- * or five passes, and as much memory as the buffer has: QZ_ERR_MEMORY. context NULL: one thread. */
+ * cache's rate; where not, memory's. The ceiling of layers whose weights are read once. Takes 50 ms
+ * or eight passes, and as much memory as the buffer has: QZ_ERR_MEMORY. context NULL: one thread.
+ */
 QZ_API qz_status qz_cpu_read_rate(const qz_context *context, size_t bytes, uint32_t threads,
                                   double *gb_per_s);
 
