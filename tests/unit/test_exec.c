@@ -329,7 +329,7 @@ static void plans_are_tight(void **state)
         qz_graph_destroy(g);
     }
     print_message("arena over liveness bound, worst of 300 graphs: %.3f\n", worst);
-    assert_true(worst < 1.5);
+    assert_true(worst < 1.2);
 }
 
 static void sizes_may_change_from_run_to_run(void **state)
