@@ -53,13 +53,21 @@ static void print_nodes(const bench_row *row, const qz_profile_row *rows, size_t
         const qz_profile_row *r = i < count ? &rows[i] : &sum;
         const node_rates rates = rates_of(r, total, runs);
         table_cell(t, "%s", r->name);
-        table_cell(t, "%s", *r->kernel ? r->kernel : r->op);
+        if (r->within)
+            table_cell(t, "%s, with %s", r->op, r->within);
+        else
+            table_cell(t, "%s", *r->kernel ? r->kernel : r->op);
         if (r->tile_m)
             table_cell(t, "%dx%d", (int)r->tile_m, (int)r->tile_n);
         else
             table_cell(t, "%s", i < count ? "-" : "");
-        table_cell(t, "%.4f", rates.ms);
-        table_cell(t, "%.1f", 100.0 * rates.share);
+        if (r->within) {
+            table_cell(t, "-");
+            table_cell(t, "-");
+        } else {
+            table_cell(t, "%.4f", rates.ms);
+            table_cell(t, "%.1f", 100.0 * rates.share);
+        }
         cell_or_dash(t, rates.gmacs);
         cell_or_dash(t, 100.0 * rates.gmacs / row->peak);
         table_cell(t, "%.3f", (double)r->read_bytes * 1e-6);
@@ -123,14 +131,15 @@ json_t *bench_profile_json(const bench_row *row, size_t runs)
         const node_rates rates = rates_of(r, total, runs);
         json_array_append_new(
             list,
-            json_pack("{s:s, s:s, s:s, s:i, s:i, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:o}",
-                      "name", r->name, "op", r->op, "kernel", r->kernel, "tile_m", (int)r->tile_m,
-                      "tile_n", (int)r->tile_n, "ms", json_number(rates.ms), "share",
-                      json_number(rates.share), "macs", (json_int_t)r->macs, "gmacs_per_s",
-                      json_number(rates.gmacs), "peak_share", json_number(rates.gmacs / row->peak),
-                      "read_bytes", (json_int_t)r->read_bytes, "packed_bytes",
-                      (json_int_t)r->packed_bytes, "written_bytes", (json_int_t)r->written_bytes,
-                      "gb_per_s", json_number(rates.gb)));
+            json_pack(
+                "{s:s, s:s, s:s, s:s?, s:i, s:i, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:o}",
+                "name", r->name, "op", r->op, "kernel", r->kernel, "within", r->within, "tile_m",
+                (int)r->tile_m, "tile_n", (int)r->tile_n, "ms", json_number(rates.ms), "share",
+                json_number(rates.share), "macs", (json_int_t)r->macs, "gmacs_per_s",
+                json_number(rates.gmacs), "peak_share", json_number(rates.gmacs / row->peak),
+                "read_bytes", (json_int_t)r->read_bytes, "packed_bytes",
+                (json_int_t)r->packed_bytes, "written_bytes", (json_int_t)r->written_bytes,
+                "gb_per_s", json_number(rates.gb)));
     }
     return list;
 }

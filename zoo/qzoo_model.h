@@ -268,14 +268,16 @@ QZ_API void qz_session_set_profile(qz_session *session, bool on);
  * are counted by a rule, not measured: every input once, as far as kernels may read its view (c
  * floats a pixel, or c bytes rounded up to a multiple of 4; whole images, even where strides skip
  * pixels), packed weights once, the output once. What a concat finds in its place, and nodes that
- * are only another view of their input, move nothing. Scratch is left out, and so is what is read
+ * are only another view of their input, move nothing; neither does what is done within another
+ * node, but for its other inputs. Scratch is left out, and so is what is read
  * again because caches are small: more traffic than this is the kernel's, less is impossible unless
  * the data is still in a cache.
  */
 typedef struct qz_profile_row {
     const char *name, *op, *kernel; /* kernel "" where the op has only one */
-    double seconds;                 /* sum over the runs */
-    uint64_t macs;                  /* of one run */
+    const char *within; /* the convolution in whose time the node is done, on its output; or NULL */
+    double seconds;     /* sum over the runs */
+    uint64_t macs;      /* of one run */
     /* the kernel's inner tile: output pixels and channels; 0 where kernel is "" */
     int32_t tile_m, tile_n;
     uint64_t read_bytes;    /* activations and packed weights */

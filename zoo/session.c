@@ -337,11 +337,13 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
+        const qz_value head = qzi_exec_head(session->exec, (qz_value)i);
         const qzi_traffic traffic = qzi_exec_node_traffic(session->exec, (qz_value)i);
         session->rows[i] =
             (qz_profile_row){.name = node->name,
                              .op = qzi_op_name(node->op),
                              .kernel = kernel != NULL ? kernel->name : "",
+                             .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
                              .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
                              .macs = qzi_node_macs(node, &session->shapes[i]),
                              .tile_m = kernel != NULL ? kernel->tile_m : 0,

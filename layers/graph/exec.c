@@ -79,12 +79,30 @@ size_t qzi_exec_arena_bytes(const qzi_exec *exec)
     return exec->arena_bytes + exec->scratch_bytes;
 }
 
+/* Values up to which a follower takes no longer than the core's clock stays low (kernels.h). */
+#define SLOW_VALUES (1 << 18)
+
+/* Whether what may follow a convolution does, in this run: a hook wants to see every value. */
+static bool follows(const qzi_exec *e, const qzi_plan *plan, qz_value head)
+{
+    const qzi_shape *y = &plan->shapes[head];
+    const int64_t values = (int64_t)y->n * y->h * y->w * y->c;
+    return !e->hook && (!qzi_packed_kernel(e->packed, head)->slows || values <= SLOW_VALUES);
+}
+
+qz_value qzi_exec_head(const qzi_exec *exec, qz_value node)
+{
+    const qz_value head = exec->current ? exec->current->head[node] : QZ_NO_VALUE;
+    return head != QZ_NO_VALUE && follows(exec, exec->current, head) ? head : QZ_NO_VALUE;
+}
+
 qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node)
 {
     qzi_traffic t = {0};
     if (!exec->current)
         return t;
-    t = qzi_plan_traffic(exec->graph, exec->current, node);
+    t = qzi_plan_traffic(exec->graph, exec->current, node,
+                         qzi_exec_head(exec, node) != QZ_NO_VALUE);
     t.packed = qzi_packed_at(exec->packed, node)->bytes;
     t.read += t.packed;
     return t;
@@ -261,15 +279,38 @@ typedef struct exec_task {
     qz_status status;
 } exec_task;
 
+/* What follows a convolution: nodes that its run applies. */
+typedef struct exec_followers {
+    node_run runs[QZI_MAX_FOLLOWERS];
+    const qzi_op_run *list[QZI_MAX_FOLLOWERS];
+} exec_followers;
+
+static void prepare_followers(const qzi_exec *e, const qzi_plan *plan, size_t i, qzi_op_run *run,
+                              exec_followers *followers)
+{
+    for (qz_value v = plan->follower[i]; v != QZ_NO_VALUE; v = plan->follower[v]) {
+        node_run *next = &followers->runs[run->follower_count];
+        prepare_node(e, plan, (size_t)v, next);
+        followers->list[run->follower_count++] = &next->r;
+    }
+    run->followers = followers->list;
+}
+
 static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
 {
     const qzi_plan *plan = e->current;
     node_run run;
+    exec_followers followers;
     for (size_t i = 0; i < e->graph->node_count; i++) {
         const qzi_node *node = &e->graph->nodes[i];
+        if (plan->head[i] != QZ_NO_VALUE && follows(e, plan, plan->head[i]))
+            continue;
         if (!plan->aliased[i]) {
             double start = e->seconds ? qzi_now() : 0.0;
             prepare_node(e, plan, i, &run);
+            if (plan->follower[i] != QZ_NO_VALUE && plan->head[i] == QZ_NO_VALUE &&
+                follows(e, plan, (qz_value)i))
+                prepare_followers(e, plan, i, &run.r, &followers);
             run.r.scratch = e->scratch;
             run.r.scratch_stride = scratch_stride(&run);
             if (node->op == QZI_OP_INPUT)

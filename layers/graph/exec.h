@@ -85,6 +85,8 @@ typedef struct qzi_traffic {
 } qzi_traffic;
 /* In the size of the last run; zeros before. */
 qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node);
+/* The convolution in whose run a node is done, as in the last run; QZ_NO_VALUE: in its own. */
+qz_value qzi_exec_head(const qzi_exec *exec, qz_value node);
 
 /* Bytes of the last run's plan (zeros before), and of scratch as it is held for all plans. */
 typedef struct qzi_exec_memory {

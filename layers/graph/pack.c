@@ -7,17 +7,40 @@ struct qzi_packed {
     qz_kernels kernels;
     size_t count;
     qzi_packed_node *nodes; /* one for each node of the graph */
+    /* All blobs, in the order in which a run reads them. One block, for huge pages: a network's
+     * weights are more pages than a CPU remembers the places of. */
+    char *block;
     size_t bytes;
 };
+
+/* All nodes that have something to pack, once: first without blobs, then with them. */
+static qz_status pack_nodes(qzi_packed *p, const qz_graph *graph, const qzi_shape *shapes)
+{
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    size_t at = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_op_class *op = qzi_op_get(graph->nodes[i].op);
+        qzi_packed_node *node = &p->nodes[i];
+        if (!op->pack)
+            continue;
+        qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
+        n.winograd = shapes ? &shapes[i] : NULL;
+        node->blob = p->block ? p->block + at : NULL;
+        QZI_TRY(op->pack(&n, &p->kernels, node));
+        if (node->bytes > SIZE_MAX / 4 || !qzi_add_size(at, node->bytes, &at))
+            return qzi_fail_memory(p->ctx, SIZE_MAX);
+        at = QZI_ROUND_UP(at, (size_t)QZI_ALIGN);
+    }
+    p->bytes = at;
+    return QZ_OK;
+}
 
 /* shapes: of all values, for the choice of Winograd's algorithm; NULL: none of it */
 static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shapes,
                         qzi_packed **packed)
 {
     const qz_context *ctx = graph->ctx;
-    const qzi_node *inputs[QZI_MAX_INPUTS];
-    qzi_op_node n;
-    qz_status st = QZ_OK;
     qzi_packed *p = qzi_calloc(ctx, 1, sizeof(*p));
     if (!p)
         return qzi_fail_memory(ctx, sizeof(*p));
@@ -30,14 +53,10 @@ static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shap
     }
     qzk_init(&p->kernels, isa == QZ_ISA_AUTO ? qz_context_isa(ctx) : isa);
     qzi_fpenv env = qzi_fpenv_enter(); /* multipliers are computed here */
-    for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
-        const qzi_op_class *op = qzi_op_get(graph->nodes[i].op);
-        if (!op->pack)
-            continue;
-        qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
-        n.winograd = shapes ? &shapes[i] : NULL;
-        st = op->pack(&n, &p->kernels, &p->nodes[i]);
-        p->bytes += p->nodes[i].bytes;
+    qz_status st = pack_nodes(p, graph, shapes);
+    if (st == QZ_OK) {
+        p->block = qzi_alloc(ctx, p->bytes);
+        st = p->block ? pack_nodes(p, graph, shapes) : qzi_fail_memory(ctx, p->bytes);
     }
     qzi_fpenv_leave(env);
     if (st != QZ_OK) {
@@ -67,8 +86,7 @@ void qzi_packed_destroy(qzi_packed *packed)
 {
     if (!packed)
         return;
-    for (size_t i = 0; i < packed->count; i++)
-        qzi_free(packed->ctx, packed->nodes[i].blob);
+    qzi_free(packed->ctx, packed->block);
     qzi_free(packed->ctx, packed->nodes);
     qzi_free(packed->ctx, packed);
 }

@@ -33,6 +33,7 @@ typedef struct planner {
     qz_value *parent;   /* whose storage a value uses; itself for a root */
     int64_t *channel;   /* first channel inside the parent */
     size_t *last;       /* last reader of each value */
+    size_t *uses;       /* how many read it, the caller among them */
     size_t *group_last; /* by root: last reader of the group so far */
     group *groups;
     size_t group_count;
@@ -49,6 +50,8 @@ void qzi_plan_destroy(qzi_plan *plan)
     qzi_free(plan->ctx, plan->placed_at);
     qzi_free(plan->ctx, plan->placed_in);
     qzi_free(plan->ctx, plan->aliased);
+    qzi_free(plan->ctx, plan->head);
+    qzi_free(plan->ctx, plan->follower);
     qzi_free(plan->ctx, plan);
 }
 
@@ -57,11 +60,15 @@ static void find_last_readers(planner *p)
     const qz_graph *g = p->graph;
     for (size_t i = 0; i < g->node_count; i++) {
         p->last[i] = i;
-        for (size_t k = 0; k < g->nodes[i].in_count; k++)
+        for (size_t k = 0; k < g->nodes[i].in_count; k++) {
             p->last[g->nodes[i].in[k]] = i;
+            p->uses[g->nodes[i].in[k]]++;
+        }
     }
-    for (size_t i = 0; i < g->output_count; i++)
+    for (size_t i = 0; i < g->output_count; i++) {
         p->last[g->outputs[i].value] = g->node_count;
+        p->uses[g->outputs[i].value]++;
+    }
 }
 
 static qz_value root_of(const planner *p, qz_value v)
@@ -105,27 +112,79 @@ static void place_concat(planner *p, size_t i)
     }
 }
 
+static bool share_with(planner *p, size_t i, qz_value v)
+{
+    const qzi_node *node = &p->graph->nodes[i];
+    const qz_value root = root_of(p, v);
+    const qzi_shape *x = &p->plan->shapes[v], *y = &p->plan->shapes[i];
+    if (p->graph->nodes[v].dtype != node->dtype || p->group_last[root] > i)
+        return false;
+    if (x->h != y->h || x->w != y->w || x->c != y->c) /* the factor of a broadcast product */
+        return false;
+    for (size_t k = 0; k < node->in_count; k++) { /* slices of one tensor may overlap */
+        if (node->in[k] != v && root_of(p, node->in[k]) == root)
+            return false;
+    }
+    /* a slice of a wider tensor is not ours to keep */
+    for (qz_value u = v; u != root; u = p->parent[u]) {
+        if (p->plan->placed_in[u] != QZ_NO_VALUE)
+            return false;
+    }
+    p->parent[i] = v;
+    return true;
+}
+
 static void share_in_place(planner *p, size_t i)
 {
     const qzi_node *node = &p->graph->nodes[i];
     if (!qzi_op_get(node->op)->in_place || p->parent[i] != (qz_value)i)
         return;
-    qz_value v = node->in[0], root = root_of(p, v);
-    const qzi_shape *x = &p->plan->shapes[v], *y = &p->plan->shapes[i];
-    if (p->graph->nodes[v].dtype != node->dtype || p->group_last[root] > i)
+    qz_value first = node->in[0], second = QZ_NO_VALUE;
+    if (node->op == QZI_OP_ADD) { /* over what was computed last, so that it may follow that */
+        first = QZI_MAX(node->in[0], node->in[1]);
+        second = QZI_MIN(node->in[0], node->in[1]);
+    }
+    if (!share_with(p, i, first) && second != QZ_NO_VALUE)
+        share_with(p, i, second);
+}
+
+/* When a value stands: behind which node's run. */
+static qz_value made_by(const planner *p, qz_value v)
+{
+    while (p->plan->aliased[v])
+        v = p->graph->nodes[v].in[0];
+    return p->plan->head[v] != QZ_NO_VALUE ? p->plan->head[v] : v;
+}
+
+/* Whether node i may follow a convolution, and which. */
+static void find_head(planner *p, size_t i)
+{
+    const qz_graph *g = p->graph;
+    const qzi_node *node = &g->nodes[i];
+    qzi_plan *plan = p->plan;
+    qz_value v = p->parent[i];
+    if (!qzi_op_get(node->op)->apply || plan->aliased[i] || v == (qz_value)i)
         return;
-    if (x->h != y->h || x->w != y->w || x->c != y->c) /* the factor of a broadcast product */
+    while (plan->aliased[v] && g->nodes[v].op != QZI_OP_SLICE && p->uses[v] == 1)
+        v = g->nodes[v].in[0];
+    const qzi_node *x = &g->nodes[v];
+    const qz_value head = made_by(p, v);
+    const qzi_op op = g->nodes[head].op;
+    if (plan->aliased[v] || p->uses[v] != 1 || x->c != node->c ||
+        (op != QZI_OP_CONV2D && op != QZI_OP_LINEAR))
         return;
-    for (size_t k = 1; k < node->in_count; k++) { /* slices of one tensor may overlap */
-        if (node->in[k] != v && root_of(p, node->in[k]) == root)
+    for (size_t k = 0; k < node->in_count; k++) {
+        if (node->in[k] != p->parent[i] && made_by(p, node->in[k]) >= head)
             return;
     }
-    /* a slice of a wider tensor is not ours to keep */
-    for (qz_value u = v; u != root; u = p->parent[u]) {
-        if (p->plan->placed_in[u] != QZ_NO_VALUE)
-            return;
-    }
-    p->parent[i] = v;
+    qz_value last = head;
+    int32_t count = 1;
+    for (; plan->follower[last] != QZ_NO_VALUE; last = plan->follower[last])
+        count++;
+    if (count > QZI_MAX_FOLLOWERS || last != v)
+        return;
+    plan->follower[last] = (qz_value)i;
+    plan->head[i] = head;
 }
 
 static void form_groups(planner *p)
@@ -150,6 +209,8 @@ static void form_groups(planner *p)
         size_t *last = &p->group_last[root_of(p, (qz_value)i)];
         *last = QZI_MAX(*last, p->last[i]);
     }
+    for (size_t i = 0; i < g->node_count; i++)
+        find_head(p, i);
 }
 
 static int by_size(const void *a, const void *b)
@@ -307,15 +368,18 @@ qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_pl
     plan->placed_at = qzi_calloc(ctx, n, sizeof(*plan->placed_at));
     plan->placed_in = qzi_calloc(ctx, n, sizeof(*plan->placed_in));
     plan->aliased = qzi_calloc(ctx, n, sizeof(*plan->aliased));
+    plan->head = qzi_calloc(ctx, n, sizeof(*plan->head));
+    plan->follower = qzi_calloc(ctx, n, sizeof(*plan->follower));
     p.root = qzi_calloc(ctx, n, sizeof(*p.root));
     p.parent = qzi_calloc(ctx, n, sizeof(*p.parent));
     p.channel = qzi_calloc(ctx, n, sizeof(*p.channel));
     p.last = qzi_calloc(ctx, n, sizeof(*p.last));
+    p.uses = qzi_calloc(ctx, n, sizeof(*p.uses));
     p.group_last = qzi_calloc(ctx, n, sizeof(*p.group_last));
     p.groups = qzi_calloc(ctx, n, sizeof(*p.groups));
     if (!plan->inputs || !plan->shapes || !plan->offset || !plan->stride || !plan->placed_at ||
-        !plan->placed_in || !plan->aliased || !p.root || !p.parent || !p.channel || !p.last ||
-        !p.group_last || !p.groups) {
+        !plan->placed_in || !plan->aliased || !plan->head || !plan->follower || !p.uses ||
+        !p.root || !p.parent || !p.channel || !p.last || !p.group_last || !p.groups) {
         st = qzi_fail_memory(ctx, n * sizeof(group));
         goto done;
     }
@@ -324,6 +388,7 @@ qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_pl
     for (size_t i = 0; i < n; i++) {
         plan->placed_in[i] = QZ_NO_VALUE;
         plan->placed_at[i] = -1;
+        plan->head[i] = plan->follower[i] = QZ_NO_VALUE;
     }
     st = qzi_graph_shapes(graph, inputs, plan->shapes);
     if (st != QZ_OK)
@@ -336,6 +401,7 @@ done:
     qzi_free(ctx, p.parent);
     qzi_free(ctx, p.channel);
     qzi_free(ctx, p.last);
+    qzi_free(ctx, p.uses);
     qzi_free(ctx, p.group_last);
     qzi_free(ctx, p.groups);
     if (st != QZ_OK) {

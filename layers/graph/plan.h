@@ -19,14 +19,25 @@ typedef struct qzi_plan {
     int32_t *placed_at;  /* the input number at which its concat finds it in place; -1 */
     qz_value *placed_in; /* that concat; QZ_NO_VALUE */
     bool *aliased;       /* nothing to run: the value is its input */
+    /*
+     * The convolution whose run may apply this node to each region of its output, at once and in
+     * place, with all that lies between them: elements of what the convolution gives are read by
+     * this node alone, its other input stands before the convolution runs. QZ_NO_VALUE: none.
+     */
+    qz_value *head;
+    qz_value *follower; /* of a convolution, the first such node; of that one, the next */
     size_t arena_bytes;
     size_t liveness_bytes; /* most bytes alive at once: no plan can take less */
 } qzi_plan;
+
+enum { QZI_MAX_FOLLOWERS = 4 }; /* of one convolution */
 
 qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_plan **plan);
 void qzi_plan_destroy(qzi_plan *plan);
 
 /* Activations that a node reads and writes in a run of this plan; packed is 0 (traffic.c). */
-qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_value value);
+/* follows: the node is applied by a convolution (head). */
+qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_value value,
+                             bool follows);
 
 #endif

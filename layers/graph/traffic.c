@@ -30,7 +30,8 @@ static bool read_before(const qzi_node *node, size_t k)
     return false;
 }
 
-qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_value value)
+qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_value value,
+                             bool follows)
 {
     const qzi_node *node = &graph->nodes[value];
     const qzi_shape *out = &plan->shapes[value];
@@ -52,6 +53,10 @@ qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_val
         if (concat || !read_before(node, k))
             t.read +=
                 read_of(in, node->op == QZI_OP_SLICE ? node->c : in->c, graph->nodes[x].dtype);
+    }
+    if (follows) { /* what it overwrites is near: its convolution's output, counted there */
+        t.read -= read_of(out, out->c, node->dtype);
+        t.written = 0;
     }
     return t;
 }

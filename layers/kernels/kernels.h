@@ -58,6 +58,12 @@ typedef struct qzk_conv_weights {
     int32_t x_zp;            /* int8 kernels: the input's zero point, also what padding reads */
 } qzk_conv_weights;
 
+/* Some pixels (of n*h*w, in order) in some channels of an output. */
+typedef struct qzk_region {
+    int64_t first, count;
+    int32_t channel, channels;
+} qzk_region;
+
 typedef struct qzk_conv_args {
     const qzk_conv_shape *shape;
     qzk_view in, out;   /* in.n == out.n; out.h, out.w as the shape rule of conv2d gives */
@@ -77,12 +83,30 @@ typedef struct qzk_conv_args {
      */
     int32_t ways;
     bool by_channels;
+    /*
+     * run() calls it when a region of the output stands, each output once, on the thread that wrote
+     * it and while it is near: for what follows element by element (a residual, a table). It may
+     * overwrite the region. NULL: nothing follows.
+     */
+    void (*done)(void *user, qzk_region region);
+    void *done_user;
 } qzk_conv_args;
+
+static inline void qzk_conv_done(const qzk_conv_args *args, int64_t first, int64_t count,
+                                 int64_t channel, int64_t channels)
+{
+    if (args->done && count > 0 && channels > 0)
+        args->done(args->done_user,
+                   (qzk_region){first, count, (int32_t)channel, (int32_t)channels});
+}
 
 typedef struct qzk_conv_kernel {
     const char *name; /* "u8s8_conv_14x32__avx512vnni": types, op, tile, bundle */
     qz_isa isa;
     int32_t tile_m, tile_n; /* output pixels x output channels of the inner tile (for listings) */
+    /* Its products lower the core's clock until some 10 us after the last: what follows is not done
+     * by `done` where it takes longer than that. */
+    bool slows;
     bool (*supports)(const qzk_conv_shape *shape);
     /* Bytes of the packed weights (with bias, multipliers, sums and the row that padding reads). */
     size_t (*packed_size)(const qzk_conv_shape *shape);

@@ -74,4 +74,15 @@ static inline void qzk_winograd_pixels(const qzk_conv_args *args, qzk_winograd_t
         }
 }
 
+/* Tells of the outputs of a tile, in some channels, row by row. */
+static inline void qzk_winograd_done(const qzk_conv_args *args, qzk_winograd_tile tile,
+                                     int64_t channel, int64_t channels)
+{
+    const qzk_view *out = &args->out;
+    const int32_t rows = QZI_MIN(out->h - tile.y, QZK_WINOGRAD_OUT);
+    for (int32_t r = 0; r < rows; r++)
+        qzk_conv_done(args, ((int64_t)tile.n * out->h + tile.y + r) * out->w + tile.x,
+                      QZI_MIN(out->w - tile.x, QZK_WINOGRAD_OUT), channel, channels);
+}
+
 #endif

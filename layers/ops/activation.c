@@ -74,11 +74,11 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
-static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
     const qzk_view *x = &r->in[0], *y = &r->out;
-    size_t c = (size_t)x->c, pixels = (size_t)(end - begin);
+    size_t c = (size_t)region.channels, pixels = (size_t)region.count;
     if (x->pixel_stride == y->pixel_stride && x->pixel_stride == (int64_t)c) {
         c *= pixels; /* dense: one run */
         pixels = 1;
@@ -87,8 +87,8 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
         const bool clamp = qzi_act_is_clamp(node->act);
         int32_t lo, hi;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
-        const uint8_t *px = (const uint8_t *)x->data + begin * x->pixel_stride;
-        uint8_t *py = (uint8_t *)y->data + begin * y->pixel_stride;
+        const uint8_t *px = QZI_AT(uint8_t, x, region);
+        uint8_t *py = QZI_AT(uint8_t, y, region);
         for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride) {
             if (clamp)
                 r->kernels->u8_clamp(px, py, c, (uint8_t)lo, (uint8_t)hi);
@@ -96,8 +96,8 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
                 r->kernels->u8_lut(px, py, c, node->tables);
         }
     } else {
-        const float *px = (const float *)x->data + begin * x->pixel_stride;
-        float *py = (float *)y->data + begin * y->pixel_stride;
+        const float *px = QZI_AT(float, x, region);
+        float *py = QZI_AT(float, y, region);
         for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride)
             qzi_act_f32(r->kernels, node->act, px, py, c);
     }
@@ -105,9 +105,7 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 
 static void run(const qzi_op_run *r)
 {
-    const qzk_view *y = &r->out;
-    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
-                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+    qzi_run_elements(r, 2 * (int64_t)qz_dtype_size(r->node->dtype));
 }
 
 const qzi_op_class qzi_op_activation = {
@@ -115,5 +113,6 @@ const qzi_op_class qzi_op_activation = {
     .validate = validate,
     .shape = shape,
     .run = run,
+    .apply = apply,
     .in_place = true,
 };

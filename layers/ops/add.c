@@ -23,14 +23,14 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
-static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
     const qzk_view *a = &r->in[0], *b = &r->in[1], *y = &r->out;
-    size_t c = (size_t)y->c, pixels = (size_t)(end - begin);
+    size_t c = (size_t)region.channels, pixels = (size_t)region.count;
     if (a->pixel_stride == (int64_t)c && b->pixel_stride == (int64_t)c &&
         y->pixel_stride == (int64_t)c) {
-        c *= pixels;
+        c *= pixels; /* dense: one run */
         pixels = 1;
     }
     if (node->dtype == QZ_U8) {
@@ -46,9 +46,8 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
             .lo = (float)(lo - zp),
             .hi = (float)(hi - zp),
         };
-        const uint8_t *pa = (const uint8_t *)a->data + begin * a->pixel_stride;
-        const uint8_t *pb = (const uint8_t *)b->data + begin * b->pixel_stride;
-        uint8_t *py = (uint8_t *)y->data + begin * y->pixel_stride;
+        const uint8_t *pa = QZI_AT(uint8_t, a, region), *pb = QZI_AT(uint8_t, b, region);
+        uint8_t *py = QZI_AT(uint8_t, y, region);
         for (; pixels; pixels--) {
             r->kernels->u8_add(pa, pb, py, c, &p);
             pa += a->pixel_stride;
@@ -58,9 +57,8 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
     } else {
         float lo, hi;
         qzi_act_range_f32(node->act, &lo, &hi);
-        const float *pa = (const float *)a->data + begin * a->pixel_stride;
-        const float *pb = (const float *)b->data + begin * b->pixel_stride;
-        float *py = (float *)y->data + begin * y->pixel_stride;
+        const float *pa = QZI_AT(float, a, region), *pb = QZI_AT(float, b, region);
+        float *py = QZI_AT(float, y, region);
         for (; pixels; pixels--) {
             r->kernels->f32_add(pa, pb, py, c, lo, hi);
             pa += a->pixel_stride;
@@ -72,9 +70,7 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 
 static void run(const qzi_op_run *r)
 {
-    const qzk_view *y = &r->out;
-    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
-                   3 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+    qzi_run_elements(r, 3 * (int64_t)qz_dtype_size(r->node->dtype));
 }
 
 const qzi_op_class qzi_op_add = {
@@ -82,5 +78,6 @@ const qzi_op_class qzi_op_add = {
     .validate = validate,
     .shape = shape,
     .run = run,
+    .apply = apply,
     .in_place = true,
 };

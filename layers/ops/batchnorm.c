@@ -36,9 +36,8 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     const float *gamma = n->params[QZI_P_WEIGHT]->data, *beta = n->params[QZI_P_BIAS]->data;
     const float *mean = n->params[QZI_P_MEAN]->data, *var = n->params[QZI_P_VAR]->data;
     packed->bytes = 2 * c * sizeof(float);
-    packed->blob = qzi_alloc(n->ctx, packed->bytes);
     if (!packed->blob)
-        return qzi_fail_memory(n->ctx, packed->bytes);
+        return QZ_OK;
     float *scale = packed->blob, *shift = scale + c;
     for (size_t i = 0; i < c; i++) {
         scale[i] = gamma[i] * qzi_rsqrtf(var[i] + node->u.bn.eps);
@@ -51,36 +50,35 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     return QZ_OK;
 }
 
-static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
-    const qzk_view *x = &r->in[0];
-    const float *scale = r->packed->blob, *shift = scale + node->c;
-    size_t pixels = (size_t)(end - begin), c = (size_t)x->c;
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    const float *scale = (const float *)r->packed->blob + region.channel;
+    const float *shift = scale + node->c;
+    const size_t pixels = (size_t)region.count, c = (size_t)region.channels;
     if (node->dtype == QZ_U8) {
         int32_t lo, hi, zp = node->q.zero_point;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
-        r->kernels->u8_affine((const uint8_t *)x->data + begin * x->pixel_stride,
-                              (uint8_t *)r->out.data + begin * r->out.pixel_stride, pixels, c,
-                              x->pixel_stride, r->out.pixel_stride, scale, shift,
+        r->kernels->u8_affine(QZI_AT(const uint8_t, x, region), QZI_AT(uint8_t, y, region), pixels,
+                              c, x->pixel_stride, y->pixel_stride, scale, shift,
                               r->inputs[0]->q.zero_point, zp, (float)(lo - zp), (float)(hi - zp));
         return;
     }
-    float *y = (float *)r->out.data + begin * r->out.pixel_stride;
-    r->kernels->f32_affine((const float *)x->data + begin * x->pixel_stride, y, pixels, c,
-                           x->pixel_stride, r->out.pixel_stride, scale, shift);
+    float *py = QZI_AT(float, y, region);
+    r->kernels->f32_affine(QZI_AT(const float, x, region), py, pixels, c, x->pixel_stride,
+                           y->pixel_stride, scale, shift);
     if (node->act != QZ_ACT_NONE) {
         float lo, hi;
         qzi_act_range_f32(node->act, &lo, &hi);
-        for (size_t p = 0; p < pixels; p++, y += r->out.pixel_stride)
-            r->kernels->f32_clamp(y, y, c, lo, hi);
+        for (size_t p = 0; p < pixels; p++, py += y->pixel_stride)
+            r->kernels->f32_clamp(py, py, c, lo, hi);
     }
 }
 
 static void run(const qzi_op_run *r)
 {
-    const qzk_view *y = &r->out;
-    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w, 8 * (int64_t)y->c, run_pixels);
+    qzi_run_elements(r, 8);
 }
 
 const qzi_op_class qzi_op_batch_norm2d = {
@@ -89,5 +87,6 @@ const qzi_op_class qzi_op_batch_norm2d = {
     .shape = shape,
     .pack = pack,
     .run = run,
+    .apply = apply,
     .in_place = true,
 };

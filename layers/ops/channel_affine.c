@@ -38,14 +38,15 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
         return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
                         node->name);
     packed->bytes = 2 * c * sizeof(float);
-    packed->blob = qzi_calloc(n->ctx, 2 * c, sizeof(float));
     if (!packed->blob)
-        return qzi_fail_memory(n->ctx, packed->bytes);
+        return QZ_OK;
     float *scale = packed->blob, *shift = scale + c;
-    if (node->op == QZI_OP_LAYER_SCALE)
+    if (node->op == QZI_OP_LAYER_SCALE) {
         memcpy(scale, weight->data, c * sizeof(float));
-    else
+        memset(shift, 0, c * sizeof(float));
+    } else {
         memcpy(scale, node->constants, 2 * c * sizeof(float));
+    }
     for (size_t i = 0; i < c && node->dtype == QZ_U8; i++) {
         scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
         shift[i] = shift[i] / node->q.scale;
@@ -53,34 +54,30 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     return QZ_OK;
 }
 
-static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
     const qzk_view *x = &r->in[0], *y = &r->out;
-    const float *scale = r->packed->blob, *shift = scale + node->c;
-    size_t pixels = (size_t)(end - begin), c = (size_t)node->c;
+    const float *scale = (const float *)r->packed->blob + region.channel;
+    const float *shift = scale + node->c;
+    const size_t pixels = (size_t)region.count, c = (size_t)region.channels;
     if (node->dtype == QZ_U8) {
         const int32_t zp = node->q.zero_point;
-        r->kernels->u8_affine((const uint8_t *)x->data + begin * x->pixel_stride,
-                              (uint8_t *)y->data + begin * y->pixel_stride, pixels, c,
-                              x->pixel_stride, y->pixel_stride, scale, shift,
+        r->kernels->u8_affine(QZI_AT(const uint8_t, x, region), QZI_AT(uint8_t, y, region), pixels,
+                              c, x->pixel_stride, y->pixel_stride, scale, shift,
                               r->inputs[0]->q.zero_point, zp, (float)-zp, (float)(255 - zp));
     } else if (node->op == QZI_OP_LAYER_SCALE) {
-        r->kernels->f32_mul_channels((const float *)x->data + begin * x->pixel_stride,
-                                     (float *)y->data + begin * y->pixel_stride, pixels, c,
-                                     x->pixel_stride, y->pixel_stride, scale);
+        r->kernels->f32_mul_channels(QZI_AT(const float, x, region), QZI_AT(float, y, region),
+                                     pixels, c, x->pixel_stride, y->pixel_stride, scale);
     } else {
-        r->kernels->f32_affine((const float *)x->data + begin * x->pixel_stride,
-                               (float *)y->data + begin * y->pixel_stride, pixels, c,
+        r->kernels->f32_affine(QZI_AT(const float, x, region), QZI_AT(float, y, region), pixels, c,
                                x->pixel_stride, y->pixel_stride, scale, shift);
     }
 }
 
 static void run(const qzi_op_run *r)
 {
-    const qzk_view *y = &r->out;
-    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
-                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), run_pixels);
+    qzi_run_elements(r, 2 * (int64_t)qz_dtype_size(r->node->dtype));
 }
 
 const qzi_op_class qzi_op_layer_scale = {
@@ -89,6 +86,7 @@ const qzi_op_class qzi_op_layer_scale = {
     .shape = shape,
     .pack = pack,
     .run = run,
+    .apply = apply,
     .in_place = true,
 };
 
@@ -98,5 +96,6 @@ const qzi_op_class qzi_op_channel_affine = {
     .shape = shape,
     .pack = pack,
     .run = run,
+    .apply = apply,
     .in_place = true,
 };

@@ -91,6 +91,14 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     qzk_conv_weights w = {0};
     float *mult = NULL;
 
+    if (!packed->blob) {
+        const qzk_conv_kernel *const *list = int8 ? kernels->u8s8_conv : kernels->f32_conv;
+        if (!int8 && n->winograd && qzk_winograd_wins(&shape, n->winograd->h, n->winograd->w))
+            list = kernels->f32_winograd;
+        packed->kernel = qzk_conv_choose(list, &shape);
+        packed->bytes = packed->kernel->packed_size(&shape);
+        return QZ_OK;
+    }
     if (int8) {
         const qzi_qweights *qw = node->qw;
         if (!qw || !qw->w)
@@ -114,16 +122,9 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
         w.w_f32 = n->params[QZI_P_WEIGHT]->data;
         w.bias_f32 = n->params[QZI_P_BIAS] ? n->params[QZI_P_BIAS]->data : NULL;
     }
-    const qzk_conv_kernel *const *list = int8 ? kernels->u8s8_conv : kernels->f32_conv;
-    if (!int8 && n->winograd && qzk_winograd_wins(&shape, n->winograd->h, n->winograd->w))
-        list = kernels->f32_winograd;
-    packed->kernel = qzk_conv_choose(list, &shape);
-    packed->bytes = packed->kernel->packed_size(&shape);
-    packed->blob = qzi_alloc(n->ctx, packed->bytes);
-    if (packed->blob)
-        packed->kernel->pack(&shape, &w, packed->blob);
+    packed->kernel->pack(&shape, &w, packed->blob);
     qzi_free(n->ctx, mult);
-    return packed->blob ? QZ_OK : qzi_fail_memory(n->ctx, packed->bytes);
+    return QZ_OK;
 }
 
 /*
@@ -189,6 +190,14 @@ static size_t scratch(const qzi_op_run *r)
     return r->packed->kernel->scratch_size(&args);
 }
 
+/* What follows, for a region that stands. */
+static void follow(void *user, qzk_region region)
+{
+    const qzi_op_run *r = user;
+    for (size_t i = 0; i < r->follower_count; i++)
+        qzi_op_get(r->followers[i]->node->op)->apply(r->followers[i], region);
+}
+
 typedef struct conv_task {
     const qzk_conv_kernel *kernel;
     const qzk_conv_args *args;
@@ -209,6 +218,10 @@ static void run(const qzi_op_run *r)
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
     qzk_conv_args args = make_args(r, &shape);
     const qzk_conv_kernel *kernel = r->packed->kernel;
+    if (r->follower_count > 0) {
+        args.done = follow;
+        args.done_user = (void *)(uintptr_t)r; /* follow() reads it only */
+    }
     conv_task task = {kernel, &args, r->scratch, r->scratch_stride};
     int64_t units = kernel->units(&args);
     qzi_parallel(r->ctx, (uint32_t)args.ways, units, 1, run_units, &task);

@@ -88,6 +88,18 @@ static void pixels_run(void *arg, int64_t begin, int64_t end, uint32_t thread)
     task->fn(task->r, begin, end);
 }
 
+static void apply_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzk_region all = {.first = begin, .count = end - begin, .channels = r->out.c};
+    qzi_op_get(r->node->op)->apply(r, all);
+}
+
+void qzi_run_elements(const qzi_op_run *r, int64_t bytes)
+{
+    const qzk_view *y = &r->out;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w, bytes * y->c, apply_pixels);
+}
+
 void qzi_run_pixels(const qzi_op_run *r, int64_t pixels, int64_t bytes_per_pixel, qzi_pixels_fn fn)
 {
     /* a thread is worth waking for some 32 KiB of memory traffic */

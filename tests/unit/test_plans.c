@@ -115,7 +115,7 @@ static void arenas_are_near_the_bound(void **state)
 
 static qzi_traffic traffic(const qz_graph *graph, const qzi_plan *plan, const char *name)
 {
-    return qzi_plan_traffic(graph, plan, qzi_graph_find(graph, name));
+    return qzi_plan_traffic(graph, plan, qzi_graph_find(graph, name), false);
 }
 
 static void moves(const qz_graph *graph, const qzi_plan *plan, const char *name, uint64_t read,
@@ -154,6 +154,10 @@ static void bytes_that_nodes_move(void **state)
     moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3 * 4);
     moves(g, plan, "a", PIXELS * 3 * 4, PIXELS * 10 * 4);
     moves(g, plan, "add", PIXELS * 20 * 4, PIXELS * 10 * 4);
+    assert_int_equal(plan->head[sum], b);
+    const qzi_traffic within = qzi_plan_traffic(g, plan, sum, true); /* on what b gives */
+    assert_int_equal(within.read, PIXELS * 10 * 4);
+    assert_int_equal(within.written, 0);
     moves(g, plan, "twice", PIXELS * 10 * 4, PIXELS * 10 * 4); /* one input */
     moves(g, plan, "drop", 0, 0);
     moves(g, plan, "part", 0, 0);                          /* a view */

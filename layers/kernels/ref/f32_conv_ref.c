@@ -139,6 +139,7 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
             for (int j = 0; j < u.lanes; j++)
                 y[j] = qzk_clampf(acc[j] + bias[j], args->lo, args->hi);
         }
+        qzk_conv_done(args, u.pixel_begin, u.pixel_end - u.pixel_begin, oc, u.lanes);
     }
 }
 

@@ -174,6 +174,7 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
             for (int64_t oc = first; oc < s->oc && oc < first + QZK_REF_LANES; oc++)
                 transform_output(args, tile, &m[0][oc - first], bias[oc], oc);
         }
+        qzk_winograd_done(args, tile, 0, s->oc);
     }
 }
 

@@ -115,6 +115,7 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
                 y[j] = qzk_clampq(v, args->lo, args->hi, args->y_zp);
             }
         }
+        qzk_conv_done(args, u.pixel_begin, u.pixel_end - u.pixel_begin, oc, u.lanes);
     }
 }
 

@@ -300,12 +300,18 @@ typedef struct conv_state {
     uint64_t filled; /* tiles of it whose table stands */
 } conv_state;
 
+/* The first pixel of a tile; of the one behind the last: all pixels. */
+static int64_t tile_pixel(const conv_cut *c, int64_t tile)
+{
+    return tile * c->tile_pixels + QZI_MIN(tile, c->larger_tiles);
+}
+
 /* The table of a tile of the block, the number of its first pixel and how many it has. */
 static const float **tile_table(conv_state *st, int64_t index, int64_t *first, int *pixels)
 {
     const conv_cut *c = &st->cut;
     int64_t at = st->first + index;
-    *first = at * c->tile_pixels + QZI_MIN(at, c->larger_tiles);
+    *first = tile_pixel(c, at);
     *pixels = c->tile_pixels + (at < c->larger_tiles);
     const float **rows = st->tables + (size_t)index * c->table_entries;
     if (!(st->filled >> index & 1)) {
@@ -392,6 +398,21 @@ static void run_panel(conv_state *st, int32_t group, int32_t panel, int64_t inde
     }
 }
 
+/* The first output channel of a step; of the one behind the last: all channels. */
+static int64_t step_channel(const conv_cut *c, int64_t step)
+{
+    const int32_t panel =
+        QZI_MIN((int32_t)(step % c->group_steps) * c->step_panels, c->plan.panels);
+    int32_t vectors;
+    return step / c->group_steps * c->plan.ocg + panel_at(&c->plan, panel, &vectors) * VL;
+}
+
+static void tell_done(const conv_state *st, int64_t step, int64_t end, int64_t from, int64_t to)
+{
+    const int64_t channel = step_channel(&st->cut, step);
+    qzk_conv_done(st->args, from, to - from, channel, step_channel(&st->cut, end) - channel);
+}
+
 static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     conv_state st = {.args = args, .cut = cut_call(args), .run_offsets = scratch, .block = -1};
@@ -400,6 +421,7 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
     st.tables = (const float **)(st.run_offsets + c->runs);
     st.copies = (float *)(st.tables + c->table_entries * (size_t)c->block);
     const int64_t steps = (int64_t)c->group_steps * args->shape->groups;
+    bool block_whole = false; /* all of the block is ours: told of at once, else step by step */
     while (begin < end) {
         /* the block of the tile that would be next if a tile were all of a unit */
         int64_t block = ((begin / steps + 1) * c->blocks - 1) / c->tiles;
@@ -412,16 +434,21 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
             st.block = block;
             st.first = first;
             st.filled = 0;
+            block_whole = rest == 0 && begin + steps * in_block - (stop - index) <= end;
         }
+        const int64_t from = tile_pixel(c, first + (block_whole ? 0 : index));
+        const int64_t to = tile_pixel(c, first + (block_whole ? in_block : stop));
         int32_t group = (int32_t)(step / c->group_steps);
         int32_t panel = (int32_t)(step % c->group_steps) * c->step_panels;
         int32_t last = QZI_MIN(panel + c->step_panels, c->plan.panels);
         if (last - panel == FEW_PANELS && last <= c->plan.wide) {
             run_one_pixel(&st, group, panel);
-            continue;
+        } else {
+            for (int32_t i = panel; i < last; i++)
+                run_panel(&st, group, i, index, stop);
         }
-        for (; panel < last; panel++)
-            run_panel(&st, group, panel, index, stop);
+        if (!block_whole || step + 1 == steps)
+            tell_done(&st, block_whole ? 0 : step, step + 1, from, to);
     }
 }
 

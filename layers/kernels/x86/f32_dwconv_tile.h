@@ -338,6 +338,9 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
             run_row(args, &p, fns, &strip, vector, vectors,
                     out + (n * args->out.h + oy) * out_line);
         }
+        const int64_t first = args->out.h * band / bands;
+        qzk_conv_done(args, (n * args->out.h + first) * args->out.w, (last - first) * args->out.w,
+                      vector * VL, QZI_MIN((vector + vectors) * VL, s->oc) - vector * VL);
     }
 }
 

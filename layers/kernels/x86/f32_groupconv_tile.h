@@ -311,6 +311,9 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
                 fns[count - 1](&strip);
             }
         }
+        const int64_t channel = (int64_t)first * p.block_groups * p.ocg;
+        const int64_t stop = (int64_t)last * p.block_groups * p.ocg;
+        qzk_conv_done(args, row * width, width, channel, QZI_MIN(stop, s->oc) - channel);
     }
 }
 

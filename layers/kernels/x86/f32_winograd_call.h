@@ -234,6 +234,20 @@ static void winograd_finish(const winograd_state *st, const float *bias, int32_t
     }
 }
 
+/* Tells of the outputs of a group of panels in the block. */
+static void winograd_done(const winograd_state *st, int32_t group)
+{
+    const winograd_cut *c = &st->cut;
+    const int64_t first = (int64_t)c->plan.panels * group / c->groups;
+    const int64_t last = (int64_t)c->plan.panels * (group + 1) / c->groups;
+    int32_t vectors;
+    const int64_t channel = (int64_t)panel_at(&c->plan, (int32_t)first, &vectors) * VL;
+    const int64_t stop = (int64_t)panel_at(&c->plan, (int32_t)last, &vectors) * VL;
+    for (int64_t i = 0; i < st->tiles; i++)
+        qzk_winograd_done(st->args, qzk_winograd_tile_at(&c->grid, st->first + i), channel,
+                          QZI_MIN(stop, st->args->shape->oc) - channel);
+}
+
 static void winograd_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     winograd_state st = {.args = args, .cut = winograd_cut_call(args), .v = scratch};
@@ -256,6 +270,8 @@ static void winograd_run(const qzk_conv_args *args, int64_t begin, int64_t end, 
             winograd_multiply(&st, bias + vectors * VL, vectors);
             winograd_finish(&st, bias, panel_at(&c->plan, panel, &vectors), vectors);
         }
+        if (args->done)
+            winograd_done(&st, group);
     }
 }
 

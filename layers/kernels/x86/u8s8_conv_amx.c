@@ -403,6 +403,12 @@ static __attribute__((noinline)) void amx_block(const amx_work *work, int64_t bl
     }
 }
 
+/* The first output channel of a block; of the one behind the last: all channels. */
+static int64_t block_channel(const amx_plan *plan, int64_t block)
+{
+    return block / plan->blocks * plan->ocg + block % plan->blocks * BLOCK_LANES;
+}
+
 static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     const struct {
@@ -435,11 +441,18 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
         /* of a direct input only what the last tiles lack */
         const int64_t skip = work.few ? rows : work.direct ? rows / PIXELS * PIXELS : 0;
         const uint8_t *in = (const uint8_t *)args->in.data + oy * args->in.pixel_stride;
-        for (int64_t b = all * part / work.parts; b < all * (part + 1) / work.parts; b++) {
+        const int64_t block = all * part / work.parts, stop = all * (part + 1) / work.parts;
+        for (int64_t b = block; b < stop; b++) {
             if (copied != b / work.plan.blocks && skip < rows)
                 grid_fill(&work, image, oy, skip, rows, b / work.plan.blocks, bytes + work.grid_at);
             copied = b / work.plan.blocks;
             amx_block(&work, b, in, rows, count, scratch, &pending);
+        }
+        if (args->done) {
+            const int64_t channel = block_channel(&work.plan, block);
+            amx_finish(&pending, PIXELS);
+            qzk_conv_done(args, (image * work.out_h + oy) * work.out_w, rows * work.out_w, channel,
+                          block_channel(&work.plan, stop) - channel);
         }
     }
     amx_finish(&pending, PIXELS);
@@ -451,6 +464,7 @@ const qzk_conv_kernel qzk_u8s8_conv__amx = {
     .isa = QZ_ISA_AMX,
     .tile_m = PIXELS,
     .tile_n = BLOCK_LANES,
+    .slows = true,
     .supports = amx_supports,
     .packed_size = amx_packed_size,
     .pack = amx_pack,

@@ -322,6 +322,12 @@ static int64_t conv_units(const qzk_conv_args *args)
     return rows_units(&rows);
 }
 
+/* The first output channel of a block; of the one behind the last: all channels. */
+static int64_t conv_block_channel(const conv_plan *plan, int64_t block)
+{
+    return block / plan->blocks * plan->ocg + block % plan->blocks * plan->tile_n * VEC_LANES;
+}
+
 /* One block of output channels for the `count` pixels from `first`. */
 static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const rows_plan *rows,
                        int64_t block, const uint8_t *const *table, int64_t first, int64_t count)
@@ -367,8 +373,11 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
         if (filled != u.block)
             rows_fill(args, &rows, zp_row, u.first, u.count, scratch);
         filled = u.block;
-        for (int64_t b = all * u.part / rows.parts; b < all * (u.part + 1) / rows.parts; b++)
+        const int64_t block = all * u.part / rows.parts, stop = all * (u.part + 1) / rows.parts;
+        for (int64_t b = block; b < stop; b++)
             conv_block(args, &plan, &rows, b, scratch, u.first, u.count);
+        const int64_t channel = conv_block_channel(&plan, block);
+        qzk_conv_done(args, u.first, u.count, channel, conv_block_channel(&plan, stop) - channel);
     }
 }
 

@@ -403,6 +403,16 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
     }
 }
 
+/* Tells of the blocks [from, to) of a group of output rows. */
+static void dw_done(const dw_work *work, int64_t line, int64_t from, int64_t to)
+{
+    const qzk_view *out = &work->args->out;
+    const int64_t oy = line % work->groups * work->plan.rows;
+    const int64_t rows = QZI_MIN(work->plan.rows, out->h - oy);
+    qzk_conv_done(work->args, (line / work->groups * out->h + oy) * out->w, rows * out->w,
+                  from * VEC_BYTES, QZI_MIN(to * VEC_BYTES, out->c) - from * VEC_BYTES);
+}
+
 static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     const qzk_conv_shape *s = args->shape;
@@ -411,10 +421,15 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
     work.strip = dw_strip(args, &work.plan);
     work.fn = s->kh == 3 && s->kw == 3 ? dw_3x3 : s->kh == 5 && s->kw == 5 ? dw_5x5 : dw_any;
     const int64_t lines = args->out.n * work.groups;
+    int64_t from = 0; /* first block of the line that was not told of yet */
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t line = args->by_channels ? unit % lines : unit / work.plan.blocks;
         const int64_t block = args->by_channels ? unit / lines : unit % work.plan.blocks;
         dw_unit(&work, block, line / work.groups, line % work.groups * work.plan.rows, scratch);
+        if (unit == begin || block == 0)
+            from = block;
+        if (args->by_channels || block + 1 == work.plan.blocks || unit + 1 == end)
+            dw_done(&work, line, args->by_channels ? block : from, block + 1);
     }
 }
 

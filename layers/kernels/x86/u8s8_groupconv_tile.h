@@ -251,9 +251,13 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
         if (filled != u.block)
             rows_fill(args, &rows, zp_row, u.first, u.count, scratch);
         filled = u.block;
-        const int64_t to = (int64_t)plan.blocks * (u.part + 1) / rows.parts;
-        for (int64_t b = (int64_t)plan.blocks * u.part / rows.parts; b < to; b++)
+        const int64_t block = (int64_t)plan.blocks * u.part / rows.parts;
+        const int64_t stop = (int64_t)plan.blocks * (u.part + 1) / rows.parts;
+        for (int64_t b = block; b < stop; b++)
             group_block(args, &plan, b, scratch, u.first, u.count);
+        const int64_t channel = block * VEC_BYTES;
+        qzk_conv_done(args, u.first, u.count, channel,
+                      QZI_MIN(stop * VEC_BYTES, args->shape->oc) - channel);
     }
 }
 
