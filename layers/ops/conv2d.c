@@ -145,19 +145,17 @@ static int32_t ways_of(const qzi_op_run *r, const qzk_conv_shape *s)
 
 /*
  * Whether threads should share the channels rather than the pixels. Sharing pixels, each reads all
- * weights; sharing channels, each reads all of the input, most of which another wrote, and so does
- * who reads the output. A depthwise layer has no weights to speak of: it does what the expanding
- * convolution before it did, to find its input where it is (six times as many channels as that
- * reads: W > X + Y is then c > 7 pixels).
+ * weights; sharing channels, each reads all of the input, half of which another wrote, and so does
+ * who reads the output. What another core has written costs about twice what weights in a common
+ * cache do; small weights stay near, whoever reads them.
  */
 static bool by_channels(const qzi_op_run *r, const qzk_conv_shape *s)
 {
     const qzk_view *x = &r->in[0], *y = &r->out;
-    const int64_t in = (int64_t)x->n * x->h * x->w, out = (int64_t)y->n * y->h * y->w;
-    if (s->groups == s->ic && s->ic > 1)
-        return s->ic > 7 * in;
+    const int64_t in = (int64_t)x->n * x->h * x->w * s->ic,
+                  out = (int64_t)y->n * y->h * y->w * s->oc;
     const int64_t weights = (int64_t)s->oc * (s->ic / s->groups) * s->kh * s->kw;
-    return weights > in * s->ic + out * s->oc;
+    return weights >= (1 << 18) && weights > 2 * (in + out);
 }
 
 static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
