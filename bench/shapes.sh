@@ -12,7 +12,9 @@ bad=0
 for model in resnet18 resnet50 vgg16 squeezenet1_1 mobilenet_v2 mobilenet_v3_large mnasnet1_0 \
     regnet_x_3_2gf regnet_y_400mf resnext50_32x4d densenet121 shufflenet_v2_x1_0 efficientnet_b0 \
     convnext_tiny; do
-    "$program" --write "$model" >"$new"
+    # MESON_EXE_WRAPPER: how this machine runs a program of another (.ci/cross)
+    # shellcheck disable=SC2086
+    ${MESON_EXE_WRAPPER:-} "$program" --write "$model" >"$new"
     if [ "$check" = --check ]; then
         cmp -s "$new" "shapes/$model.txt" || { echo "shapes/$model.txt is not what the graph has: run shapes.sh"; bad=1; }
     else

@@ -2,7 +2,7 @@
 /*
  * check_conv.c - every convolution kernel of kernels.inc that this CPU runs, byte for byte.
  *
- * What is right comes from CONTRACT.md once more, as plain loops over OIHW weights with fmaf, so
+ * What is right comes from CONTRACT.md once more, as plain loops over OIHW weights, so
  * that the reference kernel is checked like any other. Each problem runs twice in each kernel that
  * supports it: in one piece with every buffer right before a guard page, and in pieces of random
  * size and order with every buffer right after one.
@@ -43,8 +43,8 @@ void *conv_direct(const conv_operands *o)
                                     oc / ocg * icg + ic;
                                 int64_t wi = (((int64_t)oc * icg + ic) * s->kh + kh) * s->kw + kw;
                                 if (!o->int8)
-                                    acc = fmaf(inside ? ((const float *)in->data)[xi] : 0.0f,
-                                               o->weights.w_f32[wi], acc);
+                                    acc = check_fmaf(inside ? ((const float *)in->data)[xi] : 0.0f,
+                                                     o->weights.w_f32[wi], acc);
                                 else if (inside)
                                     sum += (((const uint8_t *)in->data)[xi] - o->weights.x_zp) *
                                            o->weights.w_s8[wi];

@@ -70,6 +70,9 @@ void check_buffer_protect(check_buffer *buffer, bool readable_only);
 /* False if a byte between the guards but outside `data` has changed. */
 bool check_buffer_intact(const check_buffer *buffer);
 
+/* fmaf, of which not every C library has a right one: musl 1.2.3 rounds subnormal results twice. */
+float check_fmaf(float x, float w, float acc);
+
 /* The rounding mode, flush to zero and masks now; must be the same after a kernel. */
 uint64_t check_fp_state(void);
 

@@ -54,7 +54,7 @@ static bool check_f32_affine(call *c)
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         float want = y0[i]; /* between the pixels */
         if (ch < c->n)
-            want = fmaf(x0[p * (size_t)s.x_stride + ch], scale[ch], shift[ch]);
+            want = check_fmaf(x0[p * (size_t)s.x_stride + ch], scale[ch], shift[ch]);
         if (!call_same_f32(c, i, y[i], want))
             return false;
     }

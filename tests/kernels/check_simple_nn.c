@@ -16,7 +16,7 @@ static float horner(const float *c, int n, float t)
 {
     float sum = c[0];
     for (int i = 1; i < n; i++)
-        sum = fmaf(sum, t, c[i]);
+        sum = check_fmaf(sum, t, c[i]);
     return sum;
 }
 
@@ -24,7 +24,7 @@ static float exp_minus(float a)
 {
     static const float c[] = {QZK_EXP_COEFFICIENTS};
     float k = rintf(-(a * 0x1.715476p+0f));
-    float r = fmaf(k, -0x1.7f7d1cp-20f, fmaf(k, -0x1.62e4p-1f, -a));
+    float r = check_fmaf(k, -0x1.7f7d1cp-20f, check_fmaf(k, -0x1.62e4p-1f, -a));
     return ldexpf(horner(c, QZK_EXP_TERMS, r), (int)k);
 }
 
@@ -35,7 +35,7 @@ static float half_erfc(float a)
     for (int i = 0; i < QZK_ERFC_TERMS; i++)
         falling[i] = rising[QZK_ERFC_TERMS - 1 - i];
     a = fminf(a, 9.3f);
-    float t = 1.0f / fmaf(a, 0.5f, 1.0f);
+    float t = 1.0f / check_fmaf(a, 0.5f, 1.0f);
     return horner(falling, QZK_ERFC_TERMS, t) * t * 0.5f * exp_minus(a * a);
 }
 
@@ -69,7 +69,7 @@ static float right_silu(float x)
 static float right_gelu(float x)
 {
     float h = half_erfc(fabsf(x) * 0x1.6a09e6p-1f);
-    return x < 0 ? x * h : fmaf(-x, h, x);
+    return x < 0 ? x * h : check_fmaf(-x, h, x);
 }
 
 static bool check_map(call *c, void (*map)(const float *x, float *y, size_t n),
@@ -197,7 +197,7 @@ static float lanes_sum(const float *terms, size_t n, bool squares)
     float lane[16] = {0};
     for (size_t k = 0; k < 16; k++)
         for (size_t i = k; i < n; i += 16)
-            lane[k] = squares ? fmaf(terms[i], terms[i], lane[k]) : lane[k] + terms[i];
+            lane[k] = squares ? check_fmaf(terms[i], terms[i], lane[k]) : lane[k] + terms[i];
     for (size_t half = 8; half > 0; half /= 2)
         for (size_t k = 0; k < half; k++)
             lane[k] += lane[k + half];
@@ -224,7 +224,7 @@ bool check_f32_layer_norm(call *c)
                 centred[k] = row[k] - mean;
             r = 1.0f / sqrtf(lanes_sum(centred, c->n, true) / (float)c->n + eps);
         }
-        float want = ch < c->n ? fmaf(centred[ch] * r, weight[ch], bias[ch]) : y0[i];
+        float want = ch < c->n ? check_fmaf(centred[ch] * r, weight[ch], bias[ch]) : y0[i];
         if (!call_same_f32(c, i, y[i], want))
             return false;
     }
@@ -265,7 +265,7 @@ bool check_u8_layer_norm(call *c)
         if (ch == 0 && c->n > 0)
             moments_u8(row, c->n, &q, &mean, &r);
         if (ch < c->n) {
-            float v = fmaf(((float)row[ch] - mean) * r, weight[ch], bias[ch]);
+            float v = check_fmaf(((float)row[ch] - mean) * r, weight[ch], bias[ch]);
             want = call_clampq(v, q.lo, q.hi, q.y_zp);
         }
         if (!call_same_u8(c, i, y[i], want))

@@ -15,25 +15,25 @@
 static void winograd_input(const float *d, float *v)
 {
     const float a = 0.707106769f, b = 1.41421354f;
-    float e = fmaf(-2.0f, d[2], d[4]), o = fmaf(-2.0f, d[1], d[3]);
-    float p = fmaf(-0.5f, d[2], d[4]), q = fmaf(-0.5f, d[1], d[3]);
-    v[0] = fmaf(-2.5f, d[2], d[0]) + d[4];
-    v[1] = fmaf(a, o, e);
-    v[2] = fmaf(-a, o, e);
-    v[3] = fmaf(b, q, p);
-    v[4] = fmaf(-b, q, p);
-    v[5] = fmaf(-2.5f, d[3], d[1]) + d[5];
+    float e = check_fmaf(-2.0f, d[2], d[4]), o = check_fmaf(-2.0f, d[1], d[3]);
+    float p = check_fmaf(-0.5f, d[2], d[4]), q = check_fmaf(-0.5f, d[1], d[3]);
+    v[0] = check_fmaf(-2.5f, d[2], d[0]) + d[4];
+    v[1] = check_fmaf(a, o, e);
+    v[2] = check_fmaf(-a, o, e);
+    v[3] = check_fmaf(b, q, p);
+    v[4] = check_fmaf(-b, q, p);
+    v[5] = check_fmaf(-2.5f, d[3], d[1]) + d[5];
 }
 
 static void winograd_output(const float *m, float *y)
 {
     const float a = 0.707106769f, b = 1.41421354f;
     float s = m[1] + m[2], d = m[1] - m[2], t = m[3] + m[4], e = m[3] - m[4];
-    float ad = a * d, hs = 0.5f * s, inner = fmaf(0.5f * a, d, m[5]), first = m[0] + s;
+    float ad = a * d, hs = 0.5f * s, inner = check_fmaf(0.5f * a, d, m[5]), first = m[0] + s;
     y[0] = first + t;
-    y[1] = fmaf(b, e, ad);
-    y[2] = fmaf(2.0f, t, hs);
-    y[3] = fmaf(2.0f * b, e, inner);
+    y[1] = check_fmaf(b, e, ad);
+    y[2] = check_fmaf(2.0f, t, hs);
+    y[3] = check_fmaf(2.0f * b, e, inner);
 }
 
 static void winograd_weights(const double *g, double *u)
@@ -82,7 +82,7 @@ static void winograd_tile(const conv_operands *o, int32_t n, int32_t oy, int32_t
             winograd_weights(g, column);
             for (int i = 0; i < 6; i++) {
                 u[i][j] = column[i];
-                sum[i][j] = fmaf(at[i], (float)u[i][j], sum[i][j]);
+                sum[i][j] = check_fmaf(at[i], (float)u[i][j], sum[i][j]);
             }
         }
     }
