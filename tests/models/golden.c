@@ -18,7 +18,8 @@ const char *golden_path(const char *file)
         /* the oracle folder does not have it, the project may */
         const char *own = getenv("QZOO_TEST_FIXTURES");
         char other[sizeof(path)];
-        snprintf(other, sizeof(other), "%s/goldens/%s", own != NULL ? own : ".", file);
+        snprintf(other, sizeof(other), "%s/goldens/%s", own != NULL ? own : "tests/unit/fixtures",
+                 file);
         if (access(other, R_OK) == 0)
             memcpy(path, other, sizeof(path));
     }

@@ -98,8 +98,8 @@ static void test_golden_per_channel(void **state)
 {
     (void)state;
     counted_memory memory;
-    qz_context *ctx = counted_context(&memory, 1);
     json_t *golden = oracle_load("observer_per_channel");
+    qz_context *ctx = counted_context(&memory, 1);
     json_t *cases = json_object_get(golden, "cases");
     size_t affine = 0, symmetric = 0;
     for (size_t i = 0; i < json_array_size(cases); i++) {
