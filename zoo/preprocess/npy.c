@@ -8,6 +8,7 @@
  * checked before memory is asked for.
  */
 #include "layers/base/base.h"
+#include "weights/bytes.h"
 #include "zoo/qzoo_model.h"
 
 #include <errno.h>
@@ -133,6 +134,39 @@ static bool parse_header(const char *p, header *h)
     return *p == 0 && h->descr[0] != 0 && h->fortran_order >= 0 && h->ndim >= 0;
 }
 
+/* ---- elements: little-endian in files ---------------------------------------------------------
+ */
+
+enum { BLOCK_BYTES = 4096 };
+
+static bool read_elements(FILE *file, uint8_t *data, size_t bytes)
+{
+    uint8_t block[BLOCK_BYTES];
+    if (!QZI_BIG_ENDIAN)
+        return fread(data, 1, bytes, file) == bytes;
+    for (size_t n; bytes > 0; bytes -= n, data += n) {
+        n = QZI_MIN(bytes, sizeof block);
+        if (fread(block, 1, n, file) != n)
+            return false;
+        qzi_copy_swapped(data, block, n / sizeof(float), sizeof(float));
+    }
+    return true;
+}
+
+static bool write_elements(FILE *file, const uint8_t *data, size_t bytes)
+{
+    uint8_t block[BLOCK_BYTES];
+    if (!QZI_BIG_ENDIAN)
+        return bytes == 0 || fwrite(data, 1, bytes, file) == bytes;
+    for (size_t n; bytes > 0; bytes -= n, data += n) {
+        n = QZI_MIN(bytes, sizeof block);
+        qzi_copy_swapped(block, data, n / sizeof(float), sizeof(float));
+        if (fwrite(block, 1, n, file) != n)
+            return false;
+    }
+    return true;
+}
+
 /* ---- reading --------------------------------------------------------------------------------- */
 
 static qz_status read_error(const qz_context *ctx, FILE *file, const char *path)
@@ -220,7 +254,7 @@ static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_te
     t.data = qzi_alloc(ctx, bytes);
     if (t.data == NULL)
         return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, bytes), "%s", path);
-    if (fread(t.data, 1, bytes, file) != bytes) {
+    if (!read_elements(file, t.data, bytes)) {
         qzi_free(ctx, t.data);
         return read_error(ctx, file, path);
     }
@@ -294,7 +328,7 @@ qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *te
     if (file == NULL)
         return qzi_fail(context, QZ_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
     bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
-              (bytes == 0 || fwrite(tensor->data, 1, bytes, file) == bytes);
+              write_elements(file, tensor->data, bytes);
     int error = errno;
     if (fclose(file) != 0 && ok) {
         error = errno;
