@@ -11,6 +11,7 @@ or qat (qnnpack's, not converted).
 Exits with 77 (skipped, to meson) where torch or torchvision is not installed.
 """
 import os
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -116,7 +117,7 @@ def compare(test, folder, name, form):
     weights, want = os.path.join(folder, "state.pth"), os.path.join(folder, "want.safetensors")
     torch.save(state, weights)
     save(want, expected(model, x))
-    subprocess.run([test, "compare", name, form, weights, want], check=True)
+    subprocess.run([*test, "compare", name, form, weights, want], check=True)
 
 
 def hostile(test, folder):
@@ -132,7 +133,7 @@ def hostile(test, folder):
             else:
                 state[key] = value
         torch.save(state, path)
-        subprocess.run([test, "refuse", name, path, text], check=True)
+        subprocess.run([*test, "refuse", name, path, text], check=True)
 
     def whole(value):
         return torch.tensor(value)
@@ -176,7 +177,9 @@ def hostile(test, folder):
 
 
 def main():
-    test, cases = sys.argv[1], sys.argv[2:]
+    # how this machine runs a program of another (.ci/cross)
+    test = shlex.split(os.environ.get("MESON_EXE_WRAPPER", "")) + [sys.argv[1]]
+    cases = sys.argv[2:]
     for case in cases:
         with tempfile.TemporaryDirectory() as folder:
             if case == "hostile":
