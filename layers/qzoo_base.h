@@ -138,8 +138,10 @@ typedef struct qz_context_options {
     const qz_allocator *allocator; /* NULL: the C library's; copied */
     qz_log_fn log;                 /* NULL: silence */
     void *log_user;
-    qz_isa isa;            /* ceiling; AUTO: what the CPU has */
-    uint32_t threads;      /* of the context's pool; 0: physical cores */
+    qz_isa isa; /* ceiling; AUTO: what the CPU has */
+    /* of the context's pool; 0: physical cores. Behind runs that follow one another within 2 ms
+     * they look out for the next one for some 20 ms, else they sleep at once. */
+    uint32_t threads;
     void *threadpool;      /* a pthreadpool_t of the caller's, which stays his; NULL: own pool */
     const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
 } qz_context_options;

@@ -6,6 +6,7 @@
 #include "layers/base/base.h"
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct qz_context {
     qz_allocator allocator; /* complete: the C library's where the caller gave none */
@@ -18,7 +19,8 @@ struct qz_context {
     pthread_mutex_t pool_lock; /* guards the creation */
     void *pool;                /* a pthreadpool_t */
     bool pool_owned;
-    bool pool_failed; /* no threads to be had: regions run on the caller's */
+    bool pool_failed;           /* no threads to be had: regions run on the caller's */
+    _Atomic int64_t team_ended; /* when the last run did, in microseconds of qzi_now */
 };
 
 /* The C library's allocator. */

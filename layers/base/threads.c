@@ -29,6 +29,9 @@
 /* Members beyond these begin with the shares of the first. */
 #define MAX_SHARES 64
 
+/* Microseconds between two teams in which the pool's threads better stay awake. */
+#define SOON 2000
+
 /* Turns of a waiting loop, some 0.1 ms, after which others may have the processor. */
 #define PATIENCE 4096
 
@@ -178,6 +181,11 @@ static pthreadpool_t get_pool(const qz_context *ctx)
     return pool;
 }
 
+static int64_t now_us(void)
+{
+    return (int64_t)(qzi_now() * 1e6);
+}
+
 void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, void *arg)
 {
     pthreadpool_t pool = NULL;
@@ -198,10 +206,18 @@ void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, voi
     atomic_store_explicit(&t.busy, 0, memory_order_relaxed);
     atomic_store_explicit(&t.left, 0, memory_order_relaxed);
     atomic_store_explicit(&t.gate, GATE_CLOSED, memory_order_release);
+    /*
+     * Runs that followed one another closely will go on so: the pool's threads look out for the
+     * next one for some 20 ms then, and waking them costs nothing. Else they sleep at once.
+     */
+    const int64_t idle = now_us() - atomic_load_explicit(&ctx->team_ended, memory_order_relaxed);
+    const uint32_t flags = idle < SOON ? 0 : PTHREADPOOL_FLAG_YIELD_WORKERS;
     own_team = &t;
-    pthreadpool_parallelize_1d(pool, join_team, &t, count, PTHREADPOOL_FLAG_YIELD_WORKERS);
+    pthreadpool_parallelize_1d(pool, join_team, &t, count, flags);
     own_team = NULL;
     (void)atomic_load_explicit(&t.left, memory_order_acquire);
+    qz_context *c = (qz_context *)(uintptr_t)ctx; /* a note of its own, as the pool is */
+    atomic_store_explicit(&c->team_ended, now_us(), memory_order_relaxed);
 }
 
 /* A region that a member asks for, alone. */
