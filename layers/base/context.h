@@ -20,6 +20,7 @@ struct qz_context {
     void *pool;                /* a pthreadpool_t */
     bool pool_owned;
     bool pool_failed;           /* no threads to be had: regions run on the caller's */
+    bool pool_seen, crowded;    /* it has more threads than there are processors */
     _Atomic int64_t team_ended; /* when the last run did, in microseconds of qzi_now */
 };
 

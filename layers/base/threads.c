@@ -21,6 +21,7 @@
  * pthreadpool's flag that disables denormals is never set: it would change results.
  */
 #include "layers/base/context.h"
+#include "layers/base/cpu.h"
 
 #include <pthreadpool.h>
 #include <sched.h>
@@ -32,8 +33,13 @@
 /* Microseconds between two teams in which the pool's threads better stay awake. */
 #define SOON 2000
 
-/* Turns of a waiting loop, some 0.1 ms, after which others may have the processor. */
-#define PATIENCE 4096
+/*
+ * Turns of a waiting loop, of some 40 ns, after which others may have the processor: at once where
+ * there are more threads than processors; else not before the next region surely has begun, because
+ * who gives up a busy processor gets it back after milliseconds.
+ */
+#define PATIENCE (1 << 18)
+#define PATIENCE_CROWDED (1 << 8)
 
 typedef struct share {
     _Atomic int64_t next;
@@ -55,6 +61,7 @@ enum { GATE_CLOSED, GATE_END, GATE_FIRST };
 typedef struct team {
     pthread_t leader;
     uint32_t threads; /* with the leader */
+    uint32_t patience;
     qzi_lead_fn lead;
     void *lead_arg;
     _Atomic bool begun; /* the leader leads */
@@ -71,9 +78,9 @@ static _Thread_local team *own_team;
 /* A region inside a region runs on the thread that asks: the others are busy with the outer one. */
 static _Thread_local bool inside_region;
 
-static void wait_a_little(uint32_t *turns)
+static void wait_a_little(const team *t, uint32_t *turns)
 {
-    if (++*turns < PATIENCE) {
+    if (++*turns < t->patience) {
 #if defined(__x86_64__)
         __builtin_ia32_pause();
 #elif defined(__aarch64__)
@@ -111,7 +118,7 @@ static void serve(team *t, uint32_t number)
         if (open == GATE_END)
             break;
         if (open == GATE_CLOSED || open == done) {
-            wait_a_little(&turns);
+            wait_a_little(t, &turns);
             continue;
         }
         atomic_fetch_add(&t->busy, 1);
@@ -148,7 +155,7 @@ static void join_team(void *context, size_t item)
     } else {
         /* one too many; but who returns may take the item of the leader, before that does */
         for (uint32_t turns = 0; !atomic_load_explicit(&t->begun, memory_order_relaxed);)
-            wait_a_little(&turns);
+            wait_a_little(t, &turns);
     }
     atomic_fetch_add_explicit(&t->left, 1, memory_order_release);
 }
@@ -176,6 +183,10 @@ static pthreadpool_t get_pool(const qz_context *ctx)
         c->pool_owned = c->pool != NULL;
         c->pool_failed = c->pool == NULL;
     }
+    if (c->pool != NULL && !c->pool_seen) {
+        c->pool_seen = true;
+        c->crowded = pthreadpool_get_threads_count(c->pool) > qzi_cpu_usable();
+    }
     pthreadpool_t pool = c->pool;
     pthread_mutex_unlock(&c->pool_lock);
     return pool;
@@ -199,6 +210,7 @@ void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, voi
     team t;
     t.leader = pthread_self();
     t.threads = (uint32_t)QZI_MIN((size_t)threads, count);
+    t.patience = ctx->crowded ? PATIENCE_CROWDED : PATIENCE;
     t.lead = lead;
     t.lead_arg = arg;
     t.regions = GATE_FIRST;
@@ -252,7 +264,7 @@ static void run_region(team *t, int64_t tasks, int64_t units, int64_t grain, qzi
     work(r, 0);
     atomic_store(&t->gate, GATE_CLOSED);
     for (uint32_t turns = 0; atomic_load(&t->busy) != 0;)
-        wait_a_little(&turns);
+        wait_a_little(t, &turns);
 }
 
 typedef struct single {
