@@ -158,8 +158,8 @@ typedef struct qz_kernels {
     qz_isa isa; /* the ceiling for which this table was made */
 
     /* In falling order of preference, NULL-terminated; the last one (ref) supports every shape. */
-    const qzk_conv_kernel *f32_conv[12];
-    const qzk_conv_kernel *u8s8_conv[12];
+    const qzk_conv_kernel *f32_conv[16];
+    const qzk_conv_kernel *u8s8_conv[16];
     /* Winograd's algorithm, other numbers than f32_conv: 3x3 of stride 1, dense (winograd.h). */
     const qzk_conv_kernel *f32_winograd[4];
 

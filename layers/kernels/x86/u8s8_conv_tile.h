@@ -37,6 +37,9 @@ enum {
     WEIGHTS_AHEAD = 1024, /* bytes that weights are prefetched ahead */
 };
 
+/* Tiles of up to three sums have each four times (conv_tile, phases). */
+_Static_assert((int)MAX_SUMS >= 12, "TILE_M must be at least 6");
+
 typedef struct conv_plan {
     int32_t groups, icg, ocg; /* after merging */
     int32_t taps;
