@@ -3,6 +3,7 @@
  * test_fallback.c - fp32 islands in whole models: strided pointwise convolutions of resnet18 (the
  * support table's documented row), and a block of mobilenet_v2 by its name.
  */
+#include "tests/unit/assert_ok.h"
 #include "zoo/zoo.h"
 
 #include <math.h>
@@ -18,13 +19,6 @@
 
 static float calibration_image[3 * SIDE * SIDE], test_image[3 * SIDE * SIDE];
 
-#define OK(ctx, call)                                                               \
-    do {                                                                            \
-        const qz_status ok_status = (call);                                         \
-        if (ok_status != QZ_OK)                                                     \
-            fail_msg("%s: %s", qz_status_name(ok_status), qz_context_message(ctx)); \
-    } while (0)
-
 static qz_tensor image_of(float *data)
 {
     return (qz_tensor){QZ_F32, 4, {1, 3, SIDE, SIDE}, data};
@@ -36,11 +30,11 @@ static void run(const qz_graph *graph, float logits[CLASSES])
     qzi_exec *exec = NULL;
     qz_tensor y = {.dtype = QZ_F32};
     const qz_tensor image = image_of(test_image);
-    OK(graph->ctx, qzi_packed_create(graph, QZ_ISA_AUTO, &packed));
-    OK(graph->ctx, qzi_exec_create(packed, graph, 1, &exec));
-    OK(graph->ctx, qzi_exec_run(exec, &image, 1));
+    ASSERT_OK(graph->ctx, qzi_packed_create(graph, QZ_ISA_AUTO, &packed));
+    ASSERT_OK(graph->ctx, qzi_exec_create(packed, graph, 1, &exec));
+    ASSERT_OK(graph->ctx, qzi_exec_run(exec, &image, 1));
     y.data = logits;
-    OK(graph->ctx, qzi_exec_output(exec, 0, &y));
+    ASSERT_OK(graph->ctx, qzi_exec_output(exec, 0, &y));
     qzi_exec_destroy(exec);
     qzi_packed_destroy(packed);
 }
@@ -64,14 +58,14 @@ static void make(qz_context *ctx, const char *model, const char *exclude, const 
     float exact[CLASSES], y[CLASSES];
     double error = 0.0, norm = 0.0;
     assert_non_null(arch);
-    OK(ctx, qz_graph_create(ctx, graph));
+    ASSERT_OK(ctx, qz_graph_create(ctx, graph));
     arch->build(*graph, arch->config, &(qzi_build_options){.num_classes = CLASSES});
-    OK(ctx, qz_graph_finish(*graph));
-    OK(ctx, qzi_weights_fill(*graph, arch->fill_rules, "0"));
-    OK(ctx, arch->fuse(*graph, false));
-    OK(ctx, qzi_prepare(*graph, &qconfig, 1, &calibration));
-    OK(ctx, qzi_calibrate(calibration, &image));
-    OK(ctx, qzi_convert(*graph, calibration, int8_graph));
+    ASSERT_OK(ctx, qz_graph_finish(*graph));
+    ASSERT_OK(ctx, qzi_weights_fill(*graph, arch->fill_rules, "0"));
+    ASSERT_OK(ctx, arch->fuse(*graph, false));
+    ASSERT_OK(ctx, qzi_prepare(*graph, &qconfig, 1, &calibration));
+    ASSERT_OK(ctx, qzi_calibrate(calibration, &image));
+    ASSERT_OK(ctx, qzi_convert(*graph, calibration, int8_graph));
     qzi_calibration_destroy(calibration);
     run(*graph, exact);
     run(*int8_graph, y);

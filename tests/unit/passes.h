@@ -6,6 +6,7 @@
 #ifndef QZOO_TESTS_UNIT_PASSES_H
 #define QZOO_TESTS_UNIT_PASSES_H
 
+#include "assert_ok.h"
 #include "quant/quant.h"
 
 #include <math.h>
@@ -62,14 +63,6 @@ static inline void test_context_end(qz_context *ctx, const test_memory *memory)
     qz_context_destroy(ctx);
     assert_int_equal(memory->live, 0);
 }
-
-#define ASSERT_OK(ctx, call)                                                 \
-    do {                                                                     \
-        const qz_status assert_ok_status = (call);                           \
-        if (assert_ok_status != QZ_OK)                                       \
-            fail_msg("%s: %s (%s)", #call, qz_status_name(assert_ok_status), \
-                     qz_context_message(ctx));                               \
-    } while (0)
 
 #define ASSERT_FAILS(ctx, call, status, text)                                     \
     do {                                                                          \

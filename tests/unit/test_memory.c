@@ -4,6 +4,7 @@
  * what convert makes, one packing for all sessions of a bundle, and after finalize nothing but what
  * was packed, from which sessions go on with the same bytes.
  */
+#include "assert_ok.h"
 #include "counting.h"
 #include "zoo/zoo.h"
 
@@ -19,13 +20,6 @@ enum { SIZE = 48, CLASSES = 10 };
 
 /* Graphs, names, options: all that is not weights. */
 #define SMALL (128 << 10)
-
-#define OK(ctx, call)                                                               \
-    do {                                                                            \
-        const qz_status ok_status = (call);                                         \
-        if (ok_status != QZ_OK)                                                     \
-            fail_msg("%s: %s", qz_status_name(ok_status), qz_context_message(ctx)); \
-    } while (0)
 
 /* The call is refused, and the message tells why. */
 #define REFUSED(ctx, call, text)                                                               \
@@ -54,8 +48,8 @@ static qz_model *calibrated(qz_context *ctx, const char *const *islands, size_t 
     o.num_classes = CLASSES;
     o.exclude = islands;
     o.exclude_count = count;
-    OK(ctx, qz_squeezenet1_1(ctx, &o, &model));
-    OK(ctx, qz_model_calibrate(model, &input));
+    ASSERT_OK(ctx, qz_squeezenet1_1(ctx, &o, &model));
+    ASSERT_OK(ctx, qz_model_calibrate(model, &input));
     return model;
 }
 
@@ -63,8 +57,8 @@ static void run(qz_context *ctx, qz_session *s, float output[CLASSES])
 {
     const qz_tensor input = image();
     const qz_tensor *tensor = NULL;
-    OK(ctx, qz_session_run(s, &input));
-    OK(ctx, qz_session_output(s, 0, NULL, &tensor));
+    ASSERT_OK(ctx, qz_session_run(s, &input));
+    ASSERT_OK(ctx, qz_session_output(s, 0, NULL, &tensor));
     memcpy(output, tensor->data, CLASSES * sizeof(float));
 }
 
@@ -94,14 +88,14 @@ static void convert_makes_no_float_weights(void **state)
     qz_model_get_memory(model, &m);
     assert_int_equal(m.float_bytes, floats);
     assert_int_equal(m.canonical_bytes + m.island_bytes + m.packed_bytes + m.packings, 0);
-    OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_model_convert(model));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.island_bytes, 0);
     assert_int_equal(m.packings, 0); /* calibration's went with it */
     assert_true(4 * m.canonical_bytes > floats && 3 * m.canonical_bytes < floats);
     /* the float model beside the int8 one, and nothing else */
     assert_true(c.bytes < (int64_t)(m.float_bytes + m.canonical_bytes) + SMALL);
-    OK(ctx, qz_model_drop_float(model));
+    ASSERT_OK(ctx, qz_model_drop_float(model));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.float_bytes, 0);
     assert_true(c.bytes < (int64_t)m.canonical_bytes + SMALL);
@@ -112,8 +106,8 @@ static void convert_makes_no_float_weights(void **state)
 
     /* but those of what was asked to stay fp32: 3x3 of 16 to 64 channels */
     model = calibrated(ctx, islands, 1);
-    OK(ctx, qz_model_convert(model));
-    OK(ctx, qz_model_drop_float(model));
+    ASSERT_OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_model_drop_float(model));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.island_bytes, (64 * 16 * 9 + 64) * sizeof(float));
     assert_true(c.bytes < (int64_t)(m.canonical_bytes + m.island_bytes) + SMALL);
@@ -133,10 +127,10 @@ static void sessions_share_what_is_packed(void **state)
     qz_session_memory sm;
     float first[CLASSES], other[CLASSES];
     qz_model *model = calibrated(ctx, NULL, 0);
-    OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_model_convert(model));
 
     int64_t bytes = c.bytes;
-    OK(ctx, qz_session_create(model, &o, &s[0]));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &s[0]));
     qz_session_get_memory(s[0], &sm);
     qz_model_get_memory(model, &before);
     assert_int_equal(before.packings, 1);
@@ -153,7 +147,7 @@ static void sessions_share_what_is_packed(void **state)
     bytes = c.bytes;
     for (int i = 1; i < 4; i++) {
         o.threads = (uint32_t)i; /* no matter for weights */
-        OK(ctx, qz_session_create(model, &o, &s[i]));
+        ASSERT_OK(ctx, qz_session_create(model, &o, &s[i]));
     }
     qz_model_get_memory(model, &m);
     assert_memory_equal(&m, &before, sizeof(m));
@@ -165,8 +159,8 @@ static void sessions_share_what_is_packed(void **state)
 
     /* another bundle and another precision have a packing each; two sessions share it too */
     o.precision = QZ_PRECISION_FP32;
-    OK(ctx, qz_session_create(model, &o, &s[4]));
-    OK(ctx, qz_session_create(model, &o, &s[5]));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &s[4]));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &s[5]));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.packings, 2);
     qz_session_get_memory(s[4], &sm);
@@ -175,7 +169,7 @@ static void sessions_share_what_is_packed(void **state)
         qz_session *ref = NULL;
         o = (qz_session_options)QZ_SESSION_OPTIONS_INIT;
         o.isa = QZ_ISA_REF;
-        OK(ctx, qz_session_create(model, &o, &ref));
+        ASSERT_OK(ctx, qz_session_create(model, &o, &ref));
         qz_model_get_memory(model, &m);
         assert_int_equal(m.packings, 3);
         run(ctx, ref, other);
@@ -203,13 +197,13 @@ static void finalize_keeps_what_is_packed(void **state)
     size_t count = 0;
     float first[CLASSES], again[CLASSES];
     qz_model *model = calibrated(ctx, islands, 1);
-    OK(ctx, qz_model_convert(model));
-    OK(ctx, qz_session_create(model, &o, &before));
+    ASSERT_OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &before));
     run(ctx, before, first);
 
     qz_model_get_memory(model, &m);
     int64_t bytes = c.bytes;
-    OK(ctx, qz_model_finalize(model, true));
+    ASSERT_OK(ctx, qz_model_finalize(model, true));
     qz_model_get_memory(model, &held);
     assert_int_equal(held.float_bytes + held.canonical_bytes + held.island_bytes, 0);
     assert_int_equal(held.packings, 1);
@@ -221,7 +215,7 @@ static void finalize_keeps_what_is_packed(void **state)
 
     run(ctx, before, again);
     assert_memory_equal(first, again, sizeof(first));
-    OK(ctx, qz_session_create(model, &o, &after));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &after));
     run(ctx, after, again);
     assert_memory_equal(first, again, sizeof(first));
 
@@ -238,8 +232,8 @@ static void finalize_keeps_what_is_packed(void **state)
     o.isa = QZ_ISA_REF;
     if (qz_isa_best() != QZ_ISA_REF)
         REFUSED(ctx, qz_session_create(model, &o, &none), "the weights were dropped");
-    OK(ctx, qz_model_drop_float(model)); /* done already */
-    OK(ctx, qz_model_finalize(model, true));
+    ASSERT_OK(ctx, qz_model_drop_float(model)); /* done already */
+    ASSERT_OK(ctx, qz_model_finalize(model, true));
     qz_session_destroy(before);
     qz_session_destroy(after);
     qz_model_destroy(model);
@@ -278,17 +272,17 @@ static void dropping_float_keeps_int8(void **state)
         snprintf(path[i], sizeof(path[i]), "%s/%d.safetensors", folder, i);
     qz_model *model = calibrated(ctx, NULL, 0), *opened = NULL;
     REFUSED(ctx, qz_model_drop_float(model), "convert first");
-    OK(ctx, qz_model_convert(model));
-    OK(ctx, qz_model_sqnr(model, &input, &rows, &count, NULL, NULL));
-    OK(ctx, qz_model_save(model, path[0]));
+    ASSERT_OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_model_sqnr(model, &input, &rows, &count, NULL, NULL));
+    ASSERT_OK(ctx, qz_model_save(model, path[0]));
     o.precision = QZ_PRECISION_FP32;
-    OK(ctx, qz_session_create(model, &o, &fp32));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &fp32));
     REFUSED(ctx, qz_model_drop_float(model), "float sessions are alive");
     qz_session_destroy(fp32);
-    OK(ctx, qz_session_create(model, NULL, &s));
+    ASSERT_OK(ctx, qz_session_create(model, NULL, &s));
     run(ctx, s, first);
 
-    OK(ctx, qz_model_drop_float(model));
+    ASSERT_OK(ctx, qz_model_drop_float(model));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.float_bytes, 0);
     assert_int_equal(m.packings, 1); /* three of float had been made */
@@ -301,18 +295,18 @@ static void dropping_float_keeps_int8(void **state)
     run(ctx, s, again);
     assert_memory_equal(first, again, sizeof(first));
     qz_session_destroy(s);
-    OK(ctx, qz_model_save(model, path[1]));
+    ASSERT_OK(ctx, qz_model_save(model, path[1]));
     assert_true(same_files(path[0], path[1]));
     o.precision = QZ_PRECISION_AUTO;
     o.isa = QZ_ISA_REF;
-    OK(ctx, qz_session_create(model, &o, &s));
+    ASSERT_OK(ctx, qz_session_create(model, &o, &s));
     run(ctx, s, again);
     assert_memory_equal(first, again, sizeof(first));
     qz_session_destroy(s);
     qz_model_destroy(model);
 
     /* a saved model never has any */
-    OK(ctx, qz_model_open(ctx, path[1], &opened));
+    ASSERT_OK(ctx, qz_model_open(ctx, path[1], &opened));
     qz_model_get_memory(opened, &m);
     assert_int_equal(m.float_bytes + m.island_bytes, 0);
     assert_true(c.bytes < (int64_t)m.canonical_bytes + SMALL);
@@ -331,13 +325,13 @@ static void read_rates_need_their_buffer(void **state)
     qz_context *ctx = counting_context(&c, 2);
     const int64_t held = c.bytes;
     double one = 0.0, two = 0.0;
-    OK(ctx, qz_cpu_read_rate(ctx, 1 << 20, 1, &one));
-    OK(ctx, qz_cpu_read_rate(ctx, 1, 0, &two)); /* the least buffer */
+    ASSERT_OK(ctx, qz_cpu_read_rate(ctx, 1 << 20, 1, &one));
+    ASSERT_OK(ctx, qz_cpu_read_rate(ctx, 1, 0, &two)); /* the least buffer */
     assert_true(one > 0.0 && two > 0.0);
     assert_true(c.peak >= held + (1 << 20));
     counting_fail(&c, 0);
     assert_int_equal(qz_cpu_read_rate(ctx, 1 << 20, 1, &one), QZ_ERR_MEMORY);
-    OK(NULL, qz_cpu_read_rate(NULL, 1 << 20, 0, &one));
+    ASSERT_OK(NULL, qz_cpu_read_rate(NULL, 1 << 20, 0, &one));
     assert_true(one > 0.0);
     qz_context_destroy(ctx);
     assert_int_equal(c.live, 0);
@@ -356,10 +350,10 @@ static void finalized_float_model(void **state)
     qz_model_memory m;
     qz_model *model = NULL;
     o.num_classes = CLASSES;
-    OK(ctx, qz_squeezenet1_1(ctx, &o, &model));
-    OK(ctx, qz_session_create(model, NULL, &s));
+    ASSERT_OK(ctx, qz_squeezenet1_1(ctx, &o, &model));
+    ASSERT_OK(ctx, qz_session_create(model, NULL, &s));
     run(ctx, s, first);
-    OK(ctx, qz_model_finalize(model, true));
+    ASSERT_OK(ctx, qz_model_finalize(model, true));
     qz_model_get_memory(model, &m);
     assert_int_equal(m.float_bytes, 0);
     assert_true(c.bytes < (int64_t)(m.packed_bytes + qz_session_arena_bytes(s)) + SMALL);

@@ -6,6 +6,7 @@
  *
  *   test_plans [--table]    --table: every model's numbers, not the worst alone
  */
+#include "assert_ok.h"
 #include "layers/graph/plan.h"
 #include "zoo/zoo.h"
 
@@ -20,13 +21,6 @@
 #define BOUND 1.02
 
 static bool table;
-
-#define OK(ctx, call)                                                               \
-    do {                                                                            \
-        const qz_status ok_status = (call);                                         \
-        if (ok_status != QZ_OK)                                                     \
-            fail_msg("%s: %s", qz_status_name(ok_status), qz_context_message(ctx)); \
-    } while (0)
 
 /* (test_exec.c sees by values that none stands on another that is alive.) */
 static void values_lie_in_the_arena(const qz_graph *graph, const qzi_plan *plan)
@@ -45,7 +39,7 @@ static void values_lie_in_the_arena(const qz_graph *graph, const qzi_plan *plan)
 static double ratio_of(const qz_graph *graph, qzi_shape input, size_t *bytes)
 {
     qzi_plan *plan = NULL;
-    OK(graph->ctx, qzi_plan_create(graph, &input, &plan));
+    ASSERT_OK(graph->ctx, qzi_plan_create(graph, &input, &plan));
     assert_true(plan->liveness_bytes > 0 && plan->arena_bytes >= plan->liveness_bytes);
     values_lie_in_the_arena(graph, plan);
     double ratio = (double)plan->arena_bytes / (double)plan->liveness_bytes;
@@ -65,7 +59,7 @@ static qz_graph *int8_of(const qz_model *model)
     assert_true(model->graph->node_count <= MOST);
     for (size_t i = 0; i < model->graph->node_count; i++)
         observed[i] = (qzi_qparams){0.01f + 0.001f * (float)i, (int32_t)(i % 200)};
-    OK(model->ctx, qzi_convert_structure(model->graph, &qconfig, observed, &graph));
+    ASSERT_OK(model->ctx, qzi_convert_structure(model->graph, &qconfig, observed, &graph));
     return graph;
 }
 
@@ -82,9 +76,9 @@ static void arenas_are_near_the_bound(void **state)
         double ratio[2];
         size_t bytes[2];
         qz_arch_at(i, &info);
-        OK(ctx, qzi_model_alloc(ctx, qzi_arch_get(info.name), &model));
-        OK(ctx, qzi_model_build(model, NULL));
-        OK(ctx, qzi_model_fuse(model));
+        ASSERT_OK(ctx, qzi_model_alloc(ctx, qzi_arch_get(info.name), &model));
+        ASSERT_OK(ctx, qzi_model_build(model, NULL));
+        ASSERT_OK(ctx, qzi_model_fuse(model));
         qz_graph *int8 = int8_of(model);
         for (int k = 0; k < 2; k++) {
             const qz_graph *graph = k ? int8 : model->graph;
@@ -137,7 +131,7 @@ static void bytes_that_nodes_move(void **state)
     qzi_plan *plan = NULL;
     const qzi_shape input = {2, 6, 4, 3};
     assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
-    OK(ctx, qz_graph_create(ctx, &g));
+    ASSERT_OK(ctx, qz_graph_create(ctx, &g));
     const qz_conv2d_options ten = {.out_channels = 10, .kernel_h = 1};
     const qz_conv2d_options strided = {.out_channels = 6, .kernel_h = 1, .stride_h = 2};
     qz_value x = qz_graph_input(g, "input", 3);
@@ -149,8 +143,8 @@ static void bytes_that_nodes_move(void **state)
     const qz_value joined[3] = {part, qz_conv2d(g, "c", drop, &ten), a};
     qz_value cat = qz_concat(g, "cat", joined, 3);
     qz_graph_output(g, "output", qz_conv2d(g, "last", cat, &strided));
-    OK(ctx, qz_graph_finish(g));
-    OK(ctx, qzi_plan_create(g, &input, &plan));
+    ASSERT_OK(ctx, qz_graph_finish(g));
+    ASSERT_OK(ctx, qzi_plan_create(g, &input, &plan));
     moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3 * 4);
     moves(g, plan, "a", PIXELS * 3 * 4, PIXELS * 10 * 4);
     moves(g, plan, "add", PIXELS * 20 * 4, PIXELS * 10 * 4);
@@ -170,7 +164,7 @@ static void bytes_that_nodes_move(void **state)
         g->nodes[i].dtype = QZ_U8;
         g->nodes[i].q = (qzi_qparams){0.5f + (float)i, 3};
     }
-    OK(ctx, qzi_plan_create(g, &input, &plan));
+    ASSERT_OK(ctx, qzi_plan_create(g, &input, &plan));
     moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3);
     moves(g, plan, "a", PIXELS * 4, PIXELS * 10);
     moves(g, plan, "add", PIXELS * 2 * 12, PIXELS * 10);
