@@ -37,7 +37,7 @@ bool qzi_torch_is_int8(const qz_state_dict *dict)
 
 const char *qzi_torch_module(const qzi_node *node)
 {
-    /* transform_input stands before the quant stub */
+    /* transform_input stands before what torch calls QuantStub */
     return node->op == QZI_OP_INPUT || node->op == QZI_OP_CHANNEL_AFFINE ? "quant" : node->name;
 }
 

@@ -357,9 +357,8 @@ static void few_multiply_all(const amx_work *work, const amx_job *job, const uin
  */
 
 /* One block of output channels for `count` positions, the first `own` of which are no padding. */
-static __attribute__((noinline)) void amx_block(const amx_work *work, int64_t block,
-                                                const uint8_t *in, int64_t own, int64_t count,
-                                                uint8_t *scratch, amx_pending *pending)
+static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, int64_t own,
+                      int64_t count, uint8_t *scratch, amx_pending *pending)
 {
     const amx_plan *plan = &work->plan;
     const uint8_t *blob = work->args->packed;
