@@ -279,6 +279,15 @@ typedef struct qz_fetch_options {
 QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
                                   const qz_fetch_options *options, char *path, size_t size);
 
+/* ---- arrays in .npy files ---- */
+
+/* Reads a float32 .npy (version 1 or 2, C order). Free tensor->data with qz_npy_free. */
+QZ_API qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor);
+/* Leaves the tensor empty; NULL, and an empty one, are fine. */
+QZ_API void qz_npy_free(qz_context *context, qz_tensor *tensor);
+/* Writes a float32 .npy, version 1, C order. */
+QZ_API qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor);
+
 #ifdef __cplusplus
 }
 #endif

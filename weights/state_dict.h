@@ -89,10 +89,10 @@ qz_status qzi_dict_seal(qz_state_dict *dict);
 
 /* ---- readers: dict->bytes to entries --------------------------------------------------------- */
 
-qz_status qzi_read_safetensors(qz_state_dict *dict); /* format_safetensors.c */
-qz_status qzi_read_darknet(qz_state_dict *dict);     /* format_darknet.c */
-qz_status qzi_read_legacy_pth(qz_state_dict *dict);  /* format_pth_legacy.c */
-qz_status qzi_read_zip(qz_state_dict *dict);         /* format_pth.c, where zlib is built in */
+qz_status qzi_read_safetensors(qz_state_dict *dict); /* safetensors_read.c */
+qz_status qzi_read_darknet(qz_state_dict *dict);     /* darknet.c */
+qz_status qzi_read_legacy_pth(qz_state_dict *dict);  /* pth_legacy.c */
+qz_status qzi_read_zip(qz_state_dict *dict);         /* pth.c, where zlib is built in */
 
 /* The index alone, again after keys have changed. */
 qz_status qzi_dict_sort(qz_state_dict *dict);

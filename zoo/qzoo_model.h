@@ -336,13 +336,6 @@ QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_
  * every machine. */
 QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
 
-/* Reads a float32 .npy (version 1 or 2, C order). Free tensor->data with qz_npy_free. */
-QZ_API qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor);
-/* Leaves the tensor empty; NULL, and an empty one, are fine. */
-QZ_API void qz_npy_free(qz_context *context, qz_tensor *tensor);
-/* Writes a float32 .npy, version 1, C order. */
-QZ_API qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor);
-
 #ifdef __cplusplus
 }
 #endif

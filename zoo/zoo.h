@@ -144,7 +144,7 @@ qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa
  * suffix: the seed in decimal; rules end with substring NULL.
  */
 qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix);
-/* weights_named.c: finds (or fetches) what a tag means, if `weights` is one, and sets
+/* weights_source.c: finds (or fetches) what a tag means, if `weights` is one, and sets
  * *transform_input where those weights want it. */
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                               bool *transform_input);

@@ -2,7 +2,7 @@
 /* fuzz_script.c - libFuzzer target: the text of a TorchScript class. */
 #include "fuzz_load.h"
 
-#include "zoo/torch_script.h"
+#include "weights/formats/torch_script.h"
 
 #include <stdlib.h>
 #include <string.h>

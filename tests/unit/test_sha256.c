@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* test_sha256.c - NIST's vectors, and that pieces of any size give what the whole gives. */
-#include "weights/sha256.h"
+#include "weights/catalogue/sha256.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/* batch_norm2d.c - batch norm in eval mode that was not fused into a convolution, float and int8. */
+#include "layers/ops/ops.h"
+
+#include <math.h>
+
+static qz_status validate(const qzi_op_node *n)
+{
+    if (n->node->c != n->inputs[0]->c || n->node->dtype != n->inputs[0]->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", n->node->name);
+    if (!(n->node->u.bn.eps >= 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: eps must not be negative", n->node->name);
+    if (n->node->dtype == QZ_U8 && !(n->inputs[0]->q.scale > 0.0f && n->node->q.scale > 0.0f))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", n->node->name);
+    return QZ_OK;
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
+/* The blob is scale[c] and shift[c] of CONTRACT.md. */
+static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *node = n->node;
+    size_t c = (size_t)node->c;
+    (void)kernels;
+    for (int i = QZI_P_WEIGHT; i <= QZI_P_VAR; i++) {
+        if (!n->params[i] || !n->params[i]->data)
+            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
+                            node->name);
+    }
+    const float *gamma = n->params[QZI_P_WEIGHT]->data, *beta = n->params[QZI_P_BIAS]->data;
+    const float *mean = n->params[QZI_P_MEAN]->data, *var = n->params[QZI_P_VAR]->data;
+    packed->bytes = 2 * c * sizeof(float);
+    if (!packed->blob)
+        return QZ_OK;
+    float *scale = packed->blob, *shift = scale + c;
+    for (size_t i = 0; i < c; i++) {
+        scale[i] = gamma[i] * qzi_rsqrtf(var[i] + node->u.bn.eps);
+        shift[i] = beta[i] - mean[i] * scale[i];
+        if (node->dtype == QZ_U8) {
+            scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
+            shift[i] = shift[i] / node->q.scale;
+        }
+    }
+    return QZ_OK;
+}
+
+static void apply(const qzi_op_run *r, qzk_region region)
+{
+    const qzi_node *node = r->node;
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    const float *scale = (const float *)r->packed->blob + region.channel;
+    const float *shift = scale + node->c;
+    const size_t pixels = (size_t)region.count, c = (size_t)region.channels;
+    if (node->dtype == QZ_U8) {
+        int32_t lo, hi, zp = node->q.zero_point;
+        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
+        r->kernels->u8_affine(QZI_AT(const uint8_t, x, region), QZI_AT(uint8_t, y, region), pixels,
+                              c, x->pixel_stride, y->pixel_stride, scale, shift,
+                              r->inputs[0]->q.zero_point, zp, (float)(lo - zp), (float)(hi - zp));
+        return;
+    }
+    float *py = QZI_AT(float, y, region);
+    r->kernels->f32_affine(QZI_AT(const float, x, region), py, pixels, c, x->pixel_stride,
+                           y->pixel_stride, scale, shift);
+    if (node->act != QZ_ACT_NONE) {
+        float lo, hi;
+        qzi_act_range_f32(node->act, &lo, &hi);
+        for (size_t p = 0; p < pixels; p++, py += y->pixel_stride)
+            r->kernels->f32_clamp(py, py, c, lo, hi);
+    }
+}
+
+static void run(const qzi_op_run *r)
+{
+    qzi_run_elements(r, 8);
+}
+
+const qzi_op_class qzi_op_batch_norm2d = {
+    .op = QZI_OP_BATCH_NORM2D,
+    .validate = validate,
+    .shape = shape,
+    .pack = pack,
+    .run = run,
+    .apply = apply,
+    .in_place = true,
+};

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: MIT */
+/* op.c - the table of ops, and what several of them share. */
+#include "layers/ops/ops.h"
+
+#include <math.h>
+
+const qzi_op_class *qzi_op_get(qzi_op op)
+{
+    static const qzi_op_class *const table[] = {
+#define QZI_OP_ROW(NAME, name) [QZI_OP_##NAME] = &qzi_op_##name,
+        QZI_OP_MAP(QZI_OP_ROW)
+#undef QZI_OP_ROW
+    };
+    return table[op];
+}
+
+const char *qzi_op_name(qzi_op op)
+{
+    static const char *const names[] = {
+#define QZI_OP_TEXT(NAME, name) [QZI_OP_##NAME] = #name,
+        QZI_OP_MAP(QZI_OP_TEXT)
+#undef QZI_OP_TEXT
+    };
+    return (unsigned)op < QZI_OP_COUNT ? names[op] : "unknown";
+}
+
+bool qzi_act_is_clamp(qz_activation act)
+{
+    return act == QZ_ACT_NONE || act == QZ_ACT_RELU || act == QZ_ACT_RELU6;
+}
+
+const char *qzi_act_name(qz_activation act)
+{
+    static const char *const names[QZ_ACT_COUNT] = {
+        [QZ_ACT_NONE] = "",
+        [QZ_ACT_RELU] = "relu",
+        [QZ_ACT_RELU6] = "relu6",
+        [QZ_ACT_HARDSWISH] = "hardswish",
+        [QZ_ACT_HARDSIGMOID] = "hardsigmoid",
+        [QZ_ACT_SIGMOID] = "sigmoid",
+        [QZ_ACT_SILU] = "silu",
+        [QZ_ACT_GELU] = "gelu",
+    };
+    return (unsigned)act < QZ_ACT_COUNT ? names[act] : "unknown";
+}
+
+void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi)
+{
+    *lo = act == QZ_ACT_NONE ? 0 : q->zero_point;
+    *hi = 255;
+    if (act == QZ_ACT_RELU6) {
+        /* what quantizing 6 gives; clamped in float first, for a scale may be tiny */
+        float six = 6.0f * (1.0f / q->scale);
+        float limit = (float)(255 - q->zero_point);
+        *hi = (int32_t)qzi_rnef(six < limit ? six : limit) + q->zero_point;
+    }
+}
+
+void qzi_act_range_f32(qz_activation act, float *lo, float *hi)
+{
+    *lo = act == QZ_ACT_NONE ? -INFINITY : 0.0f;
+    *hi = act == QZ_ACT_RELU6 ? 6.0f : INFINITY;
+}
+
+int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c)
+{
+    return dtype == QZ_U8 ? QZK_CEIL4((int64_t)c) : c;
+}
+
+uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out)
+{
+    const qzi_conv2d_attr *a = &node->u.conv;
+    if (node->op != QZI_OP_CONV2D && node->op != QZI_OP_LINEAR)
+        return 0;
+    return (uint64_t)out->n * (uint64_t)out->h * (uint64_t)out->w * (uint64_t)a->oc *
+           (uint64_t)(a->ic / a->groups) * (uint64_t)a->kh * (uint64_t)a->kw;
+}
+
+typedef struct pixels_task {
+    const qzi_op_run *r;
+    qzi_pixels_fn fn;
+} pixels_task;
+
+static void pixels_run(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    const pixels_task *task = arg;
+    (void)thread;
+    task->fn(task->r, begin, end);
+}
+
+static void apply_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
+{
+    const qzk_region all = {.first = begin, .count = end - begin, .channels = r->out.c};
+    qzi_op_get(r->node->op)->apply(r, all);
+}
+
+void qzi_run_elements(const qzi_op_run *r, int64_t bytes)
+{
+    const qzk_view *y = &r->out;
+    qzi_run_pixels(r, (int64_t)y->n * y->h * y->w, bytes * y->c, apply_pixels);
+}
+
+void qzi_run_pixels(const qzi_op_run *r, int64_t pixels, int64_t bytes_per_pixel, qzi_pixels_fn fn)
+{
+    /* a thread is worth waking for some 32 KiB of memory traffic */
+    int64_t grain = 32768 / QZI_MAX(bytes_per_pixel, (int64_t)1);
+    pixels_task task = {r, fn};
+    qzi_parallel(r->ctx, r->threads, pixels, QZI_MAX(grain, (int64_t)1), pixels_run, &task);
+}

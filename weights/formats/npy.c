@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * npy.c - float32 arrays in numpy's file format.
+ *
+ * A file is a magic, a version, the length of a header, the header (a Python dict literal with the
+ * keys descr, fortran_order and shape) and the elements. Read is only what a network can take:
+ * '<f4', C order, up to 8 dimensions, and a file exactly as long as its header says; that is
+ * checked before memory is asked for.
+ */
+#include "layers/base/base.h"
+#include "weights/bytes.h"
+#include "weights/qzoo_weights.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define MAGIC "\x93NUMPY"
+#define MAGIC_BYTES 6
+#define HEADER_MAX 4096 /* what we read; numpy writes 128 or so */
+
+/* ---- the header ------------------------------------------------------------------------------ */
+
+typedef struct header {
+    char descr[16];
+    int fortran_order; /* -1: not there */
+    int32_t ndim;      /* -1: not there */
+    int64_t dims[QZ_MAX_DIMS];
+} header;
+
+static const char *skip_space(const char *p)
+{
+    return p + strspn(p, " \t\r\n");
+}
+
+/* A quoted string without escapes; NULL when it is none or too long. */
+static const char *parse_string(const char *p, char *text, size_t size)
+{
+    char quote = *p;
+    if (quote != '\'' && quote != '"')
+        return NULL;
+    size_t n = 0;
+    for (p++; *p != quote; p++) {
+        if (*p == 0 || *p == '\\' || n + 1 >= size)
+            return NULL;
+        text[n++] = *p;
+    }
+    text[n] = 0;
+    return p + 1;
+}
+
+static const char *parse_dim(const char *p, int64_t *dim)
+{
+    if (*p < '0' || *p > '9')
+        return NULL;
+    int64_t value = 0;
+    for (; *p >= '0' && *p <= '9'; p++) {
+        int digit = *p - '0';
+        if (value > (INT64_MAX - digit) / 10)
+            return NULL;
+        value = value * 10 + digit;
+    }
+    *dim = value;
+    return p;
+}
+
+/* (), (3,), (1, 3, 224, 224); NULL when it is none or has too many dimensions */
+static const char *parse_shape(const char *p, header *h)
+{
+    if (*p != '(')
+        return NULL;
+    h->ndim = 0;
+    p = skip_space(p + 1);
+    while (*p != ')') {
+        if (h->ndim == QZ_MAX_DIMS || (p = parse_dim(p, &h->dims[h->ndim])) == NULL)
+            return NULL;
+        h->ndim++;
+        p = skip_space(p);
+        if (*p == ',')
+            p = skip_space(p + 1);
+        else if (*p != ')' || h->ndim == 1) /* (3) is a number, not a tuple */
+            return NULL;
+    }
+    return p + 1;
+}
+
+static const char *parse_bool(const char *p, int *value)
+{
+    if (strncmp(p, "True", 4) == 0) {
+        *value = 1;
+        return p + 4;
+    }
+    if (strncmp(p, "False", 5) == 0) {
+        *value = 0;
+        return p + 5;
+    }
+    return NULL;
+}
+
+/* False when the text is no such dict. A later key replaces an earlier one, as in Python. */
+static bool parse_header(const char *p, header *h)
+{
+    *h = (header){.fortran_order = -1, .ndim = -1};
+    p = skip_space(p);
+    if (*p != '{')
+        return false;
+    p = skip_space(p + 1);
+    while (*p != '}') {
+        char key[16];
+        if ((p = parse_string(p, key, sizeof key)) == NULL)
+            return false;
+        p = skip_space(p);
+        if (*p != ':')
+            return false;
+        p = skip_space(p + 1);
+        if (strcmp(key, "descr") == 0)
+            p = parse_string(p, h->descr, sizeof h->descr);
+        else if (strcmp(key, "fortran_order") == 0)
+            p = parse_bool(p, &h->fortran_order);
+        else if (strcmp(key, "shape") == 0)
+            p = parse_shape(p, h);
+        else
+            return false;
+        if (p == NULL)
+            return false;
+        p = skip_space(p);
+        if (*p == ',')
+            p = skip_space(p + 1);
+        else if (*p != '}')
+            return false;
+    }
+    p = skip_space(p + 1);
+    return *p == 0 && h->descr[0] != 0 && h->fortran_order >= 0 && h->ndim >= 0;
+}
+
+/* ---- elements: little-endian in files ---------------------------------------------------------
+ */
+
+enum { BLOCK_BYTES = 4096 };
+
+static bool read_elements(FILE *file, uint8_t *data, size_t bytes)
+{
+    uint8_t block[BLOCK_BYTES];
+    if (!QZI_BIG_ENDIAN)
+        return fread(data, 1, bytes, file) == bytes;
+    for (size_t n; bytes > 0; bytes -= n, data += n) {
+        n = QZI_MIN(bytes, sizeof block);
+        if (fread(block, 1, n, file) != n)
+            return false;
+        qzi_copy_swapped(data, block, n / sizeof(float), sizeof(float));
+    }
+    return true;
+}
+
+static bool write_elements(FILE *file, const uint8_t *data, size_t bytes)
+{
+    uint8_t block[BLOCK_BYTES];
+    if (!QZI_BIG_ENDIAN)
+        return bytes == 0 || fwrite(data, 1, bytes, file) == bytes;
+    for (size_t n; bytes > 0; bytes -= n, data += n) {
+        n = QZI_MIN(bytes, sizeof block);
+        qzi_copy_swapped(block, data, n / sizeof(float), sizeof(float));
+        if (fwrite(block, 1, n, file) != n)
+            return false;
+    }
+    return true;
+}
+
+/* ---- reading --------------------------------------------------------------------------------- */
+
+static qz_status read_error(const qz_context *ctx, FILE *file, const char *path)
+{
+    if (ferror(file))
+        return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the .npy file is truncated", path);
+}
+
+/* Reads up to the first element; *data_at is its place in the file. */
+static qz_status read_header(const qz_context *ctx, FILE *file, const char *path, header *h,
+                             uint64_t *data_at)
+{
+    unsigned char start[MAGIC_BYTES + 6];
+    if (fread(start, 1, MAGIC_BYTES + 2, file) != MAGIC_BYTES + 2) {
+        if (ferror(file))
+            return read_error(ctx, file, path);
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a .npy file", path);
+    }
+    if (memcmp(start, MAGIC, MAGIC_BYTES) != 0)
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a .npy file", path);
+    unsigned version = start[MAGIC_BYTES];
+    if (version != 1 && version != 2)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: .npy version %u is not read; save it with numpy.save", path, version);
+    size_t length_bytes = version == 1 ? 2 : 4;
+    unsigned char *at = start + MAGIC_BYTES + 2;
+    if (fread(at, 1, length_bytes, file) != length_bytes)
+        return read_error(ctx, file, path);
+    uint32_t length = at[0] | (uint32_t)at[1] << 8;
+    if (version == 2)
+        length |= (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+    char text[HEADER_MAX + 1];
+    if (length > HEADER_MAX)
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the .npy header of %u bytes is no array's", path,
+                        length);
+    if (fread(text, 1, length, file) != length)
+        return read_error(ctx, file, path);
+    text[length] = 0;
+    if (memchr(text, 0, length) != NULL || !parse_header(text, h))
+        return qzi_fail(ctx, QZ_ERR_FORMAT,
+                        "%s: the .npy header is damaged or has more than %d dimensions", path,
+                        QZ_MAX_DIMS);
+    *data_at = MAGIC_BYTES + 2 + length_bytes + length;
+    return QZ_OK;
+}
+
+static qz_status check_header(const qz_context *ctx, const char *path, const header *h,
+                              qz_tensor *tensor, size_t *bytes)
+{
+    if (strcmp(h->descr, "<f4") != 0)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: elements are '%s', wanted is '<f4': convert with astype('float32')",
+                        path, h->descr);
+    if (h->fortran_order)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: the array is in Fortran order: convert with numpy.ascontiguousarray",
+                        path);
+    *tensor = (qz_tensor){.dtype = QZ_F32, .ndim = h->ndim};
+    memcpy(tensor->dims, h->dims, sizeof tensor->dims);
+    int64_t count = qz_tensor_numel(tensor);
+    if (count < 0 || !qzi_mul_size((size_t)count, sizeof(float), bytes))
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the shape of the array overflows", path);
+    return QZ_OK;
+}
+
+static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_tensor *tensor)
+{
+    struct stat info;
+    if (fstat(fileno(file), &info) != 0)
+        return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
+    if (!S_ISREG(info.st_mode))
+        return qzi_fail(ctx, QZ_ERR_IO, "%s: not a regular file", path);
+    header h;
+    uint64_t data_at;
+    QZI_TRY(read_header(ctx, file, path, &h, &data_at));
+    size_t bytes;
+    qz_tensor t;
+    QZI_TRY(check_header(ctx, path, &h, &t, &bytes));
+    uint64_t size = (uint64_t)info.st_size;
+    if (size < data_at || size - data_at != bytes)
+        return qzi_fail(ctx, QZ_ERR_FORMAT,
+                        "%s: the shape asks for %zu bytes of elements, the file has %llu", path,
+                        bytes, (unsigned long long)(size < data_at ? 0 : size - data_at));
+    t.data = qzi_alloc(ctx, bytes);
+    if (t.data == NULL)
+        return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, bytes), "%s", path);
+    if (!read_elements(file, t.data, bytes)) {
+        qzi_free(ctx, t.data);
+        return read_error(ctx, file, path);
+    }
+    *tensor = t;
+    return QZ_OK;
+}
+
+qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor)
+{
+    if (path == NULL || tensor == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_npy_load: path or tensor is NULL");
+    *tensor = (qz_tensor){0};
+    FILE *file = fopen(path, "rbe");
+    if (file == NULL)
+        return qzi_fail(context, QZ_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    qz_status st = load(context, file, path, tensor);
+    fclose(file);
+    return st;
+}
+
+void qz_npy_free(qz_context *context, qz_tensor *tensor)
+{
+    if (tensor == NULL)
+        return;
+    qzi_free(context, tensor->data);
+    *tensor = (qz_tensor){0};
+}
+
+/* ---- writing --------------------------------------------------------------------------------- */
+
+/* Version 1.0, padded as numpy does so that elements begin at a multiple of 64. Returns bytes. */
+static size_t format_header(const qz_tensor *tensor, char out[512])
+{
+    char *text = out + MAGIC_BYTES + 4;
+    const size_t room = 512 - (MAGIC_BYTES + 4);
+    int n = snprintf(text, room, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
+    for (int32_t i = 0; i < tensor->ndim; i++)
+        n += snprintf(text + n, room - (size_t)n, "%s%lld%s", i > 0 ? " " : "",
+                      (long long)tensor->dims[i],
+                      tensor->ndim == 1 || i + 1 < tensor->ndim ? "," : "");
+    n += snprintf(text + n, room - (size_t)n, "), }");
+    size_t used = MAGIC_BYTES + 4 + (size_t)n;
+    size_t total = QZI_ROUND_UP(used + 1, 64);
+    memset(out + used, ' ', total - used);
+    out[total - 1] = '\n';
+    size_t length = total - (MAGIC_BYTES + 4);
+    memcpy(out, MAGIC "\x01", MAGIC_BYTES + 2); /* 1 and the literal's own 0 */
+    out[MAGIC_BYTES + 2] = (char)(length & 0xff);
+    out[MAGIC_BYTES + 3] = (char)(length >> 8);
+    return total;
+}
+
+qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor)
+{
+    if (path == NULL || tensor == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_npy_save: path or tensor is NULL");
+    if (tensor->dtype != QZ_F32) {
+        const char *name = qz_dtype_name(tensor->dtype);
+        return qzi_fail(context, QZ_ERR_UNSUPPORTED, "%s: only float32 is written, not %s", path,
+                        name != NULL ? name : "an unknown type");
+    }
+    int64_t count = qz_tensor_numel(tensor);
+    size_t bytes;
+    if (count < 0 || !qzi_mul_size((size_t)count, sizeof(float), &bytes) ||
+        (tensor->data == NULL && count > 0))
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "%s: the tensor to write has no valid shape",
+                        path);
+    char head[512];
+    size_t head_bytes = format_header(tensor, head);
+    FILE *file = fopen(path, "wbe");
+    if (file == NULL)
+        return qzi_fail(context, QZ_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
+    bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
+              write_elements(file, tensor->data, bytes);
+    int error = errno;
+    if (fclose(file) != 0 && ok) {
+        error = errno;
+        ok = false;
+    }
+    if (!ok)
+        return qzi_fail(context, QZ_ERR_IO, "%s: writing failed, the file is not complete: %s",
+                        path, strerror(error));
+    return QZ_OK;
+}

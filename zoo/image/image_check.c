@@ -1,0 +1,106 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * image_check.c - what must be known of an image file before stb_image may see it.
+ *
+ * stb_image takes Huffman tables of any length into a fixed array, and what a file lacks at its end
+ * it fills with grey or black. Here the markers of a JPEG are walked, exactly as stb_image walks
+ * them, so that it can meet no table that was not seen; and a BMP must hold its rows.
+ */
+#include "zoo/image/preprocess.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define TRUNCATED "the file is truncated"
+
+/* The tables of a DHT segment: each has 16 counts and as many symbols as they say, 256 at most. */
+static bool huffman_tables_fit(const uint8_t *p, size_t size)
+{
+    while (size > 0) {
+        if (size < 17)
+            return false;
+        size_t symbols = 0;
+        for (int i = 1; i <= 16; i++)
+            symbols += p[i];
+        if (symbols > 256 || symbols > size - 17)
+            return false;
+        p += 17 + symbols;
+        size -= 17 + symbols;
+    }
+    return true;
+}
+
+/*
+ * From the start marker to the end marker. In compressed data FF is followed by 0 (a literal FF),
+ * by more FF (padding), by a restart marker, or by the marker that ends the scan; all other markers
+ * but the end have a length. What is no marker where one is due is skipped: there stb_image skips
+ * too, or gives up.
+ */
+static const char *jpeg_fault(const uint8_t *data, size_t size, int64_t *scans)
+{
+    const uint8_t *p = data, *const end = data + size;
+    while (p < end && (p = memchr(p, 0xff, (size_t)(end - p))) != NULL) {
+        while (p < end && *p == 0xff)
+            p++;
+        if (p == end)
+            break;
+        uint8_t marker = *p++;
+        if (marker == 0xd9)
+            return NULL;
+        if (marker <= 0x01 || (marker >= 0xd0 && marker <= 0xd8))
+            continue;
+        if (end - p < 2)
+            break;
+        size_t length = (size_t)p[0] << 8 | p[1];
+        if (length < 2)
+            return "a JPEG segment has no length";
+        if (length > (size_t)(end - p))
+            break;
+        if (marker == 0xc4 && !huffman_tables_fit(p + 2, length - 2))
+            return "a JPEG Huffman table is damaged";
+        if (marker == 0xda)
+            ++*scans;
+        p += length;
+    }
+    return TRUNCATED;
+}
+
+static int64_t little(const uint8_t *p, int bytes)
+{
+    uint32_t value = 0;
+    for (int i = 0; i < bytes; i++)
+        value |= (uint32_t)p[i] << (8 * i);
+    return (int32_t)value;
+}
+
+/* File header of 14 bytes, then a core header (12 bytes, 16-bit sides) or a longer one. */
+static const char *bmp_fault(const uint8_t *data, size_t size)
+{
+    if (size < 26)
+        return TRUNCATED;
+    bool core = little(data + 14, 4) == 12;
+    if (!core && size < 54)
+        return TRUNCATED;
+    int64_t offset = little(data + 10, 4);
+    int64_t width = core ? little(data + 18, 2) : little(data + 18, 4);
+    int64_t height = core ? little(data + 20, 2) : little(data + 22, 4);
+    int64_t bits = little(data + (core ? 24 : 28), 2);
+    height = height < 0 ? -height : height; /* top row first */
+    if (width < 1 || height < 1 || width > QZI_IMAGE_SIDE_MAX || height > QZI_IMAGE_SIDE_MAX)
+        return "a BMP of that size is not read";
+    /* the last row may lack its padding */
+    int64_t bytes = (width * bits + 31) / 32 * 4 * (height - 1) + (width * bits + 7) / 8;
+    if (offset < 14 || offset > (int64_t)size || bytes > (int64_t)size - offset)
+        return TRUNCATED;
+    return NULL;
+}
+
+const char *qzi_image_fault(const uint8_t *data, size_t size, int64_t *scans)
+{
+    *scans = 0;
+    if (size >= 2 && data[0] == 0xff)
+        return jpeg_fault(data, size, scans);
+    if (size >= 2 && data[0] == 'B' && data[1] == 'M')
+        return bmp_fault(data, size);
+    return NULL;
+}

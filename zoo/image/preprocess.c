@@ -1,0 +1,129 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * preprocess.c - torchvision 0.14's ImageClassification preset on an 8-bit image, to the bit:
+ * shorter side to `resize`, centre crop (black where the image is smaller), / 255, - mean, / std.
+ */
+#include "zoo/image/preprocess.h"
+
+/* One axis of the centre crop. */
+typedef struct span {
+    int64_t from;   /* first pixel of the image that is taken */
+    int32_t count;  /* how many */
+    int32_t margin; /* black pixels before them */
+} span;
+
+static span crop_span(int64_t size, int32_t crop)
+{
+    if (size < crop)
+        return (span){0, (int32_t)size, (int32_t)((crop - size) / 2)};
+    /* Python's round((size - crop) / 2): half to even */
+    int64_t spare = size - crop, half = spare / 2;
+    if ((spare & 1) != 0 && (half & 1) != 0)
+        half++;
+    return (span){half, crop, 0};
+}
+
+/* What each byte becomes: (v / 255 - mean) / std in three float32 operations, as torch does. */
+static void fill_tables(const qz_preprocess *recipe, float table[3][256])
+{
+    for (int c = 0; c < 3; c++) {
+        for (int v = 0; v < 256; v++) {
+            float x = (float)v / 255.0f;
+            x = x - recipe->mean[c];
+            table[c][v] = x / recipe->std[c];
+        }
+    }
+}
+
+static qz_status check_recipe(const qz_context *ctx, const qz_preprocess *recipe)
+{
+    if (recipe->resize < 0 || recipe->crop_h < 1 || recipe->crop_w < 1)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "qz_image_preprocess: resize %d and crop %d x %d are no sizes",
+                        recipe->resize, recipe->crop_h, recipe->crop_w);
+    if (qz_interpolation_name(recipe->interpolation) == NULL)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "qz_image_preprocess: there is no interpolation number %d",
+                        (int)recipe->interpolation);
+    for (int c = 0; c < 3; c++) {
+        if (!(recipe->std[c] > 0.0f))
+            return qzi_fail(ctx, QZ_ERR_ARGUMENT, "qz_image_preprocess: std[%d] must be above 0",
+                            c);
+    }
+    return QZ_OK;
+}
+
+/* rows: the taken pixels, `stride` bytes apart */
+static void write_planes(const uint8_t *rows, size_t stride, span down, span across,
+                         const qz_preprocess *recipe, float *out)
+{
+    float table[3][256];
+    fill_tables(recipe, table);
+    size_t plane = (size_t)recipe->crop_h * (size_t)recipe->crop_w;
+    for (int c = 0; c < 3; c++) {
+        const float *values = table[c];
+        float *to = out + (size_t)c * plane;
+        for (int32_t y = 0; y < recipe->crop_h; y++, to += recipe->crop_w) {
+            bool inside = y >= down.margin && y - down.margin < down.count;
+            int32_t left = inside ? across.margin : recipe->crop_w;
+            int32_t right = inside ? across.margin + across.count : recipe->crop_w;
+            for (int32_t x = 0; x < left; x++)
+                to[x] = values[0];
+            if (inside) {
+                const uint8_t *from = rows + (size_t)(y - down.margin) * stride + c;
+                for (int32_t x = 0; x < across.count; x++)
+                    to[left + x] = values[from[(size_t)x * 3]];
+            }
+            for (int32_t x = right; x < recipe->crop_w; x++)
+                to[x] = values[0];
+        }
+    }
+}
+
+static qz_status apply(const qz_context *ctx, const qzi_pixels *in, const qz_preprocess *recipe,
+                       float *out)
+{
+    int64_t width = in->width, height = in->height;
+    if (recipe->resize > 0) {
+        /* the longer side is truncated */
+        int64_t longer = (int64_t)recipe->resize * QZI_MAX(width, height) / QZI_MIN(width, height);
+        bool upright = width <= height;
+        width = upright ? recipe->resize : longer;
+        height = upright ? longer : recipe->resize;
+    }
+    span across = crop_span(width, recipe->crop_w);
+    span down = crop_span(height, recipe->crop_h);
+    if (recipe->resize == 0) {
+        write_planes(in->rgb + (size_t)down.from * in->stride + (size_t)across.from * 3, in->stride,
+                     down, across, recipe, out);
+        return QZ_OK;
+    }
+    size_t row_bytes, bytes;
+    if (!qzi_mul_size((size_t)across.count, 3, &row_bytes) ||
+        !qzi_mul_size(row_bytes, (size_t)down.count, &bytes))
+        return qzi_fail_memory(ctx, SIZE_MAX);
+    uint8_t *resized = qzi_alloc(ctx, bytes);
+    if (resized == NULL)
+        return qzi_fail_memory(ctx, bytes);
+    const qzi_window window = {width, height, across.from, down.from, across.count, down.count};
+    qz_status st = qzi_resize_window(ctx, in, &window, recipe->interpolation, resized);
+    if (st == QZ_OK)
+        write_planes(resized, row_bytes, down, across, recipe, out);
+    qzi_free(ctx, resized);
+    return st;
+}
+
+qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
+                              int32_t height, size_t stride, const qz_preprocess *recipe,
+                              float *out)
+{
+    const qzi_pixels in = {rgb, width, height, stride};
+    QZI_TRY(qzi_check_pixels(context, "qz_image_preprocess", &in));
+    if (recipe == NULL || out == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_preprocess: recipe or out is NULL");
+    QZI_TRY(check_recipe(context, recipe));
+    qzi_fpenv env = qzi_fpenv_enter();
+    qz_status st = apply(context, &in, recipe, out);
+    qzi_fpenv_leave(env);
+    return st;
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * saved_model.h - the file of an int8 model, version 1. Private.
+ *
+ * A safetensors file. The graph is not in it: it follows from the architecture, the options and the
+ * parameters of the observed values, by the same code that converted the model. A file holds what
+ * cannot be computed again, and where it came from. Nothing in it depends on the machine: the same
+ * weights, images and options give the same bytes everywhere, and saving an opened file gives its
+ * bytes again.
+ *
+ * Metadata, all of it text and all of it required:
+ *   format              "qzoo.int8/1"; a reader refuses another number
+ *   version             of the library that wrote the file
+ *   arch                name of the architecture
+ *   num_classes         decimal, as all numbers here
+ *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
+ *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
+ *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
+ *   imported            "1" or "0": scales, zero points and weights are PyTorch's (torch_int8.h),
+ * so that nothing was observed and no inputs of a concatenation share parameters backend its name
+ *   observer            its name; empty where imported
+ *   per_channel         "1" or "0": weight scales differ within a layer
+ *   reduce_range        "1" or "0": activations had 7 bits when they were observed
+ *   exclude, fallback   names joined by commas; may be empty
+ *   resize, crop_h, crop_w    of the preprocessing
+ *   interpolation       "bilinear" or "bicubic"
+ *   weights             "random:SEED", or the base name of the file that was loaded
+ *   weights_hash        16 hex digits: FNV-1a 64 over the hashes of all parameters in order,
+ *                       each FNV-1a over four lanes (hashes are 8 bytes, little-endian); lane k
+ *                       takes the float32 values k, k + 4, ... by FNV-1a's step on their 32 bits
+ *                       at once (num_batches_tracked counts as empty)
+ *                       Where imported: FNV-1a 64 of each layer's int8 weights, their scales and
+ *                       its float bias
+ *   calibration_images  how many were seen; 0 where imported, and only there
+ *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
+ *
+ * Tensors, in this order:
+ *   preprocess.mean, preprocess.std   float32 [3]
+ *   activation.scale        float32 [V]  one entry for each node of the fused float graph, in its
+ *   activation.zero_point   int32 [V]    order; scale 0 where its value has no parameters
+ *   then for each node of the int8 graph, in its order, what it has of
+ *     NAME.weight           int8 [oc, ic/groups, kh, kw], or [out, in] of a linear layer
+ *     NAME.weight_scale     float32 [oc]
+ *     NAME.bias             int32 [oc], magnitude below 2^30
+ *     NAME.bias_f32         float32 [oc], what the integer bias was rounded from
+ *     NAME.table            uint8 [inputs, 256] of a concatenation
+ *   and, where the node stayed float, its float32 parameters under torchvision's keys.
+ */
+#ifndef QZOO_ZOO_SAVED_SAVED_MODEL_H
+#define QZOO_ZOO_SAVED_SAVED_MODEL_H
+
+#include "zoo/zoo.h"
+
+#define QZI_SAVED_FORMAT "qzoo.int8/1"
+#define QZI_SAVED_FORMAT_FAMILY "qzoo.int8/"
+
+/* Integer biases stay below this in magnitude (CONTRACT.md). */
+#define QZI_SAVED_BIAS_LIMIT (INT32_C(1) << 30)
+
+/* A node of the int8 graph that the float graph has too: not inserted by convert. */
+static inline bool qzi_saved_has_qparams(const qzi_node *node)
+{
+    return node->op != QZI_OP_QUANTIZE && node->op != QZI_OP_DEQUANTIZE;
+}
+
+#endif

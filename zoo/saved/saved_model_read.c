@@ -1,0 +1,416 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * saved_model_read.c - qz_model_open. The format is described in saved_model.h.
+ *
+ * The file is untrusted: every number that the model will compute with is checked here, and every
+ * tensor must be one that the rebuilt graph wants, of its exact shape.
+ */
+#include "zoo/saved/saved_model.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+struct reader {
+    qz_context *ctx;
+    const char *path;
+    const qz_state_dict *dict;
+    qz_model *model;
+    size_t used; /* tensors of the file that were taken */
+};
+
+/* ---- metadata -------------------------------------------------------------------------------- */
+
+static qz_status get_text(const struct reader *r, const char *key, const char **value)
+{
+    *value = qz_state_dict_metadata(r->dict, key);
+    if (*value == NULL)
+        return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: it has no %s", r->path, key);
+    return QZ_OK;
+}
+
+static qz_status fail_value(const struct reader *r, const char *key, const char *value)
+{
+    return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s is '%.40s'", r->path, key, value);
+}
+
+/* Plain decimal digits, from `min` to `max`, written the only way that we write them. */
+static qz_status get_number(const struct reader *r, const char *key, int32_t min, int32_t max,
+                            int32_t *out)
+{
+    const char *text = NULL;
+    int64_t value = 0;
+    QZI_TRY(get_text(r, key, &text));
+    size_t digits = strspn(text, "0123456789");
+    if (digits == 0 || digits > 10 || text[digits] != '\0' || (text[0] == '0' && digits > 1))
+        return fail_value(r, key, text);
+    for (size_t i = 0; i < digits; i++)
+        value = value * 10 + (text[i] - '0');
+    if (value < min || value > max)
+        return fail_value(r, key, text);
+    *out = (int32_t)value;
+    return QZ_OK;
+}
+
+static qz_status get_flag(const struct reader *r, const char *key, bool *out)
+{
+    int32_t value = 0;
+    QZI_TRY(get_number(r, key, 0, 1, &value));
+    *out = value != 0;
+    return QZ_OK;
+}
+
+static qz_status get_hash(const struct reader *r, const char *key, uint64_t *out)
+{
+    static const char hex[] = "0123456789abcdef";
+    const char *text = NULL;
+    uint64_t value = 0;
+    QZI_TRY(get_text(r, key, &text));
+    if (strlen(text) != 16 || strspn(text, hex) != 16)
+        return fail_value(r, key, text);
+    for (size_t i = 0; i < 16; i++)
+        value = value << 4 | (uint64_t)(strchr(hex, text[i]) - hex);
+    *out = value;
+    return QZ_OK;
+}
+
+static qz_status get_list(const struct reader *r, const char *key, const char *const **names,
+                          size_t *count)
+{
+    const char *value = NULL;
+    QZI_TRY(get_text(r, key, &value));
+    *names = NULL;
+    *count = 0;
+    if (value[0] == '\0')
+        return QZ_OK;
+    size_t n = 1;
+    for (const char *p = value; *p != '\0'; p++)
+        n += *p == ',';
+    char *text = qzi_arena_strdup(&r->model->arena, value);
+    const char **list = qzi_arena_alloc(&r->model->arena, n * sizeof(*list));
+    if (text == NULL || list == NULL)
+        return qzi_fail_memory(r->ctx, n * sizeof(*list));
+    for (size_t i = 0; i < n; i++) {
+        list[i] = text;
+        text += strcspn(text, ",");
+        if (i + 1 < n)
+            *text++ = '\0';
+    }
+    *names = list;
+    *count = n;
+    return QZ_OK;
+}
+
+static qz_status read_qconfig(const struct reader *r)
+{
+    qzi_qconfig *q = &r->model->qconfig;
+    const char *text = NULL;
+    qz_backend backend = QZ_BACKEND_AUTO;
+    QZI_TRY(get_text(r, "backend", &text));
+    if (!qz_backend_parse(text, &backend) || backend == QZ_BACKEND_AUTO)
+        return fail_value(r, "backend", text);
+    q->backend = qzi_backend_get(backend);
+    QZI_TRY(get_flag(r, "imported", &q->imported));
+    QZI_TRY(get_text(r, "observer", &text));
+    if (q->imported ? text[0] != '\0'
+                    : !qz_observer_parse(text, &q->observer) || q->observer == QZ_OBSERVER_DEFAULT)
+        return fail_value(r, "observer", text);
+    QZI_TRY(get_flag(r, "per_channel", &q->per_channel));
+    QZI_TRY(get_flag(r, "reduce_range", &q->reduce_range));
+    QZI_TRY(get_list(r, "exclude", &q->exclude, &q->exclude_count));
+    return get_list(r, "fallback", &q->fallback, &q->fallback_count);
+}
+
+static qz_status read_origin(const struct reader *r)
+{
+    qz_model *m = r->model;
+    const char *text = NULL;
+    int32_t images = 0;
+    QZI_TRY(get_text(r, "weights", &text));
+    if (strchr(text, '/') != NULL)
+        return fail_value(r, "weights", text);
+    m->weights = qzi_arena_strdup(&m->arena, text);
+    if (m->weights == NULL)
+        return qzi_fail_memory(r->ctx, strlen(text) + 1);
+    m->random_weights = strncmp(text, "random:", 7) == 0;
+    QZI_TRY(get_hash(r, "weights_hash", &m->weights_hash));
+    QZI_TRY(get_number(r, "calibration_images", 0, INT32_MAX, &images));
+    if ((images == 0) != m->qconfig.imported)
+        return fail_value(r, "calibration_images", images == 0 ? "0" : "not 0");
+    m->calibration_images = (size_t)images;
+    return get_hash(r, "calibration_hash", &m->calibration_hash);
+}
+
+/* ---- tensors --------------------------------------------------------------------------------- */
+
+/* The tensor `name`[.`leaf`] of the file, which must have this type and shape. */
+static qz_status get_tensor(struct reader *r, const char *name, const char *leaf, qz_dtype dtype,
+                            int32_t ndim, const int64_t *dims, const qz_tensor **out)
+{
+    char *key =
+        qzi_format(r->ctx, "%s%s%s", name, leaf != NULL ? "." : "", leaf != NULL ? leaf : "");
+    if (key == NULL)
+        return qzi_fail_memory(r->ctx, 0);
+    const qz_tensor *tensor = qz_state_dict_find(r->dict, key);
+    bool fits = tensor != NULL && tensor->dtype == dtype && tensor->ndim == ndim;
+    for (int32_t i = 0; fits && i < ndim; i++)
+        fits = tensor->dims[i] == dims[i];
+    qz_status st = QZ_OK;
+    if (!fits)
+        st = qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s %s", r->path, key,
+                      tensor == NULL ? "is missing" : "has another type or shape");
+    qzi_free(r->ctx, key);
+    if (st != QZ_OK)
+        return st;
+    r->used++;
+    *out = tensor;
+    return QZ_OK;
+}
+
+/* The same, copied into memory of its own. Elements have the type's natural alignment there. */
+static qz_status copy_tensor(struct reader *r, const char *name, const char *leaf, qz_dtype dtype,
+                             int32_t ndim, const int64_t *dims, void **out)
+{
+    const qz_tensor *tensor = NULL;
+    QZI_TRY(get_tensor(r, name, leaf, dtype, ndim, dims, &tensor));
+    size_t bytes = (size_t)qz_tensor_numel(tensor) * qz_dtype_size(dtype);
+    void *data = qzi_alloc(r->ctx, bytes);
+    if (data == NULL)
+        return qzi_fail_memory(r->ctx, bytes);
+    memcpy(data, tensor->data, bytes);
+    *out = data;
+    return QZ_OK;
+}
+
+static qz_status read_interpolation(struct reader *r, qz_interpolation *interpolation)
+{
+    const char *text = NULL;
+    QZI_TRY(get_text(r, "interpolation", &text));
+    for (int i = 0; i < QZ_INTERPOLATION_COUNT; i++)
+        if (strcmp(text, qz_interpolation_name((qz_interpolation)i)) == 0) {
+            *interpolation = (qz_interpolation)i;
+            return QZ_OK;
+        }
+    return fail_value(r, "interpolation", text);
+}
+
+static qz_status read_preprocess(struct reader *r)
+{
+    qz_preprocess *p = &r->model->preprocess;
+    const qz_tensor *mean = NULL, *std = NULL;
+    const int64_t three = 3;
+    const int32_t largest = 1 << 14;
+    QZI_TRY(get_number(r, "resize", 0, largest, &p->resize));
+    QZI_TRY(get_number(r, "crop_h", 1, largest, &p->crop_h));
+    QZI_TRY(get_number(r, "crop_w", 1, largest, &p->crop_w));
+    QZI_TRY(read_interpolation(r, &p->interpolation));
+    QZI_TRY(get_tensor(r, "preprocess.mean", NULL, QZ_F32, 1, &three, &mean));
+    QZI_TRY(get_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
+    memcpy(p->mean, mean->data, sizeof(p->mean));
+    memcpy(p->std, std->data, sizeof(p->std));
+    for (int i = 0; i < 3; i++)
+        if (!isfinite(p->mean[i]) || !isfinite(p->std[i]) || p->std[i] <= 0.0f)
+            return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: preprocess.mean or .std", r->path);
+    return QZ_OK;
+}
+
+/* Parameters of the float graph's values; *observed is the caller's to free. */
+static qz_status read_activations(struct reader *r, qzi_qparams **observed)
+{
+    const qz_graph *graph = r->model->graph;
+    const int64_t count = (int64_t)graph->node_count;
+    const qz_tensor *scales = NULL, *zero_points = NULL;
+    QZI_TRY(get_tensor(r, "activation.scale", NULL, QZ_F32, 1, &count, &scales));
+    QZI_TRY(get_tensor(r, "activation.zero_point", NULL, QZ_S32, 1, &count, &zero_points));
+    qzi_qparams *q = qzi_calloc(r->ctx, graph->node_count, sizeof(*q));
+    if (q == NULL)
+        return qzi_fail_memory(r->ctx, graph->node_count * sizeof(*q));
+    for (size_t i = 0; i < graph->node_count; i++) {
+        memcpy(&q[i].scale, (const char *)scales->data + i * sizeof(float), sizeof(float));
+        memcpy(&q[i].zero_point, (const char *)zero_points->data + i * sizeof(int32_t),
+               sizeof(int32_t));
+        bool none = q[i].scale == 0.0f && q[i].zero_point == 0;
+        bool valid = isfinite(q[i].scale) && q[i].scale > 0.0f && q[i].zero_point >= 0 &&
+                     q[i].zero_point <= 255;
+        if (!none && !valid) {
+            qzi_free(r->ctx, q);
+            return qzi_fail(r->ctx, QZ_ERR_FORMAT,
+                            "%s: damaged: scale or zero point of the output of %s", r->path,
+                            graph->nodes[i].name);
+        }
+    }
+    *observed = q;
+    return QZ_OK;
+}
+
+static qz_status fail_numbers(const struct reader *r, const char *name, const char *what)
+{
+    return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: numbers out of range in %s of %s", r->path,
+                    what, name);
+}
+
+/* Fills the node's empty qweights; what was allocated stays the node's when this fails. */
+static qz_status read_qweights(struct reader *r, qzi_node *node)
+{
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
+    const int32_t ndim = node->op == QZI_OP_LINEAR ? 2 : 4;
+    qzi_qweights *qw = node->qw;
+    void *data = NULL;
+    QZI_TRY(copy_tensor(r, node->name, "weight", QZ_S8, ndim, dims, &data));
+    qw->w = data;
+    QZI_TRY(copy_tensor(r, node->name, "weight_scale", QZ_F32, 1, dims, &data));
+    qw->scales = data;
+    QZI_TRY(copy_tensor(r, node->name, "bias", QZ_S32, 1, dims, &data));
+    qw->bias = data;
+    QZI_TRY(copy_tensor(r, node->name, "bias_f32", QZ_F32, 1, dims, &data));
+    qw->bias_f32 = data;
+    qw->per_channel = r->model->qconfig.per_channel;
+    for (int32_t i = 0; i < conv->oc; i++) {
+        if (!isfinite(qw->scales[i]) || qw->scales[i] <= 0.0f)
+            return fail_numbers(r, node->name, "weight_scale");
+        if (qw->bias[i] <= -QZI_SAVED_BIAS_LIMIT || qw->bias[i] >= QZI_SAVED_BIAS_LIMIT)
+            return fail_numbers(r, node->name, "bias");
+        if (!isfinite(qw->bias_f32[i]))
+            return fail_numbers(r, node->name, "bias_f32");
+    }
+    return QZ_OK;
+}
+
+/* A parameter of a node that stayed float. */
+static qz_status read_param(struct reader *r, const qzi_node *node, int which)
+{
+    if (node->param[which] < 0)
+        return QZ_OK;
+    qzi_param *param = &r->model->int8_graph->params[node->param[which]];
+    void *data = NULL;
+    if (param->optional || param->tensor.data != NULL)
+        return QZ_OK;
+    QZI_TRY(
+        copy_tensor(r, param->key, NULL, QZ_F32, param->tensor.ndim, param->tensor.dims, &data));
+    param->tensor.data = data;
+    int64_t count = qz_tensor_numel(&param->tensor);
+    const float *values = data;
+    bool variance = which == QZI_P_VAR;
+    for (int64_t i = 0; i < count; i++)
+        if (!isfinite(values[i]) || (variance && values[i] < 0.0f))
+            return fail_numbers(r, param->key, "the values");
+    return QZ_OK;
+}
+
+static qz_status read_node(struct reader *r, qzi_node *node)
+{
+    if (node->tables != NULL) {
+        const int64_t dims[2] = {(int64_t)node->in_count, 256};
+        const qz_tensor *tables = NULL;
+        QZI_TRY(get_tensor(r, node->name, "table", QZ_U8, 2, dims, &tables));
+        memcpy(node->tables, tables->data, node->in_count * 256);
+    }
+    bool weighted = node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR;
+    if (weighted && node->dtype == QZ_U8) {
+        if (node->qw == NULL)
+            node->qw = qzi_calloc(r->ctx, 1, sizeof(*node->qw));
+        return node->qw != NULL ? read_qweights(r, node)
+                                : qzi_fail_memory(r->ctx, sizeof(*node->qw));
+    }
+    for (int which = 0; which < QZI_P_COUNT; which++)
+        QZI_TRY(read_param(r, node, which));
+    return QZ_OK;
+}
+
+/* ---- the whole ------------------------------------------------------------------------------- */
+
+/* Fails with "damaged" where what the file says does not fit the architecture. */
+static qz_status as_damaged(const struct reader *r, qz_status st)
+{
+    if (st == QZ_OK || st == QZ_ERR_MEMORY)
+        return st;
+    return qzi_fail_prefix(r->ctx, QZ_ERR_FORMAT, "%s: damaged", r->path);
+}
+
+static qz_status read_structure(struct reader *r)
+{
+    qz_model *m = r->model;
+    qzi_build_options build = {0};
+    bool fused = false;
+    qzi_qparams *observed = NULL;
+    QZI_TRY(get_number(r, "num_classes", 1, INT32_MAX, &build.num_classes));
+    QZI_TRY(get_flag(r, "transform_input", &build.transform_input));
+    QZI_TRY(get_flag(r, "no_aux_logits", &build.no_aux_logits));
+    QZI_TRY(get_flag(r, "relu", &m->relu));
+    QZI_TRY(get_flag(r, "fused", &fused));
+    QZI_TRY(read_qconfig(r));
+    QZI_TRY(read_preprocess(r));
+    QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
+    if (m->relu)
+        qzi_replace_relu6(m->graph);
+    if (fused)
+        QZI_TRY(as_damaged(r, qzi_model_fuse(m)));
+    QZI_TRY(read_activations(r, &observed));
+    qz_status st = qzi_convert_structure(m->graph, &m->qconfig, observed, &m->int8_graph);
+    qzi_free(r->ctx, observed);
+    return as_damaged(r, st);
+}
+
+static qz_status read_model(struct reader *r)
+{
+    qz_model *m = r->model;
+    QZI_TRY(read_structure(r));
+    QZI_TRY(read_origin(r));
+    for (size_t i = 0; i < m->int8_graph->node_count; i++)
+        QZI_TRY(read_node(r, &m->int8_graph->nodes[i]));
+    size_t count = qz_state_dict_count(r->dict);
+    if (r->used != count)
+        return qzi_fail(r->ctx, QZ_ERR_FORMAT,
+                        "%s: damaged: it has %zu tensors, the model only %zu", r->path, count,
+                        r->used);
+    QZI_TRY(as_damaged(r, qzi_graph_verify(m->int8_graph)));
+    QZI_TRY(qzi_model_measure(m));
+    m->prepared = true;
+    /* Only the structure: there are no float weights behind it. */
+    qz_graph_destroy(m->graph);
+    m->graph = NULL;
+    return QZ_OK;
+}
+
+static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dict *dict,
+                           qz_model **model)
+{
+    const char *format = qz_state_dict_metadata(dict, "format");
+    const char *name = qz_state_dict_metadata(dict, "arch");
+    size_t family = strlen(QZI_SAVED_FORMAT_FAMILY);
+    if (format == NULL || strncmp(format, QZI_SAVED_FORMAT_FAMILY, family) != 0)
+        return qzi_fail(ctx, QZ_ERR_FORMAT,
+                        "%s: not a saved int8 model; weights are given with a model's name", path);
+    if (strcmp(format, QZI_SAVED_FORMAT) != 0)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: written in format %.40s, this version reads " QZI_SAVED_FORMAT
+                        "; quantize the model again",
+                        path, format);
+    const qzi_arch *arch = name != NULL ? qzi_arch_get(name) : NULL;
+    if (arch == NULL)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED, "%s: this version has no architecture '%.64s'",
+                        path, name != NULL ? name : "");
+    struct reader r = {.ctx = ctx, .path = path, .dict = dict};
+    QZI_TRY(qzi_model_alloc(ctx, arch, &r.model));
+    qz_status st = read_model(&r);
+    if (st != QZ_OK) {
+        qz_model_destroy(r.model);
+        return st;
+    }
+    *model = r.model;
+    return QZ_OK;
+}
+
+qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
+{
+    qz_state_dict *dict = NULL;
+    if (model != NULL)
+        *model = NULL;
+    if (context == NULL || path == NULL || model == NULL)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_open: context, path or model is NULL");
+    QZI_TRY(qz_state_dict_load(context, path, &dict));
+    qz_status st = open_dict(context, path, dict, model);
+    qz_state_dict_destroy(dict);
+    return st;
+}

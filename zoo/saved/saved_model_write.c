@@ -1,0 +1,198 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * saved_model_write.c - qz_model_save. The format is described in saved_model.h.
+ */
+#include "zoo/saved/saved_model.h"
+
+#include <inttypes.h>
+#include <string.h>
+
+enum { MAX_METADATA = 24 };
+
+/* What will be written. Keys and values live in the arena, tensors in the model. */
+struct writer {
+    const qz_model *model;
+    qzi_arena arena;
+    qz_safetensors_entry *entries;
+    size_t count, capacity;
+    const char *keys[MAX_METADATA];
+    const char *values[MAX_METADATA];
+    size_t metadata_count;
+};
+
+/* A formatted string in the writer's arena. */
+static qz_status keep(struct writer *w, char *text, const char **out)
+{
+    if (text == NULL)
+        return qzi_fail_memory(w->model->ctx, 0);
+    *out = qzi_arena_strdup(&w->arena, text);
+    qzi_free(w->model->ctx, text);
+    return *out != NULL ? QZ_OK : qzi_fail_memory(w->model->ctx, 0);
+}
+
+static qz_status add_text(struct writer *w, const char *key, const char *value)
+{
+    if (w->metadata_count == MAX_METADATA)
+        return qzi_fail(w->model->ctx, QZ_ERR_INTERNAL, "too many metadata entries");
+    w->keys[w->metadata_count] = key;
+    w->values[w->metadata_count++] = value;
+    return QZ_OK;
+}
+
+static qz_status add_number(struct writer *w, const char *key, uint64_t value)
+{
+    const char *text = NULL;
+    QZI_TRY(keep(w, qzi_format(w->model->ctx, "%" PRIu64, value), &text));
+    return add_text(w, key, text);
+}
+
+static qz_status add_hash(struct writer *w, const char *key, uint64_t value)
+{
+    const char *text = NULL;
+    QZI_TRY(keep(w, qzi_format(w->model->ctx, "%016" PRIx64, value), &text));
+    return add_text(w, key, text);
+}
+
+static qz_status add_list(struct writer *w, const char *key, const char *const *names, size_t count)
+{
+    size_t bytes = 1;
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(names[i]) + 1;
+    char *text = qzi_arena_alloc(&w->arena, bytes);
+    if (text == NULL)
+        return qzi_fail_memory(w->model->ctx, bytes);
+    char *end = text;
+    for (size_t i = 0; i < count; i++) {
+        size_t length = strlen(names[i]);
+        if (i > 0)
+            *end++ = ',';
+        memcpy(end, names[i], length);
+        end += length;
+    }
+    *end = '\0';
+    return add_text(w, key, text);
+}
+
+static qz_status add_metadata(struct writer *w)
+{
+    const qz_model *m = w->model;
+    const qzi_qconfig *q = &m->qconfig;
+    /* only the base name: where a file lay is nobody's business, and differs between machines */
+    const char *slash = strrchr(m->weights, '/');
+    QZI_TRY(add_text(w, "format", QZI_SAVED_FORMAT));
+    QZI_TRY(add_text(w, "version", qz_version()));
+    QZI_TRY(add_text(w, "arch", m->arch->info.name));
+    QZI_TRY(add_number(w, "num_classes", (uint64_t)m->num_classes));
+    QZI_TRY(add_number(w, "transform_input", m->transform_input));
+    QZI_TRY(add_number(w, "no_aux_logits", m->no_aux_logits));
+    QZI_TRY(add_number(w, "relu", m->relu));
+    QZI_TRY(add_number(w, "fused", m->fused));
+    QZI_TRY(add_text(w, "backend", q->backend->name));
+    QZI_TRY(add_number(w, "imported", q->imported));
+    QZI_TRY(add_text(w, "observer", q->imported ? "" : qz_observer_name(q->observer)));
+    QZI_TRY(add_number(w, "per_channel", q->per_channel));
+    QZI_TRY(add_number(w, "reduce_range", q->reduce_range));
+    QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
+    QZI_TRY(add_list(w, "fallback", q->fallback, q->fallback_count));
+    QZI_TRY(add_number(w, "resize", (uint64_t)m->preprocess.resize));
+    QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
+    QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
+    QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
+    QZI_TRY(add_text(w, "weights", slash != NULL ? slash + 1 : m->weights));
+    QZI_TRY(add_hash(w, "weights_hash", m->weights_hash));
+    QZI_TRY(add_number(w, "calibration_images", m->calibration_images));
+    return add_hash(w, "calibration_hash", m->calibration_hash);
+}
+
+/* key: `name` alone, or with `.leaf` behind it. The data is only read. */
+static qz_status add_tensor(struct writer *w, const char *name, const char *leaf, qz_dtype dtype,
+                            const void *data, int32_t ndim, const int64_t *dims)
+{
+    const char *key = name;
+    QZI_TRY(qzi_grow(w->model->ctx, &w->entries, &w->capacity, w->count, sizeof(*w->entries)));
+    if (leaf != NULL)
+        QZI_TRY(keep(w, qzi_format(w->model->ctx, "%s.%s", name, leaf), &key));
+    qz_safetensors_entry *entry = &w->entries[w->count++];
+    *entry = (qz_safetensors_entry){.key = key,
+                                    .tensor = {.dtype = dtype, .ndim = ndim, .data = (void *)data}};
+    memcpy(entry->tensor.dims, dims, (size_t)ndim * sizeof(*dims));
+    return QZ_OK;
+}
+
+/* The parameters of the values, in the order of the float graph's nodes. */
+static qz_status add_activations(struct writer *w)
+{
+    const qz_graph *graph = w->model->int8_graph;
+    float *scales = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*scales));
+    int32_t *zero_points = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*zero_points));
+    if (scales == NULL || zero_points == NULL)
+        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*scales));
+    int64_t count = 0;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        if (!qzi_saved_has_qparams(&graph->nodes[i]))
+            continue;
+        scales[count] = graph->nodes[i].q.scale;
+        zero_points[count++] = graph->nodes[i].q.zero_point;
+    }
+    QZI_TRY(add_tensor(w, "activation.scale", NULL, QZ_F32, scales, 1, &count));
+    return add_tensor(w, "activation.zero_point", NULL, QZ_S32, zero_points, 1, &count);
+}
+
+static qz_status add_node(struct writer *w, const qzi_node *node)
+{
+    if (node->tables != NULL) {
+        const int64_t dims[2] = {(int64_t)node->in_count, 256};
+        QZI_TRY(add_tensor(w, node->name, "table", QZ_U8, node->tables, 2, dims));
+    }
+    if (node->qw != NULL) {
+        const qzi_conv2d_attr *conv = &node->u.conv;
+        const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
+        QZI_TRY(add_tensor(w, node->name, "weight", QZ_S8, node->qw->w,
+                           node->op == QZI_OP_LINEAR ? 2 : 4, dims));
+        QZI_TRY(add_tensor(w, node->name, "weight_scale", QZ_F32, node->qw->scales, 1, dims));
+        QZI_TRY(add_tensor(w, node->name, "bias", QZ_S32, node->qw->bias, 1, dims));
+        return add_tensor(w, node->name, "bias_f32", QZ_F32, node->qw->bias_f32, 1, dims);
+    }
+    for (int which = 0; which < QZI_P_COUNT; which++) {
+        const qzi_param *param = qzi_node_param(w->model->int8_graph, node, which);
+        if (param != NULL && !param->optional)
+            QZI_TRY(add_tensor(w, param->key, NULL, QZ_F32, param->tensor.data, param->tensor.ndim,
+                               param->tensor.dims));
+    }
+    return QZ_OK;
+}
+
+static qz_status write_model(struct writer *w, const char *path)
+{
+    const qz_model *m = w->model;
+    const int64_t three = 3;
+    QZI_TRY(add_metadata(w));
+    QZI_TRY(add_tensor(w, "preprocess.mean", NULL, QZ_F32, m->preprocess.mean, 1, &three));
+    QZI_TRY(add_tensor(w, "preprocess.std", NULL, QZ_F32, m->preprocess.std, 1, &three));
+    QZI_TRY(add_activations(w));
+    for (size_t i = 0; i < m->int8_graph->node_count; i++)
+        QZI_TRY(add_node(w, &m->int8_graph->nodes[i]));
+    return qz_safetensors_save(m->ctx, path, w->entries, w->count, w->keys, w->values,
+                               w->metadata_count);
+}
+
+qz_status qz_model_save(qz_model *model, const char *path)
+{
+    if (model == NULL || path == NULL)
+        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_model_save: model or path is NULL");
+    if (model->int8_graph == NULL)
+        return qzi_fail(model->ctx, QZ_ERR_STATE,
+                        "%s: only int8 models are saved; prepare, calibrate and convert it first",
+                        model->arch->info.name);
+    if (model->dropped)
+        return qzi_fail(model->ctx, QZ_ERR_STATE,
+                        "%s: the weights were dropped; save before qz_model_finalize",
+                        model->arch->info.name);
+    struct writer w = {.model = model};
+    qzi_arena_init(&w.arena, model->ctx);
+    qz_status st = write_model(&w, path);
+    qzi_free(model->ctx, w.entries);
+    qzi_arena_free(&w.arena);
+    return st;
+}

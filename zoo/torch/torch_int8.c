@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * torch_int8.c - makes a converted model of an int8 model that PyTorch made (torch_int8.h): tells
+ * the form, checks numbers and shapes, and attaches the weights.
+ */
+#include "zoo/torch/torch_int8.h"
+
+#include <inttypes.h>
+#include <math.h>
+#include <string.h>
+
+/* ---- telling the form ------------------------------------------------------------------------ */
+
+static bool ends_with(const char *text, const char *end)
+{
+    size_t length = strlen(text), end_length = strlen(end);
+    return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+static bool is_qat(const qz_state_dict *dict)
+{
+    for (size_t i = 0; i < qz_state_dict_count(dict); i++)
+        if (ends_with(qz_state_dict_key(dict, i), ".weight_fake_quant.scale"))
+            return true;
+    return false;
+}
+
+bool qzi_torch_is_int8(const qz_state_dict *dict)
+{
+    for (size_t i = 0; i < qz_state_dict_count(dict); i++)
+        if (qz_state_dict_quant(dict, i) != NULL)
+            return true;
+    return is_qat(dict);
+}
+
+/* ---- what the forms share -------------------------------------------------------------------- */
+
+const char *qzi_torch_module(const qzi_node *node)
+{
+    /* transform_input stands before what torch calls QuantStub */
+    return node->op == QZI_OP_INPUT || node->op == QZI_OP_CHANNEL_AFFINE ? "quant" : node->name;
+}
+
+qz_status qzi_torch_fail_missing(const qzi_torch_import *import, const char *key)
+{
+    return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH,
+                    "%s: %s is missing; is this an int8 file of %s?", import->path, key,
+                    import->model->arch->info.name);
+}
+
+qz_status qzi_torch_find(qzi_torch_import *import, const char *name, const char *leaf,
+                         const char **key, const qz_tensor **tensor, const qz_tensor_quant **quant)
+{
+    size_t name_size = strlen(name), leaf_size = strlen(leaf);
+    char *text = qzi_arena_alloc(&import->arena, name_size + leaf_size + 1);
+    if (text == NULL)
+        return qzi_fail_memory(import->model->ctx, name_size + leaf_size + 1);
+    memcpy(text, name, name_size);
+    memcpy(text + name_size, leaf, leaf_size + 1);
+    *key = text;
+    size_t index = qz_state_dict_index(import->dict, text);
+    *tensor = qz_state_dict_tensor(import->dict, index);
+    if (quant != NULL)
+        *quant = qz_state_dict_quant(import->dict, index);
+    return QZ_OK;
+}
+
+qz_status qzi_torch_number(const qzi_torch_import *import, const char *key, const qz_tensor *tensor,
+                           double *value)
+{
+    float f32 = 0.0f;
+    int64_t s64 = 0;
+    int32_t s32 = 0;
+    bool good = qz_tensor_numel(tensor) == 1;
+    if (good && tensor->dtype == QZ_F32) {
+        memcpy(&f32, tensor->data, sizeof(f32));
+        *value = (double)f32;
+    } else if (good && tensor->dtype == QZ_F64) {
+        memcpy(value, tensor->data, sizeof(*value));
+    } else if (good && tensor->dtype == QZ_S64) {
+        memcpy(&s64, tensor->data, sizeof(s64));
+        *value = (double)s64;
+    } else if (good && tensor->dtype == QZ_S32) {
+        memcpy(&s32, tensor->data, sizeof(s32));
+        *value = s32;
+    } else if (good && tensor->dtype == QZ_U8) {
+        *value = *(const uint8_t *)tensor->data;
+    } else {
+        return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH, "%s: %s is not one number",
+                        import->path, key);
+    }
+    return QZ_OK;
+}
+
+/* As float32 it must still be a positive finite number. */
+static bool scale_is_valid(double scale)
+{
+    return scale >= 0x1p-126 && scale <= 0x1.fffffep127;
+}
+
+qz_status qzi_torch_set_qparams(qzi_torch_import *import, size_t node, const char *what,
+                                double scale, int64_t zero_point)
+{
+    if (!scale_is_valid(scale))
+        return qzi_fail(import->model->ctx, QZ_ERR_NUMERIC,
+                        "%s: the scale of %s is %g; a positive number is needed", import->path,
+                        what, scale);
+    if (zero_point < 0 || zero_point > 255)
+        return qzi_fail(import->model->ctx, QZ_ERR_NUMERIC,
+                        "%s: the zero point of %s is %" PRId64 "; 0 to 255 is needed", import->path,
+                        what, zero_point);
+    import->observed[node] = (qzi_qparams){(float)scale, (int32_t)zero_point};
+    return QZ_OK;
+}
+
+static qz_status fail_shape(const qzi_torch_import *import, const char *key, const char *what)
+{
+    return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH, "%s: %s %s; is this an int8 file of %s?",
+                    import->path, key, what, import->model->arch->info.name);
+}
+
+static bool has_shape(const qz_tensor *tensor, int32_t ndim, const int64_t *dims)
+{
+    bool same = tensor->ndim == ndim;
+    for (int32_t i = 0; i < ndim && same; i++)
+        same = tensor->dims[i] == dims[i];
+    return same;
+}
+
+/* The scales of a weight as float32, one for each channel. */
+static qz_status spread_scales(qzi_torch_import *import, const char *key,
+                               const qz_tensor_quant *quant, int32_t oc, const float **out)
+{
+    float *scales = qzi_arena_alloc(&import->arena, (size_t)oc * sizeof(*scales));
+    if (scales == NULL)
+        return qzi_fail_memory(import->model->ctx, (size_t)oc * sizeof(*scales));
+    for (int64_t i = 0; i < quant->count; i++)
+        if (!scale_is_valid(quant->scales[i]) || quant->zero_points[i] != 0)
+            return qzi_fail(import->model->ctx, QZ_ERR_UNSUPPORTED,
+                            "%s: %s has a scale of %g and a zero point of %" PRId64
+                            "; weights must be symmetric, with positive scales",
+                            import->path, key, quant->scales[i], quant->zero_points[i]);
+    for (int32_t o = 0; o < oc; o++)
+        scales[o] = (float)quant->scales[quant->axis < 0 ? 0 : o];
+    import->per_channel |= quant->axis >= 0;
+    *out = scales;
+    return QZ_OK;
+}
+
+qz_status qzi_torch_set_weights(qzi_torch_import *import, size_t node, const char *weight_key,
+                                const qz_tensor *weight, const qz_tensor_quant *quant,
+                                const char *bias_key, const qz_tensor *bias)
+{
+    const qzi_node *layer = &import->model->graph->nodes[node];
+    const qzi_conv2d_attr *conv = &layer->u.conv;
+    const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
+    qzi_torch_weights *out = &import->weights[node];
+    if (weight->dtype != QZ_S8 || quant == NULL || quant->axis > 0)
+        return fail_shape(import, weight_key,
+                          "is not quantized to int8, with scales by tensor or "
+                          "by output channel");
+    if (!has_shape(weight, layer->op == QZI_OP_LINEAR ? 2 : 4, dims))
+        return fail_shape(import, weight_key, "has another shape than the model's layer");
+    QZI_TRY(spread_scales(import, weight_key, quant, conv->oc, &out->scales));
+    out->w = weight->data;
+    if (bias == NULL)
+        return QZ_OK;
+    if (bias->dtype != QZ_F32 || !has_shape(bias, 1, dims))
+        return fail_shape(import, bias_key, "is not float32, one number for each output channel");
+    out->bias = bias->data;
+    return QZ_OK;
+}
+
+/* ---- making the model ------------------------------------------------------------------------ */
+
+static qz_status check_options(const qz_model *model, const char *path,
+                               const qz_model_options *options)
+{
+    const char *what = NULL;
+    if (options->backend != QZ_BACKEND_AUTO && options->backend != QZ_BACKEND_FBGEMM &&
+        options->backend != QZ_BACKEND_QNNPACK)
+        what = "a backend that PyTorch does not have";
+    else if (options->observer != QZ_OBSERVER_DEFAULT)
+        what = "an observer";
+    else if (options->reduce_range)
+        what = "reduce_range";
+    else if (options->skip_fuse)
+        what = "an unfused network";
+    else if (options->exclude_count > 0 || options->fallback_count > 0)
+        what = "layers in fp32";
+    else if (options->allow_missing)
+        what = "missing parameters";
+    if (what == NULL)
+        return QZ_OK;
+    return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                    "%s: an int8 model, whose parameters are settled; it does not go with %s", path,
+                    what);
+}
+
+/* Parameters of int8 nodes that are no convolutions: batch norm that torch did not fold. */
+static qz_status load_params(const qzi_torch_import *import, qzi_node *node)
+{
+    qz_graph *graph = import->model->int8_graph;
+    for (int which = 0; which < QZI_P_COUNT; which++) {
+        if (node->param[which] < 0)
+            continue;
+        qzi_param *param = &graph->params[node->param[which]];
+        if (param->optional || param->tensor.data != NULL)
+            continue;
+        const qz_tensor *found = qz_state_dict_find(import->dict, param->key);
+        if (found == NULL)
+            return qzi_torch_fail_missing(import, param->key);
+        QZI_TRY(qzi_weights_load_param(import->model, graph, (size_t)node->param[which], found,
+                                       import->path));
+    }
+    return QZ_OK;
+}
+
+static qz_status make_weights(const qzi_torch_import *import, const qzi_torch_weights *from,
+                              qzi_node *node)
+{
+    const qz_model *model = import->model;
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
+    const float sx = model->int8_graph->nodes[node->in[0]].q.scale;
+    const int8_t *w = from->w;
+    int8_t *quantized = NULL;
+    if (w == NULL) {
+        size_t count = (size_t)per * (size_t)conv->oc;
+        quantized = qzi_alloc(model->ctx, count);
+        if (quantized == NULL)
+            return qzi_fail_memory(model->ctx, count);
+        qzi_fpenv env = qzi_fpenv_enter();
+        for (int32_t o = 0; o < conv->oc; o++)
+            qzi_quantize_s8(from->w_f32 + o * per, quantized + o * per, per, from->scales[o]);
+        qzi_fpenv_leave(env);
+        w = quantized;
+    }
+    qz_status st = qzi_qweights_take(model->ctx, w, from->scales, from->bias, conv->oc, per, sx,
+                                     import->per_channel, &node->qw);
+    qzi_free(model->ctx, quantized);
+    return st == QZ_OK ? st : qzi_fail_prefix(model->ctx, st, "%s: %s", import->path, node->name);
+}
+
+static uint64_t hash_weights(const qzi_node *node, uint64_t hash)
+{
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    const size_t oc = (size_t)conv->oc;
+    const size_t per = (size_t)(conv->ic / conv->groups) * (size_t)conv->kh * (size_t)conv->kw;
+    hash = qzi_fnv1a_numbers(node->qw->w, oc * per, 1, hash);
+    hash = qzi_fnv1a_numbers(node->qw->scales, oc, sizeof(float), hash);
+    return qzi_fnv1a_numbers(node->qw->bias_f32, oc, sizeof(float), hash);
+}
+
+static qz_status add_weights(const qzi_torch_import *import)
+{
+    qz_model *model = import->model;
+    qz_graph *graph = model->int8_graph;
+    const qzi_torch_weights *from = import->weights;
+    model->weights_hash = QZI_FNV_OFFSET;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
+            continue; /* borders stand between the nodes, which keep their order */
+        if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR)) {
+            QZI_TRY(make_weights(import, from, node));
+            model->weights_hash = hash_weights(node, model->weights_hash);
+        } else {
+            QZI_TRY(load_params(import, node));
+        }
+        from++;
+    }
+    return QZ_OK;
+}
+
+/* Quantized layers of the file that the model does not have, told as a warning. */
+static qz_status warn_unexpected(const qzi_torch_import *import)
+{
+    qz_model *model = import->model;
+    const char *first = NULL;
+    size_t count = 0;
+    for (size_t i = 0; i < qz_state_dict_count(import->dict); i++) {
+        if (qz_state_dict_quant(import->dict, i) == NULL)
+            continue;
+        const void *data = qz_state_dict_tensor(import->dict, i)->data;
+        const char *key = qz_state_dict_key(import->dict, i);
+        bool used = false;
+        for (size_t n = 0; n < model->graph->node_count && !used; n++)
+            used = import->weights[n].w == data;
+        /* auxiliary heads are in the files of googlenet and inception_v3 and run only in training
+         */
+        if (used || (model->arch->has_aux_logits &&
+                     (strncmp(key, "aux", 3) == 0 || strncmp(key, "AuxLogits", 9) == 0)))
+            continue;
+        first = first != NULL ? first : key;
+        count++;
+    }
+    if (count == 0)
+        return QZ_OK;
+    char *text = qzi_format(model->ctx, "%zu quantized tensors that the model lacks (%s%s)", count,
+                            first, count > 1 ? ", …" : "");
+    const char *kept = text != NULL ? qzi_arena_strdup(&model->arena, text) : NULL;
+    qzi_free(model->ctx, text);
+    if (kept == NULL)
+        return qzi_fail_memory(model->ctx, 0);
+    model->warning = kept;
+    model->warning_count = count;
+    qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", import->path, kept);
+    return QZ_OK;
+}
+
+static qz_status read_form(qzi_torch_import *import, bool qat)
+{
+    const qz_model *model = import->model;
+    const char *code = qz_state_dict_metadata(import->dict, QZ_METADATA_TORCHSCRIPT);
+    qzi_decision *decisions = NULL;
+    QZI_TRY(qzi_decide(model->graph, &model->qconfig, &decisions));
+    qz_status st = qat            ? qzi_torch_read_qat(import, decisions)
+                   : code != NULL ? qzi_torch_read_script(import, decisions, code)
+                                  : qzi_torch_read_keys(import, decisions);
+    qzi_decisions_free(model->graph, decisions);
+    return st;
+}
+
+static qz_status import_model(qzi_torch_import *import, const qz_model_options *options)
+{
+    qz_model *model = import->model;
+    const bool qat = is_qat(import->dict);
+    QZI_TRY(check_options(model, import->path, options));
+    /* by the ops alone the backends of PyTorch decide alike; which it is, the weights tell */
+    model->qconfig = (qzi_qconfig){.backend = qzi_backend_get(QZ_BACKEND_FBGEMM), .imported = true};
+    if (qat)
+        QZI_TRY(qzi_torch_load_qat(import));
+    qzi_replace_relu6(model->graph); /* torchvision's quantizable models have no ReLU6 */
+    model->relu = true;
+    QZI_TRY(qzi_model_fuse(model));
+    const size_t n = model->graph->node_count;
+    import->observed = qzi_arena_alloc(&import->arena, n * sizeof(*import->observed));
+    import->weights = qzi_arena_alloc(&import->arena, n * sizeof(*import->weights));
+    if (import->observed == NULL || import->weights == NULL)
+        return qzi_fail_memory(model->ctx, n * sizeof(*import->weights));
+    QZI_TRY(read_form(import, qat));
+    qz_backend backend = options->backend;
+    if (backend == QZ_BACKEND_AUTO)
+        backend = model->weights_backend;
+    if (backend == QZ_BACKEND_AUTO)
+        backend = import->per_channel ? QZ_BACKEND_FBGEMM : QZ_BACKEND_QNNPACK;
+    model->qconfig.backend = qzi_backend_get(backend);
+    model->qconfig.per_channel = import->per_channel;
+    QZI_TRY(
+        qzi_convert_structure(model->graph, &model->qconfig, import->observed, &model->int8_graph));
+    QZI_TRY(add_weights(import));
+    QZI_TRY(qzi_graph_verify(model->int8_graph));
+    return warn_unexpected(import);
+}
+
+qz_status qzi_torch_load(qz_model *model, const qz_state_dict *dict, const char *path,
+                         const qz_model_options *options)
+{
+    qzi_torch_import import = {.model = model, .dict = dict, .path = path};
+    qzi_arena_init(&import.arena, model->ctx);
+    qz_status st = import_model(&import, options);
+    if (st == QZ_OK)
+        st = qzi_model_measure(model);
+    qzi_arena_free(&import.arena);
+    if (st != QZ_OK)
+        return st;
+    model->prepared = true;
+    /* There is no float network to compare with: of a converted file none ever was, and the weights
+     * of a trained one only make sense with the fake quantization that they were trained with. */
+    qz_graph_destroy(model->graph);
+    model->graph = NULL;
+    return QZ_OK;
+}
