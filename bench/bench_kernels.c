@@ -14,6 +14,7 @@
  * Winograd's algorithm counts the multiplications of the direct one.
  */
 #include "bench_kernels.h"
+#include "layers/qzoo_cpu.h"
 #include "layers/qzoo_graph.h"
 
 #include <stdlib.h>

@@ -6,7 +6,7 @@
  * dilation (two numbers each), then the name of the first node that is so. '#' begins a comment.
  */
 #include "bench_kernels.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -104,18 +104,6 @@ QZ_API bool qz_isa_available(qz_isa isa);
 /* The best of the bundles that are available. */
 QZ_API qz_isa qz_isa_best(void);
 
-/* What is known of the CPU. Sizes in bytes, 0 never: where nothing is known, usual sizes stand. */
-typedef struct qz_cpu_info {
-    char name[96];
-    uint32_t physical_cores;
-    uint32_t logical_cores;
-    size_t l1d_bytes; /* of one core */
-    size_t l2_bytes;  /* of one core */
-    size_t l3_bytes;
-} qz_cpu_info;
-/* Fills in `info`. The same for the life of the process; from any thread. */
-QZ_API void qz_cpu_query(qz_cpu_info *info);
-
 /*
  * Replaceable allocator. alloc returns memory aligned to `align` (a power of two, at least
  * sizeof(void *)) or NULL; free gets what alloc returned, never NULL. Both are called from any

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * backbone.c - the feature layers of a classifier as a part of a larger graph (zoo.h).
+ * backbone.c - the feature layers of a classifier as a part of a larger graph (arch.h).
  */
-#include "zoo/zoo.h"
+#include "zoo/arch.h"
 
 #include <string.h>
 

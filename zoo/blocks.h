@@ -6,7 +6,7 @@
 #ifndef QZOO_ZOO_BLOCKS_H
 #define QZOO_ZOO_BLOCKS_H
 
-#include "zoo/zoo.h"
+#include "zoo/arch.h"
 
 /* How the convolutions of a network are normalized. */
 typedef struct qzi_norm {

@@ -4,10 +4,13 @@
 #define QZOO_H
 
 #include "qzoo_base.h"
+#include "qzoo_cpu.h"
 #include "qzoo_graph.h"
+#include "qzoo_image.h"
 #include "qzoo_model.h"
 #include "qzoo_onnx.h"
 #include "qzoo_quant.h"
+#include "qzoo_session.h"
 #include "qzoo_weights.h"
 
 #endif

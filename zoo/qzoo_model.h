@@ -10,6 +10,7 @@
 
 #include "qzoo_base.h"
 #include "qzoo_graph.h"
+#include "qzoo_image.h"
 #include "qzoo_quant.h"
 #include "qzoo_weights.h"
 
@@ -19,24 +20,6 @@ extern "C" {
 
 /* ---- the list of architectures
  * --------------------------------------------------------------------- */
-
-/* Pillow's filters, antialiased. */
-typedef enum qz_interpolation {
-    QZ_INTERPOLATION_BILINEAR = 0,
-    QZ_INTERPOLATION_BICUBIC,
-    QZ_INTERPOLATION_COUNT
-} qz_interpolation;
-/* "bilinear", "bicubic"; NULL for another number. */
-QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
-
-/* How the published weights want their images: resize the shorter side, centre crop, /255,
- * subtract mean, divide by std. */
-typedef struct qz_preprocess {
-    int32_t resize; /* shorter side; 0: no resizing */
-    int32_t crop_h, crop_w;
-    float mean[3], std[3];
-    qz_interpolation interpolation;
-} qz_preprocess;
 
 /* Facts about an architecture. Texts live as long as the library. */
 typedef struct qz_arch_info {
@@ -207,134 +190,6 @@ QZ_API const qz_graph *qz_model_graph(const qz_model *model, bool int8);
  * belong to the model and stay valid until the next call. */
 QZ_API qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_row **rows,
                                size_t *count, double *output_db, double *top1_agreement);
-
-/* ---- running
- * ---------------------------------------------------------------------------------------------- */
-
-/* Which of a model's graphs a session runs. */
-typedef enum qz_precision {
-    QZ_PRECISION_AUTO = 0,
-    QZ_PRECISION_FP32,
-    QZ_PRECISION_INT8
-} qz_precision;
-
-/* How a session runs. Begin with QZ_SESSION_OPTIONS_INIT: zero is the default everywhere. */
-typedef struct qz_session_options {
-    size_t size;
-    qz_precision precision; /* AUTO: int8 when converted, else fp32 */
-    uint32_t threads;       /* 0: the context's */
-    qz_isa isa;             /* AUTO: the context's ceiling */
-    /* fp32: leave Winograd's algorithm for 3x3 convolutions, which is used where it is faster at
-     * the model's own size and rounds a little more (layers/kernels/CONTRACT.md has the bound) */
-    bool no_winograd;
-} qz_session_options;
-#define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
-
-/* What one thread runs a model with. */
-typedef struct qz_session qz_session;
-
-/* One run's state. Many sessions may share a model and run at once, each on its own thread. */
-QZ_API qz_status qz_session_create(qz_model *model, const qz_session_options *options,
-                                   qz_session **session);
-/* Before its model. NULL is fine. */
-QZ_API void qz_session_destroy(qz_session *session);
-
-/* Runs NCHW float32 images of any size and batch. NaN or infinity in the input: QZ_ERR_NUMERIC. */
-QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
-/* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's own recipe. */
-QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width,
-                                   int32_t height, size_t stride);
-/* Number of outputs: 1 for classifiers. */
-QZ_API size_t qz_session_output_count(const qz_session *session);
-/* Output i of the last run: float32, N x C or NCHW; data belongs to the session until its next
- * run. */
-QZ_API qz_status qz_session_output(const qz_session *session, size_t index, const char **name,
-                                   const qz_tensor **tensor);
-
-/* Called after each node of a run with its value as NCHW float32 (dequantized) and, for uint8
- * values, their bytes (NCHW, else NULL); both valid during the call only. Slow: for debugging. */
-typedef qz_status (*qz_node_fn)(void *user, const char *name, const qz_tensor *value,
-                                const qz_tensor *bytes);
-/* fn NULL: none. A failure that the hook returns ends the run with that status. */
-QZ_API void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user);
-/* The node whose value stands for NAME: itself, the one that it was fused into, or the last of a
- * module ("layer1.0"). NULL: unknown. */
-QZ_API const char *qz_session_node_name(const qz_session *session, const char *name);
-
-/* Time of each node since profiling was switched on. */
-QZ_API void qz_session_set_profile(qz_session *session, bool on);
-/*
- * What one node took, and the bytes that it must move in one run of the last input's size. Bytes
- * are counted by a rule, not measured: every input once, as far as kernels may read its view (c
- * floats a pixel, or c bytes rounded up to a multiple of 4; whole images, even where strides skip
- * pixels), packed weights once, the output once. What a concat finds in its place, and nodes that
- * are only another view of their input, move nothing; neither does what is done within another
- * node, but for its other inputs. Scratch is left out, and so is what is read
- * again because caches are small: more traffic than this is the kernel's, less is impossible unless
- * the data is still in a cache.
- */
-typedef struct qz_profile_row {
-    const char *name, *op, *kernel; /* kernel "" where the op has only one */
-    const char *within; /* the convolution in whose time the node is done, on its output; or NULL */
-    double seconds;     /* sum over the runs */
-    uint64_t macs;      /* of one run */
-    /* the kernel's inner tile: output pixels and channels; 0 where kernel is "" */
-    int32_t tile_m, tile_n;
-    uint64_t read_bytes;    /* activations and packed weights */
-    uint64_t packed_bytes;  /* the packed weights (with biases, multipliers, …) of these */
-    uint64_t written_bytes; /* activations */
-} qz_profile_row;
-/* Rows belong to the session, in order of execution, until the next call. */
-QZ_API qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows,
-                                    size_t *count);
-QZ_API size_t qz_session_arena_bytes(const qz_session *session);  /* activations and scratch */
-QZ_API size_t qz_session_packed_bytes(const qz_session *session); /* weights as kernels read them */
-
-/* Where a session's memory is, in bytes, for an input of the last run's size. */
-typedef struct qz_session_memory {
-    size_t planned_bytes;  /* activations, as planned; the session holds the largest plan so far */
-    size_t liveness_bytes; /* most bytes of activations alive at once: no plan can take less */
-    size_t scratch_bytes;  /* of kernels, all threads; held for the largest plan so far */
-    size_t packed_bytes;   /* weights as kernels read them: the model's, shared by its sessions */
-} qz_session_memory;
-/* Zeros for activations before the first run. */
-QZ_API void qz_session_get_memory(const qz_session *session, qz_session_memory *memory);
-
-/* A class and how sure the network is of it. */
-typedef struct qz_top {
-    int32_t index;
-    float score;       /* as the network gives it (logit) */
-    float probability; /* softmax */
-} qz_top;
-/* The k largest of row `row` of an N x C tensor; ties: the lower index first. Returns how many. */
-QZ_API size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top);
-
-/* ---- images
- * --------------------------------------------------------------------------------------------------
- */
-
-/* Reads a JPEG, PNG, BMP, … (built with stb_image) as 8-bit RGB. Free with qz_image_free. */
-typedef struct qz_image {
-    int32_t width, height;
-    uint8_t *rgb; /* rows of width * 3 bytes */
-} qz_image;
-/* QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED (built without images), QZ_ERR_MEMORY; the
- * message begins with the path. image->rgb is NULL then. */
-QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
-/* Leaves the image empty; NULL, and an empty one, are fine. */
-QZ_API void qz_image_free(qz_context *context, qz_image *image);
-/* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
-QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
-                                     int32_t height, size_t stride, const qz_preprocess *recipe,
-                                     float *out);
-/* Pillow's Image.resize, 8-bit RGB: two passes, 22-bit fixed point, uint8 between. */
-QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_t width,
-                                 int32_t height, size_t stride, int32_t out_width,
-                                 int32_t out_height, qz_interpolation interpolation, uint8_t *out);
-
-/* The i-th synthetic calibration image: 1 x 3 x h x w, coarse structure plus noise, the same on
- * every machine. */
-QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
 
 #ifdef __cplusplus
 }

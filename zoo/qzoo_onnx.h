@@ -14,6 +14,7 @@
 extern "C" {
 #endif
 
+/* What kind of ONNX file to write. */
 typedef enum qz_onnx_format {
     QZ_ONNX_FP32 = 0,
     QZ_ONNX_FP16,      /* weights and arithmetic in half precision */
@@ -23,11 +24,13 @@ typedef enum qz_onnx_format {
 } qz_onnx_format;
 /* "fp32", "fp16", "qdq", "qoperator"; NULL for another number. */
 QZ_API const char *qz_onnx_format_name(qz_onnx_format format);
+/* The inverse; false for an unknown word, and *format stays. */
 QZ_API bool qz_onnx_format_parse(const char *name, qz_onnx_format *format);
 
 #define QZ_ONNX_OPSET_DEFAULT 13
 #define QZ_ONNX_OPSET_MAX 21
 
+/* How to write it. Begin with QZ_ONNX_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_onnx_options {
     size_t size; /* sizeof(qz_onnx_options) */
     qz_onnx_format format;
@@ -36,7 +39,7 @@ typedef struct qz_onnx_options {
     int32_t height, width; /* of the images; 0: the model's own */
     bool io_fp16;          /* QZ_ONNX_FP16: inputs and outputs too, else they are float32 */
     bool all_outputs;      /* every node's value is an output; int8 ones as their bytes */
-    bool external_data;    /* tensors go to <path>.data; so they do unasked above 2 GB */
+    bool external_data;    /* tensors go to a file beside it, PATH.data; so they do unasked above 2 GB */
     /* QZ_ONNX_FP16: images (NCHW float32, preprocessed) on which values too large for half
      * precision are looked for; NULL: only weights are looked at */
     const qz_tensor *images;

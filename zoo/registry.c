@@ -4,7 +4,7 @@
  * qzoo_models.inc.
  */
 #include "layers/base/nearest.h"
-#include "zoo/zoo.h"
+#include "zoo/arch.h"
 
 #include <string.h>
 

@@ -2,6 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Includes run one way: tools see public headers only; zoo may use quant, weights, layers; quant uses
 # layers; weights uses layers/base; inside layers graph uses ops, ops uses kernels, kernels uses base.
+# Architectures (zoo/*, zoo/detection, zoo/segmentation) know nothing of a model's life (zoo/model).
+# No files include each other in a circle, where a header and the source of its name are one.
 # Libraries that others wrote are included in one place each.
 set -eu
 cd "$(dirname "$0")/../.."
@@ -11,6 +13,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
     function part(path) {
         if (path in public) return "public"
         if (path ~ /^layers\//) { split(path, p, "/"); return p[2] }
+        if (path ~ /^zoo\/([^\/]*|(detection|segmentation)\/.*)$/) return "arch"
         split(path, p, "/")
         return p[1]
     }
@@ -32,9 +35,10 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
     }
     BEGIN {
         dirs = split("|layers/|quant/|weights/|zoo/", roots, "|")
-        split("layers/qzoo_base.h layers/qzoo_graph.h quant/qzoo_quant.h weights/qzoo_weights.h " \
-              "zoo/qzoo_model.h zoo/qzoo_onnx.h zoo/qzoo_models.inc zoo/qzoo.h", list, " ")
-        for (i in list) public[list[i]] = 1
+        headers_of_all = "git ls-files \"*/qzoo*.h\" \"*/qzoo*.inc\""
+        while ((headers_of_all | getline path) > 0)
+            public[path] = 1
+        close(headers_of_all)
         # which parts a part may use, itself apart; "public" is looked at below
         may["base"] = ""
         may["kernels"] = "base"
@@ -43,10 +47,11 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         may["graph"] = "ops grad kernels base"
         may["weights"] = "base"
         may["quant"] = "graph ops grad kernels base"
-        may["zoo"] = "quant weights graph ops grad kernels base"
+        may["arch"] = "quant graph ops grad kernels base"
+        may["zoo"] = "arch quant weights graph ops grad kernels base"
         may["tools"] = ""
         # public headers stand on each other, and parts on those of the parts that they may use
-        headers["base"] = "layers/qzoo_base.h"
+        headers["base"] = "layers/qzoo_base.h layers/qzoo_cpu.h"
         headers["weights"] = headers["base"] " weights/qzoo_weights.h"
         headers["kernels"] = headers["ops"] = headers["graph"] = headers["grad"] = \
             headers["base"] " layers/qzoo_graph.h"

@@ -4,6 +4,7 @@
 #define QZOO_LAYERS_BASE_CPU_H
 
 #include "layers/base/base.h"
+#include "layers/qzoo_cpu.h"
 
 /* The registers that decide which x86 bundles run; 0 where the CPU lacks the leaf. */
 typedef struct qzi_x86_regs {

@@ -4,7 +4,7 @@
 #include "layers/kernels/peak.h"
 #include "layers/base/base.h"
 #include "layers/kernels/kernels.h"
-#include "layers/qzoo_graph.h"
+#include "layers/qzoo_cpu.h"
 
 #include <math.h>
 #include <stdatomic.h>

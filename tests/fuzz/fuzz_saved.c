@@ -7,7 +7,7 @@
 #define _GNU_SOURCE /* memfd_create */
 #include "fuzz_load.h"
 
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>

@@ -6,7 +6,7 @@
 #ifndef QZOO_TESTS_MODELS_GOLDEN_H
 #define QZOO_TESTS_MODELS_GOLDEN_H
 
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <jansson.h>
 #include <stdio.h>

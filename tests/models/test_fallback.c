@@ -4,7 +4,7 @@
  * support table's documented row), and a block of mobilenet_v2 by its name.
  */
 #include "tests/unit/assert_ok.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -7,7 +7,7 @@
  * Without an argument one small model of each family; with --all every architecture; else those
  * that are named.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

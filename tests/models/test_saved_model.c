@@ -4,7 +4,7 @@
  * int8 output, saved file) on every instruction set, for any number of threads and batch; saving,
  * opening, and refusing damaged files.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * context. Every result is what one thread alone gets. .ci/checks/threads.sh runs this under the
  * thread sanitizer.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <pthread.h>
 #include <setjmp.h>

@@ -7,7 +7,7 @@
  *   test_torch_int8 compare MODEL FORM WEIGHTS WANT
  *   test_torch_int8 refuse MODEL WEIGHTS TEXT
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <stdio.h>

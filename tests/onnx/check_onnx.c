@@ -17,7 +17,7 @@
  */
 #include "layers/graph/exec.h"
 #include "qzoo.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <onnx.pb-c.h>

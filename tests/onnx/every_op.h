@@ -6,7 +6,7 @@
 
 #include "../unit/counting.h"
 #include "zoo/onnx/onnx_emit.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

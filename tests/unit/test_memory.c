@@ -6,7 +6,8 @@
  */
 #include "assert_ok.h"
 #include "counting.h"
-#include "zoo/zoo.h"
+#include "layers/qzoo_cpu.h"
+#include "zoo/model/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -4,7 +4,7 @@
  * session shows of a run, bytes instead of floats. (test_out_of_memory.c has the same with little
  * memory.)
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

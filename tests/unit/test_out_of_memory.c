@@ -7,7 +7,7 @@
  *   test_out_of_memory [--all]    --all: every allocation of the real model too, not one in seven
  */
 #include "counting.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <dirent.h>
 #include <inttypes.h>

@@ -8,7 +8,7 @@
  */
 #include "assert_ok.h"
 #include "layers/graph/plan.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -3,7 +3,7 @@
  * test_weights_load.c - loading a model's parameters: what fits, in every type of number, and what
  * is refused or warned of, and in which words.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -4,7 +4,7 @@
 #define QZOO_ZOO_IMAGE_PREPROCESS_H
 
 #include "layers/base/base.h"
-#include "zoo/qzoo_model.h"
+#include "zoo/qzoo_image.h"
 
 /* 8-bit RGB rows, `stride` bytes apart. */
 typedef struct qzi_pixels {

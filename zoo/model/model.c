@@ -5,7 +5,7 @@
  * Weights load before fusing, by torchvision's keys. A model may be shared by sessions on several
  * threads; the calls here change it, so they belong to one thread at a time.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <stdlib.h>
 #include <string.h>

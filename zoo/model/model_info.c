@@ -3,7 +3,7 @@
  * model_info.c - what a model tells of itself: sizes, origin, options, graphs.
  */
 #include "layers/graph/exec.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <string.h>
 

@@ -5,7 +5,7 @@
  * A session owns its executor (plans, arena) and the float32 copies of its outputs; everything that
  * it reads of the model is immutable, so sessions run at once without locks.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <string.h>
 

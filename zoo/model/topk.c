@@ -2,7 +2,7 @@
 /*
  * topk.c - the best classes of a row of logits, with their softmax probabilities.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <math.h>
 

@@ -4,7 +4,7 @@
  * cache, or fetched into it where the caller allows that; with them comes the recipe for images
  * that they were trained with.
  */
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -2,7 +2,7 @@
 /* onnx_export.c - qz_onnx_export: which graph, at which size, node by node. */
 #include "layers/graph/exec.h"
 #include "zoo/onnx/onnx_emit.h"
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #include <inttypes.h>
 #include <string.h>

@@ -49,7 +49,7 @@
 #ifndef QZOO_ZOO_SAVED_SAVED_MODEL_H
 #define QZOO_ZOO_SAVED_SAVED_MODEL_H
 
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 #define QZI_SAVED_FORMAT "qzoo.int8/1"
 #define QZI_SAVED_FORMAT_FAMILY "qzoo.int8/"

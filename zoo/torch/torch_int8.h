@@ -21,7 +21,7 @@
 #ifndef QZOO_ZOO_TORCH_TORCH_INT8_H
 #define QZOO_ZOO_TORCH_TORCH_INT8_H
 
-#include "zoo/zoo.h"
+#include "zoo/model/model.h"
 
 /* One convolution's or linear's. w or w_f32; memory of the dict, the graph or the arena. */
 typedef struct qzi_torch_weights {

@@ -1,82 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * zoo.h - how an architecture file hands its models to the registry. Private.
- *
- * An architecture file defines one `const qzi_arch qzi_arch_<name>` for each model; registry.c
- * collects them through qzoo_models.inc.
+ * model.h - what a model is made of, and the steps of its life that several files share. Private.
  */
-#ifndef QZOO_ZOO_ZOO_H
-#define QZOO_ZOO_ZOO_H
+#ifndef QZOO_ZOO_MODEL_MODEL_H
+#define QZOO_ZOO_MODEL_MODEL_H
 
 #include "layers/graph/graph.h"
 #include "quant/quant.h"
-#include "zoo/qzoo_model.h"
-
-typedef struct qzi_build_options {
-    int32_t num_classes;
-    bool transform_input; /* googlenet, inception_v3 */
-    bool no_aux_logits;   /* the same: without the auxiliary heads */
-} qzi_build_options;
-
-/* What a detector or segmenter asks of the classifier that it builds on. */
-typedef struct qzi_backbone_options {
-    bool frozen_norms; /* FrozenBatchNorm2d in place of every BatchNorm2d */
-    bool dilate[3];    /* the last three halvings: dilation instead of the stride */
-} qzi_backbone_options;
-
-typedef struct qzi_arch {
-    qz_arch_info info;
-    const qz_fill_rule *fill_rules; /* gains of the seeded random fill; ends with substring NULL */
-    const void *config;             /* the family's table row for this model */
-    /*
-     * Builds the float graph (input, layers, one output). Builder errors poison the graph. Layers
-     * that no output depends on (auxiliary heads) are taken out afterwards; their parameters stay.
-     */
-    void (*build)(qz_graph *graph, const void *config, const qzi_build_options *options);
-    /* The architecture's own fuse_model; most are qzi_fuse. */
-    qz_status (*fuse)(qz_graph *graph, bool is_qat);
-    /* Builds the feature layers in the current scope; NULL where nothing builds on this family. */
-    qz_value (*features)(qz_graph *graph, const void *config, qz_value x,
-                         const qzi_backbone_options *options);
-    bool can_dilate[3];
-    bool has_aux_logits; /* and transform_input: googlenet, inception_v3 */
-    /*
-     * The name under which old files of torchvision have a parameter, into `old`; false where it
-     * never had another. NULL: none had.
-     */
-    bool (*old_key)(const char *key, char *old, size_t size);
-} qzi_arch;
-
-#define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;
-#include "zoo/qzoo_models.inc"
-#undef QZ_MODEL
-
-const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
-
-/* torchvision's ImageClassification preset with ImageNet's mean and std. */
-#define QZI_PREPROCESS_IMAGENET(resize_, crop_, interpolation_)                       \
-    {                                                                                 \
-        .resize = (resize_), .crop_h = (crop_), .crop_w = (crop_),                    \
-        .interpolation = (interpolation_), .mean = {0.485f, 0.456f, 0.406f}, .std = { \
-            0.229f,                                                                   \
-            0.224f,                                                                   \
-            0.225f                                                                    \
-        }                                                                             \
-    }
-
-/*
- * Builds the feature layers of `arch` on the value x in the current scope of a graph, whose modules
- * are then named as torchvision names them in a detector ("layer4"; "16" for features[16]).
- * maps[i]: the output of module layers[i]. The graph stays unfused: it is its owner's to fuse.
- */
-qz_status qzi_backbone_build(qz_graph *graph, const char *arch, qz_value x,
-                             const qzi_backbone_options *options, const char *const *layers,
-                             size_t count, qz_value *maps);
-
-/* QZ_ERR_UNKNOWN_NAME with the nearest names (registry.c). */
-qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name);
-
-/* ---- a model (model.c and friends) ----------------------------------------------------------- */
+#include "zoo/arch.h"
+#include "zoo/qzoo_session.h"
 
 struct qz_model {
     qz_context *ctx;

@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_image.h - images: read them, resize them, and make of them what a network takes.
+ */
+#ifndef QZOO_IMAGE_H
+#define QZOO_IMAGE_H
+
+#include "qzoo_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Pillow's filters, antialiased. */
+typedef enum qz_interpolation {
+    QZ_INTERPOLATION_BILINEAR = 0,
+    QZ_INTERPOLATION_BICUBIC,
+    QZ_INTERPOLATION_COUNT
+} qz_interpolation;
+/* "bilinear", "bicubic"; NULL for another number. */
+QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
+
+/* How the published weights want their images: resize the shorter side, centre crop, /255,
+ * subtract mean, divide by std. */
+typedef struct qz_preprocess {
+    int32_t resize; /* shorter side; 0: no resizing */
+    int32_t crop_h, crop_w;
+    float mean[3], std[3];
+    qz_interpolation interpolation;
+} qz_preprocess;
+
+/* Reads a JPEG, PNG, BMP, … (built with stb_image) as 8-bit RGB. Free with qz_image_free. */
+typedef struct qz_image {
+    int32_t width, height;
+    uint8_t *rgb; /* rows of width * 3 bytes */
+} qz_image;
+/* QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED (built without images), QZ_ERR_MEMORY; the
+ * message begins with the path. image->rgb is NULL then. */
+QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
+/* Leaves the image empty; NULL, and an empty one, are fine. */
+QZ_API void qz_image_free(qz_context *context, qz_image *image);
+/* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
+QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
+                                     int32_t height, size_t stride, const qz_preprocess *recipe,
+                                     float *out);
+/* Pillow's Image.resize, 8-bit RGB: two passes, 22-bit fixed point, uint8 between. */
+QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_t width,
+                                 int32_t height, size_t stride, int32_t out_width,
+                                 int32_t out_height, qz_interpolation interpolation, uint8_t *out);
+
+/* The i-th synthetic calibration image: 1 x 3 x h x w, coarse structure plus noise, the same on
+ * every machine. */
+QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
