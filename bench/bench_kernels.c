@@ -65,7 +65,7 @@ static timed run_timed(const conv_operands *o, const qzk_conv_kernel *kernel, do
         each[count] = qzi_now() - start;
         total += each[count++];
     } while (seconds > 0 && count < MAX_TIMES && (count < 3 || total < seconds));
-    qsort(each, count, sizeof *each, ascending);
+    qsort(each, count, sizeof(*each), ascending);
     t.median = each[count / 2];
     return t;
 }

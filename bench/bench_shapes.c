@@ -55,7 +55,7 @@ bool bench_read(const char *path, bench_cases *cases)
         fprintf(stderr, "bench_kernels: %s cannot be opened\n", path);
         return false;
     }
-    while (good && fgets(line, sizeof line, file)) {
+    while (good && fgets(line, sizeof(line), file)) {
         bench_case item;
         number++;
         if (line[0] == '#')
@@ -73,7 +73,7 @@ bool bench_read(const char *path, bench_cases *cases)
 
 static bool same(const conv_problem *a, const conv_problem *b)
 {
-    return memcmp(&a->shape, &b->shape, sizeof a->shape) == 0 && a->n == b->n && a->ih == b->ih &&
+    return memcmp(&a->shape, &b->shape, sizeof(a->shape)) == 0 && a->n == b->n && a->ih == b->ih &&
            a->iw == b->iw && a->oh == b->oh && a->ow == b->ow;
 }
 
@@ -89,7 +89,7 @@ static bool collect(const qz_graph *graph, const qzi_shape *shapes, bench_cases 
         size_t k = 0;
         while (k < cases->count && !same(&cases->items[k].problem, &item.problem))
             k++;
-        snprintf(item.name, sizeof item.name, "%s", node->name);
+        snprintf(item.name, sizeof(item.name), "%s", node->name);
         if (k < cases->count)
             cases->items[k].count++;
         else if (!add(cases, &item))

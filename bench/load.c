@@ -42,7 +42,7 @@ static int read_only(const char *path)
         return 1;
     size_t size = (size_t)info.st_size, done = 0;
     char *bytes = malloc(size + 1);
-    while (bytes != NULL && done < size) {
+    while (bytes && done < size) {
         ssize_t got = read(fd, bytes + done, size - done);
         if (got <= 0)
             break;

@@ -158,8 +158,7 @@ QZ_API qz_isa qz_context_isa(const qz_context *context);
 QZ_API uint32_t qz_context_threads(const qz_context *context);
 QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL where none is known */
 
-/* ---- tensors ----------------------------------------------------------------------------------
- */
+/* ---- tensors ---- */
 
 /* Types of elements. Bool is one byte, 0 or 1. */
 typedef enum qz_dtype {

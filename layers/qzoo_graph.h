@@ -132,8 +132,7 @@ QZ_API void qz_graph_output(qz_graph *graph, const char *name, qz_value value);
 /* Checks the whole graph. Reports the first builder error, or what verification finds. */
 QZ_API qz_status qz_graph_finish(qz_graph *graph);
 
-/* ---- looking at a graph
- * --------------------------------------------------------------------------- */
+/* ---- looking at a graph ---- */
 
 /* One entry of a state dict. Pointers belong to the graph. */
 typedef struct qz_param_info {

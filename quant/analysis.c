@@ -107,8 +107,7 @@ static energy compare_views(const qzk_view *real, const qzi_node *node, const qz
     return (energy){sum_lanes(signal), sum_lanes(noise)};
 }
 
-/* ---- the two runs -----------------------------------------------------------------------------
- */
+/* ---- the two runs ---- */
 
 static void drop_kept(qzi_sqnr *s, qz_value node)
 {
@@ -129,7 +128,7 @@ static qz_status keep_value(void *user, const qz_graph *graph, qz_value node, co
     k->view.pixel_stride = view->c;
     k->view.data = qzi_alloc(graph->ctx, pixels * c * sizeof(float));
     if (!k->view.data)
-        return qzi_fail_memory(graph->ctx, pixels * c * sizeof(float));
+        return QZ_ERR_MEMORY;
     for (size_t p = 0; p < pixels; p++)
         memcpy((float *)k->view.data + p * c,
                (const float *)view->data + p * (size_t)view->pixel_stride, c * sizeof(float));
@@ -154,8 +153,7 @@ static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
     return QZ_OK;
 }
 
-/* ---- create -----------------------------------------------------------------------------------
- */
+/* ---- create ---- */
 
 /*
  * A node of that name itself, not the scope that qzi_graph_find would also know. Both graphs have
@@ -247,7 +245,7 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
 
     qzi_sqnr *s = qzi_calloc(ctx, 1, sizeof(*s));
     if (!s)
-        return qzi_fail_memory(ctx, sizeof(*s));
+        return QZ_ERR_MEMORY;
     s->ctx = ctx;
     s->float_graph = float_graph;
     s->int8_graph = int8_graph;
@@ -257,7 +255,7 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
     s->rows = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->rows));
     qz_status st = QZ_OK;
     if (!s->pairs || !s->kept || !s->rows) {
-        st = qzi_fail_memory(ctx, int8_graph->node_count * sizeof(*s->pairs));
+        st = QZ_ERR_MEMORY;
         goto fail;
     }
     QZI_GOTO(st, qzi_exec_create(float_packed, float_graph, threads, &s->float_exec));
@@ -293,8 +291,7 @@ void qzi_sqnr_destroy(qzi_sqnr *sqnr)
     qzi_free(sqnr->ctx, sqnr);
 }
 
-/* ---- images -----------------------------------------------------------------------------------
- */
+/* ---- images ---- */
 
 static qz_status fetch_output(const qz_context *ctx, qzi_exec *exec, float **data, int64_t *count)
 {
@@ -303,7 +300,7 @@ static qz_status fetch_output(const qz_context *ctx, qzi_exec *exec, float **dat
     *count = qz_tensor_numel(&t);
     *data = qzi_alloc(ctx, (size_t)*count * sizeof(float));
     if (!*data)
-        return qzi_fail_memory(ctx, (size_t)*count * sizeof(float));
+        return QZ_ERR_MEMORY;
     t.data = *data;
     qz_status st = qzi_exec_output(exec, 0, &t);
     if (st != QZ_OK) {
@@ -372,8 +369,7 @@ qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image)
     return QZ_OK;
 }
 
-/* ---- results ----------------------------------------------------------------------------------
- */
+/* ---- results ---- */
 
 /* Worst first, NaN last, equals in the order of the graph. */
 typedef struct ranked {
@@ -396,7 +392,7 @@ qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count)
     const qz_graph *graph = sqnr->int8_graph;
     ranked *order = qzi_calloc(sqnr->ctx, graph->node_count, sizeof(*order));
     if (!order)
-        return qzi_fail_memory(sqnr->ctx, graph->node_count * sizeof(*order));
+        return QZ_ERR_MEMORY;
     size_t n = 0;
     for (size_t i = 0; i < graph->node_count; i++) {
         const pair *p = &sqnr->pairs[i];

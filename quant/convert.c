@@ -22,8 +22,7 @@ typedef struct convert_work {
 /* `only`, besides a node: */
 enum { NO_READER = -1, SEVERAL_READERS = -2 };
 
-/* ---- parameters of values ---------------------------------------------------------------------
- */
+/* ---- parameters of values ---- */
 
 /*
  * int8 nodes give uint8. So do inputs that only int8 nodes read; one that fp32 nodes read too, or
@@ -149,14 +148,13 @@ static void share_concats(convert_work *work)
             work->q[i] = work->q[graph->nodes[i].in[0]];
 }
 
-/* ---- nodes of the new graph -------------------------------------------------------------------
- */
+/* ---- nodes of the new graph ---- */
 
 static qz_status make_activation(const convert_work *work, qzi_node *node)
 {
     node->tables = qzi_alloc(work->graph->ctx, 256);
     if (!node->tables)
-        return qzi_fail_memory(work->graph->ctx, 256);
+        return QZ_ERR_MEMORY;
     qzi_act_table(node->act, work->q[node->in[0]], node->q, node->tables);
     return QZ_OK;
 }
@@ -165,8 +163,11 @@ static qz_status make_tables(const convert_work *work, qzi_node *concat)
 {
     const qz_context *ctx = work->graph->ctx;
     size_t bytes;
-    if (!qzi_mul_size(concat->in_count, 256, &bytes) || !(concat->tables = qzi_alloc(ctx, bytes)))
-        return qzi_fail_memory(ctx, concat->in_count * 256);
+    if (!qzi_mul_size(concat->in_count, 256, &bytes))
+        return qzi_fail_memory(ctx, SIZE_MAX);
+    concat->tables = qzi_alloc(ctx, bytes);
+    if (!concat->tables)
+        return QZ_ERR_MEMORY;
     for (size_t k = 0; k < concat->in_count; k++)
         qzi_requant_table(work->q[concat->in[k]], concat->q, concat->tables + 256 * k);
     return QZ_OK;
@@ -181,7 +182,7 @@ static qz_status set_nodes(convert_work *work)
         if (work->decisions[i].reason) {
             node->fallback = qzi_strdup(work->graph->ctx, work->decisions[i].reason);
             if (!node->fallback)
-                return qzi_fail_memory(work->graph->ctx, strlen(work->decisions[i].reason));
+                return QZ_ERR_MEMORY;
         }
         if (node->op == QZI_OP_CONCAT && work->decisions[i].int8)
             QZI_TRY(make_tables(work, node));
@@ -192,8 +193,7 @@ static qz_status set_nodes(convert_work *work)
     return QZ_OK;
 }
 
-/* ---- borders ----------------------------------------------------------------------------------
- */
+/* ---- borders ---- */
 
 /* <source>.quant or <source>.dequant; with underscores where the model has that name itself. */
 static char *border_name(const convert_work *work, qz_value value, const char *suffix)
@@ -227,7 +227,7 @@ static qz_status insert_border(convert_work *work, qz_value value)
         return QZ_OK;
     char *name = border_name(work, value, to_float ? "dequant" : "quant");
     if (!name)
-        return qzi_fail_memory(work->graph->ctx, 64);
+        return QZ_ERR_MEMORY;
     const qz_status st =
         qzi_graph_insert(out, value, to_float ? QZI_OP_DEQUANTIZE : QZI_OP_QUANTIZE, name,
                          work->reads, false, &inserted);
@@ -240,8 +240,7 @@ static qz_status insert_border(convert_work *work, qz_value value)
     return st;
 }
 
-/* ---- the two passes ---------------------------------------------------------------------------
- */
+/* ---- the two passes ---- */
 
 static void work_free(convert_work *work)
 {
@@ -264,7 +263,7 @@ static qz_status work_create(const qz_graph *graph, const qzi_qconfig *qconfig, 
     /* a border behind every node at most */
     work->reads = qzi_calloc(graph->ctx, n, 2 * sizeof(*work->reads));
     if (!work->gives_u8 || !work->q || !work->only || !work->reads)
-        return qzi_fail_memory(graph->ctx, n * sizeof(*work->q));
+        return QZ_ERR_MEMORY;
     return QZ_OK;
 }
 
@@ -324,7 +323,7 @@ static qz_status copy_params(const qz_graph *graph, const qzi_node *from, qz_gra
             continue;
         param->tensor.data = qzi_alloc(graph->ctx, bytes);
         if (!param->tensor.data)
-            return qzi_fail_memory(graph->ctx, bytes);
+            return QZ_ERR_MEMORY;
         memcpy(param->tensor.data, tensor->data, bytes);
     }
     return QZ_OK;
@@ -356,7 +355,7 @@ qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
     QZI_TRY(qzi_calibration_check(calibration));
     observed = qzi_calloc(graph->ctx, graph->node_count, sizeof(*observed));
     if (!observed)
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*observed));
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
         if (!observer)

@@ -9,8 +9,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* ---- words of --fallback ----------------------------------------------------------------------
- */
+/* ---- words of --fallback ---- */
 
 static bool is_strided_pointwise(const qzi_node *node)
 {
@@ -61,8 +60,7 @@ static bool is_asked_for(const qzi_qconfig *qconfig, const char *word)
     return false;
 }
 
-/* ---- excluded names ---------------------------------------------------------------------------
- */
+/* ---- excluded names ---- */
 
 static bool is_in_scope(const char *name, const char *scope)
 {
@@ -115,8 +113,7 @@ static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig
     return QZ_OK;
 }
 
-/* ---- deciding ---------------------------------------------------------------------------------
- */
+/* ---- deciding ---- */
 
 /* In int8 these keep the parameters of what they read. */
 static bool keeps_qparams(const qzi_node *node, const qzi_backend *backend)
@@ -181,7 +178,7 @@ static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const
         break; /* the most special row decides */
     }
     if (found && !reason)
-        *st = qzi_fail_memory(graph->ctx, 64);
+        *st = QZ_ERR_MEMORY;
     return reason;
 }
 
@@ -210,7 +207,7 @@ static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, 
         decision->reason = qzi_format(graph->ctx, "reads only fp32 (%s), so int8 gains nothing",
                                       graph->nodes[node->in[0]].name);
         if (!decision->reason)
-            return qzi_fail_memory(graph->ctx, 64);
+            return QZ_ERR_MEMORY;
     }
     return QZ_OK;
 }
@@ -244,7 +241,7 @@ qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_deci
     bool *excluded = qzi_calloc(graph->ctx, graph->node_count, sizeof(*excluded));
     qz_status st;
     if (!made || !excluded) {
-        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*made));
+        st = QZ_ERR_MEMORY;
         goto fail;
     }
     QZI_GOTO(st, check_words(graph, qconfig));

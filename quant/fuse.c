@@ -38,7 +38,7 @@ static qz_status only_readers(const qz_graph *graph, qz_value **readers)
     if (!only || !count) {
         qzi_free(graph->ctx, only);
         qzi_free(graph->ctx, count);
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*only));
+        return QZ_ERR_MEMORY;
     }
     for (size_t i = 0; i < graph->node_count; i++)
         only[i] = QZ_NO_VALUE;
@@ -94,8 +94,7 @@ static bool find_group(const qz_graph *graph, const qz_value *only, qz_value hea
     return group->bn >= 0 || group->act >= 0;
 }
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 /* The name within the scope of `head`; the whole name where the scopes differ. */
 static const char *local_name(const char *head, const char *name)
@@ -122,13 +121,12 @@ static qz_status name_group(const qz_graph *graph, fuse_group *group)
         group->fused = fused;
         group->alias[i] = qzi_strdup(graph->ctx, member->name);
         if (!group->fused || !group->alias[i])
-            return qzi_fail_memory(graph->ctx, strlen(member->name));
+            return QZ_ERR_MEMORY;
     }
     return QZ_OK;
 }
 
-/* ---- folding ----------------------------------------------------------------------------------
- */
+/* ---- folding ---- */
 
 /*
  * Whether there is data to fold: all of it, or none. The order of a file decides nothing here; a
@@ -183,8 +181,7 @@ static void fold(const qz_graph *graph, const qzi_node *head, const fuse_group *
     qzi_fpenv_leave(env);
 }
 
-/* ---- the pass ---------------------------------------------------------------------------------
- */
+/* ---- the pass ---- */
 
 static void plan_free(fuse_plan *plan)
 {
@@ -224,7 +221,7 @@ static qz_status plan_make(const qz_graph *graph, fuse_plan *plan)
     plan->drop = qzi_calloc(graph->ctx, graph->param_count + n, sizeof(*plan->drop));
     plan->renumber = qzi_calloc(graph->ctx, graph->param_count + n, sizeof(*plan->renumber));
     if (!plan->groups || !plan->keep || !plan->redirect || !plan->drop || !plan->renumber)
-        return qzi_fail_memory(graph->ctx, n * sizeof(*plan->groups));
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < n; i++) {
         plan->keep[i] = true;
         plan->redirect[i] = QZ_NO_VALUE;

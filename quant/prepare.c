@@ -20,19 +20,21 @@ struct qzi_calibration {
     bool broken; /* an image failed when some observers had seen it */
 };
 
-/* ---- prepare ----------------------------------------------------------------------------------
- */
+/* ---- prepare ---- */
 
 static qz_status copy_list(qzi_arena *arena, const char *const *list, size_t count,
                            const char *const **copy)
 {
     size_t bytes;
     char **to;
-    if (!qzi_mul_size(count, sizeof(*to), &bytes) || !(to = qzi_arena_alloc(arena, bytes)))
-        return qzi_fail_memory(arena->ctx, count * sizeof(*to));
+    if (!qzi_mul_size(count, sizeof(*to), &bytes))
+        return qzi_fail_memory(arena->ctx, SIZE_MAX);
+    to = qzi_arena_alloc(arena, bytes);
+    if (!to)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < count; i++)
         if (!(to[i] = qzi_arena_strdup(arena, list[i])))
-            return qzi_fail_memory(arena->ctx, 64);
+            return QZ_ERR_MEMORY;
     *copy = (const char *const *)to;
     return QZ_OK;
 }
@@ -78,7 +80,7 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
                         graph->input_count);
     cal = qzi_calloc(graph->ctx, 1, sizeof(*cal));
     if (!cal)
-        return qzi_fail_memory(graph->ctx, sizeof(*cal));
+        return QZ_ERR_MEMORY;
     cal->graph = graph;
     cal->qconfig = *qconfig;
     cal->threads = threads;
@@ -90,7 +92,7 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
                            &cal->qconfig.fallback));
     cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
     if (!cal->observers) {
-        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(qzi_observer *));
+        st = QZ_ERR_MEMORY;
         goto fail;
     }
     QZI_GOTO(st, create_observers(cal));
@@ -118,8 +120,7 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
     qzi_free(ctx, calibration);
 }
 
-/* ---- calibrate --------------------------------------------------------------------------------
- */
+/* ---- calibrate ---- */
 
 /* Everything that is wrong with the images is found before any observer sees one of them. */
 static qz_status check_images(const qz_graph *graph, const qz_tensor *images, int64_t *numel)

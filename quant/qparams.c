@@ -119,7 +119,7 @@ static qz_status qweights_new(const qz_context *ctx, int32_t oc, int64_t per, fl
                         (double)sx);
     qzi_qweights *qw = qzi_calloc(ctx, 1, sizeof(*qw));
     if (!qw)
-        return qzi_fail_memory(ctx, sizeof(*qw));
+        return QZ_ERR_MEMORY;
     qw->per_channel = per_channel;
     qw->w = qzi_alloc(ctx, count);
     qw->scales = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->scales));
@@ -127,7 +127,7 @@ static qz_status qweights_new(const qz_context *ctx, int32_t oc, int64_t per, fl
     qw->bias_f32 = qzi_calloc(ctx, (size_t)oc, sizeof(*qw->bias_f32));
     if (!qw->w || !qw->scales || !qw->bias || !qw->bias_f32) {
         qzi_qweights_free(ctx, qw);
-        return qzi_fail_memory(ctx, count);
+        return QZ_ERR_MEMORY;
     }
     *out = qw;
     return QZ_OK;

@@ -9,8 +9,7 @@
 #include "layers/graph/graph.h"
 #include "quant/qzoo_quant.h"
 
-/* ---- backends as data (qconfig.c)
- * ------------------------------------------------------------------ */
+/* ---- backends as data (qconfig.c) ---- */
 
 /* How a backend treats an op. Rows are named by the words of --fallback. */
 typedef struct qzi_support {
@@ -52,8 +51,7 @@ typedef struct qzi_qconfig {
     size_t fallback_count;
 } qzi_qconfig;
 
-/* ---- observers (observer.c, observer_histogram.c)
- * ---------------------------------------------------- */
+/* ---- observers (observer.c, observer_histogram.c) ---- */
 
 typedef struct qzi_observer qzi_observer;
 /* reduce_range: 0..127 instead of 0..255. bins: 0 for torch's 2048 (histogram only).
@@ -77,8 +75,7 @@ qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *m
 /* quint8 affine parameters as torch 1.13 computes them. QZ_ERR_STATE when nothing was seen. */
 qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q);
 
-/* ---- quantization parameters and weights (qparams.c)
- * ------------------------------------------------- */
+/* ---- quantization parameters and weights (qparams.c) ---- */
 
 qzi_qparams qzi_qparams_affine(float min, float max, int32_t qmin, int32_t qmax);
 float qzi_scale_symmetric(float amax); /* amax / 127.5, at least FLT_EPSILON */
@@ -101,8 +98,7 @@ qz_status qzi_qweights_take(const qz_context *ctx, const int8_t *w, const float 
                             qzi_qweights **out);
 void qzi_qweights_free(const qz_context *ctx, qzi_qweights *qw);
 
-/* ---- passes
- * ---------------------------------------------------------------------------------------------- */
+/* ---- passes ---- */
 
 /*
  * fuse.c: conv+bn, conv+bn+act, conv+act, linear+act, bn+act, add+act where the inner values have

@@ -11,7 +11,7 @@ static json_t *tags_of(const qz_catalogue *catalogue, const char *model, char *l
     json_t *tags = json_pack("[s]", "random");
     size_t used = 0;
     line[0] = '\0';
-    for (size_t i = 0; (w = qz_catalogue_at(catalogue, i)) != NULL; i++) {
+    for (size_t i = 0; (w = qz_catalogue_at(catalogue, i)); i++) {
         if (strcmp(w->model, model) != 0 || w->quantized[0])
             continue;
         json_array_append_new(tags, json_string(w->tag));

@@ -40,7 +40,7 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
     run_state *r = user;
     (void)bytes;
     for (size_t i = 0; i < r->o->dump_node_count && r->status == EXIT_DONE; i++) {
-        if (r->node_names[i] == NULL)
+        if (!r->node_names[i])
             r->status = dump(r, name, value);
         else if (strcmp(r->node_names[i], name) == 0)
             r->status = dump(r, r->o->dump_nodes[i], value);

@@ -15,7 +15,7 @@ typedef struct weights {
     qz_catalogue *catalogue;
 } weights;
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* MODEL[:TAG] */
 static int find_weights(const weights *w, const char *name, const qz_weights_info **info)
@@ -39,7 +39,7 @@ static int want_args(const tool_options *o, const char *what, size_t least, size
     return tool_fail(EXIT_USAGE, "weights %s: %s is needed", what, usage);
 }
 
-/* ---- list ------------------------------------------------------------------------------------ */
+/* ---- list ---- */
 
 static json_t *metrics_json(const qz_weights_info *info)
 {
@@ -128,7 +128,7 @@ static int list(const weights *w)
         return status;
     json_t *rows = json_array();
     text_table *t = table_new(headers, 7);
-    for (size_t i = 0; (info = qz_catalogue_at(w->catalogue, i)) != NULL; i++) {
+    for (size_t i = 0; (info = qz_catalogue_at(w->catalogue, i)); i++) {
         qz_cache_state state;
         char path[PATH_SIZE];
         size_t length = o->arg_count ? strcspn(o->args[0], ":") : 0;
@@ -145,7 +145,7 @@ static int list(const weights *w)
     return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
 }
 
-/* ---- fetch ----------------------------------------------------------------------------------- */
+/* ---- fetch ---- */
 
 static volatile sig_atomic_t interrupted;
 
@@ -244,7 +244,7 @@ static int fetch(const weights *w)
     return status;
 }
 
-/* ---- verify, path, prune --------------------------------------------------------------------- */
+/* ---- verify, path, prune ---- */
 
 static int verify_one(const weights *w, const qz_weights_info *info)
 {
@@ -313,7 +313,7 @@ static int prune(const weights *w)
     return EXIT_DONE;
 }
 
-/* ---- the command ----------------------------------------------------------------------------- */
+/* ---- the command ---- */
 
 static const struct {
     const char *name;

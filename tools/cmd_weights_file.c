@@ -160,7 +160,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
                                    o->args[0], "tensors", rows));
 }
 
-/* ---- convert --------------------------------------------------------------------------------- */
+/* ---- convert ---- */
 
 /* What is to be written; texts and numbers that were made for it are `owned`. */
 typedef struct output {

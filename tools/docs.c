@@ -3,9 +3,9 @@
  * docs.c - manual pages and shell completion, written from the command table at build time, so that
  * no option is undocumented. Not installed.
  *
- *   qzoo_docs man COMMAND FRAGMENT   a page; FRAGMENT is roff, its line @OPTIONS@ becomes the
- * options qzoo_docs man qzoo FRAGMENT      the page of the program; @COMMANDS@ becomes the commands
- *   qzoo_docs completion TEMPLATE    for bash; @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@ likewise
+ *   qzoo_docs man COMMAND FRAGMENT   a page; in FRAGMENT (roff) @OPTIONS@ becomes the options
+ *   qzoo_docs man qzoo FRAGMENT      the page of the program; @COMMANDS@ becomes the commands
+ *   qzoo_docs completion TEMPLATE    for bash; @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@ also
  *   qzoo_docs commands               names, one a line
  */
 #include "tool.h"

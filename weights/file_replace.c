@@ -18,8 +18,8 @@ static qz_status open_temporary(qzi_file_replace *f)
     int error = EEXIST;
     for (int i = 0; i < 1000 && error == EEXIST; i++) {
         f->temporary = qzi_format(f->ctx, "%s.tmp-%ld-%d", f->path, (long)getpid(), i);
-        if (f->temporary == NULL)
-            return qzi_fail_memory(f->ctx, strlen(f->path) + 32);
+        if (!f->temporary)
+            return QZ_ERR_MEMORY;
         f->fd = open(f->temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
         if (f->fd >= 0)
             return QZ_OK;
@@ -64,7 +64,7 @@ qz_status qzi_file_replace_write_numbers(const qzi_file_replace *file, const voi
 qz_status qzi_file_replace_commit(qzi_file_replace *file)
 {
     char *folder = qzi_folder_of(file->ctx, file->path);
-    qz_status st = folder != NULL ? QZ_OK : qzi_fail_memory(file->ctx, strlen(file->path));
+    qz_status st = folder ? QZ_OK : QZ_ERR_MEMORY;
     if (st == QZ_OK && fsync(file->fd) != 0)
         st = qzi_fail_errno(file->ctx, file->path, "cannot be written", errno);
     if (close(file->fd) != 0 && st == QZ_OK)
@@ -87,7 +87,7 @@ void qzi_file_replace_discard(qzi_file_replace *file)
     if (file->fd >= 0)
         close(file->fd);
     file->fd = -1;
-    if (file->temporary != NULL) {
+    if (file->temporary) {
         unlink(file->temporary);
         qzi_free(file->ctx, file->temporary);
         file->temporary = NULL;

@@ -35,8 +35,8 @@ qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const v
 char *qzi_folder_of(const qz_context *ctx, const char *path)
 {
     const char *slash = strrchr(path, '/');
-    if (slash == NULL || slash == path)
-        return qzi_strdup(ctx, slash == NULL ? "." : "/");
+    if (!slash || slash == path)
+        return qzi_strdup(ctx, !slash ? "." : "/");
     return qzi_format(ctx, "%.*s", (int)(slash - path), path);
 }
 

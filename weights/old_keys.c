@@ -30,7 +30,7 @@ static bool densenet(const char *key, char *out, size_t size)
 {
     static const char *const kinds[] = {".norm.", ".relu.", ".conv."};
     const char *layer = strstr(key, "denselayer");
-    if (layer == NULL)
+    if (!layer)
         return false;
     const char *p = layer + strlen("denselayer");
     if (!is_digit(*p))
@@ -52,7 +52,7 @@ static bool fpn(const char *key, char *out, size_t size)
     static const char *const kinds[] = {"fpn.inner_blocks.", "fpn.layer_blocks."};
     for (size_t i = 0; i < QZI_ARRAY_LEN(kinds); i++) {
         const char *p = strstr(key, kinds[i]);
-        if (p == NULL)
+        if (!p)
             continue;
         p += strlen(kinds[i]);
         const char *digits = p;
@@ -102,7 +102,7 @@ qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed)
 {
     char key[QZI_KEY_MAX + 8];
     size_t count = 0;
-    if (dict == NULL)
+    if (!dict)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_state_dict_update_keys: dict is NULL");
     for (size_t i = 0; i < dict->count; i++) {
         const char *old = dict->entries[i].key;
@@ -110,12 +110,12 @@ qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed)
             !heads(old, key, sizeof(key)))
             continue;
         char *copy = qzi_arena_strdup(&dict->arena, key);
-        if (copy == NULL)
-            return qzi_fail_memory(dict->ctx, strlen(key) + 1);
+        if (!copy)
+            return QZ_ERR_MEMORY;
         dict->entries[i].key = copy;
         count++;
     }
-    if (renamed != NULL)
+    if (renamed)
         *renamed = count;
     return count > 0 ? qzi_dict_sort(dict) : QZ_OK;
 }

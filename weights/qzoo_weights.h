@@ -92,8 +92,7 @@ QZ_API qz_status qz_tensor_to_f32(qz_context *context, const qz_tensor *tensor,
  */
 QZ_API qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed);
 
-/* ---- writing safetensors
- * ------------------------------------------------------------------------------ */
+/* ---- writing safetensors ---- */
 
 /* One tensor to be written. Key and data are only read. */
 typedef struct qz_safetensors_entry {
@@ -112,8 +111,7 @@ QZ_API qz_status qz_safetensors_save(qz_context *context, const char *path,
                                      const char *const *metadata_keys,
                                      const char *const *metadata_values, size_t metadata_count);
 
-/* ---- seeded random fill
- * --------------------------------------------------------------------------------- */
+/* ---- seeded random fill ---- */
 
 /* [substring, gain] rules: the first whose substring occurs in the key; "" matches all. */
 typedef struct qz_fill_rule {
@@ -134,15 +132,12 @@ QZ_API void qz_random_fill(const char *key, const char *suffix, const qz_fill_ru
 QZ_API void qz_random_uniform(const char *key, const char *suffix, double off, double mul,
                               int64_t count, float *out);
 
-/* ---- SHA-256
- * -----------------------------------------------------------------------------------------------
- */
+/* ---- SHA-256 ---- */
 
 /* The hash of a whole file as 64 hexadecimal digits and a NUL. */
 QZ_API qz_status qz_sha256_file(qz_context *context, const char *path, char hex[65]);
 
-/* ---- the catalogue of published weights
- * -------------------------------------------------------------------- */
+/* ---- the catalogue of published weights ---- */
 
 /* What somebody measured of published weights. */
 typedef struct qz_metric {
@@ -205,8 +200,7 @@ QZ_API const qz_weights_info *qz_catalogue_at(const qz_catalogue *catalogue, siz
 QZ_API qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *model,
                                    const char *tag, const qz_weights_info **info);
 
-/* ---- the cache and downloads
- * ---------------------------------------------------------------------------------- */
+/* ---- the cache and downloads ---- */
 
 /*
  * Files lie in weights/ of the context's cache folder ($QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else

@@ -15,9 +15,11 @@
  *   layer_scale                                 1     0.1
  *   scale_weight                                0.5   20
  *   weight, one dimension (a norm's)            0.5   1
- *   weight, more dimensions                    -0.5   2 gain sqrt(3 / fan_in), fan_in = numel /
- * shape[0] bias of a one-dimensional weight           -0.5   0.2 bias otherwise, and anything else
- * -0.5   0.1
+ *   weight, more dimensions                    -0.5   2 gain sqrt(3 / fan_in)
+ *   bias of a one-dimensional weight           -0.5   0.2
+ *   bias otherwise, and anything else          -0.5   0.1
+ *
+ * fan_in = numel / shape[0]; gain is 1, or what a rule of the architecture says (qz_fill_rule).
  */
 #include "layers/base/base.h"
 #include "weights/qzoo_weights.h"
@@ -55,7 +57,7 @@ static double weight_range(const char *key, const qz_fill_rule *rules, size_t ru
 {
     double gain = 1.0;
     for (size_t i = 0; i < rule_count; i++) {
-        if (strstr(key, rules[i].substring) != NULL) {
+        if (strstr(key, rules[i].substring)) {
             gain = rules[i].gain;
             break;
         }
@@ -77,7 +79,7 @@ void qz_random_fill(const char *key, const char *suffix, const qz_fill_rule *rul
                   {"layer_scale", 1.0, 0.1},
                   {"scale_weight", 0.5, 20.0}};
     const char *dot = strrchr(key, '.');
-    const char *leaf = dot != NULL ? dot + 1 : key;
+    const char *leaf = dot ? dot + 1 : key;
     int64_t count = qz_tensor_numel(tensor);
     if (count <= 0)
         return;

@@ -127,14 +127,14 @@ static qz_status read_open_file(qz_state_dict *dict, const char *path, int fd,
         }
     }
     dict->bytes = qzi_alloc(dict->ctx, dict->size);
-    if (dict->bytes == NULL)
-        return qzi_fail_memory(dict->ctx, dict->size);
+    if (!dict->bytes)
+        return QZ_ERR_MEMORY;
     return read_bytes(dict->ctx, path, fd, dict->bytes, dict->size);
 }
 
 static void release_bytes(qz_state_dict *dict)
 {
-    if (dict->bytes != NULL && dict->mapped)
+    if (dict->bytes && dict->mapped)
         munmap(dict->bytes, dict->size);
     else
         qzi_free(dict->ctx, dict->bytes);
@@ -158,8 +158,8 @@ static qz_status copy_bytes(qz_state_dict *dict, const void *bytes, size_t size,
     QZI_TRY(tell_kind(dict->ctx, dict->name, bytes, size, kind));
     dict->size = size;
     dict->bytes = qzi_alloc(dict->ctx, size);
-    if (dict->bytes == NULL)
-        return qzi_fail_memory(dict->ctx, size);
+    if (!dict->bytes)
+        return QZ_ERR_MEMORY;
     memcpy(dict->bytes, bytes, size);
     return QZ_OK;
 }
@@ -183,14 +183,13 @@ static qz_status load(const qz_context *ctx, const char *path, bool map, const v
 {
     const file_kind *kind = NULL;
     qz_state_dict *dict = qzi_calloc(ctx, 1, sizeof(*dict));
-    if (dict == NULL)
-        return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, sizeof(*dict)), "%s", name);
+    if (!dict)
+        return qzi_fail_prefix(ctx, QZ_ERR_MEMORY, "%s", name);
     dict->ctx = ctx;
     dict->name = name;
     dict->mapped = map;
     qzi_arena_init(&dict->arena, ctx);
-    qz_status st =
-        bytes == NULL ? read_file(dict, path, &kind) : copy_bytes(dict, bytes, size, &kind);
+    qz_status st = !bytes ? read_file(dict, path, &kind) : copy_bytes(dict, bytes, size, &kind);
     if (st == QZ_OK)
         st = read_kind(dict, kind);
     if (st == QZ_ERR_MEMORY) /* the one message that does not begin with the path */
@@ -205,18 +204,18 @@ static qz_status load(const qz_context *ctx, const char *path, bool map, const v
 
 qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict)
 {
-    if (dict != NULL)
+    if (dict)
         *dict = NULL;
-    if (context == NULL || path == NULL || dict == NULL)
+    if (!context || !path || !dict)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_load: NULL argument");
     return load(context, path, false, NULL, 0, path, dict);
 }
 
 qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict)
 {
-    if (dict != NULL)
+    if (dict)
         *dict = NULL;
-    if (context == NULL || path == NULL || dict == NULL)
+    if (!context || !path || !dict)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_map: NULL argument");
     return load(context, path, true, NULL, 0, path, dict);
 }
@@ -224,16 +223,16 @@ qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict
 qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size, const char *name,
                               qz_state_dict **dict)
 {
-    if (dict != NULL)
+    if (dict)
         *dict = NULL;
-    if (context == NULL || name == NULL || dict == NULL || (bytes == NULL && size > 0))
+    if (!context || !name || !dict || (!bytes && size > 0))
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_parse: NULL argument");
-    return load(context, NULL, false, bytes != NULL ? bytes : "", size, name, dict);
+    return load(context, NULL, false, bytes ? bytes : "", size, name, dict);
 }
 
 void qz_state_dict_destroy(qz_state_dict *dict)
 {
-    if (dict == NULL)
+    if (!dict)
         return;
     const qz_context *ctx = dict->ctx;
     for (size_t i = 0; i < dict->block_count; i++)

@@ -70,7 +70,7 @@ typedef struct qzi_raw_tensor {
     const qz_tensor_quant *quant; /* in the dict's arena, or NULL */
 } qzi_raw_tensor;
 
-/* ---- state_dict_build.c ---------------------------------------------------------------------- */
+/* ---- state_dict_build.c ---- */
 
 /* Takes `size` bytes from the budget; QZ_ERR_FORMAT when it does not have them. */
 qz_status qzi_dict_charge(qz_state_dict *dict, size_t size);
@@ -87,7 +87,7 @@ qz_status qzi_dict_add_metadata(qz_state_dict *dict, const char *key, const char
  * twice. */
 qz_status qzi_dict_seal(qz_state_dict *dict);
 
-/* ---- readers: dict->bytes to entries --------------------------------------------------------- */
+/* ---- readers: dict->bytes to entries ---- */
 
 qz_status qzi_read_safetensors(qz_state_dict *dict); /* safetensors_read.c */
 qz_status qzi_read_darknet(qz_state_dict *dict);     /* darknet.c */

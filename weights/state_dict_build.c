@@ -25,8 +25,8 @@ qz_status qzi_dict_block(qz_state_dict *dict, size_t size, uint8_t **block)
     QZI_TRY(qzi_grow(dict->ctx, &dict->blocks, &dict->block_capacity, dict->block_count,
                      sizeof(*dict->blocks)));
     *block = qzi_alloc(dict->ctx, size);
-    if (*block == NULL)
-        return qzi_fail_memory(dict->ctx, size);
+    if (!*block)
+        return QZ_ERR_MEMORY;
     dict->blocks[dict->block_count++] = *block;
     return QZ_OK;
 }
@@ -149,8 +149,8 @@ qz_status qzi_dict_add(qz_state_dict *dict, const char *key, size_t key_size,
     QZI_TRY(
         qzi_grow(dict->ctx, &dict->entries, &dict->capacity, dict->count, sizeof(*dict->entries)));
     char *name = qzi_arena_alloc(&dict->arena, key_size + 1);
-    if (name == NULL)
-        return qzi_fail_memory(dict->ctx, key_size + 1);
+    if (!name)
+        return QZ_ERR_MEMORY;
     memcpy(name, key, key_size);
     qzi_dict_entry *entry = &dict->entries[dict->count];
     entry->key = name;
@@ -186,7 +186,7 @@ static bool metadata_before(const void *arg, size_t a, size_t b)
 static qz_status fail_twice(const qz_state_dict *dict, const char *key)
 {
     return qzi_fail(dict->ctx, QZ_ERR_FORMAT, "%s: '%.200s' occurs twice; the file is damaged",
-                    dict->name != NULL ? dict->name : "state dict", key);
+                    dict->name ? dict->name : "state dict", key);
 }
 
 /* There are few, and they are searched one by one: no index stays. */
@@ -194,8 +194,8 @@ static qz_status check_metadata(const qz_state_dict *dict)
 {
     size_t *order = qzi_calloc(dict->ctx, dict->metadata_count, sizeof(*order));
     qz_status st = QZ_OK;
-    if (order == NULL)
-        return qzi_fail_memory(dict->ctx, dict->metadata_count * sizeof(*order));
+    if (!order)
+        return QZ_ERR_MEMORY;
     qzi_sort_indices(order, dict->metadata_count, metadata_before, dict->metadata);
     for (size_t i = 1; i < dict->metadata_count && st == QZ_OK; i++) {
         if (!metadata_before(dict->metadata, order[i - 1], order[i]))
@@ -218,8 +218,8 @@ qz_status qzi_dict_sort(qz_state_dict *dict)
 qz_status qzi_dict_seal(qz_state_dict *dict)
 {
     dict->sorted = qzi_calloc(dict->ctx, dict->count, sizeof(*dict->sorted));
-    if (dict->sorted == NULL)
-        return qzi_fail_memory(dict->ctx, dict->count * sizeof(*dict->sorted));
+    if (!dict->sorted)
+        return QZ_ERR_MEMORY;
     QZI_TRY(qzi_dict_sort(dict));
     return check_metadata(dict);
 }

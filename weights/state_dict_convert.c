@@ -90,10 +90,10 @@ static void dequantize(const qz_tensor *tensor, const qz_tensor_quant *quant, si
 qz_status qz_tensor_to_f32(qz_context *context, const qz_tensor *tensor,
                            const qz_tensor_quant *quant, float *out)
 {
-    int64_t count = tensor != NULL ? qz_tensor_numel(tensor) : -1;
-    if (count < 0 || out == NULL)
+    int64_t count = tensor ? qz_tensor_numel(tensor) : -1;
+    if (count < 0 || !out)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_tensor_to_f32: NULL or no valid tensor");
-    if (quant != NULL)
+    if (quant)
         dequantize(tensor, quant, (size_t)count, out);
     else if (!convert_floats(tensor, (size_t)count, out))
         return qzi_fail(context, QZ_ERR_UNSUPPORTED, "a tensor of %s holds no real numbers",

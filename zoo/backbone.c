@@ -9,7 +9,7 @@
 static qz_status check(const qz_context *ctx, const qzi_arch *arch,
                        const qzi_backbone_options *options)
 {
-    if (arch->features == NULL)
+    if (!arch->features)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED, "%s is not built as a backbone", arch->info.name);
     for (size_t i = 0; i < QZI_ARRAY_LEN(options->dilate); i++)
         if (options->dilate[i] && !arch->can_dilate[i])
@@ -25,8 +25,8 @@ static qz_status find_module(const qz_graph *graph, const char *arch, const char
 {
     const char *scope = graph->scope_count > 0 ? graph->scope[graph->scope_count - 1] : "";
     char *name = qzi_format(graph->ctx, "%s%s%s", scope, scope[0] != '\0' ? "." : "", module);
-    if (name == NULL)
-        return qzi_fail_memory(graph->ctx, strlen(scope));
+    if (!name)
+        return QZ_ERR_MEMORY;
     *value = qzi_graph_find(graph, name);
     qzi_free(graph->ctx, name);
     if (*value < 0)
@@ -40,13 +40,13 @@ qz_status qzi_backbone_build(qz_graph *graph, const char *arch, qz_value x,
                              size_t count, qz_value *maps)
 {
     const qzi_arch *found = qzi_arch_get(arch);
-    if (found == NULL)
+    if (!found)
         return qzi_arch_fail_unknown(graph->ctx, arch);
     QZI_TRY(check(graph->ctx, found, options));
     found->features(graph, found->config, x, options);
     if (graph->status != QZ_OK)
         return qzi_fail(graph->ctx, graph->status, "%s",
-                        graph->message != NULL ? graph->message : "out of memory");
+                        graph->message ? graph->message : "out of memory");
     for (size_t i = 0; i < count; i++)
         QZI_TRY(find_module(graph, arch, layers[i], &maps[i]));
     return QZ_OK;

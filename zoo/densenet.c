@@ -90,11 +90,11 @@ static void build_densenet(qz_graph *g, const void *config, const qzi_build_opti
 static bool old_key(const char *key, char *old, size_t size)
 {
     static const char *const modules[] = {".norm1.", ".norm2.", ".conv1.", ".conv2."};
-    if (strstr(key, ".denselayer") == NULL)
+    if (!strstr(key, ".denselayer"))
         return false;
     for (size_t i = 0; i < QZI_ARRAY_LEN(modules); i++) {
         const char *at = strstr(key, modules[i]);
-        if (at == NULL)
+        if (!at)
             continue;
         int digit = (int)(at - key) + 5; /* of ".norm" */
         int length = snprintf(old, size, "%.*s.%s", digit, key, key + digit);

@@ -18,8 +18,7 @@
 extern "C" {
 #endif
 
-/* ---- the list of architectures
- * --------------------------------------------------------------------- */
+/* ---- the list of architectures ---- */
 
 /* Facts about an architecture. Texts live as long as the library. */
 typedef struct qz_arch_info {
@@ -42,8 +41,7 @@ QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_inf
 /* ImageNet-1k class name (0 to 999); NULL out of range. */
 QZ_API const char *qz_imagenet_class(int32_t index);
 
-/* ---- options
- * --------------------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 /* How a model is made. Begin with QZ_MODEL_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_model_options {
@@ -105,9 +103,7 @@ QZ_API void qz_model_destroy(qz_model *model);
 #include "qzoo_models.inc"
 #undef QZ_MODEL
 
-/* ---- life
- * ----------------------------------------------------------------------------------------------------
- */
+/* ---- life ---- */
 
 /* Fuses a model that was built with skip_fuse. Before prepare. */
 QZ_API qz_status qz_model_fuse(qz_model *model, bool is_qat);

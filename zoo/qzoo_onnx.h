@@ -39,7 +39,7 @@ typedef struct qz_onnx_options {
     int32_t height, width; /* of the images; 0: the model's own */
     bool io_fp16;          /* QZ_ONNX_FP16: inputs and outputs too, else they are float32 */
     bool all_outputs;      /* every node's value is an output; int8 ones as their bytes */
-    bool external_data;    /* tensors go to a file beside it, PATH.data; so they do unasked above 2 GB */
+    bool external_data;    /* tensors go to PATH.data beside it; above 2 GB always */
     /* QZ_ONNX_FP16: images (NCHW float32, preprocessed) on which values too large for half
      * precision are looked for; NULL: only weights are looked at */
     const qz_tensor *images;

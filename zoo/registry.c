@@ -21,7 +21,7 @@ size_t qz_arch_count(void)
 
 void qz_arch_at(size_t index, qz_arch_info *info)
 {
-    if (info == NULL)
+    if (!info)
         return;
     if (index < QZI_ARRAY_LEN(archs))
         *info = archs[index]->info;
@@ -37,7 +37,7 @@ const qzi_arch *qzi_arch_get(const char *name)
     return NULL;
 }
 
-/* ---- unknown names --------------------------------------------------------------------------- */
+/* ---- unknown names ---- */
 
 #define NAME_MAX_LENGTH 48 /* a longer word is a mistake of another kind: it is cut off */
 
@@ -58,16 +58,16 @@ qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name)
 
 qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info)
 {
-    if (name == NULL || info == NULL)
+    if (!name || !info)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_arch_find: name and info must not be NULL");
     const qzi_arch *arch = qzi_arch_get(name);
-    if (arch == NULL)
+    if (!arch)
         return qzi_arch_fail_unknown(context, name);
     *info = arch->info;
     return QZ_OK;
 }
 
-/* ---- named builders -------------------------------------------------------------------------- */
+/* ---- named builders ---- */
 
 #define QZ_MODEL(name)                                                                          \
     qz_status qz_##name(qz_context *context, const qz_model_options *options, qz_model **model) \

@@ -2,8 +2,8 @@
 /*
  * vgg.c - VGG with and without batch norm, as torchvision builds them.
  *
- *   Simonyan and Zisserman, Very Deep Convolutional Networks for Large-Scale Image Recognition,
- * 2014
+ *   Simonyan and Zisserman,
+ *   Very Deep Convolutional Networks for Large-Scale Image Recognition, 2014
  *
  * torchvision has no quantizable variant.
  */

@@ -42,24 +42,25 @@ const qz_allocator qzi_default_allocator = {libc_alloc, libc_free, NULL};
 
 static const qz_allocator *allocator_of(const qz_context *ctx)
 {
-    return ctx != NULL ? &ctx->allocator : &qzi_default_allocator;
+    return ctx ? &ctx->allocator : &qzi_default_allocator;
 }
 
 void *qzi_alloc(const qz_context *ctx, size_t size)
 {
-    if (size > PTRDIFF_MAX)
-        return NULL;
     const qz_allocator *a = allocator_of(ctx);
-    return a->alloc(a->user, size > 0 ? size : 1, QZI_ALIGN);
+    void *ptr = size <= PTRDIFF_MAX ? a->alloc(a->user, size > 0 ? size : 1, QZI_ALIGN) : NULL;
+    if (!ptr)
+        (void)qzi_fail_memory(ctx, size);
+    return ptr;
 }
 
 void *qzi_calloc(const qz_context *ctx, size_t count, size_t size)
 {
     size_t bytes;
     if (!qzi_mul_size(count, size, &bytes))
-        return NULL;
+        bytes = SIZE_MAX; /* no allocator has it */
     void *ptr = qzi_alloc(ctx, bytes);
-    if (ptr != NULL)
+    if (ptr)
         memset(ptr, 0, bytes);
     return ptr;
 }
@@ -67,9 +68,9 @@ void *qzi_calloc(const qz_context *ctx, size_t count, size_t size)
 void *qzi_realloc(const qz_context *ctx, void *ptr, size_t old_size, size_t new_size)
 {
     void *fresh = qzi_alloc(ctx, new_size);
-    if (fresh == NULL)
+    if (!fresh)
         return NULL;
-    if (ptr != NULL) {
+    if (ptr) {
         memcpy(fresh, ptr, QZI_MIN(old_size, new_size));
         qzi_free(ctx, ptr);
     }
@@ -78,7 +79,7 @@ void *qzi_realloc(const qz_context *ctx, void *ptr, size_t old_size, size_t new_
 
 void qzi_free(const qz_context *ctx, void *ptr)
 {
-    if (ptr == NULL)
+    if (!ptr)
         return;
     const qz_allocator *a = allocator_of(ctx);
     a->free(a->user, ptr);
@@ -88,7 +89,7 @@ char *qzi_strdup(const qz_context *ctx, const char *text)
 {
     size_t size = strlen(text) + 1;
     char *copy = qzi_alloc(ctx, size);
-    if (copy != NULL)
+    if (copy)
         memcpy(copy, text, size);
     return copy;
 }
@@ -102,7 +103,7 @@ char *qzi_format(const qz_context *ctx, const char *fmt, ...)
     if (length < 0)
         return NULL;
     char *text = qzi_alloc(ctx, (size_t)length + 1);
-    if (text == NULL)
+    if (!text)
         return NULL;
     va_start(args, fmt);
     vsnprintf(text, (size_t)length + 1, fmt, args);
@@ -136,14 +137,14 @@ qz_status qzi_grow(const qz_context *ctx, void *items, size_t *capacity, size_t 
         return qzi_fail_memory(ctx, SIZE_MAX);
     wanted = QZI_MAX(wanted, 8);
     if (!qzi_mul_size(wanted, item_size, &bytes))
-        return qzi_fail_memory(ctx, SIZE_MAX);
+        bytes = SIZE_MAX;
     /* `items` points to a pointer of some type: read and written as bytes */
     void *ptr;
-    memcpy(&ptr, items, sizeof ptr);
+    memcpy(&ptr, items, sizeof(ptr));
     ptr = qzi_realloc(ctx, ptr, *capacity * item_size, bytes);
-    if (ptr == NULL)
-        return qzi_fail_memory(ctx, bytes);
-    memcpy(items, &ptr, sizeof ptr);
+    if (!ptr)
+        return QZ_ERR_MEMORY;
+    memcpy(items, &ptr, sizeof(ptr));
     *capacity = wanted;
     return QZ_OK;
 }

@@ -22,9 +22,9 @@ static struct qzi_arena_block *new_block(const qz_context *ctx, size_t size)
 {
     size_t bytes;
     if (!qzi_add_size(size, HEADER_BYTES, &bytes))
-        return NULL;
+        bytes = SIZE_MAX; /* no allocator has it */
     struct qzi_arena_block *block = qzi_alloc(ctx, bytes);
-    if (block != NULL)
+    if (block)
         *block = (struct qzi_arena_block){NULL, 0, size};
     return block;
 }
@@ -44,17 +44,16 @@ void qzi_arena_init(qzi_arena *arena, const qz_context *ctx)
 
 void *qzi_arena_alloc(qzi_arena *arena, size_t size)
 {
-    if (size > PTRDIFF_MAX)
-        return NULL;
-    size = QZI_ROUND_UP(QZI_MAX(size, 1), PIECE_ALIGN);
+    if (size <= PTRDIFF_MAX)
+        size = QZI_ROUND_UP(QZI_MAX(size, 1), PIECE_ALIGN); /* larger ones fail in qzi_alloc */
     struct qzi_arena_block *head = arena->head;
-    if (head != NULL && head->size - head->used >= size)
+    if (head && head->size - head->used >= size)
         return take(head, size);
     bool large = size > BLOCK_BYTES / 4;
     struct qzi_arena_block *block = new_block(arena->ctx, large ? size : BLOCK_BYTES);
-    if (block == NULL)
+    if (!block)
         return NULL;
-    if (large && head != NULL) {
+    if (large && head) {
         block->next = head->next;
         head->next = block;
     } else {
@@ -68,12 +67,12 @@ char *qzi_arena_strdup(qzi_arena *arena, const char *text)
 {
     size_t size = strlen(text) + 1;
     char *copy = qzi_arena_alloc(arena, size);
-    return copy != NULL ? memcpy(copy, text, size) : NULL;
+    return copy ? memcpy(copy, text, size) : NULL;
 }
 
 void qzi_arena_free(qzi_arena *arena)
 {
-    while (arena->head != NULL) {
+    while (arena->head) {
         struct qzi_arena_block *block = arena->head;
         arena->head = block->next;
         qzi_free(arena->ctx, block);

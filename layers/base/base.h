@@ -23,7 +23,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must be done in float");
 /* Alignment of every buffer that a kernel may see: one cache line, one zmm register. */
 #define QZI_ALIGN 64
 
-/* ---- errors (error.c) ------------------------------------------------------------------------ */
+/* ---- errors (error.c) ---- */
 
 /*
  * Records the message of this thread and returns `status`, so that a failing function reads
@@ -32,7 +32,11 @@ _Static_assert(FLT_EVAL_METHOD == 0, "float arithmetic must be done in float");
  * that come from a file cannot break a terminal.
  */
 qz_status qzi_fail(const qz_context *ctx, qz_status status, const char *fmt, ...) QZ_PRINTF(3, 4);
-qz_status qzi_fail_memory(const qz_context *ctx, size_t bytes); /* QZ_ERR_MEMORY with the size */
+/*
+ * QZ_ERR_MEMORY with the size, for memory that alloc.c did not refuse. The functions of alloc.c
+ * record this message themselves: their callers `return QZ_ERR_MEMORY;`.
+ */
+qz_status qzi_fail_memory(const qz_context *ctx, size_t bytes);
 /* Puts "prefix: " before this thread's message, and returns status unchanged. */
 qz_status qzi_fail_prefix(const qz_context *ctx, qz_status status, const char *fmt, ...)
     QZ_PRINTF(3, 4);
@@ -53,9 +57,10 @@ void qzi_log(const qz_context *ctx, qz_log_level level, const char *fmt, ...) QZ
             goto fail;     \
     } while (0)
 
-/* ---- memory (alloc.c) ------------------------------------------------------------------------ */
+/* ---- memory (alloc.c) ---- */
 
-/* Aligned to QZI_ALIGN. Size 0 gives a valid pointer. NULL when out of memory (no message). */
+/* Aligned to QZI_ALIGN. Size 0 gives a valid pointer. NULL: out of memory, and the message is
+ * recorded. */
 void *qzi_alloc(const qz_context *ctx, size_t size);
 void *qzi_calloc(const qz_context *ctx, size_t count, size_t size); /* zeroed, overflow-checked */
 /* Grows or shrinks: new block, copy of min(old, new) bytes, old block freed only on success. */
@@ -75,8 +80,7 @@ bool qzi_add_size(size_t a, size_t b, size_t *out);
 qz_status qzi_grow(const qz_context *ctx, void *items, size_t *capacity, size_t count,
                    size_t item_size);
 
-/* ---- arena (arena.c): many small pieces, freed together ---------------------------------------
- */
+/* ---- arena (arena.c): many small pieces, freed together ---- */
 
 typedef struct qzi_arena {
     const qz_context *ctx;
@@ -87,7 +91,7 @@ void *qzi_arena_alloc(qzi_arena *arena, size_t size); /* zeroed, 16-byte aligned
 char *qzi_arena_strdup(qzi_arena *arena, const char *text);
 void qzi_arena_free(qzi_arena *arena); /* everything; the arena may be used again */
 
-/* ---- threads (threads.c) --------------------------------------------------------------------- */
+/* ---- threads (threads.c) ---- */
 
 /*
  * lead(arg) on the calling thread, at the head of up to `threads` threads of the context's pool,
@@ -117,8 +121,7 @@ void qzi_mutex_destroy(const qz_context *ctx, qzi_mutex *mutex);
 void qzi_mutex_lock(qzi_mutex *mutex);
 void qzi_mutex_unlock(qzi_mutex *mutex);
 
-/* ---- floating-point environment (fpenv.c) -----------------------------------------------------
- */
+/* ---- floating-point environment (fpenv.c) ---- */
 
 /* Round to nearest even, no flush to zero, no denormals-are-zero, exceptions masked. */
 typedef struct qzi_fpenv {
@@ -127,8 +130,7 @@ typedef struct qzi_fpenv {
 qzi_fpenv qzi_fpenv_enter(void);
 void qzi_fpenv_leave(qzi_fpenv env);
 
-/* ---- deterministic math (math.c) ---------------------------------------------------------------
- */
+/* ---- deterministic math (math.c) ---- */
 /*
  * The same bits on every machine: double, + - * / and explicit fma only (libm differs between
  * machines). Relative error below 1e-14 where the result is normal. sqrt is IEEE's and needs none.
@@ -144,8 +146,7 @@ float qzi_rsqrtf(float x); /* 1 / sqrt(x), two correctly rounded float operation
 double qzi_rne(double x);
 float qzi_rnef(float x);
 
-/* ---- small things ------------------------------------------------------------------------------
- */
+/* ---- small things ---- */
 
 uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed); /* seed: QZI_FNV_OFFSET first */
 /* The same of `count` numbers of `size` bytes as a little-endian machine holds them: a fingerprint

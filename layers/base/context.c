@@ -12,7 +12,7 @@
 
 static qz_status check_options(const qz_context_options *o)
 {
-    if (o->allocator != NULL && (o->allocator->alloc == NULL || o->allocator->free == NULL))
+    if (o->allocator && (!o->allocator->alloc || !o->allocator->free))
         return qzi_fail(NULL, QZ_ERR_ARGUMENT,
                         "context options: the allocator needs both alloc and free");
     if ((unsigned)o->isa >= QZ_ISA_COUNT)
@@ -30,7 +30,7 @@ static qz_status check_options(const qz_context_options *o)
 
 static uint32_t resolve_threads(const qz_context_options *o)
 {
-    if (o->threadpool != NULL) {
+    if (o->threadpool) {
         uint32_t size = QZI_MAX(qzi_threads_of_pool(o->threadpool), 1);
         return o->threads != 0 ? QZI_MIN(o->threads, size) : size;
     }
@@ -44,32 +44,32 @@ static uint32_t resolve_threads(const qz_context_options *o)
 static const char *get_folder(const char *variable)
 {
     const char *value = getenv(variable);
-    return value != NULL && value[0] != 0 ? value : NULL;
+    return value && value[0] != 0 ? value : NULL;
 }
 
 /* *dir stays NULL where nothing tells the folder. */
 static qz_status resolve_cache_dir(const qz_context *ctx, const char *asked, char **dir)
 {
     const char *base;
-    if (asked != NULL || (asked = get_folder("QZOO_HOME")) != NULL)
+    if (asked || (asked = get_folder("QZOO_HOME")))
         *dir = qzi_strdup(ctx, asked);
-    else if ((base = get_folder("XDG_CACHE_HOME")) != NULL && base[0] == '/')
+    else if ((base = get_folder("XDG_CACHE_HOME")) && base[0] == '/')
         *dir = qzi_format(ctx, "%s/qzoo", base); /* a relative one is to be ignored, says XDG */
     else if ((base = get_folder("HOME")) != NULL)
         *dir = qzi_format(ctx, "%s/.cache/qzoo", base);
     else
         return QZ_OK;
-    return *dir != NULL ? QZ_OK : QZ_ERR_MEMORY;
+    return *dir ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 qz_status qz_context_create(const qz_context_options *options, qz_context **context)
 {
-    if (context == NULL)
+    if (!context)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_context_create: context is NULL");
     *context = NULL;
     qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
-    if (options != NULL) {
-        if (options->size == 0 || options->size > sizeof o)
+    if (options) {
+        if (options->size == 0 || options->size > sizeof(o))
             return qzi_fail(NULL, QZ_ERR_ARGUMENT,
                             "context options: size is %zu; begin with QZ_CONTEXT_OPTIONS_INIT of "
                             "the library's own header",
@@ -78,10 +78,10 @@ qz_status qz_context_create(const qz_context_options *options, qz_context **cont
     }
     QZI_TRY(check_options(&o));
 
-    const qz_allocator *a = o.allocator != NULL ? o.allocator : &qzi_default_allocator;
-    qz_context *ctx = a->alloc(a->user, sizeof *ctx, QZI_ALIGN);
-    if (ctx == NULL)
-        return qzi_fail_memory(NULL, sizeof *ctx);
+    const qz_allocator *a = o.allocator ? o.allocator : &qzi_default_allocator;
+    qz_context *ctx = a->alloc(a->user, sizeof(*ctx), QZI_ALIGN);
+    if (!ctx)
+        return qzi_fail_memory(NULL, sizeof(*ctx));
     *ctx = (qz_context){
         .allocator = *a,
         .log = o.log,
@@ -104,7 +104,7 @@ qz_status qz_context_create(const qz_context_options *options, qz_context **cont
 
 void qz_context_destroy(qz_context *context)
 {
-    if (context == NULL)
+    if (!context)
         return;
     qzi_threads_destroy(context);
     pthread_mutex_destroy(&context->pool_lock);

@@ -32,7 +32,7 @@
 #include <cpuinfo.h>
 #endif
 
-/* ---- bundles --------------------------------------------------------------------------------- */
+/* ---- bundles ---- */
 
 #define ISA_BIT(isa) (1u << (isa))
 #define ALWAYS (ISA_BIT(QZ_ISA_AUTO) | ISA_BIT(QZ_ISA_REF))
@@ -207,7 +207,7 @@ qz_isa qz_isa_best(void)
     return qzi_isa_best_of(isa_mask);
 }
 
-/* ---- cores and caches ------------------------------------------------------------------------ */
+/* ---- cores and caches ---- */
 
 #define DEFAULT_L1D ((size_t)32 << 10)
 #define DEFAULT_L2 ((size_t)512 << 10)
@@ -217,7 +217,7 @@ qz_isa qz_isa_best(void)
 /* A cache's size divided among its cores (not among the hyperthreads of a core). */
 static size_t per_core(const struct cpuinfo_cache *cache, uint32_t threads_per_core)
 {
-    if (cache == NULL || cache->size == 0)
+    if (!cache || cache->size == 0)
         return 0;
     uint32_t cores = cache->processor_count / QZI_MAX(threads_per_core, 1);
     return cache->size / QZI_MAX(cores, 1);
@@ -232,14 +232,15 @@ static void ask_cpuinfo(qz_cpu_info *info)
     info->physical_cores = cpuinfo_get_cores_count();
     info->logical_cores = cpuinfo_get_processors_count();
     const struct cpuinfo_processor *p = cpuinfo_get_processor(0);
-    if (p == NULL)
+    if (!p)
         return;
-    if (p->package != NULL)
-        snprintf(info->name, sizeof info->name, "%.*s", CPUINFO_PACKAGE_NAME_MAX, p->package->name);
-    uint32_t smt = p->core != NULL ? p->core->processor_count : 1;
+    if (p->package)
+        snprintf(info->name, sizeof(info->name), "%.*s", CPUINFO_PACKAGE_NAME_MAX,
+                 p->package->name);
+    uint32_t smt = p->core ? p->core->processor_count : 1;
     info->l1d_bytes = per_core(p->cache.l1d, smt);
     info->l2_bytes = per_core(p->cache.l2, smt);
-    info->l3_bytes = p->cache.l3 != NULL ? p->cache.l3->size : 0;
+    info->l3_bytes = p->cache.l3 ? p->cache.l3->size : 0;
 }
 #endif
 
@@ -254,16 +255,16 @@ static size_t ask_sysconf(int name)
 static bool proc_cpuinfo(const char *key, char *value, size_t size)
 {
     FILE *file = fopen("/proc/cpuinfo", "re");
-    if (file == NULL)
+    if (!file)
         return false;
     char line[512];
     bool found = false;
-    while (!found && fgets(line, sizeof line, file) != NULL) {
+    while (!found && fgets(line, sizeof(line), file)) {
         size_t n = strlen(key);
-        if (strncmp(line, key, n) != 0 || strchr("\t :", line[n]) == NULL)
+        if (strncmp(line, key, n) != 0 || !strchr("\t :", line[n]))
             continue;
         const char *text = strchr(line, ':');
-        if (text == NULL)
+        if (!text)
             continue;
         text += 1 + strspn(text + 1, " \t");
         snprintf(value, size, "%.*s", (int)strcspn(text, "\n"), text);
@@ -277,8 +278,8 @@ static bool proc_cpuinfo(const char *key, char *value, size_t size)
 static uint32_t proc_cores(uint32_t logical)
 {
     char cores[16], siblings[16];
-    if (!proc_cpuinfo("cpu cores", cores, sizeof cores) ||
-        !proc_cpuinfo("siblings", siblings, sizeof siblings))
+    if (!proc_cpuinfo("cpu cores", cores, sizeof(cores)) ||
+        !proc_cpuinfo("siblings", siblings, sizeof(siblings)))
         return 0;
     unsigned long c = strtoul(cores, NULL, 10), s = strtoul(siblings, NULL, 10);
     if (c == 0 || s < c)
@@ -296,8 +297,8 @@ static void fill_gaps(qz_cpu_info *info)
 #if defined(__linux__)
     if (info->physical_cores == 0)
         info->physical_cores = proc_cores(info->logical_cores);
-    if (info->name[0] == 0 && !proc_cpuinfo("model name", info->name, sizeof info->name))
-        proc_cpuinfo("Hardware", info->name, sizeof info->name);
+    if (info->name[0] == 0 && !proc_cpuinfo("model name", info->name, sizeof(info->name)))
+        proc_cpuinfo("Hardware", info->name, sizeof(info->name));
 #endif
     if (info->physical_cores == 0 || info->physical_cores > info->logical_cores)
         info->physical_cores = info->logical_cores;
@@ -316,7 +317,7 @@ static void fill_gaps(qz_cpu_info *info)
     if (info->l3_bytes == 0)
         info->l3_bytes = QZI_MAX(DEFAULT_L3, info->l2_bytes);
     if (info->name[0] == 0)
-        snprintf(info->name, sizeof info->name, "%s", "unknown CPU");
+        snprintf(info->name, sizeof(info->name), "%s", "unknown CPU");
 }
 
 static void init_cpu(void)
@@ -338,11 +339,11 @@ void qz_cpu_query(qz_cpu_info *info)
 static uint32_t cgroup_quota(void)
 {
     FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (file == NULL)
+    if (!file)
         return 0;
     char line[64];
     uint32_t cpus = 0;
-    if (fgets(line, sizeof line, file) != NULL) {
+    if (fgets(line, sizeof(line), file)) {
         char *end;
         unsigned long quota = strtoul(line, &end, 10), period = 0;
         if (end != line) /* else it is "max" */
@@ -361,7 +362,7 @@ uint32_t qzi_cpu_usable(void)
     uint32_t count = (uint32_t)QZI_MAX(QZI_MIN(online, 1u << 16), 1);
 #if defined(__linux__)
     cpu_set_t set;
-    if (sched_getaffinity(0, sizeof set, &set) == 0 && CPU_COUNT(&set) > 0)
+    if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
         count = (uint32_t)CPU_COUNT(&set);
     uint32_t quota = cgroup_quota();
     if (quota != 0)

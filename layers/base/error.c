@@ -70,7 +70,7 @@ qz_status qzi_fail(const qz_context *ctx, qz_status status, const char *fmt, ...
     va_start(args, fmt);
     format_line(line, fmt, args);
     va_end(args);
-    memcpy(thread_message, line, sizeof line);
+    memcpy(thread_message, line, sizeof(line));
     return status;
 }
 
@@ -99,13 +99,13 @@ qz_status qzi_fail_prefix(const qz_context *ctx, qz_status status, const char *f
     append(line, ": ");
     append(line, thread_message);
     sanitize(line); /* the end may have been cut inside a character */
-    memcpy(thread_message, line, sizeof line);
+    memcpy(thread_message, line, sizeof(line));
     return status;
 }
 
 void qzi_log(const qz_context *ctx, qz_log_level level, const char *fmt, ...)
 {
-    if (ctx == NULL || ctx->log == NULL)
+    if (!ctx || !ctx->log)
         return;
     char line[MESSAGE_MAX];
     va_list args;

@@ -48,7 +48,7 @@ static double power_of_two(int k)
 {
     uint64_t bits = (uint64_t)(k + 1023) << 52;
     double value;
-    memcpy(&value, &bits, sizeof value);
+    memcpy(&value, &bits, sizeof(value));
     return value;
 }
 
@@ -154,11 +154,11 @@ static double log_split(double x, double *e)
         shift = -54;
     }
     uint64_t bits;
-    memcpy(&bits, &x, sizeof bits);
+    memcpy(&bits, &x, sizeof(bits));
     int exponent = (int)(bits >> 52) - 1023;
     bits = (bits & UINT64_C(0x000fffffffffffff)) | UINT64_C(0x3ff0000000000000);
     double m;
-    memcpy(&m, &bits, sizeof m);
+    memcpy(&m, &bits, sizeof(m));
     if (m >= 0x1.6a09e667f3bcdp+0) {
         m *= 0.5;
         exponent++;

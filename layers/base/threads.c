@@ -178,12 +178,12 @@ static pthreadpool_t get_pool(const qz_context *ctx)
     /* The pool is a cache: making it late does not change what the context is. */
     qz_context *c = (qz_context *)(uintptr_t)ctx;
     pthread_mutex_lock(&c->pool_lock);
-    if (c->pool == NULL && !c->pool_failed) {
+    if (!c->pool && !c->pool_failed) {
         c->pool = pthreadpool_create(c->threads);
         c->pool_owned = c->pool != NULL;
-        c->pool_failed = c->pool == NULL;
+        c->pool_failed = !c->pool;
     }
-    if (c->pool != NULL && !c->pool_seen) {
+    if (c->pool && !c->pool_seen) {
         c->pool_seen = true;
         c->crowded = pthreadpool_get_threads_count(c->pool) > qzi_cpu_usable();
     }
@@ -200,9 +200,9 @@ static int64_t now_us(void)
 void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, void *arg)
 {
     pthreadpool_t pool = NULL;
-    if (threads > 1 && ctx != NULL && ctx->threads > 1 && !inside_region && own_team == NULL)
+    if (threads > 1 && ctx && ctx->threads > 1 && !inside_region && !own_team)
         pool = get_pool(ctx);
-    const size_t count = pool != NULL ? pthreadpool_get_threads_count(pool) : 1;
+    const size_t count = pool ? pthreadpool_get_threads_count(pool) : 1;
     if (count <= 1) {
         lead(arg);
         return;
@@ -277,7 +277,7 @@ typedef struct single {
 static void lead_single(void *context)
 {
     const single *s = context;
-    const int64_t tasks = own_team != NULL ? QZI_MIN(s->tasks, (int64_t)own_team->threads) : 1;
+    const int64_t tasks = own_team ? QZI_MIN(s->tasks, (int64_t)own_team->threads) : 1;
     if (tasks > 1)
         run_region(own_team, tasks, s->units, s->grain, s->fn, s->arg);
     else
@@ -293,7 +293,7 @@ void qzi_parallel(const qz_context *ctx, uint32_t threads, int64_t units, int64_
     single s = {QZI_MIN((int64_t)threads, units / grain), units, grain, fn, arg};
     if (s.tasks <= 1 || inside_region)
         run_alone(units, fn, arg);
-    else if (own_team != NULL)
+    else if (own_team)
         lead_single(&s);
     else
         qzi_team_run(ctx, (uint32_t)s.tasks, lead_single, &s);
@@ -305,9 +305,10 @@ struct qzi_mutex {
 
 qzi_mutex *qzi_mutex_create(const qz_context *ctx)
 {
-    qzi_mutex *mutex = qzi_alloc(ctx, sizeof *mutex);
-    if (mutex != NULL && pthread_mutex_init(&mutex->handle, NULL) != 0) {
+    qzi_mutex *mutex = qzi_alloc(ctx, sizeof(*mutex));
+    if (mutex && pthread_mutex_init(&mutex->handle, NULL) != 0) {
         qzi_free(ctx, mutex);
+        (void)qzi_fail_memory(ctx, sizeof(*mutex));
         return NULL;
     }
     return mutex;
@@ -315,7 +316,7 @@ qzi_mutex *qzi_mutex_create(const qz_context *ctx)
 
 void qzi_mutex_destroy(const qz_context *ctx, qzi_mutex *mutex)
 {
-    if (mutex == NULL)
+    if (!mutex)
         return;
     pthread_mutex_destroy(&mutex->handle);
     qzi_free(ctx, mutex);

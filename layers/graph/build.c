@@ -43,7 +43,7 @@ void qz_graph_enter(qz_graph *graph, const char *fmt, ...)
     }
     char *full = dotted(graph, local);
     if (!full)
-        poison(graph, qzi_fail_memory(graph->ctx, sizeof(local)));
+        poison(graph, QZ_ERR_MEMORY);
     else
         graph->scope[graph->scope_count++] = full;
 }
@@ -104,7 +104,7 @@ static qzi_node *add_node(qz_graph *g, qzi_op op, const char *name, const qz_val
     node.name = dotted(g, name);
     node.in = qzi_alloc(g->ctx, QZI_MAX(in_count, (size_t)1) * sizeof(*node.in));
     if (!node.name || !node.in) {
-        poison(g, qzi_fail_memory(g->ctx, in_count * sizeof(*node.in)));
+        poison(g, QZ_ERR_MEMORY);
         qzi_free(g->ctx, node.name);
         qzi_free(g->ctx, node.in);
         return NULL;
@@ -143,7 +143,7 @@ static qz_status append_param(qz_graph *g, qzi_node *node, int which, const char
         p.tensor.dims[i] = dims[i];
     p.key = qzi_format(g->ctx, "%s.%s", node->name, leaf);
     if (!p.key)
-        return qzi_fail_memory(g->ctx, strlen(node->name));
+        return QZ_ERR_MEMORY;
     node->param[which] = (int32_t)g->param_count;
     g->params[g->param_count++] = p;
     return QZ_OK;
@@ -165,7 +165,7 @@ qz_status qzi_node_add_bias(qz_graph *graph, qz_value value)
         return QZ_OK;
     float *data = qzi_calloc(graph->ctx, (size_t)node->u.conv.oc, sizeof(*data));
     if (!data)
-        return qzi_fail_memory(graph->ctx, (size_t)node->u.conv.oc * sizeof(*data));
+        return QZ_ERR_MEMORY;
     qz_status st = append_param(graph, node, QZI_P_BIAS, "bias", 1, dims);
     if (st != QZ_OK) {
         qzi_free(graph->ctx, data);
@@ -347,7 +347,7 @@ qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name
         return QZ_NO_VALUE;
     char *key = dotted(graph, param_key);
     if (!key) {
-        poison(graph, qzi_fail_memory(graph->ctx, strlen(param_key)));
+        poison(graph, QZ_ERR_MEMORY);
         return QZ_NO_VALUE;
     }
     qzi_free(graph->ctx, graph->params[graph->param_count - 1].key);
@@ -365,7 +365,7 @@ qz_value qz_channel_affine(qz_graph *graph, const char *name, qz_value x, const 
     size_t c = (size_t)QZI_MAX(node->c, 0), bytes = 2 * c * sizeof(float);
     node->constants = qzi_alloc(graph->ctx, bytes);
     if (!node->constants) {
-        poison(graph, qzi_fail_memory(graph->ctx, bytes));
+        poison(graph, QZ_ERR_MEMORY);
         return QZ_NO_VALUE;
     }
     memcpy(node->constants, scale, c * sizeof(float));
@@ -566,7 +566,7 @@ void qz_graph_output(qz_graph *graph, const char *name, qz_value value)
     if (!copy || qzi_grow(graph->ctx, &graph->outputs, &graph->output_capacity, graph->output_count,
                           sizeof(*graph->outputs)) != QZ_OK) {
         qzi_free(graph->ctx, copy);
-        poison(graph, qzi_fail_memory(graph->ctx, sizeof(*graph->outputs)));
+        poison(graph, QZ_ERR_MEMORY);
         return;
     }
     graph->outputs[graph->output_count++] = (qzi_output){copy, value};

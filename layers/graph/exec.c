@@ -29,7 +29,7 @@ qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint3
 {
     qzi_exec *e = qzi_calloc(graph->ctx, 1, sizeof(*e));
     if (!e)
-        return qzi_fail_memory(graph->ctx, sizeof(*e));
+        return QZ_ERR_MEMORY;
     e->ctx = graph->ctx;
     e->graph = graph;
     e->packed = packed;
@@ -66,7 +66,7 @@ qz_status qzi_exec_set_profile(qzi_exec *exec, bool on)
     if (!on)
         return QZ_OK;
     exec->seconds = qzi_calloc(exec->ctx, exec->graph->node_count, sizeof(*exec->seconds));
-    return exec->seconds ? QZ_OK : qzi_fail_memory(exec->ctx, exec->graph->node_count * 8);
+    return exec->seconds ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node)
@@ -179,7 +179,7 @@ static qz_status use_plan(qzi_exec *e, qzi_plan *plan)
         e->arena_bytes = 0;
         e->arena = qzi_alloc(e->ctx, plan->arena_bytes);
         if (!e->arena)
-            return qzi_fail_memory(e->ctx, plan->arena_bytes);
+            return QZ_ERR_MEMORY;
         e->arena_bytes = plan->arena_bytes;
     }
     for (size_t i = 0; i < e->graph->node_count; i++) {
@@ -191,7 +191,7 @@ static qz_status use_plan(qzi_exec *e, qzi_plan *plan)
         e->scratch_bytes = 0;
         e->scratch = qzi_alloc(e->ctx, scratch);
         if (!e->scratch)
-            return qzi_fail_memory(e->ctx, scratch);
+            return QZ_ERR_MEMORY;
         e->scratch_bytes = scratch;
     }
     e->current = plan;

@@ -10,7 +10,7 @@ qz_status qz_graph_create(qz_context *context, qz_graph **graph)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_graph_create: context and graph are needed");
     qz_graph *g = qzi_calloc(context, 1, sizeof(*g));
     if (!g)
-        return qzi_fail_memory(context, sizeof(*g));
+        return QZ_ERR_MEMORY;
     g->ctx = context;
     *graph = g;
     return QZ_OK;

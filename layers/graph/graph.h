@@ -46,8 +46,7 @@ struct qz_graph {
     qzi_shape *list_shapes; /* of all nodes at the size that is listed; NULL: none */
 };
 
-/* ---- building and changing (build.c, graph.c)
- * */
+/* ---- building and changing (build.c, graph.c) ---- */
 
 /* Deep copy of nodes, marks and outputs; parameters are copied with their data when `data`. */
 qz_status qzi_graph_clone(const qz_graph *graph, bool data, qz_graph **copy);
@@ -89,8 +88,7 @@ void qzi_node_clear(const qz_context *ctx, qzi_node *node);
 /* Checks order, types, shapes, parameters; QZ_ERR_INTERNAL or _ARGUMENT with the node's name. */
 qz_status qzi_graph_verify(const qz_graph *graph);
 
-/* ---- shapes (shape.c)
- * */
+/* ---- shapes (shape.c) ---- */
 
 /*
  * Shapes of all values for given input shapes (NCHW float32 tensors' n, h, w), into shapes[node].

@@ -43,20 +43,20 @@ static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shap
     const qz_context *ctx = graph->ctx;
     qzi_packed *p = qzi_calloc(ctx, 1, sizeof(*p));
     if (!p)
-        return qzi_fail_memory(ctx, sizeof(*p));
+        return QZ_ERR_MEMORY;
     p->ctx = ctx;
     p->count = graph->node_count;
     p->nodes = qzi_calloc(ctx, p->count, sizeof(*p->nodes));
     if (!p->nodes) {
         qzi_free(ctx, p);
-        return qzi_fail_memory(ctx, graph->node_count * sizeof(*p->nodes));
+        return QZ_ERR_MEMORY;
     }
     qzk_init(&p->kernels, isa == QZ_ISA_AUTO ? qz_context_isa(ctx) : isa);
     qzi_fpenv env = qzi_fpenv_enter(); /* multipliers are computed here */
     qz_status st = pack_nodes(p, graph, shapes);
     if (st == QZ_OK) {
         p->block = qzi_alloc(ctx, p->bytes);
-        st = p->block ? pack_nodes(p, graph, shapes) : qzi_fail_memory(ctx, p->bytes);
+        st = p->block ? pack_nodes(p, graph, shapes) : QZ_ERR_MEMORY;
     }
     qzi_fpenv_leave(env);
     if (st != QZ_OK) {

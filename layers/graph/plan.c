@@ -279,7 +279,7 @@ static qz_status place_groups(planner *p)
     const qz_context *ctx = p->graph->ctx;
     const group **alive = qzi_alloc(ctx, QZI_MAX(p->group_count, (size_t)1) * sizeof(*alive));
     if (!alive)
-        return qzi_fail_memory(ctx, p->group_count * sizeof(*alive));
+        return QZ_ERR_MEMORY;
     qsort(p->groups, p->group_count, sizeof(*p->groups), by_size);
     const size_t bound = liveness_of(p);
     size_t best = SIZE_MAX;
@@ -357,7 +357,7 @@ qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_pl
     qz_status st;
     qzi_plan *plan = qzi_calloc(ctx, 1, sizeof(*plan));
     if (!plan)
-        return qzi_fail_memory(ctx, sizeof(*plan));
+        return QZ_ERR_MEMORY;
     plan->ctx = ctx;
     p.plan = plan;
     plan->input_count = graph->input_count;
@@ -380,7 +380,7 @@ qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_pl
     if (!plan->inputs || !plan->shapes || !plan->offset || !plan->stride || !plan->placed_at ||
         !plan->placed_in || !plan->aliased || !plan->head || !plan->follower || !p.uses ||
         !p.root || !p.parent || !p.channel || !p.last || !p.group_last || !p.groups) {
-        st = qzi_fail_memory(ctx, n * sizeof(group));
+        st = QZ_ERR_MEMORY;
         goto done;
     }
     for (size_t i = 0; i < graph->input_count; i++)

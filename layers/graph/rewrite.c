@@ -10,7 +10,7 @@ qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *re
     size_t n = graph->node_count, kept = 0;
     qz_value *to = qzi_alloc(ctx, n * sizeof(*to)); /* old index to new index */
     if (!to)
-        return qzi_fail_memory(ctx, n * sizeof(*to));
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < n; i++) {
         if (keep[i]) {
             to[i] = (qz_value)kept++;
@@ -64,8 +64,8 @@ qz_status qzi_graph_prune(qz_graph *graph)
     bool *live = qzi_calloc(ctx, n, sizeof(*live));
     qz_value *redirect = qzi_calloc(ctx, n, sizeof(*redirect));
     qz_status st = QZ_OK;
-    if (live == NULL || redirect == NULL) {
-        st = qzi_fail_memory(ctx, n * sizeof(*redirect));
+    if (!live || !redirect) {
+        st = QZ_ERR_MEMORY;
         goto done;
     }
     mark_live(graph, live);
@@ -101,7 +101,7 @@ qz_status qzi_graph_insert(qz_graph *graph, qz_value x, qzi_op op, const char *n
     if (!node.name || !node.in) {
         qzi_free(ctx, node.name);
         qzi_free(ctx, node.in);
-        return qzi_fail_memory(ctx, sizeof(*node.in));
+        return QZ_ERR_MEMORY;
     }
     node.in[0] = x;
     node.c = graph->nodes[x].c;

@@ -27,7 +27,7 @@ static qz_status verify_names(const qz_graph *graph)
     const char **names = qzi_alloc(graph->ctx, graph->node_count * sizeof(*names));
     qz_status st = QZ_OK;
     if (!names)
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*names));
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->node_count; i++)
         names[i] = graph->nodes[i].name;
     qsort(names, graph->node_count, sizeof(*names), compare_names);
@@ -117,7 +117,7 @@ qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qz
     qzi_shape *made = qzi_calloc(graph->ctx, graph->node_count, sizeof(*made));
     qz_status st = QZ_OK;
     if (!inputs || !made)
-        st = qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*made));
+        st = QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_INPUT)

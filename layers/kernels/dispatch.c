@@ -103,7 +103,7 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling)
 {
     if (ceiling == QZ_ISA_AUTO)
         ceiling = qz_isa_best();
-    memset(kernels, 0, sizeof *kernels);
+    memset(kernels, 0, sizeof(*kernels));
     kernels->isa = ceiling;
     fill(kernels->f32_conv, QZI_ARRAY_LEN(kernels->f32_conv), all_f32_conv,
          QZI_ARRAY_LEN(all_f32_conv), ceiling);

@@ -34,8 +34,7 @@ typedef struct qzk_view {
 
 #define QZK_CEIL4(c) (((c) + 3) & ~3)
 
-/* ---- convolution and linear ---------------------------------------------------------------------
- */
+/* ---- convolution and linear ---- */
 
 /*
  * What of a convolution is known before any input: kernels are chosen and weights packed by this
@@ -118,8 +117,7 @@ typedef struct qzk_conv_kernel {
     void (*run)(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch);
 } qzk_conv_kernel;
 
-/* ---- everything else: functions on runs of elements
- * ---------------------------------------------- */
+/* ---- everything else: functions on runs of elements ---- */
 
 /* u8 add: y = clamp(rne((a-a_zp)*a_mult + (b-b_zp)*b_mult), lo, hi) + y_zp; mults are s_in/s_out.
  */

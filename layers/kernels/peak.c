@@ -82,7 +82,7 @@ qz_status qz_cpu_peak(const qz_context *context, qz_isa isa, bool int8, double *
     return QZ_OK;
 }
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 /* What a thread reads at a time. */
 #define READ_PIECE ((size_t)64 << 10)
@@ -155,18 +155,18 @@ qz_status qz_cpu_read_rate(const qz_context *context, size_t bytes, uint32_t thr
     const int64_t pieces = (int64_t)QZI_MAX(bytes / READ_PIECE, (size_t)1);
     const size_t size = (size_t)pieces * READ_PIECE;
     char *data = qzi_alloc(context, size);
-    if (data == NULL)
-        return qzi_fail_memory(context, size);
+    if (!data)
+        return QZ_ERR_MEMORY;
     memset(data, 1, size); /* pages of its own, and into the caches */
     read_task task = {
         .ctx = context,
         .threads = 1,
-        .fn = read_of(context != NULL ? qz_context_isa(context) : qz_isa_best()),
+        .fn = read_of(context ? qz_context_isa(context) : qz_isa_best()),
         .data = data,
         .pieces = pieces,
         .least = INFINITY,
     };
-    if (context != NULL)
+    if (context)
         task.threads = threads != 0 ? threads : qz_context_threads(context);
     qzi_team_run(context, task.threads, read_passes, &task);
     qzi_free(context, data);
@@ -174,7 +174,7 @@ qz_status qz_cpu_read_rate(const qz_context *context, size_t bytes, uint32_t thr
     return QZ_OK;
 }
 
-/* ---- choice ---------------------------------------------------------------------------------- */
+/* ---- choice ---- */
 
 size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows, size_t capacity)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* batch_norm2d.c - batch norm in eval mode that was not fused into a convolution, float and int8. */
+/* batch_norm2d.c - batch norm in eval mode that no convolution absorbed, float and int8. */
 #include "layers/ops/ops.h"
 
 #include <math.h>

@@ -106,7 +106,7 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
                             node->name);
         mult = qzi_alloc(n->ctx, (size_t)a->oc * sizeof(*mult));
         if (!mult)
-            return qzi_fail_memory(n->ctx, (size_t)a->oc * sizeof(*mult));
+            return QZ_ERR_MEMORY;
         for (int32_t o = 0; o < a->oc; o++) {
             float sxw = n->inputs[0]->q.scale * qw->scales[o];
             mult[o] = sxw / node->q.scale;

@@ -97,7 +97,7 @@ qz_status qzi_rows_range(const qz_context *ctx, const qzi_rows *rows, uint32_t t
     uint32_t used = qzi_rows_threads(rows, threads);
     range_slot *slots = qzi_calloc(ctx, used, sizeof(*slots));
     if (!slots)
-        return qzi_fail_memory(ctx, used * sizeof(*slots));
+        return QZ_ERR_MEMORY;
     for (uint32_t t = 0; t < used; t++)
         slots[t] = (range_slot){.min = INT32_MAX, .max = INT32_MIN};
 
@@ -143,7 +143,7 @@ qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool
 
     qzi_observer *o = qzi_calloc(ctx, 1, sizeof(*o));
     if (!o)
-        return qzi_fail_memory(ctx, sizeof(*o));
+        return QZ_ERR_MEMORY;
     o->ctx = ctx;
     o->kind = kind;
     o->bins = bins ? bins : QZI_HISTOGRAM_BINS;
@@ -154,9 +154,8 @@ qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool
     if (kind == QZ_OBSERVER_HISTOGRAM) {
         o->histogram = qzi_calloc(ctx, (size_t)o->bins, sizeof(float));
         if (!o->histogram) {
-            size_t bytes = (size_t)o->bins * sizeof(float);
             qzi_free(ctx, o);
-            return qzi_fail_memory(ctx, bytes);
+            return QZ_ERR_MEMORY;
         }
     }
     *observer = o;

@@ -23,8 +23,7 @@
 #define TABLES 4  /* neighbours that fall into one bin must not wait for each other */
 #define BLOCK 256 /* elements between computing bins and counting them */
 
-/* ---- counting ---------------------------------------------------------------------------------
- */
+/* ---- counting ---- */
 
 typedef struct count_task {
     const qzi_rows *rows;
@@ -123,7 +122,7 @@ qz_status qzi_histogram_count(const qz_context *ctx, const qzi_rows *rows, uint3
     task.sums = qzi_calloc(ctx, used, (size_t)bins * sizeof(*task.sums));
     task.pending = qzi_calloc(ctx, used, sizeof(*task.pending));
     if (!task.tables || !task.sums || !task.pending) {
-        st = qzi_fail_memory(ctx, used * (size_t)bins * (TABLES * sizeof(*task.tables)));
+        st = QZ_ERR_MEMORY;
         goto done;
     }
     qzi_parallel(ctx, used, rows->count, rows->grain, count_rows, &task);
@@ -139,8 +138,7 @@ done:
     return st;
 }
 
-/* ---- merging ----------------------------------------------------------------------------------
- */
+/* ---- merging ---- */
 
 /* How the old histogram lies in the new, wider one. */
 typedef struct placement {
@@ -242,7 +240,7 @@ qz_status qzi_histogram_observe(qzi_observer *o, const qzi_rows *rows, uint32_t 
     size_t bytes = (size_t)o->bins * (sizeof(uint64_t) + sizeof(float));
     uint64_t *counts = qzi_alloc(o->ctx, bytes);
     if (!counts)
-        return qzi_fail_memory(o->ctx, bytes);
+        return QZ_ERR_MEMORY;
     qz_status st;
     if (!o->seen || o->min == o->max) {
         st = qzi_histogram_count(o->ctx, rows, threads, edge(o, min), edge(o, max), min, max,
@@ -260,8 +258,7 @@ qz_status qzi_histogram_observe(qzi_observer *o, const qzi_rows *rows, uint32_t 
     return st;
 }
 
-/* ---- search -----------------------------------------------------------------------------------
- */
+/* ---- search ---- */
 
 #define SUM_LANES 8 /* torch's vector of floats on AVX2 */
 #define SUM_ROWS 4  /* its vectors in flight */
@@ -423,7 +420,7 @@ qz_status qzi_histogram_search(const qzi_observer *o, float *min, float *max)
     size_t bytes = (size_t)bins * 3 * sizeof(float);
     float *integral = qzi_alloc(o->ctx, bytes);
     if (!integral)
-        return qzi_fail_memory(o->ctx, bytes);
+        return QZ_ERR_MEMORY;
     float *density = integral + bins, *norm = density + bins;
 
     float width = (o->max - o->min) / (float)bins;

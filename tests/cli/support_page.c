@@ -30,16 +30,17 @@ static void put_texts(const char *op, bool origin)
 
 int main(void)
 {
-    puts("# What each backend does with each op\n\n"
-         "Written by `tests/cli/support_page.c` from the table in `quant/qconfig.c` that the passes "
-         "read; not by hand (`build/tests/cli/support_page > quant/SUPPORT.md`).\n"
-         "An op that a backend has no int8 form for runs as an fp32 island between a dequantize "
-         "and a quantize; neighbouring islands merge.\n"
-         "`--fallback OP` makes an island of any op here, `--exclude NODE` of a node; "
-         "`qzoo list MODEL --ops` and the JSON of `qzoo bench` name each node of a model, its "
-         "precision and, in fp32, the reason.\n\n"
-         "| backend | weights | activations | averaging pools | histogram |\n"
-         "|---|---|---|---|---|");
+    puts(
+        "# What each backend does with each op\n\n"
+        "Written by `tests/cli/support_page.c` from the table in `quant/qconfig.c` that the passes "
+        "read; not by hand (`build/tests/cli/support_page > quant/SUPPORT.md`).\n"
+        "An op that a backend has no int8 form for runs as an fp32 island between a dequantize "
+        "and a quantize; neighbouring islands merge.\n"
+        "`--fallback OP` makes an island of any op here, `--exclude NODE` of a node; "
+        "`qzoo list MODEL --ops` and the JSON of `qzoo bench` name each node of a model, its "
+        "precision and, in fp32, the reason.\n\n"
+        "| backend | weights | activations | averaging pools | histogram |\n"
+        "|---|---|---|---|---|");
     for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
         const qzi_backend *b = qzi_backend_get(backends[i]);
         printf("| %s | int8 symmetric, %s | uint8 affine, one scale a tensor, %s observer | %s | "

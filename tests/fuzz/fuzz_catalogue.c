@@ -21,8 +21,8 @@ static void check(bool good)
 static void check_entry(const qz_weights_info *info)
 {
     check(strlen(info->sha256) >= 8 && strlen(info->model) > 0 && strlen(info->tag) > 0);
-    check(strncmp(info->url, "http", 4) == 0 && strchr(info->url, '\n') == NULL);
-    check(info->file[0] != '.' && strchr(info->file, '/') == NULL && strlen(info->file) < 200);
+    check(strncmp(info->url, "http", 4) == 0 && !strchr(info->url, '\n'));
+    check(info->file[0] != '.' && !strchr(info->file, '/') && strlen(info->file) < 200);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -30,7 +30,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     static qz_context *ctx;
     qz_catalogue *catalogue = NULL;
     char path[64];
-    if (ctx == NULL)
+    if (!ctx)
         check(qz_context_create(NULL, &ctx) == QZ_OK);
     int fd = memfd_create("catalogue", MFD_CLOEXEC);
     check(fd >= 0 && (size == 0 || write(fd, data, size) == (ssize_t)size));

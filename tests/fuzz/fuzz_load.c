@@ -33,7 +33,7 @@ static void plain_free(void *user, void *ptr)
 static qz_context *context(void)
 {
     static qz_context *ctx;
-    if (ctx == NULL) {
+    if (!ctx) {
         qz_context_options options = QZ_CONTEXT_OPTIONS_INIT;
         const qz_allocator allocator = {limited_alloc, plain_free, NULL};
         options.threads = 1;

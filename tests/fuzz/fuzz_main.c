@@ -12,14 +12,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static int run_file(const char *path)
 {
     FILE *file = fopen(path, "rb");
-    if (file == NULL || fseek(file, 0, SEEK_END) != 0) {
+    if (!file || fseek(file, 0, SEEK_END) != 0) {
         fprintf(stderr, "%s: cannot be read\n", path);
         return 1;
     }
     long size = ftell(file);
     uint8_t *bytes = size >= 0 ? malloc((size_t)size + 1) : NULL;
     rewind(file);
-    if (bytes == NULL || fread(bytes, 1, (size_t)size, file) != (size_t)size) {
+    if (!bytes || fread(bytes, 1, (size_t)size, file) != (size_t)size) {
         fprintf(stderr, "%s: cannot be read\n", path);
         return 1;
     }
@@ -34,7 +34,7 @@ static int run_file(const char *path)
 static int run_folder(const char *path, DIR *folder)
 {
     int failed = 0;
-    for (struct dirent *entry; (entry = readdir(folder)) != NULL;) {
+    for (struct dirent *entry; (entry = readdir(folder));) {
         char name[4096];
         if (entry->d_name[0] == '.')
             continue;
@@ -49,8 +49,8 @@ int main(int argc, char **argv)
     int failed = 0;
     for (int i = 1; i < argc; i++) {
         DIR *folder = opendir(argv[i]);
-        failed |= folder != NULL ? run_folder(argv[i], folder) : run_file(argv[i]);
-        if (folder != NULL)
+        failed |= folder ? run_folder(argv[i], folder) : run_file(argv[i]);
+        if (folder)
             closedir(folder);
     }
     return failed;

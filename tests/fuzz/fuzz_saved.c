@@ -47,11 +47,11 @@ static void make_base(void)
     qz_context_destroy(ctx);
 
     FILE *file = fopen(path, "rb");
-    fuzz_check(file != NULL && fseek(file, 0, SEEK_END) == 0);
+    fuzz_check(file && fseek(file, 0, SEEK_END) == 0);
     base_size = (size_t)ftell(file);
     rewind(file);
     base = malloc(base_size);
-    fuzz_check(base != NULL && fread(base, 1, base_size, file) == base_size);
+    fuzz_check(base && fread(base, 1, base_size, file) == base_size);
     fclose(file);
     unlink(path);
     for (int i = 0; i < 8; i++)
@@ -92,7 +92,7 @@ static void run(qz_context *ctx, qz_model *model)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char path[64];
-    if (base == NULL)
+    if (!base)
         make_base();
     int fd = memfd_create("fuzz_saved", 0);
     fuzz_check(fd >= 0 && ftruncate(fd, (off_t)base_size) == 0);

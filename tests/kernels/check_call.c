@@ -86,15 +86,15 @@ bool call_same_u8(call *c, size_t i, uint8_t got, uint8_t want)
 {
     if (got == want)
         return true;
-    snprintf(c->how, sizeof c->how, "element %zu is %d instead of %d", i, got, want);
+    snprintf(c->how, sizeof(c->how), "element %zu is %d instead of %d", i, got, want);
     return false;
 }
 
 bool call_same_f32(call *c, size_t i, float got, float want)
 {
-    if (memcmp(&got, &want, sizeof got) == 0 || (isnan(got) && isnan(want)))
+    if (memcmp(&got, &want, sizeof(got)) == 0 || (isnan(got) && isnan(want)))
         return true;
-    snprintf(c->how, sizeof c->how, "element %zu is %a instead of %a", i, (double)got,
+    snprintf(c->how, sizeof(c->how), "element %zu is %a instead of %a", i, (double)got,
              (double)want);
     return false;
 }

@@ -66,7 +66,7 @@ void *conv_direct(const conv_operands *o)
 /* Same bits, or NaN both: which NaN is left open. */
 static bool same_float(const float *a, const float *b)
 {
-    return memcmp(a, b, sizeof *a) == 0 || (isnan(*a) && isnan(*b));
+    return memcmp(a, b, sizeof(*a)) == 0 || (isnan(*a) && isnan(*b));
 }
 
 /* ---- one kernel on one problem ---- */
@@ -129,13 +129,13 @@ static int compare(const conv_operands *o, const qzk_conv_kernel *kernel, const 
                 want_f = ((const uint8_t *)want)[at];
                 same = y[i] == ((const uint8_t *)want)[at];
             } else {
-                memcpy(&got_f, y + i, sizeof got_f);
+                memcpy(&got_f, y + i, sizeof(got_f));
                 want_f = ((const float *)want)[at];
                 same = same_float(&got_f, &want_f);
             }
             if (!same) {
                 snprintf(
-                    how, sizeof how,
+                    how, sizeof(how),
                     "image %d, row %d, column %d, channel %d is %.9g (%a) instead of %.9g (%a)",
                     (int)(p / out->w / out->h), (int)(p / out->w % out->h), (int)(p % out->w),
                     (int)oc, (double)got_f, (double)got_f, (double)want_f, (double)want_f);
@@ -316,7 +316,7 @@ int check_suite_conv(const check_options *options, int64_t *compared)
             return 1;
         }
         const conv_problem *problem;
-        for (size_t i = 0; failures < 10 && (problem = conv_directed(i)) != NULL; i++)
+        for (size_t i = 0; failures < 10 && (problem = conv_directed(i)); i++)
             failures += check_problem(options, &rng, problem, list, &t, compared);
         for (int64_t i = 0; failures < 10 && i < runs; i++) {
             conv_problem random =

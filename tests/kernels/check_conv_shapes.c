@@ -116,7 +116,7 @@ conv_text conv_describe(const conv_problem *p)
 {
     const qzk_conv_shape *s = &p->shape;
     conv_text t;
-    snprintf(t.text, sizeof t.text,
+    snprintf(t.text, sizeof(t.text),
              "%s: %dx%dx%dx%d -> %dx%dx%d, kernel %dx%d, groups %d, stride %d,%d, padding %d,%d, "
              "dilation %d,%d",
              p->what, (int)p->n, (int)s->ic, (int)p->ih, (int)p->iw, (int)s->oc, (int)p->oh,

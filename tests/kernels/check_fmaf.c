@@ -34,7 +34,7 @@ float check_fmaf(float x, float w, float acc)
 static uint32_t bits_of(float v)
 {
     uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
+    memcpy(&bits, &v, sizeof(bits));
     return bits;
 }
 

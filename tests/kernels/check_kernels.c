@@ -22,7 +22,7 @@ void check_now(const char *fmt, ...)
 {
     va_list args;
     va_start(args, fmt);
-    vsnprintf(now, sizeof now, fmt, args);
+    vsnprintf(now, sizeof(now), fmt, args);
     va_end(args);
 }
 
@@ -31,7 +31,7 @@ static void on_fault(int number)
     static const char text[] = "FAILED: reads or writes outside its tensors (or is not for this "
                                "CPU): ";
     (void)number;
-    if (write(STDOUT_FILENO, text, sizeof text - 1) > 0 &&
+    if (write(STDOUT_FILENO, text, sizeof(text) - 1) > 0 &&
         write(STDOUT_FILENO, now, strlen(now)) > 0 && write(STDOUT_FILENO, "\n", 1) > 0)
         _exit(1);
     _exit(2);

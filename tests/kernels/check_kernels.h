@@ -37,8 +37,7 @@ bool check_wanted(const check_options *options, const char *name, qz_isa isa);
 /* What runs now: printed if it touches a guard page, which ends the program. */
 void check_now(const char *fmt, ...) QZ_PRINTF(1, 2);
 
-/* ---- random numbers: splitmix64 ---------------------------------------------------------------
- */
+/* ---- random numbers: splitmix64 ---- */
 
 typedef struct check_rng {
     uint64_t state;
@@ -50,8 +49,7 @@ float check_uniform(check_rng *rng, float lo, float hi);
 float check_any_float(check_rng *rng); /* any bit pattern, with the special ones more often */
 void check_random_bytes(check_rng *rng, void *data, size_t size);
 
-/* ---- memory with a guard page before and after ------------------------------------------------
- */
+/* ---- memory with a guard page before and after ---- */
 
 /*
  * `size` bytes that end right before a page that must not be touched, or (at_front) begin right

@@ -39,7 +39,7 @@ float check_uniform(check_rng *rng, float lo, float hi)
 static float float_of(uint32_t bits)
 {
     float v;
-    memcpy(&v, &bits, sizeof v);
+    memcpy(&v, &bits, sizeof(v));
     return v;
 }
 

@@ -292,8 +292,8 @@ static bool check_f32_nchw_to_nhwc(call *c)
     for (size_t i = 0; i < m.pixels_size; i++) {
         size_t p = i / (size_t)m.pixel_stride, ch = i % (size_t)m.pixel_stride;
         const float *want = ch < m.c ? &x[ch * (size_t)m.plane_stride + p] : &y0[i];
-        if (memcmp(&y[i], want, sizeof *y) != 0) { /* bytes are moved, NaN too */
-            snprintf(c->how, sizeof c->how, "element %zu is %a", i, (double)y[i]);
+        if (memcmp(&y[i], want, sizeof(*y)) != 0) { /* bytes are moved, NaN too */
+            snprintf(c->how, sizeof(c->how), "element %zu is %a", i, (double)y[i]);
             return false;
         }
     }
@@ -311,8 +311,8 @@ static bool check_f32_nhwc_to_nchw(call *c)
         size_t ch = m.plane_stride ? i / (size_t)m.plane_stride : 0;
         size_t p = m.plane_stride ? i % (size_t)m.plane_stride : 0;
         const float *want = p < c->n ? &x[p * (size_t)m.pixel_stride + ch] : &y0[i];
-        if (memcmp(&y[i], want, sizeof *y) != 0) {
-            snprintf(c->how, sizeof c->how, "element %zu is %a", i, (double)y[i]);
+        if (memcmp(&y[i], want, sizeof(*y)) != 0) {
+            snprintf(c->how, sizeof(c->how), "element %zu is %a", i, (double)y[i]);
             return false;
         }
     }

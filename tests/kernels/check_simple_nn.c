@@ -323,8 +323,8 @@ bool check_f32_shuffle(call *c)
         const float *want = &y0[i];
         if (ch < c->n)
             want = &x[p * (size_t)s.x_stride + shuffled_from(ch, groups, c->n)];
-        if (memcmp(&y[i], want, sizeof *y) != 0) { /* bytes are moved, NaN too */
-            snprintf(c->how, sizeof c->how, "element %zu is %a", i, (double)y[i]);
+        if (memcmp(&y[i], want, sizeof(*y)) != 0) { /* bytes are moved, NaN too */
+            snprintf(c->how, sizeof(c->how), "element %zu is %a", i, (double)y[i]);
             return false;
         }
     }

@@ -28,7 +28,7 @@ static inline json_t *load(const char *name)
     char path[4096];
     const char *folder = getenv("QZOO_TEST_DATA");
     json_error_t error;
-    snprintf(path, sizeof path, "%s/goldens/ops/%s.json", folder ? folder : "", name);
+    snprintf(path, sizeof(path), "%s/goldens/ops/%s.json", folder ? folder : "", name);
     json_t *root = folder ? json_load_file(path, 0, &error) : NULL;
     if (!root) {
         printf("skipped: %s is missing (set QZOO_TEST_DATA)\n", path);

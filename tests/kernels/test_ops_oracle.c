@@ -126,8 +126,8 @@ static qzk_view run_conv(const json_t *item, const quantized *out)
 
     size_t count = json_array_size(w_q), oc = (size_t)shape.oc;
     int8_t *w = calloc(count, 1);
-    float *mult = calloc(oc, sizeof *mult);
-    int32_t *bias = calloc(oc, sizeof *bias);
+    float *mult = calloc(oc, sizeof(*mult));
+    int32_t *bias = calloc(oc, sizeof(*bias));
     assert_true(w && mult && bias);
     for (size_t i = 0; i < count; i++)
         w[i] = (int8_t)int_at(w_q, i);
@@ -299,7 +299,7 @@ static void check_pool(const json_t *root, const json_t *item, bool maximum, con
                        score *s, const char *what)
 {
     char key[32];
-    snprintf(key, sizeof key, "x_%s", text(item, "x"));
+    snprintf(key, sizeof(key), "x_%s", text(item, "x"));
     quantized in = quantized_of(json_object_get(root, key));
     const json_t *result = result_of(json_object_get(item, "result"), engine, what);
     assert_non_null(result);
@@ -351,7 +351,7 @@ static void check_pools(const char *file, bool maximum, score scores[2])
     json_array_foreach(json_object_get(root, "cases"), index, item)
     {
         char what[80];
-        snprintf(what, sizeof what, "%s case %zu", file, index);
+        snprintf(what, sizeof(what), "%s case %zu", file, index);
         for (int e = 0; e < 2; e++) {
             if (e == 0 && strcmp(file, "qavgpool2d") == 0 && index == 4) {
                 printf("not compared: %s on qnnpack: it ignores count_include_pad=False\n", what);

@@ -13,13 +13,12 @@ const char *golden_path(const char *file)
 {
     static char path[1024];
     const char *folder = getenv("QZOO_TEST_DATA");
-    snprintf(path, sizeof(path), "%s/goldens/%s", folder != NULL ? folder : "../shared/data", file);
+    snprintf(path, sizeof(path), "%s/goldens/%s", folder ? folder : "../shared/data", file);
     if (access(path, R_OK) != 0) {
         /* the oracle folder does not have it, the project may */
         const char *own = getenv("QZOO_TEST_FIXTURES");
         char other[sizeof(path)];
-        snprintf(other, sizeof(other), "%s/goldens/%s", own != NULL ? own : "tests/unit/fixtures",
-                 file);
+        snprintf(other, sizeof(other), "%s/goldens/%s", own ? own : "tests/unit/fixtures", file);
         if (access(other, R_OK) == 0)
             memcpy(path, other, sizeof(path));
     }
@@ -32,7 +31,7 @@ json_t *golden_load(const char *model)
     json_error_t error;
     snprintf(file, sizeof(file), "%s.json", model);
     json_t *golden = json_load_file(golden_path(file), 0, &error);
-    if (golden == NULL)
+    if (!golden)
         printf("skipped: %s: %s\n", golden_path(file), error.text);
     return golden;
 }
@@ -42,7 +41,7 @@ FILE *golden_open_keys(const char *model)
     char file[128];
     snprintf(file, sizeof(file), "%s.keys.txt", model);
     FILE *keys = fopen(golden_path(file), "r");
-    if (keys == NULL)
+    if (!keys)
         printf("skipped: no %s\n", golden_path(file));
     return keys;
 }
@@ -52,11 +51,11 @@ qz_model *golden_model(qz_context *ctx, const char *name, const json_t *golden, 
     const qzi_arch *arch = qzi_arch_get(name);
     const char *suffix = json_string_value(json_object_get(golden, "seed_suffix"));
     qz_model *model = NULL;
-    qz_status st = arch != NULL ? qzi_model_alloc(ctx, arch, &model) : QZ_ERR_UNKNOWN_NAME;
+    qz_status st = arch ? qzi_model_alloc(ctx, arch, &model) : QZ_ERR_UNKNOWN_NAME;
     if (st == QZ_OK)
         st = qzi_model_build(model, NULL);
     if (st == QZ_OK)
-        st = qzi_weights_fill(model->graph, arch->fill_rules, suffix != NULL ? suffix : "");
+        st = qzi_weights_fill(model->graph, arch->fill_rules, suffix ? suffix : "");
     if (st == QZ_OK && fuse)
         st = qzi_model_fuse(model);
     if (st == QZ_OK)
@@ -83,9 +82,9 @@ static float *uniform(const char *key, const json_t *golden, double off, double 
 {
     const char *suffix = json_string_value(json_object_get(golden, "seed_suffix"));
     float *data = malloc((size_t)count * sizeof(*data));
-    if (data == NULL)
+    if (!data)
         exit(2);
-    qz_random_uniform(key, suffix != NULL ? suffix : "", off, mul, count, data);
+    qz_random_uniform(key, suffix ? suffix : "", off, mul, count, data);
     return data;
 }
 

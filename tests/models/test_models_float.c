@@ -112,7 +112,7 @@ static double check_output(const char *what, const json_t *record, const qz_tens
 static void check_transform_input(const char *name, const json_t *golden, const qz_tensor *input)
 {
     const json_t *record = json_object_get(golden, "transform_input_true");
-    if (record == NULL)
+    if (!record)
         return;
     qz_context *ctx = context(QZ_ISA_AUTO);
     qz_model *model = NULL;
@@ -135,7 +135,7 @@ static void check_transform_input(const char *name, const json_t *golden, const 
 static bool check_model(const char *name)
 {
     json_t *golden = golden_load(name);
-    if (golden == NULL)
+    if (!golden)
         return false;
     qz_context *ctx = context(QZ_ISA_AUTO);
     qz_tensor input = golden_input(golden, false), alt = golden_input(golden, true);
@@ -217,7 +217,7 @@ static void test_isas(void **state)
     size_t checked = 0;
     for (size_t i = 0; i < QZI_ARRAY_LEN(small); i++) {
         json_t *golden = golden_load(small[i]);
-        if (golden == NULL)
+        if (!golden)
             continue;
         qz_tensor input = golden_input(golden, false);
         uint64_t reference[2] = {0};

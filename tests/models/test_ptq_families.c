@@ -50,8 +50,8 @@ static qz_tensor image(int64_t index, float data[PIXELS])
 static void temporary(char path[1024], int number)
 {
     const char *folder = getenv("TMPDIR");
-    snprintf(path, 1024, "%s/qzoo_ptq_%ld_%d.safetensors", folder != NULL ? folder : "/tmp",
-             (long)getpid(), number);
+    snprintf(path, 1024, "%s/qzoo_ptq_%ld_%d.safetensors", folder ? folder : "/tmp", (long)getpid(),
+             number);
 }
 
 static uint64_t output_hash(qz_context *ctx, qz_model *model)

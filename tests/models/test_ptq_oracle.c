@@ -50,8 +50,7 @@ static struct {
                      qz_context_message(oracle.ctx));                      \
     } while (0)
 
-/* ---- the model -------------------------------------------------------------------------------
- */
+/* ---- the model ---- */
 
 static void fill(qz_graph *graph)
 {
@@ -158,8 +157,7 @@ static const qzi_node *node_of(const json_t *row)
     return &oracle.int8_graph->nodes[value];
 }
 
-/* ---- weights ----------------------------------------------------------------------------------
- */
+/* ---- weights ---- */
 
 static bool same_float(const json_t *value, float x)
 {
@@ -210,8 +208,7 @@ static void test_weights(void **state)
     assert_int_equal(wrong, 0);
 }
 
-/* ---- activations ------------------------------------------------------------------------------
- */
+/* ---- activations ---- */
 
 /* A module that eval mode does not run (a skip_add, an auxiliary head): never observed, torch's
  * default parameters. */
@@ -274,8 +271,7 @@ static void test_activations(void **state)
     assert_in_range(jumps, 0, 1 + values / MOST_JUMPS);
 }
 
-/* ---- logits -----------------------------------------------------------------------------------
- */
+/* ---- logits ---- */
 
 static qz_tensor run(const qz_graph *graph, const char *key)
 {

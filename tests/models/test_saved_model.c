@@ -38,7 +38,7 @@ static const struct recipe recipes[] = {
     {.arch = "mobilenet_v2", .backend = QZ_BACKEND_FBGEMM, .skip_fuse = true},
 };
 
-/* ---- helpers --------------------------------------------------------------------------------- */
+/* ---- helpers ---- */
 
 static void check(const qz_context *ctx, qz_status st)
 {
@@ -141,8 +141,8 @@ static const char *temporary(const char *name)
     static int turn;
     const char *folder = getenv("TMPDIR");
     turn = (turn + 1) % 4;
-    snprintf(path[turn], sizeof(path[turn]), "%s/qzoo-%ld-%s.safetensors",
-             folder != NULL ? folder : "/tmp", (long)getpid(), name);
+    snprintf(path[turn], sizeof(path[turn]), "%s/qzoo-%ld-%s.safetensors", folder ? folder : "/tmp",
+             (long)getpid(), name);
     return path[turn];
 }
 
@@ -177,7 +177,7 @@ static uint64_t file_hash(const char *path)
     return hash;
 }
 
-/* ---- the same bytes everywhere --------------------------------------------------------------- */
+/* ---- the same bytes everywhere ---- */
 
 static void test_same_bytes(void **state)
 {
@@ -244,7 +244,7 @@ static void test_images_differ(void **state)
     }
 }
 
-/* ---- files ----------------------------------------------------------------------------------- */
+/* ---- files ---- */
 
 static void test_save_open_save(void **state)
 {
@@ -319,7 +319,7 @@ static void refused(qz_context *ctx, const char *from, const char *to, const uns
     replace(copy, size, from, to);
     write_file(path, copy, size);
     qz_status st = qz_model_open(ctx, path, &model);
-    if (st != expected || strstr(qz_context_message(ctx), message) == NULL)
+    if (st != expected || !strstr(qz_context_message(ctx), message))
         fail_msg("%s -> %s: %s: %s", from, to, qz_status_name(st), qz_context_message(ctx));
     assert_non_null(strstr(qz_context_message(ctx), path));
     assert_null(model);

@@ -81,9 +81,9 @@ static void *work(void *arg)
     name[6] = (char)('a' + w->threads);
     if (qz_model_create(w->ctx, name, NULL, &own) == QZ_ERR_UNKNOWN_NAME)
         strncpy(w->message, qz_context_message(w->ctx), sizeof(w->message) - 1);
-    w->status = w->model != NULL ? QZ_OK : make_model(w->ctx, &own);
+    w->status = w->model ? QZ_OK : make_model(w->ctx, &own);
     if (w->status == QZ_OK)
-        w->status = work_on(w, w->model != NULL ? w->model : own);
+        w->status = work_on(w, w->model ? w->model : own);
     qz_model_destroy(own);
     return NULL;
 }
@@ -109,9 +109,9 @@ static void run_workers(qz_context *ctx, qz_model *model)
         assert_non_null(strstr(workers[i].message, name));
         struct worker alone = {.ctx = ctx, .precision = workers[i].precision, .threads = 1};
         qz_model *own = NULL;
-        if (model == NULL)
+        if (!model)
             assert_int_equal(make_model(ctx, &own), QZ_OK);
-        assert_int_equal(work_on(&alone, own != NULL ? own : model), QZ_OK);
+        assert_int_equal(work_on(&alone, own ? own : model), QZ_OK);
         assert_memory_equal(alone.output, workers[i].output, sizeof(alone.output));
         qz_model_destroy(own);
     }

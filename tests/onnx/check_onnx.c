@@ -2,12 +2,12 @@
 /*
  * check_onnx.c - our side of test_onnxruntime.sh.
  *
- *   check_onnx input INDEX H W FILE           a synthetic image as raw float32
- *   check_onnx image FILE.safetensors IMAGE FILE    an image, prepared as that model wants it
- *   check_onnx values MODEL INPUT DIR         every value that onnxruntime gave, beside ours
- *   check_onnx output MODEL INPUT OUTPUT TOLERANCE   the last output alone, relative L2
- *   check_onnx top1 FILE.safetensors INPUT OUTPUT...   the same class wherever the margin exceeds
- * one step check_onnx ops FILE.onnx                  op types and how many there are
+ *   check_onnx input INDEX H W FILE                   a synthetic image as raw float32
+ *   check_onnx image FILE.safetensors IMAGE FILE      an image, prepared as that model wants it
+ *   check_onnx values MODEL INPUT DIR                 every value of onnxruntime's, beside ours
+ *   check_onnx output MODEL INPUT OUTPUT TOLERANCE    the last output alone, relative L2
+ *   check_onnx top1 FILE.safetensors INPUT OUTPUT...  the same class, if the margin exceeds a step
+ *   check_onnx ops FILE.onnx                          op types and how many there are
  *
  * MODEL is a saved int8 model, or NAME[=WEIGHTS] for the fused float network.
  *
@@ -84,8 +84,7 @@ static qz_status read_input(const qz_model *model, const char *path, qz_tensor *
     return QZ_OK;
 }
 
-/* ---- values -----------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 typedef struct op_count {
     long nodes;
@@ -254,8 +253,7 @@ static int check_values(qz_context *ctx, char **args)
     return status;
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------
- */
+/* ---- outputs ---- */
 
 static qz_status run_model(qz_model *model, const char *input_path, qz_session **session,
                            const qz_tensor **output)
@@ -347,8 +345,7 @@ static int check_top1(qz_context *ctx, int count, char **args)
     return status;
 }
 
-/* ---- inputs -----------------------------------------------------------------------------------
- */
+/* ---- inputs ---- */
 
 static int write_input(char **args)
 {
@@ -384,8 +381,7 @@ static int write_image(qz_context *ctx, char **args)
     return status;
 }
 
-/* ---- ops of a file ----------------------------------------------------------------------------
- */
+/* ---- ops of a file ---- */
 
 static int print_ops(char **args)
 {

@@ -5,8 +5,8 @@
 #define QZOO_TESTS_ONNX_EVERY_OP_H
 
 #include "../unit/counting.h"
-#include "zoo/onnx/onnx_emit.h"
 #include "zoo/model/model.h"
+#include "zoo/onnx/onnx_emit.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -20,8 +20,7 @@
 
 #define SIDE 19
 
-/* ---- a network of every op --------------------------------------------------------------------
- */
+/* ---- a network of every op ---- */
 
 static inline qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t oc, int32_t k)
 {
@@ -158,8 +157,7 @@ static inline void end_model(fixture *f)
     assert_int_equal(f->memory.live, 0);
 }
 
-/* ---- reading back -----------------------------------------------------------------------------
- */
+/* ---- reading back ---- */
 
 static inline void *read_whole(const char *path, size_t *size)
 {
@@ -211,7 +209,7 @@ static inline void check_order(const QziOnnx__ModelProto *m)
     for (size_t i = 0; i < g->n_node; i++)
         for (size_t k = 0; k < g->node[i]->n_input; k++) {
             const char *name = g->node[i]->input[k];
-            bool found = find_tensor(m, name) != NULL || strcmp(name, g->input[0]->name) == 0;
+            bool found = find_tensor(m, name) || strcmp(name, g->input[0]->name) == 0;
             for (size_t before = 0; before < i && !found; before++)
                 found = strcmp(g->node[before]->output[0], name) == 0;
             if (!found)

@@ -3,8 +3,7 @@
  * refused. */
 #include "every_op.h"
 
-/* ---- names, shapes, bytes ---------------------------------------------------------------------
- */
+/* ---- names, shapes, bytes ---- */
 
 static void check_dims(const QziOnnx__ValueInfoProto *value, const char *name, size_t count,
                        const int64_t *dims)
@@ -124,8 +123,7 @@ static void test_opsets(void **state)
     end_model(&f);
 }
 
-/* ---- half precision ---------------------------------------------------------------------------
- */
+/* ---- half precision ---- */
 
 static float half_value(uint16_t h)
 {
@@ -216,8 +214,7 @@ static void test_fp16(void **state)
     end_model(&f);
 }
 
-/* ---- external data, failures ------------------------------------------------------------------
- */
+/* ---- external data, failures ---- */
 
 static void test_external(void **state)
 {

@@ -2,8 +2,7 @@
 /* test_table.c - the table of zoo/onnx/README.md is what is written. */
 #include "every_op.h"
 
-/* ---- the table of the README ------------------------------------------------------------------
- */
+/* ---- the table of the README ---- */
 
 enum { ROWS_MAX = 64 };
 
@@ -36,7 +35,7 @@ static void read_table(table *t)
         assert_true(t->rows < ROWS_MAX);
         for (size_t i = 1; i < 6; i++) {
             bar[i] = i < 5 ? strchr(bar[i - 1] + 1, '|') : NULL;
-            assert_true(i == 5 || bar[i] != NULL);
+            assert_true(i == 5 || bar[i]);
         }
         for (size_t i = 0; i < 5; i++)
             *bar[i] = '\0';

@@ -46,7 +46,7 @@ static inline void counting_free(void *user, void *ptr)
 {
     counting *c = user;
     size_t size;
-    if (ptr == NULL)
+    if (!ptr)
         abort(); /* free never gets NULL */
     char *block = (char *)ptr - COUNTING_HEADER;
     memcpy(&size, block, sizeof(size));

@@ -92,7 +92,7 @@ static inline void test_fill(qz_graph *graph)
         qz_tensor *tensor = &graph->params[i].tensor;
         const size_t count = (size_t)qz_tensor_numel(tensor);
         const bool variance = strstr(graph->params[i].key, "running_var") != NULL;
-        const bool gamma = tensor->ndim == 1 && strstr(graph->params[i].key, ".weight") != NULL;
+        const bool gamma = tensor->ndim == 1 && strstr(graph->params[i].key, ".weight");
         float *x;
         tensor->data = qzi_calloc(graph->ctx, count, qz_dtype_size(tensor->dtype));
         assert_non_null(tensor->data);

@@ -22,8 +22,7 @@
 #include <cmocka.h>
 #include <jansson.h>
 
-/* ---- oracles ---------------------------------------------------------------------------------
- */
+/* ---- oracles ---- */
 
 /* Skips the test, naming the file, where the oracles are absent. */
 static inline json_t *oracle_load(const char *name)
@@ -78,8 +77,7 @@ static inline void assert_same_float(float a, float b, const char *what)
         fail_msg("%s: %.9g is not %.9g", what, (double)a, (double)b);
 }
 
-/* ---- values ----------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 static inline uint64_t seeded_word(uint64_t seed, uint64_t i)
 {
@@ -95,8 +93,7 @@ static inline float seeded_float(uint64_t seed, uint64_t i)
     return (float)((double)(seeded_word(seed, i) >> 40) / 8388608.0 - 1.0);
 }
 
-/* ---- memory ----------------------------------------------------------------------------------
- */
+/* ---- memory ---- */
 
 typedef counting counted_memory;
 

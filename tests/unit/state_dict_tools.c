@@ -29,7 +29,7 @@ qz_context *tool_context(tool_counter *counter)
     const qz_allocator allocator = {count_alloc, count_free, counter};
     qz_context *ctx = NULL;
     options.threads = 1;
-    if (counter != NULL)
+    if (counter)
         options.allocator = &allocator;
     assert_int_equal(qz_context_create(&options, &ctx), QZ_OK);
     return ctx;
@@ -39,15 +39,14 @@ const char *tool_fixture(const char *name)
 {
     static char path[1024];
     const char *folder = getenv("QZOO_TEST_FIXTURES");
-    snprintf(path, sizeof(path), "%s/state_dict/%s",
-             folder != NULL ? folder : "tests/unit/fixtures", name);
+    snprintf(path, sizeof(path), "%s/state_dict/%s", folder ? folder : "tests/unit/fixtures", name);
     return path;
 }
 
 uint8_t *tool_read(const char *path, size_t *size)
 {
     FILE *file = fopen(path, "rb");
-    if (file == NULL)
+    if (!file)
         fail_msg("%s is missing", path);
     assert_int_equal(fseek(file, 0, SEEK_END), 0);
     *size = (size_t)ftell(file);
@@ -63,8 +62,8 @@ const char *tool_scratch(const char *name)
 {
     static char path[1024];
     const char *folder = getenv("TMPDIR");
-    snprintf(path, sizeof(path), "%s/qzoo-test-%ld-%s", folder != NULL ? folder : "/tmp",
-             (long)getpid(), name);
+    snprintf(path, sizeof(path), "%s/qzoo-test-%ld-%s", folder ? folder : "/tmp", (long)getpid(),
+             name);
     return path;
 }
 
@@ -92,7 +91,7 @@ void tool_expect_failure(qz_context *ctx, const void *bytes, size_t size, qz_sta
     qz_state_dict *dict = (qz_state_dict *)&size; /* must become NULL */
     qz_status st = qz_state_dict_parse(ctx, bytes, size, "evil", &dict);
     const char *message = qz_context_message(ctx);
-    if (st != status || strncmp(message, "evil: ", 6) != 0 || strstr(message, part) == NULL)
+    if (st != status || strncmp(message, "evil: ", 6) != 0 || !strstr(message, part))
         fail_msg("%s (%s) instead of %s (%s)", qz_status_name(st), message, qz_status_name(status),
                  part);
     assert_null(dict);
@@ -118,7 +117,7 @@ const void *tool_tensor(const qz_state_dict *dict, const char *key, qz_dtype dty
                         const int64_t *dims)
 {
     const qz_tensor *tensor = qz_state_dict_find(dict, key);
-    if (tensor == NULL)
+    if (!tensor)
         fail_msg("'%s' is missing", key);
     assert_int_equal(tensor->dtype, dtype);
     int32_t ndim = 0;

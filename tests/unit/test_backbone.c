@@ -32,7 +32,7 @@ static qz_graph *graph_of(qz_context *ctx, qz_value *input)
     return g;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static void check_map(size_t golden, const qz_tensor *map)
 {
@@ -104,7 +104,7 @@ static void test_values(void **state)
         run_golden(i);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* The keys of `detector` that begin with `scope` and a dot are the backbone's, in order. */
 static bool check_names(const char *detector, const char *scope, const char *arch, bool frozen,
@@ -112,7 +112,7 @@ static bool check_names(const char *detector, const char *scope, const char *arc
 {
     FILE *keys = golden_open_keys(detector);
     char line[256];
-    if (keys == NULL)
+    if (!keys)
         return false;
     qz_context *ctx = context();
     qz_value x, map;
@@ -123,16 +123,16 @@ static bool check_names(const char *detector, const char *scope, const char *arc
                                         &layer, 1, &map),
                      QZ_OK);
     qz_graph_leave(g, QZ_NO_VALUE);
-    while (fgets(line, sizeof(line), keys) != NULL) {
+    while (fgets(line, sizeof(line), keys)) {
         qz_param_info info;
         line[strcspn(line, "\t")] = '\0';
         if (strncmp(line, scope, strlen(scope)) != 0 || line[strlen(scope)] != '.' ||
-            (frozen && strstr(line, "num_batches_tracked") != NULL))
+            (frozen && strstr(line, "num_batches_tracked")))
             continue;
         assert_true(count < qz_graph_param_count(g));
         qz_graph_param_at(g, count++, &info);
         assert_string_equal(info.key, line);
-        bool norm = strstr(line, "bn") != NULL || strstr(line, ".downsample.1.") != NULL;
+        bool norm = strstr(line, "bn") || strstr(line, ".downsample.1.");
         assert_false(frozen && norm && info.trainable);
     }
     assert_int_equal(count, qz_graph_param_count(g));
@@ -156,7 +156,7 @@ static void test_names(void **state)
         skip();
 }
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static qz_status build(qz_context *ctx, const char *arch, int dilate, const char *layer)
 {

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* ---- errors ---------------------------------------------------------------------------------- */
+/* ---- errors ---- */
 
 static void *other_thread(void *arg)
 {
@@ -68,17 +68,17 @@ static void test_message_is_one_safe_line(void **state)
         assert_string_equal(qz_context_message(NULL), cases[i].out);
     }
     char longer[5000];
-    memset(longer, 'y', sizeof longer);
-    longer[sizeof longer - 1] = 0;
+    memset(longer, 'y', sizeof(longer));
+    longer[sizeof(longer) - 1] = 0;
     qzi_fail(NULL, QZ_ERR_IO, "%s", longer);
     size_t length = strlen(qz_context_message(NULL));
-    assert_in_range(length, 500, sizeof longer - 2);
+    assert_in_range(length, 500, sizeof(longer) - 2);
     qzi_fail_prefix(NULL, QZ_ERR_IO, "%s", "p");
     assert_int_equal(strlen(qz_context_message(NULL)), length);
     qzi_fail_prefix(NULL, QZ_ERR_IO, "%s", longer);
     assert_int_equal(strlen(qz_context_message(NULL)), length);
     /* cut in the middle of a character */
-    for (size_t i = 0; i + 2 < sizeof longer; i += 2)
+    for (size_t i = 0; i + 2 < sizeof(longer); i += 2)
         memcpy(longer + i, "\xc3\xa9", 2);
     qzi_fail(NULL, QZ_ERR_IO, "x%s", longer);
     const char *m = qz_context_message(NULL);
@@ -108,7 +108,7 @@ static void hear(void *user, qz_log_level level, const char *message)
     heard *h = user;
     h->count++;
     h->level = level;
-    snprintf(h->text, sizeof h->text, "%s", message);
+    snprintf(h->text, sizeof(h->text), "%s", message);
 }
 
 static void test_log(void **state)
@@ -128,7 +128,7 @@ static void test_log(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- memory ---------------------------------------------------------------------------------- */
+/* ---- memory ---- */
 
 static void test_alloc(void **state)
 {
@@ -201,7 +201,7 @@ static void test_grow(void **state)
     int32_t *items = NULL;
     size_t capacity = 0;
     for (size_t count = 0; count < 1000; count++) {
-        assert_int_equal(qzi_grow(ctx, &items, &capacity, count, sizeof *items), QZ_OK);
+        assert_int_equal(qzi_grow(ctx, &items, &capacity, count, sizeof(*items)), QZ_OK);
         assert_true(capacity > count);
         items[count] = (int32_t)count;
     }
@@ -210,10 +210,10 @@ static void test_grow(void **state)
     assert_true(c.total < 20); /* it doubles */
     int32_t *before = items;
     c.fail_at = c.total;
-    assert_int_equal(qzi_grow(ctx, &items, &capacity, capacity, sizeof *items), QZ_ERR_MEMORY);
+    assert_int_equal(qzi_grow(ctx, &items, &capacity, capacity, sizeof(*items)), QZ_ERR_MEMORY);
     assert_ptr_equal(items, before);
     size_t huge = SIZE_MAX / 2 + 1;
-    assert_int_equal(qzi_grow(ctx, &items, &huge, huge, sizeof *items), QZ_ERR_MEMORY);
+    assert_int_equal(qzi_grow(ctx, &items, &huge, huge, sizeof(*items)), QZ_ERR_MEMORY);
     qzi_free(ctx, items);
     qz_context_destroy(ctx);
     assert_int_equal(c.live, 0);
@@ -262,7 +262,7 @@ static void test_arena(void **state)
     assert_int_equal(c.live, 0);
 }
 
-/* ---- small things ---------------------------------------------------------------------------- */
+/* ---- small things ---- */
 
 static void test_tensor(void **state)
 {
@@ -274,7 +274,7 @@ static void test_tensor(void **state)
     assert_int_equal(qz_dtype_size(QZ_BF16), 2);
     assert_int_equal(qz_dtype_size(QZ_DTYPE_COUNT), 0);
     for (int i = 0; i < QZ_DTYPE_COUNT; i++)
-        assert_true(qz_dtype_name((qz_dtype)i) != NULL && qz_dtype_size((qz_dtype)i) > 0);
+        assert_true(qz_dtype_name((qz_dtype)i) && qz_dtype_size((qz_dtype)i) > 0);
 
     qz_tensor t = {.ndim = 0};
     assert_int_equal(qz_tensor_numel(&t), 1);

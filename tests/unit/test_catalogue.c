@@ -18,7 +18,7 @@ static void check_entry(const qz_weights_info *info)
     assert_non_null(strstr(info->file, first));
     assert_null(strchr(info->file, '/'));
     assert_true(info->file[0] != '.');
-    for (i = 0; i < QZ_MAX_METRICS && info->metrics[i].name != NULL; i++)
+    for (i = 0; i < QZ_MAX_METRICS && info->metrics[i].name; i++)
         assert_true(info->metrics[i].thousandths > 0 && info->metrics[i].thousandths <= 100000);
     assert_true(info->resize >= info->crop);
     assert_true(info->std[0] > 0.0f);
@@ -39,9 +39,9 @@ static void test_table(void **state)
         const qz_weights_info *info = qz_catalogue_at(catalogue, i), *found = NULL;
         check_entry(info);
         const qz_weights_info *next = qz_catalogue_at(catalogue, i + 1);
-        if (next != NULL)
+        if (next)
             assert_true(strcmp(info->model, next->model) <= 0);
-        models += next == NULL || strcmp(info->model, next->model) != 0;
+        models += !next || strcmp(info->model, next->model) != 0;
         defaults += info->is_default && *info->quantized == '\0';
         assert_int_equal(qz_catalogue_find(catalogue, info->model, info->tag, &found), QZ_OK);
         assert_ptr_equal(found, info);
@@ -173,7 +173,7 @@ static void test_bad_user_files(void **state)
         if (st == QZ_ERR_UNSUPPORTED)
             break;
         const char *message = qz_context_message(ctx);
-        if (st != QZ_ERR_FORMAT || strstr(message, files[i].part) == NULL)
+        if (st != QZ_ERR_FORMAT || !strstr(message, files[i].part))
             fail_msg("%zu: %s: %s", i, qz_status_name(st), message);
         assert_null(catalogue);
         assert_int_equal(counter.live, before);

@@ -13,7 +13,7 @@
 
 #include <cmocka.h>
 
-/* ---- CPU ------------------------------------------------------------------------------------- */
+/* ---- CPU ---- */
 
 static void test_isa_names(void **state)
 {
@@ -114,12 +114,12 @@ static void test_cpu(void **state)
 {
     (void)state;
     qz_cpu_info info;
-    memset(&info, 0xff, sizeof info);
+    memset(&info, 0xff, sizeof(info));
     qz_cpu_query(&info);
     print_message("cpu: %s, %u/%u cores, L1d %zu, L2 %zu, L3 %zu, best %s, usable %u\n", info.name,
                   info.physical_cores, info.logical_cores, info.l1d_bytes, info.l2_bytes,
                   info.l3_bytes, qz_isa_name(qz_isa_best()), qzi_cpu_usable());
-    assert_in_range(strlen(info.name), 1, sizeof info.name - 1);
+    assert_in_range(strlen(info.name), 1, sizeof(info.name) - 1);
     assert_in_range(info.physical_cores, 1, info.logical_cores);
     assert_in_range(info.l1d_bytes, 4 << 10, 1 << 20);
     assert_true(info.l2_bytes >= info.l1d_bytes);
@@ -128,7 +128,7 @@ static void test_cpu(void **state)
     assert_true(qzi_cpu_usable() >= 1);
 }
 
-/* ---- context --------------------------------------------------------------------------------- */
+/* ---- context ---- */
 
 static void test_context_options(void **state)
 {
@@ -138,7 +138,7 @@ static void test_context_options(void **state)
     o.size = 0;
     assert_int_equal(qz_context_create(&o, &ctx), QZ_ERR_ARGUMENT);
     assert_null(ctx);
-    o.size = sizeof o + 8;
+    o.size = sizeof(o) + 8;
     assert_int_equal(qz_context_create(&o, &ctx), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_context_create(NULL, NULL), QZ_ERR_ARGUMENT);
 
@@ -146,7 +146,7 @@ static void test_context_options(void **state)
     o.threads = 100000;
     assert_int_equal(qz_context_create(&o, &ctx), QZ_OK);
     qz_context_destroy(ctx);
-    o.size = sizeof o;
+    o.size = sizeof(o);
     assert_int_equal(qz_context_create(&o, &ctx), QZ_ERR_ARGUMENT);
     o.threads = 0;
     o.isa = QZ_ISA_COUNT;
@@ -175,7 +175,7 @@ static void check_cache_dir(const char *asked, const char *expected)
     o.cache_dir = asked;
     qz_context *ctx;
     assert_int_equal(qz_context_create(&o, &ctx), QZ_OK);
-    if (expected == NULL)
+    if (!expected)
         assert_null(qz_context_cache_dir(ctx));
     else
         assert_string_equal(qz_context_cache_dir(ctx), expected);

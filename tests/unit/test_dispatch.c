@@ -70,7 +70,7 @@ static void tables_are_complete(void **state)
         /* also a ceiling that this CPU does not reach: what it lacks is left out */
         qz_kernels kernels;
         qz_isa ceiling = isa == QZ_ISA_AUTO ? qz_isa_best() : (qz_isa)isa;
-        memset(&kernels, 0xff, sizeof kernels);
+        memset(&kernels, 0xff, sizeof(kernels));
         qzk_init(&kernels, (qz_isa)isa);
         assert_int_equal(kernels.isa, ceiling);
         check_list(kernels.u8s8_conv, ceiling, QZK_U8S8_CONV);

@@ -18,8 +18,8 @@ static const char *fixture(const char *name)
 {
     static char path[1024];
     const char *folder = getenv("QZOO_TEST_FIXTURES");
-    snprintf(path, sizeof(path), "%.700s/loaders/%.63s",
-             folder != NULL ? folder : "tests/unit/fixtures", name);
+    snprintf(path, sizeof(path), "%.700s/loaders/%.63s", folder ? folder : "tests/unit/fixtures",
+             name);
     return path;
 }
 
@@ -88,12 +88,12 @@ static void compare_all(load_fn load)
     FILE *file = fopen(fixture("expected.txt"), "r");
     assert_non_null(file);
     name_count = 0;
-    for (; fgets(text, sizeof(text), file) != NULL; lines++) {
+    for (; fgets(text, sizeof(text), file); lines++) {
         char *line = text;
         const char *name = next_field(&line), *key = next_field(&line), *dtype = next_field(&line);
         const char *shape = next_field(&line);
         if (strcmp(now, name) != 0) {
-            if (dict != NULL && strncmp(now, "quantized-", 10) != 0)
+            if (dict && strncmp(now, "quantized-", 10) != 0)
                 assert_int_equal(qz_state_dict_count(dict), seen); /* and nothing more */
             qz_state_dict_destroy(dict);
             remember(name);
@@ -186,10 +186,10 @@ static void test_real_files(void **state)
     for (size_t i = 0; i < sizeof(files) / sizeof(files[0]); i++) {
         char path[1024];
         qz_state_dict *dict = NULL;
-        snprintf(path, sizeof(path), "%s/weights/%s", folder != NULL ? folder : "../shared/data",
+        snprintf(path, sizeof(path), "%s/weights/%s", folder ? folder : "../shared/data",
                  files[i].file);
         FILE *file = fopen(path, "rb");
-        if (file == NULL) {
+        if (!file) {
             print_message("skipped: no %s\n", path);
             continue;
         }
@@ -207,7 +207,7 @@ static void test_real_files(void **state)
         skip();
 }
 
-/* ---- conversions ----------------------------------------------------------------------------- */
+/* ---- conversions ---- */
 
 /* Every half and every bfloat16 as ldexp has them. */
 static void test_to_f32(void **state)
@@ -255,7 +255,7 @@ static void test_to_f32(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- old keys -------------------------------------------------------------------------------- */
+/* ---- old keys ---- */
 
 static void test_old_keys(void **state)
 {
@@ -308,7 +308,7 @@ static void test_old_keys(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- damage ---------------------------------------------------------------------------------- */
+/* ---- damage ---- */
 
 /* Cut short, and with bits flipped, each file ends cleanly: an answer or one line, no leak. */
 static void test_damaged(void **state)
@@ -367,7 +367,7 @@ static void test_out_of_memory(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- harm ------------------------------------------------------------------------------------ */
+/* ---- harm ---- */
 
 #define MAGIC_PICKLE "\x80\2\x8a\x0a\x6c\xfc\x9c\x46\xf9\x20\x6a\xa8\x50\x19."
 #define HEAD MAGIC_PICKLE "\x80\2M\xe9\3.\x80\2}X\x0d\0\0\0little_endian\x88s."

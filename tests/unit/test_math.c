@@ -121,7 +121,7 @@ static void test_bits(void **state)
         double x = i * 0x1.1p-8;
         double y[] = {qzi_math_exp(x), qzi_math_tanh(x), qzi_math_erf(x), qzi_math_log(fabs(x)),
                       qzi_math_log2(fabs(x))};
-        hash = qzi_fnv1a_numbers(y, QZI_ARRAY_LEN(y), sizeof *y, hash);
+        hash = qzi_fnv1a_numbers(y, QZI_ARRAY_LEN(y), sizeof(*y), hash);
     }
     print_message("hash %016llx\n", (unsigned long long)hash);
     assert_true(hash == UINT64_C(0x134d29869aab5bdd));

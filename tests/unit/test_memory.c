@@ -23,12 +23,12 @@ enum { SIZE = 48, CLASSES = 10 };
 #define SMALL (128 << 10)
 
 /* The call is refused, and the message tells why. */
-#define REFUSED(ctx, call, text)                                                               \
-    do {                                                                                       \
-        const qz_status refused_status = (call);                                               \
-        if (refused_status != QZ_ERR_STATE || strstr(qz_context_message(ctx), (text)) == NULL) \
-            fail_msg("%s: %s: %s", #call, qz_status_name(refused_status),                      \
-                     qz_context_message(ctx));                                                 \
+#define REFUSED(ctx, call, text)                                                        \
+    do {                                                                                \
+        const qz_status refused_status = (call);                                        \
+        if (refused_status != QZ_ERR_STATE || !strstr(qz_context_message(ctx), (text))) \
+            fail_msg("%s: %s: %s", #call, qz_status_name(refused_status),               \
+                     qz_context_message(ctx));                                          \
     } while (0)
 
 static float pixels[3 * SIZE * SIZE];
@@ -245,12 +245,12 @@ static void finalize_keeps_what_is_packed(void **state)
 static bool same_files(const char *a, const char *b)
 {
     FILE *x = fopen(a, "rb"), *y = fopen(b, "rb");
-    bool same = x != NULL && y != NULL;
+    bool same = x && y;
     for (int p = 0; same && p != EOF;)
         same = (p = fgetc(x)) == fgetc(y);
-    if (x != NULL)
+    if (x)
         fclose(x);
-    if (y != NULL)
+    if (y)
         fclose(y);
     return same;
 }

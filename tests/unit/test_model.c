@@ -36,7 +36,7 @@ static void refused(qz_context *ctx, const char *name, const qz_model_options *o
 {
     qz_model *model = (qz_model *)&model;
     qz_status st = qz_model_create(ctx, name, options, &model);
-    if (st != expected || strstr(qz_context_message(ctx), text) == NULL)
+    if (st != expected || !strstr(qz_context_message(ctx), text))
         fail_msg("%s: %s (wanted %s)", qz_status_name(st), qz_context_message(ctx), text);
     assert_null(model);
 }
@@ -267,7 +267,7 @@ static void test_bad_input(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- looking into a run ---------------------------------------------------------------------- */
+/* ---- looking into a run ---- */
 
 struct seen {
     const qz_graph *graph;
@@ -286,7 +286,7 @@ static qz_status watch(void *user, const char *name, const qz_tensor *value, con
     assert_int_equal(value->dims[0], 1);
     assert_int_equal(value->dims[1], node->c);
     assert_int_equal(bytes != NULL, node->dtype == QZ_U8);
-    if (bytes != NULL) {
+    if (bytes) {
         const uint8_t *q = bytes->data;
         const float *x = value->data;
         seen->with_bytes++;
@@ -308,8 +308,8 @@ static void count_kernels(qz_model *model, bool int8, bool winograd, size_t *by_
     assert_int_equal(qzi_model_packed(model, int8, winograd, QZ_ISA_AUTO, &packed), QZ_OK);
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzk_conv_kernel *kernel = qzi_packed_kernel(packed, (qz_value)i);
-        *by_winograd += kernel != NULL && strstr(kernel->name, "winograd") != NULL;
-        *floats += kernel != NULL && strncmp(kernel->name, "f32_", 4) == 0;
+        *by_winograd += kernel && strstr(kernel->name, "winograd");
+        *floats += kernel && strncmp(kernel->name, "f32_", 4) == 0;
     }
 }
 
@@ -436,7 +436,7 @@ static void test_topk(void **state)
     assert_int_equal(qz_topk(NULL, 0, 1, top), 0);
 }
 
-/* ---- bytes instead of floats ----------------------------------------------------------------- */
+/* ---- bytes instead of floats ---- */
 
 enum { PHOTO_W = 300, PHOTO_H = 270, PHOTO_STRIDE = 3 * PHOTO_W + 5 };
 

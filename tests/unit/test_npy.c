@@ -19,16 +19,16 @@ static qz_context *ctx;
 static counting memory = COUNTING_INIT;
 
 static char folder[] = "/tmp/qzoo_test_XXXXXX";
-static char path[sizeof folder + 16];
+static char path[sizeof(folder) + 16];
 
 static int set_up(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         return -1;
-    snprintf(path, sizeof path, "%s/a.npy", folder);
+    snprintf(path, sizeof(path), "%s/a.npy", folder);
     ctx = counting_context(&memory, 0);
-    return ctx != NULL ? 0 : -1;
+    return ctx ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -40,7 +40,7 @@ static int tear_down(void **state)
     return memory.live == 0 ? 0 : -1;
 }
 
-/* ---- writing ourselves ----------------------------------------------------------------------- */
+/* ---- writing ourselves ---- */
 
 static void write_npy(int version, const char *header, size_t header_bytes, size_t data_bytes)
 {
@@ -148,7 +148,7 @@ static void test_headers(void **state)
     free(long_header);
 
     static const char inner_zero[] = DICT("<f4", "False", "(1,)") "\0garbage";
-    write_npy(1, inner_zero, sizeof inner_zero - 1, 4);
+    write_npy(1, inner_zero, sizeof(inner_zero) - 1, 4);
     qz_tensor t;
     assert_int_equal(qz_npy_load(ctx, path, &t), QZ_ERR_FORMAT);
 }
@@ -160,7 +160,7 @@ static void test_cut(void **state)
     write_npy(2, DICT("<f4", "False", "(3,)"), strlen(DICT("<f4", "False", "(3,)")), 12);
     FILE *file = fopen(path, "rb");
     assert_non_null(file);
-    size_t size = fread(bytes, 1, sizeof bytes, file);
+    size_t size = fread(bytes, 1, sizeof(bytes), file);
     fclose(file);
     for (size_t n = 0; n < size; n++) {
         unlink(path);
@@ -189,7 +189,7 @@ static void test_load_errors(void **state)
     qz_npy_free(ctx, NULL);
 }
 
-/* ---- saving ---------------------------------------------------------------------------------- */
+/* ---- saving ---- */
 
 static void round_trip(const qz_tensor *t)
 {
@@ -234,12 +234,12 @@ static void test_save(void **state)
     assert_int_equal(qz_npy_save(ctx, path, &t), QZ_OK);
     unsigned char head[128 + 24 + 1];
     FILE *file = fopen(path, "rb");
-    assert_int_equal(fread(head, 1, sizeof head, file), 128 + 24);
+    assert_int_equal(fread(head, 1, sizeof(head), file), 128 + 24);
     fclose(file);
     static const char want[] = "\x93NUMPY\x01\x00\x76\x00"
                                "{'descr': '<f4', 'fortran_order': False, 'shape': (2, 3), }";
-    assert_memory_equal(head, want, sizeof want - 1);
-    for (size_t i = sizeof want - 1; i < 127; i++)
+    assert_memory_equal(head, want, sizeof(want) - 1);
+    for (size_t i = sizeof(want) - 1; i < 127; i++)
         assert_int_equal(head[i], ' ');
     assert_int_equal(head[127], '\n');
     for (int i = 0; i < 6; i++) {

@@ -30,8 +30,7 @@ static qzi_observer *create(const qz_context *ctx, qz_observer_kind kind, bool r
     return o;
 }
 
-/* ---- goldens ---------------------------------------------------------------------------------
- */
+/* ---- goldens ---- */
 
 /* Scale and zero point of one case: all affine types, and symmetric ones of the full range. */
 static void check_qparams(const qzi_observer *o, const json_t *c)
@@ -162,8 +161,7 @@ static void test_golden_histogram(void **state)
                      35 + 7 * 1000);
 }
 
-/* ---- longer sequences ------------------------------------------------------------------------
- */
+/* ---- longer sequences ---- */
 
 typedef enum shape { FLAT, RELU, CUBE, SPARSE, STEPS } shape;
 

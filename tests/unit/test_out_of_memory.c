@@ -24,7 +24,7 @@ static bool all_of_them;
 static char folder[] = "/tmp/qzoo_memory_XXXXXX";
 static char weights_path[64], saved_path[64];
 
-/* ---- an architecture that has every op ------------------------------------------------------- */
+/* ---- an architecture that has every op ---- */
 
 static qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t channels, int32_t kernel,
                      int32_t groups, bool bias)
@@ -97,7 +97,7 @@ static const qzi_arch all_ops = {
     .fuse = fuse_all_ops,
 };
 
-/* ---- two lives; the first failure ends each -------------------------------------------------- */
+/* ---- two lives; the first failure ends each ---- */
 
 static const uint8_t *photo(void)
 {
@@ -187,7 +187,7 @@ static qz_status live(life_fn life, qz_context *ctx)
     return st;
 }
 
-/* ---- the sweep ------------------------------------------------------------------------------- */
+/* ---- the sweep ---- */
 
 /* What is in the folder beside the weights and a complete saved model; removes that. */
 static void expect_no_remains(int64_t at)
@@ -196,8 +196,8 @@ static void expect_no_remains(int64_t at)
     assert_non_null(dir);
     const struct dirent *entry;
     while ((entry = readdir(dir)) != NULL)
-        if (entry->d_name[0] != '.' && strstr(weights_path, entry->d_name) == NULL &&
-            strstr(saved_path, entry->d_name) == NULL)
+        if (entry->d_name[0] != '.' && !strstr(weights_path, entry->d_name) &&
+            !strstr(saved_path, entry->d_name))
             fail_msg("allocation %" PRId64 " fails: %s stays behind", at, entry->d_name);
     closedir(dir);
     unlink(saved_path);
@@ -222,7 +222,7 @@ static void sweep(life_fn life, int64_t step)
         if (at == all ? st != QZ_OK : st != QZ_ERR_MEMORY)
             fail_msg("allocation %" PRId64 " of %" PRId64 " fails: %s: %s", at, all,
                      qz_status_name(st), qz_context_message(ctx));
-        if (st != QZ_OK && strstr(qz_context_message(ctx), "memory") == NULL)
+        if (st != QZ_OK && !strstr(qz_context_message(ctx), "memory"))
             fail_msg("allocation %" PRId64 " fails: the message is \"%s\"", at,
                      qz_context_message(ctx));
         failed += st != QZ_OK;
@@ -287,7 +287,7 @@ static void test_squeezenet(void **state)
 static int make_folder(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         return -1;
     snprintf(weights_path, sizeof(weights_path), "%s/weights.safetensors", folder);
     snprintf(saved_path, sizeof(saved_path), "%s/int8.safetensors", folder);

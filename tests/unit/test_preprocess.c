@@ -25,16 +25,16 @@ static qz_context *ctx;
 static counting memory = COUNTING_INIT;
 
 static char folder[] = "/tmp/qzoo_test_XXXXXX";
-static char file_path[sizeof folder + 16];
+static char file_path[sizeof(folder) + 16];
 
 static int set_up(void **state)
 {
     (void)state;
-    if (mkdtemp(folder) == NULL)
+    if (!mkdtemp(folder))
         return -1;
-    snprintf(file_path, sizeof file_path, "%s/image", folder);
+    snprintf(file_path, sizeof(file_path), "%s/image", folder);
     ctx = counting_context(&memory, 0);
-    return ctx != NULL ? 0 : -1;
+    return ctx ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -63,7 +63,7 @@ static uint8_t *make_pixels(int32_t w, int32_t h, uint64_t seed, size_t stride)
     return rgb;
 }
 
-/* ---- resize ---------------------------------------------------------------------------------- */
+/* ---- resize ---- */
 
 static void test_resize(void **state)
 {
@@ -117,7 +117,7 @@ static void test_resize_errors(void **state)
     memory.fail_at = -1;
 }
 
-/* ---- the recipe ------------------------------------------------------------------------------ */
+/* ---- the recipe ---- */
 
 static const qz_preprocess imagenet = {
     256, 224, 224, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, BILINEAR};
@@ -133,14 +133,14 @@ static void test_preprocess(void **state)
         recipe.interpolation = preprocess_goldens[i].interpolation;
         int32_t w = preprocess_goldens[i].w, h = preprocess_goldens[i].h;
         size_t count = (size_t)recipe.crop_h * (size_t)recipe.crop_w * 3;
-        float *out = malloc(count * sizeof *out);
+        float *out = malloc(count * sizeof(*out));
         size_t stride = (size_t)w * 3 + 1;
         uint8_t *rgb = make_pixels(w, h, preprocess_goldens[i].seed, stride);
         fesetround(FE_DOWNWARD);
         qz_status st = qz_image_preprocess(ctx, rgb, w, h, stride, &recipe, out);
         fesetround(FE_TONEAREST);
         assert_int_equal(st, QZ_OK);
-        if (qzi_fnv1a_numbers(out, count, sizeof *out, QZI_FNV_OFFSET) !=
+        if (qzi_fnv1a_numbers(out, count, sizeof(*out), QZI_FNV_OFFSET) !=
             preprocess_goldens[i].hash)
             fail_msg("preprocessing %dx%d by %d, %dx%d differs from torchvision's", w, h,
                      recipe.resize, recipe.crop_h, recipe.crop_w);
@@ -161,7 +161,7 @@ static void test_preprocess_shapes(void **state)
     const float want[24] = {0, 0,    0, 0, 0, 1, 0, 0, /* red */
                             0, 0.2f, 0, 0, 0, 0, 0, 0, /* green */
                             0, 0.4f, 0, 0, 0, 0, 0, 0};
-    assert_memory_equal(out, want, sizeof want);
+    assert_memory_equal(out, want, sizeof(want));
 
     uint8_t *line = make_pixels(1, 65535, 4, 3);
     recipe = imagenet;
@@ -201,7 +201,7 @@ static void test_preprocess_errors(void **state)
     memory.fail_at = -1;
 }
 
-/* ---- image files ----------------------------------------------------------------------------- */
+/* ---- image files ---- */
 
 static void write_file(const void *data, size_t size)
 {
@@ -278,7 +278,7 @@ static void test_image_damaged(void **state)
     uint64_t s = 1;
     for (size_t i = 0; i < QZI_ARRAY_LEN(image_goldens); i++) {
         size_t size = image_goldens[i].size;
-        assert_true(size <= sizeof copy);
+        assert_true(size <= sizeof(copy));
         for (int round = 0; round < 300; round++) {
             memcpy(copy, image_goldens[i].file, size);
             for (int k = 0; k < 1 + round % 4; k++) {
@@ -309,7 +309,7 @@ static void test_image_hostile(void **state)
     write_file("", 0);
     expect_status(QZ_ERR_FORMAT);
     static const char text[] = "file,class_index\na.png,1\n";
-    write_file(text, sizeof text - 1);
+    write_file(text, sizeof(text) - 1);
     expect_status(QZ_ERR_FORMAT);
 
     /* a PNG of 65535 x 65535, of 0 x 4 and of 70000 x 1: refused before anything is decoded */
@@ -344,7 +344,7 @@ static void test_image_hostile(void **state)
     static uint8_t jpeg[150000];
     memcpy(jpeg, "\xff\xd8\xff\xc2\x00\x0b\x08\x20\x00\x20\x00\x01\x01\x11\x00", 15);
     size_t n = 15;
-    while (n + 12 < sizeof jpeg) {
+    while (n + 12 < sizeof(jpeg)) {
         memcpy(jpeg + n, "\xff\xda\x00\x08\x01\x01\x00\x00\x00\x00", 10);
         n += 10;
     }
@@ -385,7 +385,7 @@ static void test_image_unsupported(void **state)
 }
 #endif
 
-/* ---- class names ----------------------------------------------------------- */
+/* ---- class names ---- */
 
 static void test_class_names(void **state)
 {

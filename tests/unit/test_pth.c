@@ -110,8 +110,7 @@ static void test_refused_files(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- pickles by hand: one tensor on a storage of 16 bytes -------------------------------------
- */
+/* ---- pickles by hand: one tensor on a storage of 16 bytes ---- */
 
 #define KEY_A "X\1\0\0\0a"
 #define ID(type, numel)                            \

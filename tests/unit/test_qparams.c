@@ -8,8 +8,7 @@
 
 #include <float.h>
 
-/* ---- goldens ---------------------------------------------------------------------------------
- */
+/* ---- goldens ---- */
 
 static void check_quantized(const float *x, float scale, const json_t *q, size_t first, size_t step,
                             size_t n)
@@ -133,8 +132,7 @@ static void test_golden_per_channel(void **state)
     counted_end(ctx, &memory);
 }
 
-/* ---- weights beside torch --------------------------------------------------------------------
- */
+/* ---- weights beside torch ---- */
 
 typedef struct torch_case {
     uint64_t seed;
@@ -196,8 +194,7 @@ static void test_torch_table(void **state)
     counted_end(ctx, &memory);
 }
 
-/* ---- affine parameters -----------------------------------------------------------------------
- */
+/* ---- affine parameters ---- */
 
 static void test_affine(void **state)
 {
@@ -229,8 +226,7 @@ static void test_affine(void **state)
     }
 }
 
-/* ---- biases ----------------------------------------------------------------------------------
- */
+/* ---- biases ---- */
 
 static void test_bias(void **state)
 {
@@ -323,8 +319,7 @@ static void test_refused(void **state)
     counted_end(ctx, &memory);
 }
 
-/* ---- backends --------------------------------------------------------------------------------
- */
+/* ---- backends ---- */
 
 /* Every word by which a node may be called has its row, in every backend. */
 static size_t check_words(const qzi_backend *backend)

@@ -83,8 +83,7 @@ static void test_roles(void **state)
     assert_int_equal(tracked, 0);
 }
 
-/* ---- whole models -----------------------------------------------------------------------------
- */
+/* ---- whole models ---- */
 
 typedef struct oracle {
     const char *suffix;
@@ -157,14 +156,14 @@ static void check_model(const char *folder, const char *model, json_t *json)
     snprintf(path, sizeof(path), "%s/goldens/%s.keys.txt", folder, model);
     FILE *keys = fopen(path, "r");
     assert_non_null(keys);
-    while (fgets(line, sizeof(line), keys) != NULL) {
+    while (fgets(line, sizeof(line), keys)) {
         qz_tensor tensor = {.dtype = QZ_F32};
         char *tab = strchr(line, '\t');
         assert_non_null(tab);
         *tab = '\0';
         tab[1 + strcspn(tab + 1, "\n")] = '\0';
         parse_shape(tab + 1, &tensor);
-        const char *dot = strrchr(line, '.'), *leaf = dot != NULL ? dot + 1 : line;
+        const char *dot = strrchr(line, '.'), *leaf = dot ? dot + 1 : line;
         bool flat = strcmp(leaf, "bias") == 0 && sibling_is_flat(line, last_key, last_ndim);
         if (strcmp(leaf, "num_batches_tracked") != 0)
             check_entry(&o, line, flat, &tensor);
@@ -191,9 +190,9 @@ static void test_models(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof(models) / sizeof(models[0]); i++) {
         json_error_t error;
-        snprintf(path, sizeof(path), "%s/goldens/%s.json", folder != NULL ? folder : "", models[i]);
+        snprintf(path, sizeof(path), "%s/goldens/%s.json", folder ? folder : "", models[i]);
         json_t *json = json_load_file(path, 0, &error);
-        if (json == NULL) {
+        if (!json) {
             printf("skipped: %s is missing\n", path);
             continue;
         }

@@ -187,7 +187,7 @@ static void test_header_length(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 static const char *const meta_keys[] = {"qzoo", "quote \" \\ \x01 \xc3\xa9"};
 static const char *const meta_values[] = {"1", "line\nend\t\x7f"};
@@ -248,7 +248,7 @@ static size_t files_in(const char *folder)
     size_t count = 0;
     DIR *dir = opendir(folder);
     assert_non_null(dir);
-    while (readdir(dir) != NULL)
+    while (readdir(dir))
         count++;
     closedir(dir);
     return count;

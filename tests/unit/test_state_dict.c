@@ -23,7 +23,7 @@ static void expect_load_failure(qz_context *ctx, const char *path, qz_status sta
     assert_int_equal(qz_state_dict_load(ctx, path, &dict), status);
     assert_null(dict);
     assert_int_equal(strncmp(qz_context_message(ctx), path, strlen(path)), 0);
-    if (strstr(qz_context_message(ctx), part) == NULL)
+    if (!strstr(qz_context_message(ctx), part))
         fail_msg("'%s' lacks '%s'", qz_context_message(ctx), part);
 }
 
@@ -130,7 +130,7 @@ static void test_save_out_of_memory(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- mutations ------------------------------------------------------------------------------- */
+/* ---- mutations ---- */
 
 static uint64_t next_random(uint64_t *state)
 {

@@ -14,7 +14,7 @@
 
 #include <cmocka.h>
 
-/* ---- threads --------------------------------------------------------------------------------- */
+/* ---- threads ---- */
 
 #define UNITS 5000
 typedef struct coverage {
@@ -59,7 +59,7 @@ static void cover(void *arg, int64_t begin, int64_t end, uint32_t thread)
 static void check_cover(const qz_context *ctx, uint32_t threads, int64_t units, int64_t grain,
                         bool nested)
 {
-    coverage *c = calloc(1, sizeof *c);
+    coverage *c = calloc(1, sizeof(*c));
     assert_non_null(c);
     c->ctx = ctx;
     c->threads = threads;
@@ -156,7 +156,7 @@ static void test_mutex(void **state)
     assert_int_equal(c.live, 0);
 }
 
-/* ---- floating-point environment -------------------------------------------------------------- */
+/* ---- floating-point environment ---- */
 
 #if defined(QZ_ARCH_X86)
 #include <xmmintrin.h>

@@ -40,7 +40,7 @@ static void make_dict(struct dict *dict, const char *arch)
         dict->entries[i] = (qz_safetensors_entry){param->key, param->tensor};
     }
     snprintf(dict->path, sizeof(dict->path), "%s/qzoo-%ld-weights.safetensors",
-             folder != NULL ? folder : "/tmp", (long)getpid());
+             folder ? folder : "/tmp", (long)getpid());
 }
 
 static void end_dict(struct dict *dict)
@@ -86,8 +86,8 @@ static void refused(struct dict *dict, int32_t classes, qz_status expected, cons
     qz_model *model = NULL;
     qz_status st = load(dict, false, classes, &model);
     const char *message = qz_context_message(dict->ctx);
-    if (st != expected || strstr(message, dict->path) != message || strstr(message, one) == NULL ||
-        strstr(message, two) == NULL)
+    if (st != expected || strstr(message, dict->path) != message || !strstr(message, one) ||
+        !strstr(message, two))
         fail_msg("%s: %s (wanted: %s ... %s)", qz_status_name(st), message, one, two);
     assert_null(model);
 }
@@ -131,12 +131,12 @@ static void test_old_keys(void **state)
     make_dict(&dict, "densenet121");
     for (size_t i = 0; i < dict.count; i++) {
         qz_safetensors_entry entry = dict.entries[i];
-        if (strstr(entry.key, "num_batches_tracked") != NULL)
+        if (strstr(entry.key, "num_batches_tracked"))
             continue;
-        if (strstr(entry.key, ".denselayer") != NULL) {
+        if (strstr(entry.key, ".denselayer")) {
             /* the number after norm or conv */
             const char *digit = strstr(entry.key, ".norm");
-            digit = (digit != NULL ? digit : strstr(entry.key, ".conv")) + 5;
+            digit = (digit ? digit : strstr(entry.key, ".conv")) + 5;
             int length = (int)(digit - entry.key);
             snprintf(keys[kept], sizeof(keys[kept]), "%.*s.%s", length, entry.key, digit);
             entry.key = keys[kept];
@@ -329,7 +329,7 @@ static void test_real_files(void **state)
         qz_model *model = NULL;
         qz_model_info info;
         qz_model_options options = QZ_MODEL_OPTIONS_INIT;
-        snprintf(path, sizeof(path), "%s/weights/%s", folder != NULL ? folder : "../shared/data",
+        snprintf(path, sizeof(path), "%s/weights/%s", folder ? folder : "../shared/data",
                  files[i].file);
         if (access(path, R_OK) != 0) {
             printf("skipped: no %s\n", path);

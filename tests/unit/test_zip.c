@@ -194,7 +194,7 @@ static void test_overlap_and_names(void **state)
     qz_context_destroy(ctx);
 }
 
-/* ---- deflate --------------------------------------------------------------------------------- */
+/* ---- deflate ---- */
 
 static uint8_t *deflated(const void *data, size_t size, size_t *packed)
 {

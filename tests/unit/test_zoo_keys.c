@@ -43,7 +43,7 @@ static void check_keys(const qz_graph *graph, FILE *keys)
 {
     char line[256];
     size_t count = 0;
-    while (fgets(line, sizeof(line), keys) != NULL) {
+    while (fgets(line, sizeof(line), keys)) {
         qz_param_info info;
         char *shape = strchr(line, '\t');
         assert_non_null(shape);
@@ -83,7 +83,7 @@ static void test_goldens(void **state)
         qz_arch_at(i, &arch);
         json_t *golden = golden_load(arch.name);
         FILE *keys = golden_open_keys(arch.name);
-        if (golden != NULL && keys != NULL) {
+        if (golden && keys) {
             qz_context *ctx = context();
             json_int_t params = json_integer_value(json_object_get(golden, "params"));
             uint64_t measured, macs;
@@ -107,7 +107,7 @@ static void test_goldens(void **state)
             checked++;
         }
         json_decref(golden);
-        if (keys != NULL)
+        if (keys)
             fclose(keys);
     }
     printf("%zu of %zu architectures compared with goldens, %zu of them filled\n", checked,

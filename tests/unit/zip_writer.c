@@ -13,7 +13,7 @@ typedef struct buffer {
 static void put(buffer *b, const void *data, size_t size)
 {
     uint8_t *wider = realloc(b->data, b->size + size + 1);
-    if (wider == NULL)
+    if (!wider)
         abort();
     b->data = wider;
     if (size > 0)
@@ -44,10 +44,10 @@ static uint32_t crc32_bits(const void *data, size_t size)
 /* What local and central header have in common, from "version needed" to the extra's length. */
 static void put_common(buffer *b, const zip_record *r, bool zip64, size_t extra)
 {
-    size_t packed = r->deflated != NULL ? r->deflated_size : r->size;
+    size_t packed = r->deflated ? r->deflated_size : r->size;
     put_number(b, zip64 ? 45 : 20, 2);
     put_number(b, 0, 2);
-    put_number(b, r->deflated != NULL ? 8 : 0, 2);
+    put_number(b, r->deflated ? 8 : 0, 2);
     put_number(b, 0, 4);
     put_number(b, crc32_bits(r->data, r->size), 4);
     put_number(b, zip64 ? UINT32_MAX : packed, 4);
@@ -58,7 +58,7 @@ static void put_common(buffer *b, const zip_record *r, bool zip64, size_t extra)
 
 static void put_local(buffer *b, const zip_record *r, bool zip64)
 {
-    size_t packed = r->deflated != NULL ? r->deflated_size : r->size;
+    size_t packed = r->deflated ? r->deflated_size : r->size;
     put(b, "PK\3\4", 4);
     put_common(b, r, zip64, zip64 ? 20 : 0);
     put(b, r->name, strlen(r->name));
@@ -68,7 +68,7 @@ static void put_local(buffer *b, const zip_record *r, bool zip64)
         put_number(b, r->size, 8);
         put_number(b, packed, 8);
     }
-    put(b, r->deflated != NULL ? r->deflated : r->data, packed);
+    put(b, r->deflated ? r->deflated : r->data, packed);
 }
 
 static void put_central(buffer *b, const zip_record *r, bool zip64, size_t offset)
@@ -84,7 +84,7 @@ static void put_central(buffer *b, const zip_record *r, bool zip64, size_t offse
         put_number(b, 1, 2);
         put_number(b, 24, 2);
         put_number(b, r->size, 8);
-        put_number(b, r->deflated != NULL ? r->deflated_size : r->size, 8);
+        put_number(b, r->deflated ? r->deflated_size : r->size, 8);
         put_number(b, offset, 8);
     }
 }
@@ -93,7 +93,7 @@ uint8_t *zip_write(const zip_record *records, size_t count, bool zip64, size_t *
 {
     buffer b = {NULL, 0};
     size_t *offsets = calloc(count + 1, sizeof(*offsets));
-    if (offsets == NULL)
+    if (!offsets)
         abort();
     for (size_t i = 0; i < count; i++) {
         offsets[i] = b.size;

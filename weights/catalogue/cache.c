@@ -7,8 +7,8 @@
  */
 #include "weights/catalogue/cache.h"
 
-#include "weights/files.h"
 #include "weights/catalogue/sha256.h"
+#include "weights/files.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -20,7 +20,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* ---- paths ----------------------------------------------------------------------------------- */
+/* ---- paths ---- */
 
 static qz_status no_folder(const qz_context *ctx)
 {
@@ -33,24 +33,24 @@ qz_status qzi_cache_path(const qz_context *ctx, const qz_weights_info *info, con
 {
     const char *folder = qz_context_cache_dir(ctx);
     *path = NULL;
-    if (folder == NULL)
+    if (!folder)
         return no_folder(ctx);
     *path = qzi_format(ctx, "%s/weights/%s%s", folder, info->file, suffix);
-    return *path != NULL ? QZ_OK : qzi_fail_memory(ctx, strlen(folder) + strlen(info->file) + 32);
+    return *path ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 static qz_status make_folders(const qz_context *ctx, char *path)
 {
     struct stat info;
-    for (char *slash = path; slash != NULL;) {
+    for (char *slash = path; slash;) {
         slash = strchr(slash + 1, '/');
-        if (slash != NULL)
+        if (slash)
             *slash = '\0';
         int error = mkdir(path, 0777) == 0 ? 0 : errno;
         /* what exists may answer otherwise than EEXIST, such as EROFS */
         if (error != 0 && (stat(path, &info) != 0 || !S_ISDIR(info.st_mode)))
             return qzi_fail_errno(ctx, path, "cannot be created", error);
-        if (slash != NULL)
+        if (slash)
             *slash = '/';
     }
     return QZ_OK;
@@ -59,11 +59,11 @@ static qz_status make_folders(const qz_context *ctx, char *path)
 qz_status qzi_cache_make_folder(const qz_context *ctx)
 {
     const char *folder = qz_context_cache_dir(ctx);
-    if (folder == NULL)
+    if (!folder)
         return no_folder(ctx);
     char *path = qzi_format(ctx, "%s/weights", folder);
-    if (path == NULL)
-        return qzi_fail_memory(ctx, strlen(folder) + 16);
+    if (!path)
+        return QZ_ERR_MEMORY;
     qz_status st = make_folders(ctx, path);
     qzi_free(ctx, path);
     return st;
@@ -72,7 +72,7 @@ qz_status qzi_cache_make_folder(const qz_context *ctx)
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
-    return value != NULL && *value != '\0' ? value : NULL;
+    return value && *value != '\0' ? value : NULL;
 }
 
 /* Torch hub's folder of checkpoints, by torch's own rules; NULL: none is known, or no memory. */
@@ -80,16 +80,16 @@ static char *hub_folder(const qz_context *ctx)
 {
     const char *torch = variable("TORCH_HOME"), *cache = variable("XDG_CACHE_HOME");
     const char *home = variable("HOME");
-    if (torch != NULL && strncmp(torch, "~/", 2) == 0)
-        return home != NULL ? qzi_format(ctx, "%s/%s/hub/checkpoints", home, torch + 2) : NULL;
-    if (torch != NULL)
+    if (torch && strncmp(torch, "~/", 2) == 0)
+        return home ? qzi_format(ctx, "%s/%s/hub/checkpoints", home, torch + 2) : NULL;
+    if (torch)
         return qzi_format(ctx, "%s/hub/checkpoints", torch);
-    if (cache != NULL)
+    if (cache)
         return qzi_format(ctx, "%s/torch/hub/checkpoints", cache);
-    return home != NULL ? qzi_format(ctx, "%s/.cache/torch/hub/checkpoints", home) : NULL;
+    return home ? qzi_format(ctx, "%s/.cache/torch/hub/checkpoints", home) : NULL;
 }
 
-/* ---- hashes ---------------------------------------------------------------------------------- */
+/* ---- hashes ---- */
 
 bool qzi_cache_hash_fits(const qz_weights_info *info, const char *hex)
 {
@@ -104,8 +104,8 @@ static qz_status hash_open_file(const qz_context *ctx, const char *path, int fd,
     if (fstat(fd, &info) != 0 || !S_ISREG(info.st_mode))
         return qzi_fail(ctx, QZ_ERR_IO, "%s: is not a regular file", path);
     uint8_t *piece = qzi_alloc(ctx, size);
-    if (piece == NULL)
-        return qzi_fail_memory(ctx, size);
+    if (!piece)
+        return QZ_ERR_MEMORY;
     qzi_sha256_init(&sha);
     ssize_t got;
     while ((got = read(fd, piece, size)) != 0) {
@@ -122,7 +122,7 @@ static qz_status hash_open_file(const qz_context *ctx, const char *path, int fd,
 
 qz_status qz_sha256_file(qz_context *context, const char *path, char hex[65])
 {
-    if (context == NULL || path == NULL || hex == NULL)
+    if (!context || !path || !hex)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_sha256_file: NULL argument");
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
     if (fd < 0)
@@ -132,7 +132,7 @@ qz_status qz_sha256_file(qz_context *context, const char *path, char hex[65])
     return st;
 }
 
-/* ---- finding --------------------------------------------------------------------------------- */
+/* ---- finding ---- */
 
 static bool is_file(const char *path, const qz_weights_info *info)
 {
@@ -158,15 +158,15 @@ static char *find_in_hub(qz_context *ctx, const qz_weights_info *info)
     char *folder = hub_folder(ctx), *path = NULL;
     const char *base = strrchr(info->url, '/') + 1;
     char digits[9]; /* as many as names tell */
-    if (folder == NULL)
+    if (!folder)
         return NULL;
     snprintf(digits, sizeof(digits), "%s", info->sha256);
     for (int i = 0; i < 2; i++) {
         path = qzi_format(ctx, "%s/%s", folder, base);
-        if (path == NULL)
+        if (!path)
             break;
         char *name = path + strlen(folder) + 1, *hash = name;
-        for (char *next = name; (next = strstr(next, digits)) != NULL; next++)
+        for (char *next = name; (next = strstr(next, digits)); next++)
             hash = next;
         bool separated = hash > name && (hash[-1] == '-' || hash[-1] == '_');
         if (i == 1 && separated)
@@ -191,7 +191,7 @@ static qz_status hand_out(const qz_context *ctx, const char *found, char *path, 
 qz_status qz_cache_find(qz_context *context, const qz_weights_info *info, qz_cache_state *state,
                         char *path, size_t size)
 {
-    if (context == NULL || info == NULL || state == NULL || path == NULL)
+    if (!context || !info || !state || !path)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_cache_find: NULL argument");
     char *own = NULL;
     *state = QZ_CACHE_ABSENT;
@@ -201,7 +201,7 @@ qz_status qz_cache_find(qz_context *context, const qz_weights_info *info, qz_cac
         *state = QZ_CACHE_OWN;
     else if ((hub = find_in_hub(context, info)) != NULL)
         *state = QZ_CACHE_TORCH_HUB;
-    qz_status st = hand_out(context, hub != NULL ? hub : own, path, size);
+    qz_status st = hand_out(context, hub ? hub : own, path, size);
     qzi_free(context, hub);
     qzi_free(context, own);
     return st;
@@ -210,13 +210,13 @@ qz_status qz_cache_find(qz_context *context, const qz_weights_info *info, qz_cac
 qz_status qz_cache_verify(qz_context *context, const qz_weights_info *info)
 {
     char hex[65], *path = NULL;
-    if (context == NULL || info == NULL)
+    if (!context || !info)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_cache_verify: NULL argument");
     QZI_TRY(qzi_cache_path(context, info, "", &path));
     if (access(path, F_OK) != 0) {
         char *hub = find_in_hub(context, info); /* only one of the right hash is found */
         qz_status found =
-            hub != NULL ? QZ_OK : qzi_fail(context, QZ_ERR_IO, "%s: is not in the cache", path);
+            hub ? QZ_OK : qzi_fail(context, QZ_ERR_IO, "%s: is not in the cache", path);
         qzi_free(context, hub);
         qzi_free(context, path);
         return found;
@@ -230,7 +230,7 @@ qz_status qz_cache_verify(qz_context *context, const qz_weights_info *info)
     return st;
 }
 
-/* ---- locks ----------------------------------------------------------------------------------- */
+/* ---- locks ---- */
 
 qz_status qzi_cache_lock(const qz_context *ctx, const char *path, int *fd)
 {
@@ -263,7 +263,7 @@ void qzi_cache_unlock(const char *path, int fd)
     close(fd);
 }
 
-/* ---- pruning --------------------------------------------------------------------------------- */
+/* ---- pruning ---- */
 
 static bool ends_with(const char *name, const char *end)
 {
@@ -294,8 +294,8 @@ static qz_status prune_file(const qz_context *ctx, const char *folder, const cha
     struct stat info;
     qz_status st = QZ_OK;
     int fd = -1;
-    if (path == NULL || lock == NULL)
-        st = qzi_fail_memory(ctx, strlen(folder) + strlen(name));
+    if (!path || !lock)
+        st = QZ_ERR_MEMORY;
     else
         st = qzi_cache_lock(ctx, lock, &fd);
     if (st == QZ_OK && fd >= 0) {
@@ -318,22 +318,22 @@ static qz_status prune_file(const qz_context *ctx, const char *folder, const cha
 qz_status qz_cache_prune(qz_context *context, const qz_catalogue *catalogue, bool all,
                          qz_prune_result *result)
 {
-    if (context == NULL || catalogue == NULL || result == NULL)
+    if (!context || !catalogue || !result)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_cache_prune: NULL argument");
     *result = (qz_prune_result){0};
     const char *folder = qz_context_cache_dir(context);
-    if (folder == NULL)
+    if (!folder)
         return no_folder(context);
     char *path = qzi_format(context, "%s/weights", folder);
-    if (path == NULL)
-        return qzi_fail_memory(context, strlen(folder) + 16);
+    if (!path)
+        return QZ_ERR_MEMORY;
     DIR *dir = opendir(path);
     qz_status st = QZ_OK;
-    if (dir == NULL && errno != ENOENT)
+    if (!dir && errno != ENOENT)
         st = qzi_fail_errno(context, path, "cannot be read", errno);
-    if (dir != NULL) {
+    if (dir) {
         struct dirent *entry;
-        while (st == QZ_OK && (entry = readdir(dir)) != NULL) {
+        while (st == QZ_OK && (entry = readdir(dir))) {
             if (entry->d_name[0] == '.' || (!all && is_known(catalogue, entry->d_name)))
                 continue;
             st = prune_file(context, folder, entry->d_name, result);

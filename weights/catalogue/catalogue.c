@@ -45,10 +45,10 @@ static qz_status name_file(qz_catalogue *catalogue, qz_weights_info *info)
     const char *base = strrchr(info->url, '/') + 1;
     size_t length = QZI_MIN(strcspn(base, "?#"), 128);
     const char *dot = memchr(base, '.', length);
-    for (const char *next = dot; next != NULL;
+    for (const char *next = dot; next;
          next = memchr(next + 1, '.', (size_t)(base + length - next - 1)))
         dot = next;
-    size_t stem = dot != NULL ? (size_t)(dot - base) : length;
+    size_t stem = dot ? (size_t)(dot - base) : length;
     char hash[9], name[160];
     memcpy(hash, info->sha256, 8);
     hash[8] = '\0';
@@ -67,7 +67,7 @@ static qz_status name_file(qz_catalogue *catalogue, qz_weights_info *info)
             *c = '_';
     }
     info->file = qzi_arena_strdup(&catalogue->arena, name);
-    return info->file != NULL ? QZ_OK : qzi_fail_memory(catalogue->ctx, sizeof(name));
+    return info->file ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 static qz_weights_info *find_exact(const qz_catalogue *catalogue, const char *model,
@@ -84,7 +84,7 @@ static qz_weights_info *find_exact(const qz_catalogue *catalogue, const char *mo
 qz_status qzi_catalogue_add(qz_catalogue *catalogue, const qz_weights_info *info)
 {
     qz_weights_info *entry = find_exact(catalogue, info->model, info->tag);
-    bool first = true, was_default = entry != NULL && entry->is_default;
+    bool first = true, was_default = entry && entry->is_default;
     for (size_t i = 0; i < catalogue->count; i++) {
         qz_weights_info *other = &catalogue->entries[i];
         if (strcmp(other->model, info->model) != 0 || *other->quantized != '\0')
@@ -93,7 +93,7 @@ qz_status qzi_catalogue_add(qz_catalogue *catalogue, const qz_weights_info *info
         if (info->is_default)
             other->is_default = false;
     }
-    if (entry == NULL) {
+    if (!entry) {
         QZI_TRY(qzi_grow(catalogue->ctx, &catalogue->entries, &catalogue->capacity,
                          catalogue->count, sizeof(*catalogue->entries)));
         entry = &catalogue->entries[catalogue->count++];
@@ -117,8 +117,8 @@ static qz_status sort_entries(qz_catalogue *catalogue)
     size_t *order = qzi_calloc(catalogue->ctx, count, sizeof(*order));
     qz_weights_info *sorted = qzi_calloc(catalogue->ctx, count, sizeof(*sorted));
     qz_status st = QZ_OK;
-    if (order == NULL || sorted == NULL) {
-        st = qzi_fail_memory(catalogue->ctx, count * sizeof(*sorted));
+    if (!order || !sorted) {
+        st = QZ_ERR_MEMORY;
         qzi_free(catalogue->ctx, sorted);
     } else {
         qzi_sort_indices(order, count, entry_before, catalogue->entries);
@@ -136,8 +136,8 @@ static qz_status fill(qz_catalogue *catalogue, const char *user_file)
 {
     const qz_context *ctx = catalogue->ctx;
     catalogue->entries = qzi_calloc(ctx, QZI_ARRAY_LEN(published), sizeof(*catalogue->entries));
-    if (catalogue->entries == NULL)
-        return qzi_fail_memory(ctx, sizeof(published));
+    if (!catalogue->entries)
+        return QZ_ERR_MEMORY;
     catalogue->capacity = QZI_ARRAY_LEN(published);
     for (; catalogue->count < QZI_ARRAY_LEN(published); catalogue->count++) {
         catalogue->entries[catalogue->count] = published[catalogue->count];
@@ -145,12 +145,12 @@ static qz_status fill(qz_catalogue *catalogue, const char *user_file)
     }
     qz_status st = QZ_OK;
     const char *folder = qz_context_cache_dir(ctx);
-    if (user_file != NULL) {
+    if (user_file) {
         st = qzi_catalogue_read(catalogue, user_file);
-    } else if (folder != NULL) {
+    } else if (folder) {
         char *path = qzi_format(ctx, "%s/catalogue.json", folder);
-        if (path == NULL)
-            return qzi_fail_memory(ctx, strlen(folder) + 16);
+        if (!path)
+            return QZ_ERR_MEMORY;
         if (access(path, F_OK) == 0)
             st = qzi_catalogue_read(catalogue, path);
         qzi_free(ctx, path);
@@ -160,13 +160,13 @@ static qz_status fill(qz_catalogue *catalogue, const char *user_file)
 
 qz_status qz_catalogue_open(qz_context *context, const char *user_file, qz_catalogue **catalogue)
 {
-    if (catalogue != NULL)
+    if (catalogue)
         *catalogue = NULL;
-    if (context == NULL || catalogue == NULL)
+    if (!context || !catalogue)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_catalogue_open: NULL argument");
     qz_catalogue *made = qzi_calloc(context, 1, sizeof(*made));
-    if (made == NULL)
-        return qzi_fail_memory(context, sizeof(*made));
+    if (!made)
+        return QZ_ERR_MEMORY;
     made->ctx = context;
     qzi_arena_init(&made->arena, context);
     qz_status st = fill(made, user_file);
@@ -180,7 +180,7 @@ qz_status qz_catalogue_open(qz_context *context, const char *user_file, qz_catal
 
 void qz_catalogue_close(qz_catalogue *catalogue)
 {
-    if (catalogue == NULL)
+    if (!catalogue)
         return;
     const qz_context *ctx = catalogue->ctx;
     qzi_free(ctx, catalogue->entries);
@@ -208,9 +208,9 @@ static void append(char *text, size_t size, const char *separator, const char *m
 qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *model, const char *tag,
                             const qz_weights_info **info)
 {
-    if (catalogue == NULL || model == NULL || info == NULL)
+    if (!catalogue || !model || !info)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_catalogue_find: NULL argument");
-    bool wants_default = tag == NULL || strcasecmp(tag, "default") == 0;
+    bool wants_default = !tag || strcasecmp(tag, "default") == 0;
     char tags[400] = "";
     *info = NULL;
     for (size_t i = 0; i < catalogue->count; i++) {

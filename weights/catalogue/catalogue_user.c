@@ -45,8 +45,8 @@ static qz_status read_file(const qz_context *ctx, const char *path, int fd, char
     if (!S_ISREG(info.st_mode) || (uint64_t)info.st_size > FILE_MAX)
         return qzi_fail(ctx, QZ_ERR_IO, "%s: is not a regular file of at most 16 MiB", path);
     *text = qzi_alloc(ctx, (size_t)info.st_size);
-    if (*text == NULL)
-        return qzi_fail_memory(ctx, (size_t)info.st_size);
+    if (!*text)
+        return QZ_ERR_MEMORY;
     *size = 0;
     while (*size < (size_t)info.st_size) {
         ssize_t got = read(fd, *text + *size, (size_t)info.st_size - *size);
@@ -82,7 +82,7 @@ static bool is_url(const char *text)
             return false;
     }
     const char *slash = strchr(host + 3, '/');
-    return slash != NULL && slash > host + 3 && text[size - 1] != '/';
+    return slash && slash > host + 3 && text[size - 1] != '/';
 }
 
 /* An optional member; QZ_ERR_FORMAT when it is there and no string. */
@@ -90,14 +90,14 @@ static qz_status read_text(const reader *r, json_t *entry, const char *key, cons
 {
     json_t *value = json_object_get(entry, key);
     *text = "";
-    if (value == NULL)
+    if (!value)
         return QZ_OK;
     if (!json_is_string(value) || strlen(json_string_value(value)) > URL_MAX_SIZE)
         return qzi_fail(r->catalogue->ctx, QZ_ERR_FORMAT,
                         "%s: entry %zu: '%s' must be a string (of at most %d bytes)", r->path,
                         r->index, key, URL_MAX_SIZE);
     *text = qzi_arena_strdup(&r->catalogue->arena, json_string_value(value));
-    return *text != NULL ? QZ_OK : qzi_fail_memory(r->catalogue->ctx, json_string_length(value));
+    return *text ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 static qz_status read_number(const reader *r, json_t *entry, const char *key, json_int_t least,
@@ -105,7 +105,7 @@ static qz_status read_number(const reader *r, json_t *entry, const char *key, js
 {
     json_t *value = json_object_get(entry, key);
     *number = 0;
-    if (value == NULL)
+    if (!value)
         return QZ_OK;
     *number = json_integer_value(value);
     if (!json_is_integer(value) || *number < least || *number > most)
@@ -121,8 +121,8 @@ static qz_status read_hash(const reader *r, json_t *entry, const char **hash)
     if (strlen(*hash) != 64 || strspn(*hash, "0123456789abcdefABCDEF") != 64)
         return wrong(r, "'sha256' must be the whole hash, 64 hexadecimal digits");
     char *lower = qzi_arena_strdup(&r->catalogue->arena, *hash);
-    if (lower == NULL)
-        return qzi_fail_memory(r->catalogue->ctx, 65);
+    if (!lower)
+        return QZ_ERR_MEMORY;
     for (char *c = lower; *c != '\0'; c++) {
         if (*c >= 'A' && *c <= 'F')
             *c = (char)(*c - 'A' + 'a');
@@ -176,7 +176,7 @@ static qz_status read_root(reader *r, json_t *root)
 {
     const char *schema = json_string_value(json_object_get(root, "schema"));
     json_t *weights = json_object_get(root, "weights");
-    if (schema == NULL || strcmp(schema, SCHEMA) != 0)
+    if (!schema || strcmp(schema, SCHEMA) != 0)
         return qzi_fail(r->catalogue->ctx, QZ_ERR_FORMAT,
                         "%s: its schema must be \"" SCHEMA "\"; is it a catalogue?", r->path);
     if (!json_is_array(weights))
@@ -200,7 +200,7 @@ qz_status qzi_catalogue_read(qz_catalogue *catalogue, const char *path)
         json_error_t error;
         json_t *root = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
         reader r = {.catalogue = catalogue, .path = path};
-        if (root != NULL)
+        if (root)
             st = read_root(&r, root);
         else
             st = qzi_fail(ctx, QZ_ERR_FORMAT, "%s: line %d: %s", path, error.line, error.text);

@@ -37,30 +37,30 @@ typedef struct fetch {
     bool resumed;               /* some of the bytes are from before a cut */
 } fetch;
 
-/* ---- options --------------------------------------------------------------------------------- */
+/* ---- options ---- */
 
 static const char *variable(const char *name)
 {
     const char *value = getenv(name);
-    return value != NULL && *value != '\0' ? value : NULL;
+    return value && *value != '\0' ? value : NULL;
 }
 
 static qz_status check_options(fetch *f, const qz_fetch_options *options)
 {
     qz_fetch_options *o = &f->options;
     *o = (qz_fetch_options)QZ_FETCH_OPTIONS_INIT;
-    if (options != NULL) {
+    if (options) {
         if (options->size == 0 || options->size > sizeof(*o))
             return qzi_fail(f->ctx, QZ_ERR_ARGUMENT,
                             "fetch options: size is %zu; begin with QZ_FETCH_OPTIONS_INIT",
                             options->size);
         memcpy(o, options, options->size);
     }
-    if (o->mirror == NULL)
+    if (!o->mirror)
         o->mirror = variable("QZOO_MIRROR");
-    if (o->ca_file == NULL)
+    if (!o->ca_file)
         o->ca_file = variable("CURL_CA_BUNDLE");
-    if (o->ca_file == NULL)
+    if (!o->ca_file)
         o->ca_file = variable("SSL_CERT_FILE");
     o->timeout = o->timeout != 0 ? o->timeout : 30;
     o->retries = o->retries == 0 ? 3 : o->retries == UINT32_MAX ? 0 : o->retries;
@@ -77,7 +77,7 @@ static qz_status choose_urls(fetch *f)
     const char *mirror = f->options.mirror, *url = f->info->url;
     const char *base = strrchr(url, '/') + 1, *sub;
     f->allow_http = f->options.allow_http || (f->info->user && strncmp(url, "http://", 7) == 0);
-    if (mirror == NULL) {
+    if (!mirror) {
         snprintf(f->urls[0], URL_MAX_SIZE, "%s", url);
     } else {
         if (strncmp(mirror, "https://", 8) != 0 && strncmp(mirror, "http://", 7) != 0)
@@ -102,12 +102,12 @@ static qz_status choose_urls(fetch *f)
     return QZ_OK;
 }
 
-/* ---- progress and waiting -------------------------------------------------------------------- */
+/* ---- progress and waiting ---- */
 
 static bool report(const fetch *f, uint64_t done, uint64_t total, bool waiting)
 {
     const qz_fetch_progress progress = {f->info, done, total != 0 ? total : f->info->size, waiting};
-    return f->options.progress == NULL || f->options.progress(f->options.progress_user, &progress);
+    return !f->options.progress || f->options.progress(f->options.progress_user, &progress);
 }
 
 static bool on_progress(void *user, uint64_t done, uint64_t total)
@@ -133,7 +133,7 @@ static qz_status pause_for(const fetch *f, uint64_t ms, uint64_t done)
     return QZ_OK;
 }
 
-/* ---- the unfinished file --------------------------------------------------------------------- */
+/* ---- the unfinished file ---- */
 
 /* Lines: the URL, the validator. Written when the first bytes come; a loss only costs a restart. */
 static void write_part_info(void *user, const qzi_transfer *t)
@@ -145,7 +145,7 @@ static void write_part_info(void *user, const qzi_transfer *t)
         return;
     }
     char *text = qzi_format(f->ctx, "%s\n%s\n", t->url, t->validator);
-    if (text != NULL)
+    if (text)
         fd = open(f->part_info, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0666);
     if (fd >= 0) {
         if (qzi_write_all(f->ctx, f->part_info, fd, text, strlen(text)) != QZ_OK)
@@ -169,11 +169,11 @@ static void read_part_info(const fetch *f, qzi_transfer *t)
         return;
     text[got] = '\0';
     char *line = strchr(text, '\n');
-    char *end = line != NULL ? strchr(line + 1, '\n') : NULL;
-    if (end == NULL || end[1] != '\0' || (size_t)(end - line) > sizeof(t->validator))
+    char *end = line ? strchr(line + 1, '\n') : NULL;
+    if (!end || end[1] != '\0' || (size_t)(end - line) > sizeof(t->validator))
         return;
     *line = *end = '\0';
-    if (strcmp(text, t->url) == 0 && strpbrk(line + 1, "\r") == NULL)
+    if (strcmp(text, t->url) == 0 && !strpbrk(line + 1, "\r"))
         memcpy(t->validator, line + 1, strlen(line + 1) + 1);
 }
 
@@ -183,7 +183,7 @@ static void remove_part(const fetch *f)
     unlink(f->part_info);
 }
 
-/* ---- downloading ----------------------------------------------------------------------------- */
+/* ---- downloading ---- */
 
 /* One URL, with retries. */
 static qz_status transfer_url(fetch *f, const char *url, int fd, bool *not_found)
@@ -259,8 +259,7 @@ static qz_status check_part(const fetch *f)
     return qzi_fail(f->ctx, QZ_ERR_CHECKSUM,
                     "%s: what the server sent has the hash %.16s..., not %.16s; it was removed; "
                     "try again, or another mirror",
-                    f->options.mirror != NULL ? f->options.mirror : f->info->url, hex,
-                    f->info->sha256);
+                    f->options.mirror ? f->options.mirror : f->info->url, hex, f->info->sha256);
 }
 
 /* Flushes and names the part. */
@@ -269,8 +268,8 @@ static qz_status finish(const fetch *f, int fd)
     if (fsync(fd) != 0)
         return qzi_fail_errno(f->ctx, f->part, "cannot be written", errno);
     char *folder = qzi_folder_of(f->ctx, f->path);
-    if (folder == NULL)
-        return qzi_fail_memory(f->ctx, strlen(f->path));
+    if (!folder)
+        return QZ_ERR_MEMORY;
     qz_status st = QZ_OK;
     if (rename(f->part, f->path) == 0) {
         unlink(f->part_info);
@@ -308,7 +307,7 @@ static qz_status fetch_locked(fetch *f)
     }
 }
 
-/* ---- the way in ------------------------------------------------------------------------------ */
+/* ---- the way in ---- */
 
 /* Whether the file is there with the right hash; a wrong one is as good as none. */
 static bool is_cached(const fetch *f)
@@ -367,11 +366,11 @@ static qz_status run(fetch *f, char *path, size_t size)
 qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
                            const qz_fetch_options *options, char *path, size_t size)
 {
-    if (context == NULL || info == NULL || path == NULL)
+    if (!context || !info || !path)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_weights_fetch: NULL argument");
     fetch *f = qzi_calloc(context, 1, sizeof(*f));
-    if (f == NULL)
-        return qzi_fail_memory(context, sizeof(*f));
+    if (!f)
+        return QZ_ERR_MEMORY;
     f->ctx = context;
     f->info = info;
     qz_status st = check_options(f, options);

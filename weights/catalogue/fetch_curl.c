@@ -38,7 +38,7 @@ typedef struct session {
     char error[CURL_ERROR_SIZE];
 } session;
 
-/* ---- headers --------------------------------------------------------------------------------- */
+/* ---- headers ---- */
 
 /* The value of header `name` in a line, without white space around it; false for another header. */
 static bool header_value(const char *line, size_t size, const char *name, char *value, size_t room)
@@ -52,7 +52,7 @@ static bool header_value(const char *line, size_t size, const char *name, char *
         line++;
         size--;
     }
-    while (size > 0 && strchr(" \t\r\n", line[size - 1]) != NULL)
+    while (size > 0 && strchr(" \t\r\n", line[size - 1]))
         size--;
     if (size >= room)
         size = 0; /* one that long means nothing here */
@@ -91,7 +91,7 @@ static void choose_validator(session *s)
     memcpy(s->t->validator, best, sizeof(s->t->validator));
 }
 
-/* ---- the body -------------------------------------------------------------------------------- */
+/* ---- the body ---- */
 
 static bool stop(session *s, qz_status status)
 {
@@ -170,7 +170,7 @@ static int on_progress(void *user, curl_off_t total, curl_off_t now, curl_off_t 
     return 1;
 }
 
-/* ---- the transfer ---------------------------------------------------------------------------- */
+/* ---- the transfer ---- */
 
 static qz_status set_options(session *s, struct curl_slist **headers)
 {
@@ -197,7 +197,7 @@ static qz_status set_options(session *s, struct curl_slist **headers)
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, on_progress);
     curl_easy_setopt(c, CURLOPT_XFERINFODATA, s);
     curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
-    if (t->ca_file != NULL)
+    if (t->ca_file)
         ok = ok && curl_easy_setopt(c, CURLOPT_CAINFO, t->ca_file) == CURLE_OK;
     if (t->done > 0 && t->validator[0] != '\0') {
         s->asked_from = t->done;
@@ -205,7 +205,7 @@ static qz_status set_options(session *s, struct curl_slist **headers)
         snprintf(if_range, sizeof(if_range), "If-Range: %s", t->validator);
         *headers = curl_slist_append(NULL, if_range);
         /* not RESUME_FROM, which takes a whole file in answer for a failure */
-        ok = ok && *headers != NULL && curl_easy_setopt(c, CURLOPT_RANGE, range) == CURLE_OK &&
+        ok = ok && *headers && curl_easy_setopt(c, CURLOPT_RANGE, range) == CURLE_OK &&
              curl_easy_setopt(c, CURLOPT_HTTPHEADER, *headers) == CURLE_OK;
     }
     return ok ? QZ_OK : qzi_fail_memory(t->ctx, sizeof(*s));
@@ -302,12 +302,11 @@ qz_status qzi_transfer_run(qzi_transfer *t)
     t->http_status = 0;
     t->passing = false;
     t->retry_after = 0;
-    if (s == NULL)
-        return qzi_fail_memory(t->ctx, sizeof(*s));
+    if (!s)
+        return QZ_ERR_MEMORY;
     s->t = t;
     s->curl = curl_easy_init(); /* initialises libcurl too; thread-safe since 7.84 */
-    qz_status st =
-        s->curl != NULL ? run(s) : qzi_fail(t->ctx, QZ_ERR_MEMORY, "libcurl cannot be started");
+    qz_status st = s->curl ? run(s) : qzi_fail(t->ctx, QZ_ERR_MEMORY, "libcurl cannot be started");
     curl_easy_cleanup(s->curl);
     qzi_free(t->ctx, s);
     return st;

@@ -20,7 +20,7 @@
 #define MAGIC_BYTES 6
 #define HEADER_MAX 4096 /* what we read; numpy writes 128 or so */
 
-/* ---- the header ------------------------------------------------------------------------------ */
+/* ---- the header ---- */
 
 typedef struct header {
     char descr[16];
@@ -73,7 +73,7 @@ static const char *parse_shape(const char *p, header *h)
     h->ndim = 0;
     p = skip_space(p + 1);
     while (*p != ')') {
-        if (h->ndim == QZ_MAX_DIMS || (p = parse_dim(p, &h->dims[h->ndim])) == NULL)
+        if (h->ndim == QZ_MAX_DIMS || !(p = parse_dim(p, &h->dims[h->ndim])))
             return NULL;
         h->ndim++;
         p = skip_space(p);
@@ -108,21 +108,21 @@ static bool parse_header(const char *p, header *h)
     p = skip_space(p + 1);
     while (*p != '}') {
         char key[16];
-        if ((p = parse_string(p, key, sizeof key)) == NULL)
+        if (!(p = parse_string(p, key, sizeof(key))))
             return false;
         p = skip_space(p);
         if (*p != ':')
             return false;
         p = skip_space(p + 1);
         if (strcmp(key, "descr") == 0)
-            p = parse_string(p, h->descr, sizeof h->descr);
+            p = parse_string(p, h->descr, sizeof(h->descr));
         else if (strcmp(key, "fortran_order") == 0)
             p = parse_bool(p, &h->fortran_order);
         else if (strcmp(key, "shape") == 0)
             p = parse_shape(p, h);
         else
             return false;
-        if (p == NULL)
+        if (!p)
             return false;
         p = skip_space(p);
         if (*p == ',')
@@ -134,8 +134,7 @@ static bool parse_header(const char *p, header *h)
     return *p == 0 && h->descr[0] != 0 && h->fortran_order >= 0 && h->ndim >= 0;
 }
 
-/* ---- elements: little-endian in files ---------------------------------------------------------
- */
+/* ---- elements: little-endian in files ---- */
 
 enum { BLOCK_BYTES = 4096 };
 
@@ -145,7 +144,7 @@ static bool read_elements(FILE *file, uint8_t *data, size_t bytes)
     if (!QZI_BIG_ENDIAN)
         return fread(data, 1, bytes, file) == bytes;
     for (size_t n; bytes > 0; bytes -= n, data += n) {
-        n = QZI_MIN(bytes, sizeof block);
+        n = QZI_MIN(bytes, sizeof(block));
         if (fread(block, 1, n, file) != n)
             return false;
         qzi_copy_swapped(data, block, n / sizeof(float), sizeof(float));
@@ -159,7 +158,7 @@ static bool write_elements(FILE *file, const uint8_t *data, size_t bytes)
     if (!QZI_BIG_ENDIAN)
         return bytes == 0 || fwrite(data, 1, bytes, file) == bytes;
     for (size_t n; bytes > 0; bytes -= n, data += n) {
-        n = QZI_MIN(bytes, sizeof block);
+        n = QZI_MIN(bytes, sizeof(block));
         qzi_copy_swapped(block, data, n / sizeof(float), sizeof(float));
         if (fwrite(block, 1, n, file) != n)
             return false;
@@ -167,7 +166,7 @@ static bool write_elements(FILE *file, const uint8_t *data, size_t bytes)
     return true;
 }
 
-/* ---- reading --------------------------------------------------------------------------------- */
+/* ---- reading ---- */
 
 static qz_status read_error(const qz_context *ctx, FILE *file, const char *path)
 {
@@ -206,7 +205,7 @@ static qz_status read_header(const qz_context *ctx, FILE *file, const char *path
     if (fread(text, 1, length, file) != length)
         return read_error(ctx, file, path);
     text[length] = 0;
-    if (memchr(text, 0, length) != NULL || !parse_header(text, h))
+    if (memchr(text, 0, length) || !parse_header(text, h))
         return qzi_fail(ctx, QZ_ERR_FORMAT,
                         "%s: the .npy header is damaged or has more than %d dimensions", path,
                         QZ_MAX_DIMS);
@@ -226,7 +225,7 @@ static qz_status check_header(const qz_context *ctx, const char *path, const hea
                         "%s: the array is in Fortran order: convert with numpy.ascontiguousarray",
                         path);
     *tensor = (qz_tensor){.dtype = QZ_F32, .ndim = h->ndim};
-    memcpy(tensor->dims, h->dims, sizeof tensor->dims);
+    memcpy(tensor->dims, h->dims, sizeof(tensor->dims));
     int64_t count = qz_tensor_numel(tensor);
     if (count < 0 || !qzi_mul_size((size_t)count, sizeof(float), bytes))
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the shape of the array overflows", path);
@@ -252,8 +251,8 @@ static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_te
                         "%s: the shape asks for %zu bytes of elements, the file has %llu", path,
                         bytes, (unsigned long long)(size < data_at ? 0 : size - data_at));
     t.data = qzi_alloc(ctx, bytes);
-    if (t.data == NULL)
-        return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, bytes), "%s", path);
+    if (!t.data)
+        return qzi_fail_prefix(ctx, QZ_ERR_MEMORY, "%s", path);
     if (!read_elements(file, t.data, bytes)) {
         qzi_free(ctx, t.data);
         return read_error(ctx, file, path);
@@ -264,11 +263,11 @@ static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_te
 
 qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor)
 {
-    if (path == NULL || tensor == NULL)
+    if (!path || !tensor)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_npy_load: path or tensor is NULL");
     *tensor = (qz_tensor){0};
     FILE *file = fopen(path, "rbe");
-    if (file == NULL)
+    if (!file)
         return qzi_fail(context, QZ_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     qz_status st = load(context, file, path, tensor);
     fclose(file);
@@ -277,13 +276,13 @@ qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor)
 
 void qz_npy_free(qz_context *context, qz_tensor *tensor)
 {
-    if (tensor == NULL)
+    if (!tensor)
         return;
     qzi_free(context, tensor->data);
     *tensor = (qz_tensor){0};
 }
 
-/* ---- writing --------------------------------------------------------------------------------- */
+/* ---- writing ---- */
 
 /* Version 1.0, padded as numpy does so that elements begin at a multiple of 64. Returns bytes. */
 static size_t format_header(const qz_tensor *tensor, char out[512])
@@ -309,23 +308,23 @@ static size_t format_header(const qz_tensor *tensor, char out[512])
 
 qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *tensor)
 {
-    if (path == NULL || tensor == NULL)
+    if (!path || !tensor)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_npy_save: path or tensor is NULL");
     if (tensor->dtype != QZ_F32) {
         const char *name = qz_dtype_name(tensor->dtype);
         return qzi_fail(context, QZ_ERR_UNSUPPORTED, "%s: only float32 is written, not %s", path,
-                        name != NULL ? name : "an unknown type");
+                        name ? name : "an unknown type");
     }
     int64_t count = qz_tensor_numel(tensor);
     size_t bytes;
     if (count < 0 || !qzi_mul_size((size_t)count, sizeof(float), &bytes) ||
-        (tensor->data == NULL && count > 0))
+        (!tensor->data && count > 0))
         return qzi_fail(context, QZ_ERR_ARGUMENT, "%s: the tensor to write has no valid shape",
                         path);
     char head[512];
     size_t head_bytes = format_header(tensor, head);
     FILE *file = fopen(path, "wbe");
-    if (file == NULL)
+    if (!file)
         return qzi_fail(context, QZ_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
     bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
               write_elements(file, tensor->data, bytes);

@@ -26,7 +26,7 @@ static qz_status damaged(const npy *n, const char *what)
                     n->dict->name, (int)QZI_MIN(n->name_size, 128), n->name, what);
 }
 
-/* ---- the header ------------------------------------------------------------------------------ */
+/* ---- the header ---- */
 
 static bool accept(npy *n, const char *text)
 {
@@ -45,7 +45,7 @@ static bool read_string(npy *n, const char **text, size_t *size)
     char quote = accept(n, "'") ? '\'' : accept(n, "\"") ? '"' : '\0';
     *text = n->p;
     const char *end = quote != '\0' ? memchr(n->p, quote, (size_t)(n->end - n->p)) : NULL;
-    if (end == NULL)
+    if (!end)
         return false;
     *size = (size_t)(end - n->p);
     n->p = end + 1;
@@ -66,8 +66,7 @@ static qz_status read_descr(npy *n, qzi_raw_tensor *raw)
                         "%s: '%.*s' is an array of records, which is not read", n->dict->name,
                         (int)QZI_MIN(n->name_size, 128), n->name);
     for (size_t i = 0; size == 3 && i < QZI_ARRAY_LEN(types); i++) {
-        if (memcmp(text + 1, types[i].type, 2) == 0 && strchr("<>|", text[0]) != NULL &&
-            text[0] != '\0') {
+        if (memcmp(text + 1, types[i].type, 2) == 0 && strchr("<>|", text[0]) && text[0] != '\0') {
             raw->dtype = types[i].dtype;
             raw->big_endian = text[0] == '>';
             return QZ_OK;
@@ -142,7 +141,7 @@ static qz_status read_header(npy *n, qzi_raw_tensor *raw)
     return seen == 7 ? QZ_OK : damaged(n, "a field is missing");
 }
 
-/* ---- arrays ---------------------------------------------------------------------------------- */
+/* ---- arrays ---- */
 
 /* Strides of the first dimension fastest. The shape was checked against the bytes. */
 static void set_fortran(qzi_raw_tensor *raw)

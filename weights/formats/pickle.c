@@ -20,7 +20,7 @@
 #define MEMO_MAX ((size_t)1 << 22)
 #define LINE_MAX_SIZE 512
 
-/* ---- the stack ------------------------------------------------------------------------------- */
+/* ---- the stack ---- */
 
 static qz_status push(qzi_pickle_reader *r, qzi_pickle_object *object)
 {
@@ -74,7 +74,7 @@ static qz_status pop_mark(qzi_pickle_reader *r, qzi_pickle_object ***items, size
     return QZ_OK;
 }
 
-/* ---- input ----------------------------------------------------------------------------------- */
+/* ---- input ---- */
 
 static qz_status take(qzi_pickle_reader *r, uint64_t size, const uint8_t **data)
 {
@@ -98,14 +98,14 @@ static qz_status take_line(qzi_pickle_reader *r, qzi_pickle_text *line)
 {
     size_t most = QZI_MIN((size_t)(r->end - r->p), LINE_MAX_SIZE);
     const uint8_t *end = memchr(r->p, '\n', most);
-    if (end == NULL)
+    if (!end)
         return qzi_pickle_damaged(r, "a name without an end");
     *line = (qzi_pickle_text){(const char *)r->p, (size_t)(end - r->p)};
     r->p = end + 1;
     return QZ_OK;
 }
 
-/* ---- values ---------------------------------------------------------------------------------- */
+/* ---- values ---- */
 
 static qz_status push_new(qzi_pickle_reader *r, qzi_pickle_kind kind, int64_t integer)
 {
@@ -202,7 +202,7 @@ static qz_status read_value(qzi_pickle_reader *r, uint8_t op)
     }
 }
 
-/* ---- containers ------------------------------------------------------------------------------ */
+/* ---- containers ---- */
 
 static qz_status extend(qzi_pickle_reader *r, qzi_pickle_object *container,
                         qzi_pickle_object *const *items, size_t count)
@@ -306,7 +306,7 @@ static qz_status read_container(qzi_pickle_reader *r, uint8_t op)
     }
 }
 
-/* ---- stack and memo -------------------------------------------------------------------------- */
+/* ---- stack and memo ---- */
 
 static qz_status memo_put(qzi_pickle_reader *r, uint64_t index)
 {
@@ -325,7 +325,7 @@ static qz_status memo_put(qzi_pickle_reader *r, uint64_t index)
 
 static qz_status memo_get(qzi_pickle_reader *r, uint64_t index)
 {
-    if (index >= r->memo_size || r->memo[index] == NULL)
+    if (index >= r->memo_size || !r->memo[index])
         return qzi_pickle_damaged(r, "memo index out of bounds");
     return push(r, r->memo[index]);
 }
@@ -358,7 +358,7 @@ static qz_status read_stack(qzi_pickle_reader *r, uint8_t op)
     }
 }
 
-/* ---- globals and calls ----------------------------------------------------------------------- */
+/* ---- globals and calls ---- */
 
 /*
  * BUILD sets an object's state. An instance keeps it, to be walked for tensors; that of a dict
@@ -413,7 +413,7 @@ static qz_status read_call(qzi_pickle_reader *r, uint8_t op)
     return push(r, result);
 }
 
-/* ---- the machine ----------------------------------------------------------------------------- */
+/* ---- the machine ---- */
 
 static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
 {

@@ -127,8 +127,7 @@ qz_status qzi_pickle_read(const qz_context *ctx, const char *path, const uint8_t
 const char *qzi_pickle_kind_name(qzi_pickle_kind kind);
 bool qzi_pickle_text_is(qzi_pickle_text text, const char *expected);
 
-/* ---- between pickle.c (the machine) and pickle_call.c (what its calls may do) ------------------
- */
+/* ---- between pickle.c (the machine) and pickle_call.c (what its calls may do) ---- */
 
 typedef struct qzi_pickle_reader {
     const qz_context *ctx;

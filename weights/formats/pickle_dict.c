@@ -30,7 +30,7 @@ qz_status qzi_storage_damaged(const qzi_storage_source *source, qzi_pickle_text 
                     SHOWN(key), what);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* Whether every element of the view lies in the storage; true for views without elements. */
 static bool view_fits(const qzi_pickle_tensor *tensor)
@@ -82,17 +82,17 @@ static bool read_pair_item(const qzi_raw_tensor *raw, int64_t index, double *rea
     switch (raw->dtype) {
     case QZ_F64:
         memcpy(real, &bits, sizeof(*real));
-        return whole == NULL;
+        return !whole;
     case QZ_F32:
         memcpy(&single, &low, sizeof(single));
         *real = (double)single;
-        return whole == NULL;
+        return !whole;
     case QZ_S64:
-        if (whole != NULL)
+        if (whole)
             *whole = (int64_t)bits;
         return whole != NULL;
     case QZ_S32:
-        if (whole != NULL)
+        if (whole)
             *whole = (int32_t)low;
         return whole != NULL;
     default:
@@ -152,8 +152,8 @@ static qz_status keep_quant(const qzi_storage_source *source, qzi_pickle_text ke
     qz_tensor_quant *quant = qzi_arena_alloc(&dict->arena, sizeof(*quant));
     double *scales = qzi_arena_alloc(&dict->arena, (size_t)count * sizeof(*scales));
     int64_t *zero_points = qzi_arena_alloc(&dict->arena, (size_t)count * sizeof(*zero_points));
-    if (quant == NULL || scales == NULL || zero_points == NULL)
-        return qzi_fail_memory(dict->ctx, bytes);
+    if (!quant || !scales || !zero_points)
+        return QZ_ERR_MEMORY;
     if (from->per_channel) {
         QZI_TRY(read_pairs(source, key, from, count, scales, zero_points));
     } else {
@@ -173,12 +173,12 @@ static qz_status add_tensor(walker *w, const qzi_pickle_tensor *tensor)
     qzi_pickle_text key = {w->key, w->key_size};
     qzi_raw_tensor raw;
     QZI_TRY(find_view(w->source, key, tensor, &raw));
-    if (tensor->quant != NULL)
+    if (tensor->quant)
         QZI_TRY(keep_quant(w->source, key, tensor, &raw.quant));
     return qzi_dict_add(w->source->dict, key.data, key.size, &raw);
 }
 
-/* ---- names ----------------------------------------------------------------------------------- */
+/* ---- names ---- */
 
 /* The value of `key` in a dict (of two, the last, as in Python); NULL: there is none. */
 static const qzi_pickle_object *member(const qzi_pickle_object *dict, const char *key)
@@ -195,7 +195,7 @@ static const qzi_pickle_object *member_of_kind(const qzi_pickle_object *dict, co
                                                qzi_pickle_kind kind)
 {
     const qzi_pickle_object *value = member(dict, key);
-    return value != NULL && value->kind == kind ? value : NULL;
+    return value && value->kind == kind ? value : NULL;
 }
 
 static qz_status push_name(walker *w, qzi_pickle_text name, size_t *before)
@@ -226,7 +226,7 @@ static qz_status add_named(walker *w, qzi_pickle_text name, const qzi_pickle_ten
 
 #define NAME(text) ((qzi_pickle_text){(text), sizeof(text) - 1})
 
-/* ---- packed parameters of quantized layers --------------------------------------------------- */
+/* ---- packed parameters of quantized layers ---- */
 
 static const qzi_pickle_object *item_of(const qzi_pickle_object *seq, size_t index)
 {
@@ -238,7 +238,7 @@ static qz_status add_item(walker *w, const qzi_pickle_object *seq, size_t index,
                           qzi_pickle_text name)
 {
     const qzi_pickle_object *item = item_of(seq, index);
-    if (item == NULL || item->kind != QZI_PICKLE_TENSOR)
+    if (!item || item->kind != QZI_PICKLE_TENSOR)
         return QZ_OK;
     return add_named(w, name, item->u.tensor);
 }
@@ -247,7 +247,7 @@ static qz_status add_item(walker *w, const qzi_pickle_object *seq, size_t index,
 static bool is_packed(const qzi_pickle_object *object)
 {
     const qzi_pickle_object *first = item_of(object, 0), *second = item_of(object, 1);
-    if (object->kind != QZI_PICKLE_TUPLE || first == NULL || second == NULL)
+    if (object->kind != QZI_PICKLE_TUPLE || !first || !second)
         return false;
     if (object->u.seq.count == 2)
         return first->kind == QZI_PICKLE_TENSOR &&
@@ -275,8 +275,8 @@ static qz_status add_packed(walker *w, const qzi_pickle_object *packed)
 static bool is_quantized_conv(const qzi_pickle_object *object)
 {
     const qzi_pickle_object *mode = item_of(object, 9), *weight = item_of(object, 10);
-    return object->kind == QZI_PICKLE_TUPLE && object->u.seq.count >= 14 && mode != NULL &&
-           mode->kind == QZI_PICKLE_STR && weight != NULL && weight->kind == QZI_PICKLE_TENSOR;
+    return object->kind == QZI_PICKLE_TUPLE && object->u.seq.count >= 14 && mode &&
+           mode->kind == QZI_PICKLE_STR && weight && weight->kind == QZI_PICKLE_TENSOR;
 }
 
 static qz_status add_quantized_conv(walker *w, const qzi_pickle_object *state)
@@ -285,13 +285,13 @@ static qz_status add_quantized_conv(walker *w, const qzi_pickle_object *state)
     return add_item(w, state, 11, NAME("bias"));
 }
 
-/* ---- modules --------------------------------------------------------------------------------- */
+/* ---- modules ---- */
 
 static qz_status add_module(walker *w, const qzi_pickle_object *module, int depth);
 
 static bool holds_text(const qzi_pickle_object *list, qzi_pickle_text text)
 {
-    for (size_t i = 0; list != NULL && i < list->u.seq.count; i++) {
+    for (size_t i = 0; list && i < list->u.seq.count; i++) {
         const qzi_pickle_object *item = list->u.seq.items[i];
         if (item->kind == QZI_PICKLE_STR && item->u.text.size == text.size &&
             memcmp(item->u.text.data, text.data, text.size) == 0)
@@ -304,7 +304,7 @@ static bool holds_text(const qzi_pickle_object *list, qzi_pickle_text text)
 static qz_status add_members(walker *w, const qzi_pickle_object *dict, bool tensors, bool modules,
                              const qzi_pickle_object *except, int depth)
 {
-    for (size_t i = 0; dict != NULL && i + 1 < dict->u.seq.count; i += 2) {
+    for (size_t i = 0; dict && i + 1 < dict->u.seq.count; i += 2) {
         const qzi_pickle_object *name = dict->u.seq.items[i], *value = dict->u.seq.items[i + 1];
         size_t before = 0;
         if (++w->visits > VISITS_MAX)
@@ -331,7 +331,7 @@ static qz_status add_module(walker *w, const qzi_pickle_object *module, int dept
         return qzi_fail(w->source->dict->ctx, QZ_ERR_FORMAT,
                         "%s: modules are nested more than %d deep; the file is damaged",
                         w->source->dict->name, DEPTH_MAX);
-    if (state == NULL)
+    if (!state)
         return QZ_OK;
     if (is_packed(state))
         return add_packed(w, state);
@@ -341,7 +341,7 @@ static qz_status add_module(walker *w, const qzi_pickle_object *module, int dept
         return QZ_OK;
     const qzi_pickle_object *params = member_of_kind(state, "_parameters", QZI_PICKLE_DICT);
     const qzi_pickle_object *modules = member_of_kind(state, "_modules", QZI_PICKLE_DICT);
-    if (params == NULL && modules == NULL) /* TorchScript */
+    if (!params && !modules) /* TorchScript */
         return add_members(w, state, true, true, NULL, depth);
     QZI_TRY(add_members(w, params, true, false, NULL, depth));
     QZI_TRY(add_members(w, member_of_kind(state, "_buffers", QZI_PICKLE_DICT), true, false,
@@ -363,7 +363,7 @@ static qz_status add_root_module(walker *w, const qzi_pickle_object *module)
                     dict->name, SHOWN(type->module), SHOWN(type->name));
 }
 
-/* ---- state dicts ----------------------------------------------------------------------------- */
+/* ---- state dicts ---- */
 
 /*
  * What may stand in a state dict: tensors, and of quantized models also packed parameters, types
@@ -374,7 +374,7 @@ static bool belongs(const qzi_pickle_object *key, const qzi_pickle_object *value
     return key->kind == QZI_PICKLE_STR &&
            (value->kind == QZI_PICKLE_TENSOR || value->kind == QZI_PICKLE_NONE ||
             (value->kind == QZI_PICKLE_GLOBAL && value->u.global->meaning == QZI_PICKLE_DTYPE) ||
-            (value->kind == QZI_PICKLE_INSTANCE && value->u.instance->state != NULL &&
+            (value->kind == QZI_PICKLE_INSTANCE && value->u.instance->state &&
              is_packed(value->u.instance->state)) ||
             is_packed(value));
 }
@@ -424,17 +424,17 @@ static qz_status add_root(walker *w, const qzi_pickle_object *root)
                         qzi_pickle_kind_name(root->kind));
     const qzi_pickle_object *found = root;
     qzi_pickle_object *const *stranger = first_stranger(root);
-    for (size_t i = 0; i < QZI_ARRAY_LEN(wrappers) && stranger != NULL; i++) {
+    for (size_t i = 0; i < QZI_ARRAY_LEN(wrappers) && stranger; i++) {
         const qzi_pickle_object *inner = member(root, wrappers[i]);
-        if (inner != NULL && inner->kind == QZI_PICKLE_INSTANCE)
+        if (inner && inner->kind == QZI_PICKLE_INSTANCE)
             return add_root_module(w, inner);
-        if (inner == NULL || inner->kind != QZI_PICKLE_DICT || inner->u.seq.count == 0)
+        if (!inner || inner->kind != QZI_PICKLE_DICT || inner->u.seq.count == 0)
             continue;
         stranger = first_stranger(inner);
         inside = wrappers[i];
         found = inner;
     }
-    if (stranger == NULL)
+    if (!stranger)
         return add_state_dict(w, found);
     qzi_pickle_text key = {"", 0};
     if (stranger[0]->kind == QZI_PICKLE_STR)

@@ -21,8 +21,8 @@ qz_status qzi_pickle_alloc(qzi_pickle_reader *reader, size_t size, void *out)
         return qzi_pickle_damaged(reader, "asks for far more memory than the file can need");
     reader->budget -= size;
     void *memory = qzi_arena_alloc(reader->arena, size);
-    if (memory == NULL)
-        return qzi_fail_memory(reader->ctx, size);
+    if (!memory)
+        return QZ_ERR_MEMORY;
     memcpy(out, &memory, sizeof(memory)); /* out is the address of a pointer of any type */
     return QZ_OK;
 }

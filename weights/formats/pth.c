@@ -13,8 +13,8 @@
  * Several tensors may share a storage, and a tensor may be any strided view of one.
  */
 #include "weights/bytes.h"
-#include "weights/formats/zip.h"
 #include "weights/formats/pickle_dict.h"
+#include "weights/formats/zip.h"
 #include "weights/state_dict.h"
 
 #include <string.h>
@@ -34,7 +34,7 @@ static bool is_data_pickle(const qzi_zip_entry *entry)
     const size_t size = sizeof(name) - 1;
     return entry->name_size > size &&
            memcmp(entry->name + entry->name_size - size, name, size) == 0 &&
-           memchr(entry->name, '/', entry->name_size - size) == NULL;
+           !memchr(entry->name, '/', entry->name_size - size);
 }
 
 /* The record NAME/RECORD KEY; NULL when there is none. */
@@ -61,7 +61,7 @@ static qz_status find_pickle(pth *file)
     for (size_t i = 0; i < file->zip.count; i++) {
         if (!is_data_pickle(&file->zip.entries[i]))
             continue;
-        if (file->pickle != NULL)
+        if (file->pickle)
             return qzi_fail(file->dict->ctx, QZ_ERR_FORMAT,
                             "%s: holds two torch archives in one zip", file->dict->name);
         file->pickle = &file->zip.entries[i];
@@ -75,7 +75,7 @@ static qz_status read_byte_order(pth *file)
     const qzi_pickle_text none = {"", 0};
     qzi_zip_entry *entry = NULL;
     QZI_TRY(find_record(file, "byteorder", none, &entry));
-    if (entry == NULL)
+    if (!entry)
         return QZ_OK;
     QZI_TRY(qzi_zip_read(&file->zip, entry));
     qzi_pickle_text order = {(const char *)entry->data, entry->size};
@@ -94,7 +94,7 @@ static qz_status find_storage(const qzi_storage_source *source, qzi_pickle_text 
     const pth *file = (const pth *)source;
     qzi_zip_entry *entry = NULL;
     QZI_TRY(find_record(file, "data/", storage->key, &entry));
-    if (entry == NULL)
+    if (!entry)
         return qzi_storage_damaged(source, key, "is missing");
     size_t size = qz_dtype_size(storage->dtype);
     if (entry->size % size != 0 || entry->size / size != (uint64_t)storage->numel)
@@ -122,16 +122,16 @@ static qz_status keep_code(const pth *file, const qzi_pickle_object *root)
         path[i] = module.data[i] == '.' ? '/' : module.data[i];
     memcpy(path + module.size, ".py", 3);
     QZI_TRY(find_record(file, "code/", (qzi_pickle_text){path, module.size + 3}, &entry));
-    if (entry == NULL)
+    if (!entry)
         return QZ_OK;
     QZI_TRY(qzi_zip_read(&file->zip, entry));
-    if (entry->size > 0 && memchr(entry->data, '\0', entry->size) != NULL)
+    if (entry->size > 0 && memchr(entry->data, '\0', entry->size))
         return qzi_fail(dict->ctx, QZ_ERR_FORMAT, "%s: its code holds NUL; the file is damaged",
                         dict->name);
     QZI_TRY(qzi_dict_charge(dict, entry->size + 1));
     char *text = qzi_arena_alloc(&dict->arena, entry->size + 1);
-    if (text == NULL)
-        return qzi_fail_memory(dict->ctx, entry->size + 1);
+    if (!text)
+        return QZ_ERR_MEMORY;
     if (entry->size > 0)
         memcpy(text, entry->data, entry->size);
     return qzi_dict_add_metadata(dict, QZ_METADATA_TORCHSCRIPT, text);
@@ -159,7 +159,7 @@ qz_status qzi_read_zip(qz_state_dict *dict)
     qz_status st = qzi_zip_open(dict, &file.zip);
     if (st == QZ_OK)
         st = find_pickle(&file);
-    if (st == QZ_OK && file.pickle != NULL)
+    if (st == QZ_OK && file.pickle)
         st = read_torch(&file, &arena);
     else if (st == QZ_OK)
         st = qzi_read_npz(&file.zip);

@@ -46,7 +46,7 @@ static qz_status next_pickle(legacy *file, qzi_pickle *pickle)
     return QZ_OK;
 }
 
-/* ---- storages -------------------------------------------------------------------------------- */
+/* ---- storages ---- */
 
 static int compare_keys(qzi_pickle_text a, qzi_pickle_text b)
 {
@@ -82,14 +82,14 @@ static qz_status collect(legacy *file, const qzi_pickle_storage *last)
 {
     qz_state_dict *dict = file->dict;
     size_t count = 0;
-    for (const qzi_pickle_storage *s = last; s != NULL; s = s->before)
+    for (const qzi_pickle_storage *s = last; s; s = s->before)
         count++;
     QZI_TRY(qzi_dict_charge(dict, count * (sizeof(*file->storages) + sizeof(*file->by_key))));
     file->storages = qzi_calloc(dict->ctx, count, sizeof(*file->storages));
     file->by_key = qzi_calloc(dict->ctx, count, sizeof(*file->by_key));
-    if (file->storages == NULL || file->by_key == NULL)
-        return qzi_fail_memory(dict->ctx, count * sizeof(*file->storages));
-    for (const qzi_pickle_storage *s = last; s != NULL; s = s->before)
+    if (!file->storages || !file->by_key)
+        return QZ_ERR_MEMORY;
+    for (const qzi_pickle_storage *s = last; s; s = s->before)
         file->storages[file->count++].storage = s;
     qzi_sort_indices(file->by_key, count, key_before, file->storages);
     return QZ_OK;
@@ -102,7 +102,7 @@ static qz_status read_storage(legacy *file, qzi_pickle_text key)
     size_t place = find_key(file, key);
     if (place == file->count)
         return damaged(dict, "it has a storage of no tensor");
-    if (file->storages[file->by_key[place]].data != NULL)
+    if (file->storages[file->by_key[place]].data)
         return damaged(dict, "it has a storage twice");
     size_t left = dict->size - file->at;
     if (left < 8)
@@ -132,14 +132,14 @@ static qz_status find_storage(const qzi_storage_source *source, qzi_pickle_text 
 {
     const legacy *file = (const legacy *)source;
     size_t place = find_key(file, storage->key);
-    if (place == file->count || file->storages[file->by_key[place]].data == NULL)
+    if (place == file->count || !file->storages[file->by_key[place]].data)
         return qzi_storage_damaged(source, key, "is missing");
     *data = file->storages[file->by_key[place]].data;
     *in_file = true;
     return QZ_OK;
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 /* The two pickles after the magic number. */
 static qz_status read_head(legacy *file)

@@ -55,7 +55,7 @@ bool qzi_safetensors_dtype_parse(const char *name, qz_dtype *dtype)
     return false;
 }
 
-/* ---- JSON ------------------------------------------------------------------------------------ */
+/* ---- JSON ---- */
 
 static qz_status damaged(const reader *r, const char *what)
 {
@@ -154,7 +154,7 @@ static bool read_escape(reader *r)
     if (c == 'u')
         return read_unicode_escape(r);
     const char *found = c != 0 ? strchr(from, c) : NULL;
-    if (found == NULL)
+    if (!found)
         return false;
     r->text[r->text_size++] = to[found - from];
     return true;
@@ -189,8 +189,8 @@ static qz_status keep_string(reader *r, const char **kept)
 {
     QZI_TRY(qzi_dict_charge(r->dict, r->text_size + 1));
     char *copy = qzi_arena_alloc(&r->dict->arena, r->text_size + 1);
-    if (copy == NULL)
-        return qzi_fail_memory(r->dict->ctx, r->text_size + 1);
+    if (!copy)
+        return QZ_ERR_MEMORY;
     memcpy(copy, r->text, r->text_size + 1);
     *kept = copy;
     return QZ_OK;
@@ -213,7 +213,7 @@ static qz_status read_natural(reader *r, uint64_t *number)
     return QZ_OK;
 }
 
-/* ---- the header ------------------------------------------------------------------------------ */
+/* ---- the header ---- */
 
 static qz_status read_dtype(reader *r, struct record *record)
 {
@@ -331,7 +331,7 @@ static qz_status read_header(reader *r)
     return r->p == r->end ? QZ_OK : damaged(r, "something after the header's end");
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 static bool record_before(const void *arg, size_t a, size_t b)
 {
@@ -346,17 +346,17 @@ static qz_status check_layout(const reader *r, size_t data_size)
     size_t *order = qzi_calloc(dict->ctx, r->count, sizeof(*order));
     uint64_t at = 0;
     const char *wrong = NULL;
-    if (order == NULL)
-        return qzi_fail_memory(dict->ctx, r->count * sizeof(*order));
+    if (!order)
+        return QZ_ERR_MEMORY;
     qzi_sort_indices(order, r->count, record_before, r->records);
-    for (size_t i = 0; i < r->count && wrong == NULL; i++) {
+    for (size_t i = 0; i < r->count && !wrong; i++) {
         const struct record *record = &r->records[order[i]];
         if (record->begin != at || record->end < at || record->end > data_size)
             wrong = record->key;
         at = record->end;
     }
     qzi_free(dict->ctx, order);
-    if (wrong != NULL)
+    if (wrong)
         return qzi_fail(dict->ctx, QZ_ERR_FORMAT,
                         "%s: the bytes of '%.200s' overlap others, leave a gap or lie outside the "
                         "file; it is damaged",
@@ -391,8 +391,8 @@ static qz_status read_all(reader *r)
     size_t header = (size_t)(r->end - r->begin), data_size = r->dict->size - 8 - header;
     QZI_TRY(qzi_dict_charge(r->dict, header + 1));
     r->text = qzi_alloc(r->dict->ctx, header + 1);
-    if (r->text == NULL)
-        return qzi_fail_memory(r->dict->ctx, header + 1);
+    if (!r->text)
+        return QZ_ERR_MEMORY;
     QZI_TRY(read_header(r));
     QZI_TRY(check_layout(r, data_size));
     for (size_t i = 0; i < r->count; i++)

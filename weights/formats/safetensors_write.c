@@ -19,7 +19,7 @@ typedef struct writer {
     size_t header_size, header_capacity;
 } writer;
 
-/* ---- the header ------------------------------------------------------------------------------ */
+/* ---- the header ---- */
 
 static qz_status put(writer *w, const char *text, size_t size)
 {
@@ -31,8 +31,8 @@ static qz_status put(writer *w, const char *text, size_t size)
     if (needed > w->header_capacity) {
         size_t capacity = QZI_MAX(2 * w->header_capacity, needed + 4096);
         char *wider = qzi_realloc(w->ctx, w->header, w->header_size, capacity);
-        if (wider == NULL)
-            return qzi_fail_memory(w->ctx, capacity);
+        if (!wider)
+            return QZ_ERR_MEMORY;
         w->header = wider;
         w->header_capacity = capacity;
     }
@@ -78,22 +78,21 @@ static qz_status put_string(writer *w, const char *text)
 static bool tensor_bytes(const qz_tensor *tensor, size_t *bytes)
 {
     if (tensor->ndim < 0 || tensor->ndim > QZ_MAX_DIMS ||
-        qzi_safetensors_dtype_name(tensor->dtype) == NULL)
+        !qzi_safetensors_dtype_name(tensor->dtype))
         return false;
     int64_t count = qz_tensor_numel(tensor);
     return count >= 0 && (uint64_t)count <= SIZE_MAX &&
            qzi_mul_size((size_t)count, qz_dtype_size(tensor->dtype), bytes) &&
-           (*bytes == 0 || tensor->data != NULL);
+           (*bytes == 0 || tensor->data);
 }
 
 static qz_status put_entry(writer *w, const qz_safetensors_entry *entry, size_t *offset)
 {
     const qz_tensor *tensor = &entry->tensor;
     size_t bytes, end;
-    if (entry->key == NULL || strlen(entry->key) > QZI_KEY_MAX ||
-        strcmp(entry->key, "__metadata__") == 0)
+    if (!entry->key || strlen(entry->key) > QZI_KEY_MAX || strcmp(entry->key, "__metadata__") == 0)
         return qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: a tensor cannot be named '%.200s'", w->path,
-                        entry->key != NULL ? entry->key : "NULL");
+                        entry->key ? entry->key : "NULL");
     if (!tensor_bytes(tensor, &bytes) || !qzi_add_size(*offset, bytes, &end) || end > INT64_MAX)
         return qzi_fail(w->ctx, QZ_ERR_ARGUMENT, "%s: '%s' has no valid dtype, shape and data",
                         w->path, entry->key);
@@ -158,8 +157,8 @@ static qz_status check_unique(const writer *w, size_t count, const char *what,
                               bool (*before)(const void *, size_t, size_t), const void *names)
 {
     size_t *order = qzi_calloc(w->ctx, count, sizeof(*order));
-    if (order == NULL)
-        return qzi_fail_memory(w->ctx, count * sizeof(*order));
+    if (!order)
+        return QZ_ERR_MEMORY;
     qzi_sort_indices(order, count, before, names);
     qz_status st = QZ_OK;
     for (size_t i = 1; i < count && st == QZ_OK; i++) {
@@ -171,7 +170,7 @@ static qz_status check_unique(const writer *w, size_t count, const char *what,
     return st;
 }
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 static qz_status write_contents(const writer *w, const qzi_file_replace *file)
 {
@@ -206,11 +205,11 @@ qz_status qz_safetensors_save(qz_context *context, const char *path,
                               const char *const *metadata_keys, const char *const *metadata_values,
                               size_t metadata_count)
 {
-    if (context == NULL || path == NULL || (entries == NULL && count > 0) ||
-        ((metadata_keys == NULL || metadata_values == NULL) && metadata_count > 0))
+    if (!context || !path || (!entries && count > 0) ||
+        ((!metadata_keys || !metadata_values) && metadata_count > 0))
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_safetensors_save: NULL argument");
     for (size_t i = 0; i < metadata_count; i++) {
-        if (metadata_keys[i] == NULL || metadata_values[i] == NULL)
+        if (!metadata_keys[i] || !metadata_values[i])
             return qzi_fail(context, QZ_ERR_ARGUMENT, "%s: metadata %zu is NULL", path, i);
     }
     writer w = {.ctx = context, .path = path, .entries = entries, .count = count};

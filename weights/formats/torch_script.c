@@ -61,7 +61,7 @@ static qz_status not_plain(const struct parser *s)
                 "optimize_for_mobile");
 }
 
-/* ---- words ----------------------------------------------------------------------------------- */
+/* ---- words ---- */
 
 static bool is_digit(char c)
 {
@@ -167,7 +167,7 @@ static qz_status expect(struct parser *s, char sign)
     return is_sign(s, sign) ? next(s) : damaged(s);
 }
 
-/* ---- expressions ----------------------------------------------------------------------------- */
+/* ---- expressions ---- */
 
 static qz_status read_value(struct parser *s, int depth, qzi_script_value *out);
 
@@ -187,8 +187,8 @@ static qz_status read_list(struct parser *s, char close, int depth, qzi_script_v
             QZI_TRY(next(s));
     }
     *items = qzi_arena_alloc(s->reader->arena, *count * sizeof(**items));
-    if (*items == NULL)
-        return qzi_fail_memory(s->reader->ctx, *count * sizeof(**items));
+    if (!*items)
+        return QZ_ERR_MEMORY;
     if (*count > 0)
         memcpy(*items, list, *count * sizeof(**items));
     return next(s);
@@ -201,8 +201,8 @@ static qz_status join(struct parser *s, const char *path, const struct word *nam
     if (size + dot + name->size > PATH_MAX_SIZE)
         return damaged(s);
     char *text = qzi_arena_alloc(s->reader->arena, size + dot + name->size + 1);
-    if (text == NULL)
-        return qzi_fail_memory(s->reader->ctx, size + dot + name->size + 1);
+    if (!text)
+        return QZ_ERR_MEMORY;
     memcpy(text, path, size);
     if (dot)
         text[size] = '.';
@@ -312,7 +312,7 @@ static qz_status read_value(struct parser *s, int depth, qzi_script_value *out)
     return is_sign(s, '(') || is_sign(s, '.') ? not_plain(s) : QZ_OK;
 }
 
-/* ---- statements ------------------------------------------------------------------------------ */
+/* ---- statements ---- */
 
 static qz_status set_variable(struct parser *s, const struct word *name,
                               const qzi_script_value *value)
@@ -380,7 +380,7 @@ qz_status qzi_script_read(const qzi_script_reader *reader, const char *text,
     static const char begin[] = "def forward";
     const char *start = strstr(text, begin);
     struct parser s = {.reader = reader, .line = 1};
-    if (start == NULL)
+    if (!start)
         return qzi_fail(reader->ctx, QZ_ERR_UNSUPPORTED, "%s: its TorchScript has no forward()",
                         reader->path);
     for (const char *p = text; p < start; p++)

@@ -203,8 +203,8 @@ qz_status qzi_zip_open(qz_state_dict *dict, qzi_zip *zip)
     QZI_TRY(qzi_dict_charge(dict, count * (sizeof(*zip->entries) + sizeof(*zip->by_name))));
     zip->entries = qzi_calloc(dict->ctx, count, sizeof(*zip->entries));
     zip->by_name = qzi_calloc(dict->ctx, count, sizeof(*zip->by_name));
-    if (zip->entries == NULL || zip->by_name == NULL)
-        return qzi_fail_memory(dict->ctx, count * sizeof(*zip->entries));
+    if (!zip->entries || !zip->by_name)
+        return QZ_ERR_MEMORY;
     size_t at = (size_t)dir.offset;
     for (; zip->count < count; zip->count++)
         QZI_TRY(read_central(dict, &dir, &at, &zip->entries[zip->count]));
@@ -279,7 +279,7 @@ static qz_status inflate_entry(const qzi_zip *zip, const qzi_zip_entry *entry, u
     return QZ_OK;
 }
 
-/* ---- checksums ------------------------------------------------------------------------------- */
+/* ---- checksums ---- */
 
 #define CRC_PIECES 16
 /* Below this a thread costs more than it saves. */
@@ -323,7 +323,7 @@ static uint32_t checksum(const qz_context *ctx, const uint8_t *data, size_t size
 qz_status qzi_zip_read(const qzi_zip *zip, qzi_zip_entry *entry)
 {
     qz_state_dict *dict = zip->dict;
-    if (entry->data != NULL)
+    if (entry->data)
         return QZ_OK;
     const uint8_t *data = dict->bytes + entry->data_offset;
     if (entry->method != 0) {

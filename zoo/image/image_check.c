@@ -39,7 +39,7 @@ static bool huffman_tables_fit(const uint8_t *p, size_t size)
 static const char *jpeg_fault(const uint8_t *data, size_t size, int64_t *scans)
 {
     const uint8_t *p = data, *const end = data + size;
-    while (p < end && (p = memchr(p, 0xff, (size_t)(end - p))) != NULL) {
+    while (p < end && (p = memchr(p, 0xff, (size_t)(end - p)))) {
         while (p < end && *p == 0xff)
             p++;
         if (p == end)

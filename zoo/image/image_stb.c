@@ -40,7 +40,7 @@ static void *stb_realloc(void *ptr, size_t old_size, size_t new_size)
     if (new_size > decoding.limit)
         return NULL;
     void *fresh = qzi_realloc(decoding.ctx, ptr, old_size, new_size);
-    if (fresh == NULL)
+    if (!fresh)
         decoding.failed = new_size;
     else if (new_size > old_size)
         memset((char *)fresh + old_size, 0, new_size - old_size);
@@ -88,7 +88,7 @@ static void stb_free(void *ptr)
 #pragma GCC diagnostic pop
 #endif
 
-/* ---- the file -------------------------------------------------------------------------------- */
+/* ---- the file ---- */
 
 typedef struct bytes {
     uint8_t *data;
@@ -101,8 +101,8 @@ static qz_status read_open_file(const qz_context *ctx, FILE *file, const char *p
         if (b->size == b->capacity) {
             size_t more = QZI_MAX(b->capacity * 2, (size_t)1 << 18);
             uint8_t *data = qzi_realloc(ctx, b->data, b->capacity, more);
-            if (data == NULL)
-                return qzi_fail_memory(ctx, more);
+            if (!data)
+                return QZ_ERR_MEMORY;
             b->data = data;
             b->capacity = more;
         }
@@ -123,14 +123,14 @@ static qz_status read_open_file(const qz_context *ctx, FILE *file, const char *p
 static qz_status read_file(const qz_context *ctx, const char *path, bytes *b)
 {
     FILE *file = fopen(path, "rbe");
-    if (file == NULL)
+    if (!file)
         return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
     qz_status st = read_open_file(ctx, file, path, b);
     fclose(file);
     return st;
 }
 
-/* ---- decoding -------------------------------------------------------------------------------- */
+/* ---- decoding ---- */
 
 static qz_status decode_failed(const qz_context *ctx, const char *path)
 {
@@ -161,7 +161,7 @@ static qz_status decode(const qz_context *ctx, const char *path, const bytes *b,
 {
     int64_t scans;
     const char *fault = qzi_image_fault(b->data, b->size, &scans);
-    if (fault != NULL)
+    if (fault)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %s", path, fault);
     int width = 0, height = 0, channels = 0;
     decoding.ctx = ctx;
@@ -176,7 +176,7 @@ static qz_status decode(const qz_context *ctx, const char *path, const bytes *b,
     /* twice the largest intermediate (four 16-bit samples a pixel), twice the compressed bytes */
     decoding.limit = (size_t)width * (size_t)rows * 16 + b->size * 2 + ALLOC_SLACK;
     uint8_t *rgb = stbi_load_from_memory(b->data, (int)b->size, &width, &height, &channels, 3);
-    if (rgb == NULL)
+    if (!rgb)
         return decode_failed(ctx, path);
     *image = (qz_image){width, height, rgb};
     return QZ_OK;
@@ -184,7 +184,7 @@ static qz_status decode(const qz_context *ctx, const char *path, const bytes *b,
 
 qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
 {
-    if (path == NULL || image == NULL)
+    if (!path || !image)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_load: path or image is NULL");
     *image = (qz_image){0};
     bytes b = {0};
@@ -199,7 +199,7 @@ qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
 
 qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
 {
-    if (path == NULL || image == NULL)
+    if (!path || !image)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_load: path or image is NULL");
     *image = (qz_image){0};
     return qzi_fail(context, QZ_ERR_UNSUPPORTED,
@@ -210,7 +210,7 @@ qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
 
 void qz_image_free(qz_context *context, qz_image *image)
 {
-    if (image == NULL)
+    if (!image)
         return;
     qzi_free(context, image->rgb);
     *image = (qz_image){0};

@@ -41,7 +41,7 @@ static qz_status check_recipe(const qz_context *ctx, const qz_preprocess *recipe
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "qz_image_preprocess: resize %d and crop %d x %d are no sizes",
                         recipe->resize, recipe->crop_h, recipe->crop_w);
-    if (qz_interpolation_name(recipe->interpolation) == NULL)
+    if (!qz_interpolation_name(recipe->interpolation))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "qz_image_preprocess: there is no interpolation number %d",
                         (int)recipe->interpolation);
@@ -103,8 +103,8 @@ static qz_status apply(const qz_context *ctx, const qzi_pixels *in, const qz_pre
         !qzi_mul_size(row_bytes, (size_t)down.count, &bytes))
         return qzi_fail_memory(ctx, SIZE_MAX);
     uint8_t *resized = qzi_alloc(ctx, bytes);
-    if (resized == NULL)
-        return qzi_fail_memory(ctx, bytes);
+    if (!resized)
+        return QZ_ERR_MEMORY;
     const qzi_window window = {width, height, across.from, down.from, across.count, down.count};
     qz_status st = qzi_resize_window(ctx, in, &window, recipe->interpolation, resized);
     if (st == QZ_OK)
@@ -119,7 +119,7 @@ qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t w
 {
     const qzi_pixels in = {rgb, width, height, stride};
     QZI_TRY(qzi_check_pixels(context, "qz_image_preprocess", &in));
-    if (recipe == NULL || out == NULL)
+    if (!recipe || !out)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_preprocess: recipe or out is NULL");
     QZI_TRY(check_recipe(context, recipe));
     qzi_fpenv env = qzi_fpenv_enter();

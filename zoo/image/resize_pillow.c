@@ -39,12 +39,12 @@ static void *alloc_array(const qz_context *ctx, size_t count, size_t item, qz_st
         bytes = SIZE_MAX;
     else
         array = qzi_alloc(ctx, bytes);
-    if (array == NULL && *status == QZ_OK)
-        *status = qzi_fail_memory(ctx, bytes);
+    if (!array && *status == QZ_OK)
+        *status = QZ_ERR_MEMORY;
     return array;
 }
 
-/* ---- filters --------------------------------------------------------------------------------- */
+/* ---- filters ---- */
 
 static double triangle(double x)
 {
@@ -122,10 +122,10 @@ static qz_status axis_init(const qz_context *ctx, axis *a, const struct filter *
     if (!qzi_mul_size(a->taps, (size_t)count, &weights))
         return qzi_fail_memory(ctx, SIZE_MAX);
     qz_status st = QZ_OK;
-    a->first = alloc_array(ctx, (size_t)count, sizeof *a->first, &st);
-    a->count = alloc_array(ctx, (size_t)count, sizeof *a->count, &st);
-    a->weights = alloc_array(ctx, weights, sizeof *a->weights, &st);
-    a->real = alloc_array(ctx, a->taps, sizeof *a->real, &st);
+    a->first = alloc_array(ctx, (size_t)count, sizeof(*a->first), &st);
+    a->count = alloc_array(ctx, (size_t)count, sizeof(*a->count), &st);
+    a->weights = alloc_array(ctx, weights, sizeof(*a->weights), &st);
+    a->real = alloc_array(ctx, a->taps, sizeof(*a->real), &st);
     if (st == QZ_OK)
         axis_fill(a, filter, in, full, start, count);
     return st;
@@ -195,7 +195,7 @@ qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const q
     if (!qzi_mul_size((size_t)window->width, 3, &row_bytes))
         row_bytes = SIZE_MAX;
     rows = alloc_array(ctx, row_count, row_bytes, &st);
-    sums = alloc_array(ctx, row_bytes, sizeof *sums, &st);
+    sums = alloc_array(ctx, row_bytes, sizeof(*sums), &st);
     if (st != QZ_OK)
         goto done;
     for (size_t y = 0; y < row_count; y++)
@@ -212,7 +212,7 @@ done:
 
 qz_status qzi_check_pixels(const qz_context *ctx, const char *function, const qzi_pixels *in)
 {
-    if (in->rgb == NULL)
+    if (!in->rgb)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: no pixels were given", function);
     if (in->width < 1 || in->height < 1)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: an image of %d x %d pixels is empty", function,
@@ -229,11 +229,11 @@ qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_t width
 {
     const qzi_pixels in = {rgb, width, height, stride};
     QZI_TRY(qzi_check_pixels(context, "qz_image_resize", &in));
-    if (out == NULL || out_width < 1 || out_height < 1)
+    if (!out || out_width < 1 || out_height < 1)
         return qzi_fail(context, QZ_ERR_ARGUMENT,
                         "qz_image_resize: an output of %d x %d pixels is empty", out_width,
                         out_height);
-    if (qz_interpolation_name(interpolation) == NULL)
+    if (!qz_interpolation_name(interpolation))
         return qzi_fail(context, QZ_ERR_ARGUMENT,
                         "qz_image_resize: there is no interpolation number %d", (int)interpolation);
     const qzi_window whole = {.full_width = out_width,

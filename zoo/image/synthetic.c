@@ -19,9 +19,9 @@ void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out)
     char key[64];
     float coarse[3 * BLOCKS * BLOCKS];
     qzi_fpenv env = qzi_fpenv_enter();
-    snprintf(key, sizeof key, "synthetic%" PRId64 ".coarse", index);
+    snprintf(key, sizeof(key), "synthetic%" PRId64 ".coarse", index);
     qz_random_uniform(key, "", -0.5, 2.0, (int64_t)QZI_ARRAY_LEN(coarse), coarse);
-    snprintf(key, sizeof key, "synthetic%" PRId64, index);
+    snprintf(key, sizeof(key), "synthetic%" PRId64, index);
     qz_random_uniform(key, "", -0.5, 2.0, (int64_t)3 * h * w, out);
     for (int c = 0; c < 3; c++) {
         for (int64_t y = 0; y < h; y++) {

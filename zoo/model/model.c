@@ -13,13 +13,13 @@
 /* More classes than any data set has; keeps a mistyped number from taking all memory. */
 #define MAX_CLASSES 1000000
 
-/* ---- making one ------------------------------------------------------------------------------ */
+/* ---- making one ---- */
 
 qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model)
 {
     qz_model *m = qzi_calloc(ctx, 1, sizeof(*m));
-    if (m == NULL)
-        return qzi_fail_memory(ctx, sizeof(*m));
+    if (!m)
+        return QZ_ERR_MEMORY;
     m->ctx = ctx;
     m->arch = arch;
     m->weights = "";
@@ -28,9 +28,9 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     m->calibration_hash = QZI_FNV_OFFSET;
     qzi_arena_init(&m->arena, ctx);
     m->lock = qzi_mutex_create(ctx);
-    if (m->lock == NULL) {
+    if (!m->lock) {
         qz_model_destroy(m);
-        return qzi_fail_memory(ctx, 0);
+        return QZ_ERR_MEMORY;
     }
     *model = m;
     return QZ_OK;
@@ -38,7 +38,7 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
 
 void qz_model_destroy(qz_model *model)
 {
-    if (model == NULL)
+    if (!model)
         return;
     qz_context *ctx = model->ctx;
     qzi_sqnr_destroy(model->sqnr);
@@ -47,7 +47,7 @@ void qz_model_destroy(qz_model *model)
     qzi_calibration_destroy(model->calibration);
     qz_graph_destroy(model->int8_graph);
     qz_graph_destroy(model->graph);
-    if (model->lock != NULL)
+    if (model->lock)
         qzi_mutex_destroy(ctx, model->lock);
     qzi_arena_free(&model->arena);
     qzi_free(ctx, model);
@@ -58,8 +58,8 @@ static qz_status count_macs(const qz_graph *graph, const qz_arch_info *arch, uin
 {
     const qzi_shape input = {1, arch->input_h, arch->input_w, 3};
     qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
-    if (shapes == NULL)
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*shapes));
+    if (!shapes)
+        return QZ_ERR_MEMORY;
     qz_status st = qzi_graph_shapes(graph, &input, shapes);
     *macs = 0;
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++)
@@ -86,7 +86,7 @@ static qz_status check_build(const qz_model *model, const qzi_build_options *bui
 qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
 {
     qzi_build_options build = {0};
-    if (options != NULL)
+    if (options)
         build = *options;
     QZI_TRY(check_build(model, &build));
     if (build.num_classes == 0)
@@ -120,17 +120,17 @@ static qz_status copy_names(qz_model *model, const char *const *names, size_t co
     *out = NULL;
     if (count == 0)
         return QZ_OK;
-    if (names == NULL || !qzi_mul_size(count, sizeof(*names), &bytes))
+    if (!names || !qzi_mul_size(count, sizeof(*names), &bytes))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "%s has a count but no names", option);
     const char **copy = qzi_arena_alloc(&model->arena, bytes);
-    if (copy == NULL)
-        return qzi_fail_memory(model->ctx, bytes);
+    if (!copy)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < count; i++) {
-        if (names[i] == NULL)
+        if (!names[i])
             return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "%s[%zu] is NULL", option, i);
         copy[i] = qzi_arena_strdup(&model->arena, names[i]);
-        if (copy[i] == NULL)
-            return qzi_fail_memory(model->ctx, strlen(names[i]) + 1);
+        if (!copy[i])
+            return QZ_ERR_MEMORY;
     }
     *out = copy;
     return QZ_OK;
@@ -140,12 +140,12 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
 {
     qzi_qconfig *q = &model->qconfig;
     q->backend = qzi_backend_get(options->backend);
-    if (q->backend == NULL)
+    if (!q->backend)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no backend number %d",
                         (int)options->backend);
     q->observer =
         options->observer != QZ_OBSERVER_DEFAULT ? options->observer : q->backend->activations;
-    if (qz_observer_name(q->observer) == NULL)
+    if (!qz_observer_name(q->observer))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no observer number %d",
                         (int)options->observer);
     q->per_channel = options->per_channel || q->backend->per_channel;
@@ -169,7 +169,7 @@ static qz_status create(qz_model *model, const qz_model_options *options)
                                      .no_aux_logits = options->no_aux_logits};
     QZI_TRY(qzi_model_build(model, &build));
     QZI_TRY(qzi_weights_load(model, options));
-    if (model->int8_graph != NULL) /* the weights were those of an int8 model: all is done */
+    if (model->int8_graph) /* the weights were those of an int8 model: all is done */
         return QZ_OK;
     if (options->relu) {
         qzi_replace_relu6(model->graph);
@@ -185,12 +185,12 @@ qz_status qz_model_create(qz_context *context, const char *name, const qz_model_
                           qz_model **model)
 {
     const qz_model_options defaults = QZ_MODEL_OPTIONS_INIT;
-    if (model == NULL)
+    if (!model)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_create: model is NULL");
     *model = NULL;
-    if (context == NULL || name == NULL)
+    if (!context || !name)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_create: context or name is NULL");
-    if (options == NULL)
+    if (!options)
         options = &defaults;
     if (options->size == 0 || options->size > sizeof(*options))
         return qzi_fail(context, QZ_ERR_ARGUMENT,
@@ -200,7 +200,7 @@ qz_status qz_model_create(qz_context *context, const char *name, const qz_model_
         return qzi_fail(context, QZ_ERR_UNSUPPORTED,
                         "quantization-aware training is not built yet; leave is_qat false");
     const qzi_arch *arch = qzi_arch_get(name);
-    if (arch == NULL)
+    if (!arch)
         return qzi_arch_fail_unknown(context, name);
     qz_model *m = NULL;
     QZI_TRY(qzi_model_alloc(context, arch, &m));
@@ -213,7 +213,7 @@ qz_status qz_model_create(qz_context *context, const char *name, const qz_model_
     return QZ_OK;
 }
 
-/* ---- quantizing ------------------------------------------------------------------------------ */
+/* ---- quantizing ---- */
 
 static qz_status fail_state(const qz_model *model, const char *text)
 {
@@ -222,12 +222,12 @@ static qz_status fail_state(const qz_model *model, const char *text)
 
 qz_status qz_model_fuse(qz_model *model, bool is_qat)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_fuse: model is NULL");
     if (is_qat)
         return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
                         "quantization-aware training is not built yet; fuse with is_qat false");
-    if (model->graph == NULL || model->dropped)
+    if (!model->graph || model->dropped)
         return fail_state(model, "there is no float model to fuse");
     if (model->fused)
         return fail_state(model, "the model is already fused");
@@ -241,9 +241,9 @@ qz_status qz_model_fuse(qz_model *model, bool is_qat)
 
 qz_status qz_model_prepare(qz_model *model)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_prepare: model is NULL");
-    if (model->int8_graph != NULL)
+    if (model->int8_graph)
         return fail_state(model, "the model is already int8");
     if (model->prepared)
         return fail_state(model, "the model is already prepared");
@@ -258,7 +258,7 @@ qz_status qz_model_prepare(qz_model *model)
 /* NCHW float32 with 3 channels: what the graph's one input takes. */
 static qz_status check_images(const qz_model *model, const qz_tensor *images, const char *what)
 {
-    if (images == NULL || images->data == NULL || images->dtype != QZ_F32 || images->ndim != 4 ||
+    if (!images || !images->data || images->dtype != QZ_F32 || images->ndim != 4 ||
         images->dims[0] < 1 || images->dims[1] != 3 || images->dims[2] < 1 || images->dims[3] < 1 ||
         images->dims[0] > INT32_MAX || images->dims[2] > INT32_MAX || images->dims[3] > INT32_MAX ||
         qz_tensor_numel(images) < 0)
@@ -269,11 +269,11 @@ static qz_status check_images(const qz_model *model, const qz_tensor *images, co
 
 qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate: model is NULL");
-    if (model->int8_graph != NULL)
+    if (model->int8_graph)
         return fail_state(model, "the model is already int8; calibrate before convert");
-    if (model->calibration == NULL)
+    if (!model->calibration)
         return fail_state(model, "no observers: create with quantize, or call qz_model_prepare");
     QZI_TRY(check_images(model, images, "qz_model_calibrate"));
     QZI_TRY(qzi_calibrate(model->calibration, images));
@@ -286,14 +286,14 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
 qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width, int32_t height,
                                 size_t stride)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_u8: model is NULL");
     const qz_preprocess *recipe = &model->preprocess;
     qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
     size_t count = (size_t)qz_tensor_numel(&image);
     image.data = qzi_calloc(model->ctx, count, sizeof(float));
-    if (image.data == NULL)
-        return qzi_fail_memory(model->ctx, count * sizeof(float));
+    if (!image.data)
+        return QZ_ERR_MEMORY;
     qz_status st = qz_image_preprocess(model->ctx, rgb, width, height, stride, recipe, image.data);
     if (st == QZ_OK)
         st = qz_model_calibrate(model, &image);
@@ -303,11 +303,11 @@ qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t wid
 
 qz_status qz_model_convert(qz_model *model)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_convert: model is NULL");
-    if (model->int8_graph != NULL)
+    if (model->int8_graph)
         return fail_state(model, "the model is already int8");
-    if (model->calibration == NULL)
+    if (!model->calibration)
         return fail_state(model, "no observers: create with quantize, or call qz_model_prepare");
     if (model->calibration_images == 0)
         return fail_state(model, "nothing was observed; call qz_model_calibrate with images");
@@ -317,7 +317,7 @@ qz_status qz_model_convert(qz_model *model)
     return qzi_model_measure(model);
 }
 
-/* ---- packed weights and finalize ------------------------------------------------------------- */
+/* ---- packed weights and finalize ---- */
 
 static qz_isa resolve_isa(const qz_model *model, qz_isa isa)
 {
@@ -338,7 +338,7 @@ static qz_status find_or_pack(qz_model *model, bool int8, bool winograd, qz_isa 
             return QZ_OK;
         }
     }
-    if (graph == NULL || model->dropped)
+    if (!graph || model->dropped)
         return qzi_fail(model->ctx, QZ_ERR_STATE,
                         "%s: the weights were dropped; only the instruction set of the context "
                         "at qz_model_finalize can run, and float with Winograd's algorithm",
@@ -359,7 +359,7 @@ qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa
                            const qzi_packed **packed)
 {
     isa = resolve_isa(model, isa);
-    if (qz_isa_name(isa) == NULL)
+    if (!qz_isa_name(isa))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no instruction set number %d",
                         (int)isa);
     if (!qz_isa_available(isa))
@@ -384,7 +384,7 @@ static void drop_qweights(qz_graph *graph)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
         qzi_qweights *qw = graph->nodes[i].qw;
-        if (qw == NULL)
+        if (!qw)
             continue;
         qzi_free(graph->ctx, qw->w);
         qzi_free(graph->ctx, qw->scales);
@@ -419,19 +419,19 @@ static qz_status drop_float(qz_model *model)
 
 qz_status qz_model_drop_float(qz_model *model)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_drop_float: model is NULL");
-    if (model->int8_graph == NULL)
+    if (!model->int8_graph)
         return fail_state(model, "the float model is all there is; convert first");
     return drop_float(model);
 }
 
 qz_status qz_model_finalize(qz_model *model, bool drop_source)
 {
-    if (model == NULL)
+    if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_finalize: model is NULL");
     bool int8 = model->int8_graph != NULL;
-    if (!int8 && model->calibration != NULL && drop_source)
+    if (!int8 && model->calibration && drop_source)
         return fail_state(model, "calibration is under way; convert first, or keep the source");
     const qzi_packed *packed = NULL;
     QZI_TRY(qzi_model_packed(model, int8, true, QZ_ISA_AUTO, &packed));
@@ -448,7 +448,7 @@ qz_status qz_model_finalize(qz_model *model, bool drop_source)
     return QZ_OK;
 }
 
-/* ---- analysis -------------------------------------------------------------------------------- */
+/* ---- analysis ---- */
 
 static qz_status sqnr_run(qz_model *model, const qz_tensor *images)
 {
@@ -471,12 +471,12 @@ static qz_status sqnr_run(qz_model *model, const qz_tensor *images)
 qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_row **rows,
                         size_t *count, double *output_db, double *top1_agreement)
 {
-    if (model == NULL || rows == NULL || count == NULL)
-        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+    if (!model || !rows || !count)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_model_sqnr: model, rows or count is NULL");
-    if (model->int8_graph == NULL)
+    if (!model->int8_graph)
         return fail_state(model, "nothing to compare; convert first");
-    if (model->graph == NULL)
+    if (!model->graph)
         return fail_state(model, "there is no float model to compare with (an opened int8 file, "
                                  "or it was dropped)");
     QZI_TRY(check_images(model, images, "qz_model_sqnr"));
@@ -484,9 +484,9 @@ qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_
     model->sqnr = NULL;
     QZI_TRY(sqnr_run(model, images));
     QZI_TRY(qzi_sqnr_rows(model->sqnr, rows, count));
-    if (output_db != NULL)
+    if (output_db)
         *output_db = qzi_sqnr_output_db(model->sqnr);
-    if (top1_agreement != NULL)
+    if (top1_agreement)
         *top1_agreement = qzi_sqnr_top1_agreement(model->sqnr);
     return QZ_OK;
 }

@@ -68,8 +68,7 @@ qz_status qzi_model_measure(qz_model *model);
 qz_status qzi_model_packed(qz_model *model, bool int8, bool winograd, qz_isa isa,
                            const qzi_packed **packed);
 
-/* ---- weights_load.c ---------------------------------------------------------------------------
- */
+/* ---- weights_load.c ---- */
 
 /*
  * Fills every parameter of the graph that has no data from its key and shape (qz_random_fill).

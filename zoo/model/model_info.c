@@ -12,7 +12,7 @@ static size_t param_bytes(const qz_graph *graph, const qzi_node *node)
     size_t bytes = 0;
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(graph, node, which);
-        if (param != NULL && !param->optional)
+        if (param && !param->optional)
             bytes += (size_t)qz_tensor_numel(&param->tensor) * sizeof(float);
     }
     return bytes;
@@ -22,9 +22,9 @@ static size_t param_bytes(const qz_graph *graph, const qzi_node *node)
 static size_t node_bytes(const qz_graph *graph, const qzi_node *node)
 {
     size_t bytes = 0;
-    if (node->tables != NULL)
+    if (node->tables)
         bytes += node->in_count * 256;
-    if (node->qw == NULL)
+    if (!node->qw)
         return bytes + param_bytes(graph, node);
     const qzi_conv2d_attr *conv = &node->u.conv;
     size_t oc = (size_t)conv->oc;
@@ -43,11 +43,11 @@ static size_t graph_bytes(const qz_graph *graph)
 qz_status qzi_model_measure(qz_model *model)
 {
     const qz_arch_info *arch = &model->arch->info;
-    if (model->graph != NULL) {
+    if (model->graph) {
         model->fp32_weights_bytes = graph_bytes(model->graph);
         QZI_TRY(qzi_graph_list_size(model->graph, arch->input_h, arch->input_w));
     }
-    if (model->int8_graph != NULL) {
+    if (model->int8_graph) {
         model->int8_weights_bytes = graph_bytes(model->int8_graph);
         QZI_TRY(qzi_graph_list_size(model->int8_graph, arch->input_h, arch->input_w));
     }
@@ -56,11 +56,11 @@ qz_status qzi_model_measure(qz_model *model)
 
 void qz_model_get_info(const qz_model *model, qz_model_info *info)
 {
-    if (info == NULL)
+    if (!info)
         return;
     memset(info, 0, sizeof(*info));
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
-    if (model == NULL)
+    if (!model)
         return;
     const qz_arch_info *arch = &model->arch->info;
     info->name = arch->name;
@@ -92,7 +92,7 @@ static size_t held_params(const qz_graph *graph)
     size_t bytes = 0;
     for (size_t i = 0; i < graph->param_count; i++) {
         const qz_tensor *t = &graph->params[i].tensor;
-        if (t->data != NULL)
+        if (t->data)
             bytes += (size_t)qz_tensor_numel(t) * qz_dtype_size(t->dtype);
     }
     return bytes;
@@ -104,7 +104,7 @@ static size_t held_qweights(const qz_graph *graph)
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_qweights *qw = graph->nodes[i].qw;
         const qzi_conv2d_attr *conv = &graph->nodes[i].u.conv;
-        if (qw == NULL || qw->w == NULL)
+        if (!qw || !qw->w)
             continue;
         size_t oc = (size_t)conv->oc;
         bytes += oc * (size_t)(conv->ic / conv->groups) * (size_t)conv->kh * (size_t)conv->kw;
@@ -115,14 +115,14 @@ static size_t held_qweights(const qz_graph *graph)
 
 void qz_model_get_memory(const qz_model *model, qz_model_memory *memory)
 {
-    if (memory == NULL)
+    if (!memory)
         return;
     *memory = (qz_model_memory){0};
-    if (model == NULL)
+    if (!model)
         return;
-    if (model->graph != NULL)
+    if (model->graph)
         memory->float_bytes = held_params(model->graph);
-    if (model->int8_graph != NULL) {
+    if (model->int8_graph) {
         memory->canonical_bytes = held_qweights(model->int8_graph);
         memory->island_bytes = held_params(model->int8_graph);
     }
@@ -135,7 +135,7 @@ void qz_model_get_memory(const qz_model *model, qz_model_memory *memory)
 
 const qz_graph *qz_model_graph(const qz_model *model, bool int8)
 {
-    if (model == NULL)
+    if (!model)
         return NULL;
     return int8 ? model->int8_graph : model->graph;
 }

@@ -43,17 +43,17 @@ static qz_status reserve(const qz_context *ctx, struct buffer *buffer, size_t co
     size_t bytes = 0;
     if (!qzi_mul_size(count, size, &bytes))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "a tensor of %zu elements is too large", count);
-    if (buffer->data != NULL && buffer->bytes >= bytes)
+    if (buffer->data && buffer->bytes >= bytes)
         return QZ_OK;
     void *data = qzi_alloc(ctx, bytes);
-    if (data == NULL)
-        return qzi_fail_memory(ctx, bytes);
+    if (!data)
+        return QZ_ERR_MEMORY;
     qzi_free(ctx, buffer->data);
     *buffer = (struct buffer){data, bytes};
     return QZ_OK;
 }
 
-/* ---- making one ------------------------------------------------------------------------------ */
+/* ---- making one ---- */
 
 static qz_status choose_precision(const qz_model *model, qz_precision precision, bool *int8)
 {
@@ -63,7 +63,7 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
         return QZ_OK;
     case QZ_PRECISION_FP32:
         *int8 = false;
-        if (model->graph == NULL)
+        if (!model->graph)
             return qzi_fail(model->ctx, QZ_ERR_STATE,
                             "%s: there is no float model (an opened int8 file, or it was "
                             "dropped); run int8",
@@ -71,7 +71,7 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
         return QZ_OK;
     case QZ_PRECISION_INT8:
         *int8 = true;
-        if (model->int8_graph == NULL)
+        if (!model->int8_graph)
             return qzi_fail(model->ctx, QZ_ERR_STATE,
                             "%s: the model is not int8; prepare, calibrate and convert it first",
                             model->arch->info.name);
@@ -87,8 +87,8 @@ static qz_status create(qz_session *s, const qz_session_options *options)
     QZI_TRY(qzi_exec_create(s->packed, s->graph, threads, &s->exec));
     s->out = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out));
     s->out_tensor = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out_tensor));
-    if (s->out == NULL || s->out_tensor == NULL)
-        return qzi_fail_memory(s->ctx, s->graph->output_count * sizeof(*s->out_tensor));
+    if (!s->out || !s->out_tensor)
+        return QZ_ERR_MEMORY;
     return QZ_OK;
 }
 
@@ -107,11 +107,11 @@ qz_status qz_session_create(qz_model *model, const qz_session_options *options,
                             qz_session **session)
 {
     const qz_session_options defaults = QZ_SESSION_OPTIONS_INIT;
-    if (session == NULL || model == NULL)
-        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+    if (!session || !model)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_session_create: model or session is NULL");
     *session = NULL;
-    if (options == NULL)
+    if (!options)
         options = &defaults;
     if (options->size == 0 || options->size > sizeof(*options))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
@@ -120,8 +120,8 @@ qz_status qz_session_create(qz_model *model, const qz_session_options *options,
     bool int8 = false;
     QZI_TRY(choose_precision(model, options->precision, &int8));
     qz_session *s = qzi_calloc(model->ctx, 1, sizeof(*s));
-    if (s == NULL)
-        return qzi_fail_memory(model->ctx, sizeof(*s));
+    if (!s)
+        return QZ_ERR_MEMORY;
     s->model = model;
     s->ctx = model->ctx;
     s->int8 = int8;
@@ -138,11 +138,11 @@ qz_status qz_session_create(qz_model *model, const qz_session_options *options,
 
 void qz_session_destroy(qz_session *session)
 {
-    if (session == NULL)
+    if (!session)
         return;
     qz_context *ctx = session->ctx;
     qzi_exec_destroy(session->exec);
-    for (size_t i = 0; session->out != NULL && i < session->graph->output_count; i++)
+    for (size_t i = 0; session->out && i < session->graph->output_count; i++)
         qzi_free(ctx, session->out[i].data);
     qzi_free(ctx, session->out);
     qzi_free(ctx, session->out_tensor);
@@ -155,7 +155,7 @@ void qz_session_destroy(qz_session *session)
     qzi_free(ctx, session);
 }
 
-/* ---- running --------------------------------------------------------------------------------- */
+/* ---- running ---- */
 
 /* By the bits, so that the loop vectorizes: an exponent of all ones is infinity or NaN. */
 static bool all_finite(const float *values, size_t count)
@@ -171,7 +171,7 @@ static bool all_finite(const float *values, size_t count)
 
 static qz_status check_input(const qz_session *s, const qz_tensor *input)
 {
-    if (input == NULL || input->data == NULL)
+    if (!input || !input->data)
         return qzi_fail(s->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
     if (input->dtype != QZ_F32 || input->ndim != 4 || input->dims[1] != 3)
         return qzi_fail(s->ctx, QZ_ERR_ARGUMENT,
@@ -203,7 +203,7 @@ static qz_status fetch_output(qz_session *s, size_t index)
 
 qz_status qz_session_run(qz_session *session, const qz_tensor *input)
 {
-    if (session == NULL)
+    if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run: session is NULL");
     session->ran = false;
     QZI_TRY(check_input(session, input));
@@ -219,7 +219,7 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
 qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width, int32_t height,
                             size_t stride)
 {
-    if (session == NULL)
+    if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run_u8: session is NULL");
     const qz_preprocess *recipe = &session->model->preprocess;
     qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
@@ -231,20 +231,20 @@ qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t wid
 
 size_t qz_session_output_count(const qz_session *session)
 {
-    return session != NULL ? session->graph->output_count : 0;
+    return session ? session->graph->output_count : 0;
 }
 
 qz_status qz_session_output(const qz_session *session, size_t index, const char **name,
                             const qz_tensor **tensor)
 {
-    if (session == NULL)
+    if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_output: session is NULL");
     if (index >= session->graph->output_count)
         return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "there is no output %zu; the model has %zu",
                         index, session->graph->output_count);
-    if (name != NULL)
+    if (name)
         *name = session->graph->outputs[index].name;
-    if (tensor == NULL)
+    if (!tensor)
         return QZ_OK;
     if (!session->ran)
         return qzi_fail(session->ctx, QZ_ERR_STATE,
@@ -253,11 +253,11 @@ qz_status qz_session_output(const qz_session *session, size_t index, const char 
     return QZ_OK;
 }
 
-/* ---- looking into a run ---------------------------------------------------------------------- */
+/* ---- looking into a run ---- */
 
 const char *qz_session_node_name(const qz_session *session, const char *name)
 {
-    if (session == NULL || name == NULL)
+    if (!session || !name)
         return NULL;
     qz_value value = qzi_graph_find(session->graph, name);
     return value != QZ_NO_VALUE ? session->graph->nodes[value].name : NULL;
@@ -274,7 +274,7 @@ static void view_to_nchw(const qzk_view *view, const qzi_node *node, float *valu
         for (int32_t c = 0; c < view->c; c++)
             for (size_t p = 0; p < plane; p++, to++) {
                 size_t from = ((size_t)n * plane + p) * (size_t)view->pixel_stride + (size_t)c;
-                if (bytes == NULL) {
+                if (!bytes) {
                     value[to] = f32[from];
                 } else {
                     bytes[to] = u8[from];
@@ -304,35 +304,35 @@ static qz_status call_hook(void *user, const qz_graph *graph, qz_value index, co
 
 void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user)
 {
-    if (session == NULL)
+    if (!session)
         return;
     session->hook = fn;
     session->hook_user = user;
-    qzi_exec_set_hook(session->exec, fn != NULL ? call_hook : NULL, session);
+    qzi_exec_set_hook(session->exec, fn ? call_hook : NULL, session);
 }
 
 void qz_session_set_profile(qz_session *session, bool on)
 {
-    if (session != NULL)
+    if (session)
         session->profile = qzi_exec_set_profile(session->exec, on);
 }
 
 qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, size_t *count)
 {
-    if (session == NULL || rows == NULL || count == NULL)
-        return qzi_fail(session != NULL ? session->ctx : NULL, QZ_ERR_ARGUMENT,
+    if (!session || !rows || !count)
+        return qzi_fail(session ? session->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_session_profile: session, rows or count is NULL");
     const qz_graph *graph = session->graph;
     if (!session->ran)
         return qzi_fail(session->ctx, QZ_ERR_STATE, "there is no profile: the session has not run");
     if (session->profile != QZ_OK)
-        return qzi_fail_memory(session->ctx, graph->node_count * sizeof(double));
-    if (session->rows == NULL)
+        return QZ_ERR_MEMORY;
+    if (!session->rows)
         session->rows = qzi_calloc(session->ctx, graph->node_count, sizeof(*session->rows));
-    if (session->shapes == NULL)
+    if (!session->shapes)
         session->shapes = qzi_calloc(session->ctx, graph->node_count, sizeof(*session->shapes));
-    if (session->rows == NULL || session->shapes == NULL)
-        return qzi_fail_memory(session->ctx, graph->node_count * sizeof(*session->rows));
+    if (!session->rows || !session->shapes)
+        return QZ_ERR_MEMORY;
     QZI_TRY(qzi_graph_shapes(graph, &session->input, session->shapes));
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
@@ -342,12 +342,12 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
         session->rows[i] =
             (qz_profile_row){.name = node->name,
                              .op = qzi_op_name(node->op),
-                             .kernel = kernel != NULL ? kernel->name : "",
+                             .kernel = kernel ? kernel->name : "",
                              .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
                              .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
                              .macs = qzi_node_macs(node, &session->shapes[i]),
-                             .tile_m = kernel != NULL ? kernel->tile_m : 0,
-                             .tile_n = kernel != NULL ? kernel->tile_n : 0,
+                             .tile_m = kernel ? kernel->tile_m : 0,
+                             .tile_n = kernel ? kernel->tile_n : 0,
                              .read_bytes = traffic.read,
                              .packed_bytes = traffic.packed,
                              .written_bytes = traffic.written};
@@ -359,20 +359,20 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
 
 size_t qz_session_arena_bytes(const qz_session *session)
 {
-    return session != NULL ? qzi_exec_arena_bytes(session->exec) : 0;
+    return session ? qzi_exec_arena_bytes(session->exec) : 0;
 }
 
 size_t qz_session_packed_bytes(const qz_session *session)
 {
-    return session != NULL ? qzi_packed_bytes(session->packed) : 0;
+    return session ? qzi_packed_bytes(session->packed) : 0;
 }
 
 void qz_session_get_memory(const qz_session *session, qz_session_memory *memory)
 {
-    if (memory == NULL)
+    if (!memory)
         return;
     *memory = (qz_session_memory){0};
-    if (session == NULL)
+    if (!session)
         return;
     const qzi_exec_memory m = qzi_exec_memory_of(session->exec);
     *memory = (qz_session_memory){.planned_bytes = m.planned,

@@ -15,9 +15,8 @@ static bool before(float a, float b)
 
 size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top)
 {
-    if (logits == NULL || logits->data == NULL || top == NULL || logits->dtype != QZ_F32 ||
-        logits->ndim != 2 || row < 0 || row >= logits->dims[0] || logits->dims[1] < 1 ||
-        logits->dims[1] > INT32_MAX)
+    if (!logits || !logits->data || !top || logits->dtype != QZ_F32 || logits->ndim != 2 ||
+        row < 0 || row >= logits->dims[0] || logits->dims[1] < 1 || logits->dims[1] > INT32_MAX)
         return 0;
     int32_t classes = (int32_t)logits->dims[1];
     const float *x = (const float *)logits->data + row * classes;

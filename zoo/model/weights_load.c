@@ -14,14 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* ---- seeded random --------------------------------------------------------------------------- */
+/* ---- seeded random ---- */
 
 /* Whether the weight beside this bias has one dimension (that of a norm). */
 static bool has_one_dimensional_weight(const qz_graph *graph, size_t bias)
 {
     const char *key = graph->params[bias].key;
     const char *dot = strrchr(key, '.');
-    if (bias == 0 || dot == NULL || strcmp(dot, ".bias") != 0)
+    if (bias == 0 || !dot || strcmp(dot, ".bias") != 0)
         return false;
     /* A weight stands right before its bias: state dicts keep the order in which they are made. */
     const qzi_param *weight = &graph->params[bias - 1];
@@ -37,8 +37,8 @@ static qz_status allocate(const qz_graph *graph, qzi_param *param)
     if (numel < 0 || !qzi_mul_size((size_t)numel, qz_dtype_size(param->tensor.dtype), &bytes))
         return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "parameter %s is too large", param->key);
     param->tensor.data = qzi_alloc(graph->ctx, bytes);
-    if (param->tensor.data == NULL)
-        return qzi_fail_memory(graph->ctx, bytes);
+    if (!param->tensor.data)
+        return QZ_ERR_MEMORY;
     return QZ_OK;
 }
 
@@ -65,14 +65,14 @@ static void fill_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
 qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix)
 {
     struct fill_task task = {.graph = graph, .rules = rules, .suffix = suffix};
-    while (rules[task.rule_count].substring != NULL)
+    while (rules[task.rule_count].substring)
         task.rule_count++;
     bool *wanted = qzi_calloc(graph->ctx, graph->param_count, sizeof(*wanted));
-    if (wanted == NULL)
-        return qzi_fail_memory(graph->ctx, graph->param_count * sizeof(*wanted));
+    if (!wanted)
+        return QZ_ERR_MEMORY;
     qz_status st = QZ_OK;
     for (size_t i = 0; i < graph->param_count && st == QZ_OK; i++) {
-        wanted[i] = graph->params[i].tensor.data == NULL;
+        wanted[i] = !graph->params[i].tensor.data;
         if (wanted[i])
             st = allocate(graph, &graph->params[i]);
     }
@@ -88,7 +88,7 @@ qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const cha
 /* "random" and "random:SEED"; the suffix of the fill is the seed in plain decimal. */
 static qz_status load_random(qz_model *model, const char *source)
 {
-    const char *digits = source == NULL || source[6] == '\0' ? "0" : source + 7;
+    const char *digits = !source || source[6] == '\0' ? "0" : source + 7;
     uint64_t seed = 0;
     for (const char *p = digits; *p != '\0' || p == digits; p++) {
         if (*p < '0' || *p > '9' || seed > (UINT64_MAX - (uint64_t)(*p - '0')) / 10)
@@ -99,13 +99,13 @@ static qz_status load_random(qz_model *model, const char *source)
     char text[32];
     snprintf(text, sizeof(text), "random:%" PRIu64, seed);
     model->weights = qzi_arena_strdup(&model->arena, text);
-    if (model->weights == NULL)
-        return qzi_fail_memory(model->ctx, sizeof(text));
+    if (!model->weights)
+        return QZ_ERR_MEMORY;
     model->random_weights = true;
     return qzi_weights_fill(model->graph, model->arch->fill_rules, text + 7);
 }
 
-/* ---- numbers --------------------------------------------------------------------------------- */
+/* ---- numbers ---- */
 
 /* Over all of them without a way out early, so that it runs in vectors. */
 static bool all_finite(const float *values, size_t count)
@@ -126,7 +126,7 @@ static bool any_negative(const float *values, size_t count)
     return false;
 }
 
-/* ---- state dict ------------------------------------------------------------------------------ */
+/* ---- state dict ---- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -136,7 +136,7 @@ static bool ends_with(const char *text, const char *end)
 
 bool qzi_weights_is_file(const char *source)
 {
-    return strchr(source, '/') != NULL || ends_with(source, ".pth") || ends_with(source, ".pt") ||
+    return strchr(source, '/') || ends_with(source, ".pth") || ends_with(source, ".pt") ||
            ends_with(source, ".safetensors") || ends_with(source, ".npz");
 }
 
@@ -233,7 +233,7 @@ static void load_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
     struct load_task *task = arg;
     (void)thread;
     for (int64_t i = begin; i < end; i++)
-        if (task->params[i].found != NULL)
+        if (task->params[i].found)
             load_one(task->graph, &task->graph->params[i], &task->params[i]);
 }
 
@@ -290,14 +290,14 @@ static void key_list_add(struct key_list *list, const char *key)
 static const char *key_list_append(qz_model *model, const char *text, const struct key_list *list,
                                    const char *what)
 {
-    if (text == NULL || list->count == 0)
+    if (!text || list->count == 0)
         return text;
     const char *const *key = list->first;
     char *all = qzi_format(
         model->ctx, "%s%s%zu %s (%s%s%s%s%s%s)", text, text[0] != '\0' ? "; " : "", list->count,
         what, key[0], list->count > 1 ? ", " : "", list->count > 1 ? key[1] : "",
         list->count > 2 ? ", " : "", list->count > 2 ? key[2] : "", list->count > 3 ? ", …" : "");
-    if (all == NULL)
+    if (!all)
         return NULL;
     text = qzi_arena_strdup(&model->arena, all);
     qzi_free(model->ctx, all);
@@ -318,8 +318,7 @@ static const qz_tensor *find_param(const qz_model *model, const qz_state_dict *d
 {
     char old[OLD_KEY_LENGTH];
     const qz_tensor *found = qz_state_dict_find(dict, key);
-    if (found != NULL || model->arch->old_key == NULL ||
-        !model->arch->old_key(key, old, sizeof(old)))
+    if (found || !model->arch->old_key || !model->arch->old_key(key, old, sizeof(old)))
         return found;
     return qz_state_dict_find(dict, old);
 }
@@ -328,7 +327,7 @@ static const qz_tensor *find_param(const qz_model *model, const qz_state_dict *d
 static bool is_old_key(const qz_model *model, const char *key)
 {
     char old[OLD_KEY_LENGTH];
-    if (model->arch->old_key == NULL)
+    if (!model->arch->old_key)
         return false;
     for (size_t i = 0; i < model->graph->param_count; i++)
         if (model->arch->old_key(model->graph->params[i].key, old, sizeof(old)) &&
@@ -342,14 +341,14 @@ static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, str
 {
     const qz_graph *graph = model->graph;
     const char **keys = qzi_calloc(model->ctx, graph->param_count, sizeof(*keys));
-    if (keys == NULL)
-        return qzi_fail_memory(model->ctx, graph->param_count * sizeof(*keys));
+    if (!keys)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->param_count; i++)
         keys[i] = graph->params[i].key;
     qsort(keys, graph->param_count, sizeof(*keys), compare_keys);
     for (size_t i = 0; i < qz_state_dict_count(dict); i++) {
         const char *key = qz_state_dict_key(dict, i);
-        if (bsearch(&key, keys, graph->param_count, sizeof(*keys), compare_keys) == NULL &&
+        if (!bsearch(&key, keys, graph->param_count, sizeof(*keys), compare_keys) &&
             !is_old_key(model, key))
             key_list_add(list, key);
     }
@@ -362,7 +361,7 @@ static qz_status load_found(struct load_task *task, const char *path)
 {
     qz_graph *graph = task->graph;
     for (size_t i = 0; i < graph->param_count; i++)
-        if (task->params[i].found != NULL)
+        if (task->params[i].found)
             QZI_TRY(allocate(graph, &graph->params[i]));
     qzi_parallel(graph->ctx, qz_context_threads(graph->ctx), (int64_t)graph->param_count, 1,
                  load_params, task);
@@ -378,9 +377,9 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
         const qzi_param *param = &graph->params[i];
         const qz_tensor *found = find_param(model, dict, param->key);
         task->params[i].found = found;
-        if (found != NULL && !param->optional)
+        if (found && !param->optional)
             QZI_TRY(check_shape(model, graph, i, found, path));
-        else if (found == NULL)
+        else if (!found)
             key_list_add(param->optional ? &untracked : &missing, param->key);
     }
     if (missing.count > 0 && !allow_missing) {
@@ -398,8 +397,8 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
     text = key_list_append(model, text, &missing, "missing parameters filled at random");
     text = key_list_append(model, text, &unexpected, "unexpected keys");
     text = key_list_append(model, text, &untracked, "missing num_batches_tracked");
-    if (text == NULL)
-        return qzi_fail_memory(model->ctx, 0);
+    if (!text)
+        return QZ_ERR_MEMORY;
     model->warning = text;
     model->warning_count = missing.count + unexpected.count + untracked.count;
     if (model->warning_count > 0)
@@ -412,8 +411,8 @@ static qz_status load_dict(qz_model *model, const qz_state_dict *dict, const cha
 {
     struct load_task task = {.graph = model->graph};
     task.params = qzi_calloc(model->ctx, model->graph->param_count, sizeof(*task.params));
-    if (task.params == NULL)
-        return qzi_fail_memory(model->ctx, model->graph->param_count * sizeof(*task.params));
+    if (!task.params)
+        return QZ_ERR_MEMORY;
     qz_status st = load_dict_into(model, dict, path, allow_missing, &task);
     qzi_free(model->ctx, task.params);
     return st;
@@ -429,7 +428,7 @@ static qz_status load_file(qz_model *model, const char *path, const qz_model_opt
         QZI_TRY(qz_state_dict_load(model->ctx, path, &dict));
     qz_status st = QZ_OK;
     const char *format = qz_state_dict_metadata(dict, "format");
-    if (format != NULL && strncmp(format, "qzoo.", 5) == 0)
+    if (format && strncmp(format, "qzoo.", 5) == 0)
         st = qzi_fail(model->ctx, QZ_ERR_MISMATCH,
                       "%s: a saved int8 model, not weights; open the file itself as the model",
                       path);
@@ -441,10 +440,10 @@ static qz_status load_file(qz_model *model, const char *path, const qz_model_opt
     if (st != QZ_OK)
         return st;
     model->weights = qzi_arena_strdup(&model->arena, path);
-    return model->weights != NULL ? QZ_OK : qzi_fail_memory(model->ctx, strlen(path) + 1);
+    return model->weights ? QZ_OK : QZ_ERR_MEMORY;
 }
 
-/* ---- the way in ------------------------------------------------------------------------------ */
+/* ---- the way in ---- */
 
 struct hash_task {
     const qz_graph *graph;
@@ -482,8 +481,8 @@ static qz_status hash_weights(qz_model *model)
     const qz_graph *graph = model->graph;
     struct hash_task task = {.graph = graph};
     task.hashes = qzi_calloc(model->ctx, graph->param_count, sizeof(*task.hashes));
-    if (task.hashes == NULL)
-        return qzi_fail_memory(model->ctx, graph->param_count * sizeof(*task.hashes));
+    if (!task.hashes)
+        return QZ_ERR_MEMORY;
     qzi_parallel(model->ctx, qz_context_threads(model->ctx), (int64_t)graph->param_count, 1,
                  hash_params, &task);
     model->weights_hash =
@@ -495,13 +494,13 @@ static qz_status hash_weights(qz_model *model)
 qz_status qzi_weights_load(qz_model *model, const qz_model_options *options)
 {
     const char *source = options->weights;
-    if (source == NULL || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
+    if (!source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0)
         QZI_TRY(load_random(model, source));
-    else if (model->weights_path != NULL)
+    else if (model->weights_path)
         QZI_TRY(load_file(model, model->weights_path, options));
     else
         QZI_TRY(load_file(model, source, options));
-    if (model->weights_tag != NULL)
+    if (model->weights_tag)
         model->weights = model->weights_tag;
-    return model->graph != NULL ? hash_weights(model) : QZ_OK;
+    return model->graph ? hash_weights(model) : QZ_OK;
 }

@@ -37,7 +37,7 @@ static void take_recipe(qz_model *model, const qz_weights_info *info)
         p->resize = info->resize;
     if (info->crop > 0)
         p->crop_h = p->crop_w = info->crop;
-    for (int i = 0; qz_interpolation_name((qz_interpolation)i) != NULL; i++)
+    for (int i = 0; qz_interpolation_name((qz_interpolation)i); i++)
         if (strcmp(info->interpolation, qz_interpolation_name((qz_interpolation)i)) == 0)
             p->interpolation = (qz_interpolation)i;
     if (info->std[0] > 0.0f) {
@@ -60,9 +60,7 @@ static qz_status resolve(qz_model *model, const qz_model_options *options,
     (void)qz_backend_parse(info->quantized, &model->weights_backend);
     model->weights_tag = qzi_arena_strdup(&model->arena, info->tag);
     model->weights_path = qzi_arena_strdup(&model->arena, path);
-    return model->weights_tag != NULL && model->weights_path != NULL
-               ? QZ_OK
-               : qzi_fail_memory(model->ctx, strlen(path) + 1);
+    return model->weights_tag && model->weights_path ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
@@ -70,7 +68,7 @@ qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
 {
     const char *source = options->weights;
     qz_catalogue *catalogue = NULL;
-    if (source == NULL || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0 ||
+    if (!source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0 ||
         qzi_weights_is_file(source))
         return QZ_OK;
     QZI_TRY(qz_catalogue_open(model->ctx, options->catalogue, &catalogue));

@@ -34,8 +34,10 @@ void *qzi_onnx_alloc(qzi_onnx_doc *doc, size_t count, size_t size)
         return NULL;
     if (qzi_mul_size(count, size, &bytes))
         memory = qzi_arena_alloc(&doc->arena, QZI_MAX(bytes, (size_t)1));
-    if (memory == NULL)
-        doc->status = qzi_fail_memory(doc->ctx, bytes);
+    else
+        (void)qzi_fail_memory(doc->ctx, SIZE_MAX);
+    if (!memory)
+        doc->status = QZ_ERR_MEMORY;
     return memory;
 }
 
@@ -46,7 +48,7 @@ const char *qzi_onnx_text(qzi_onnx_doc *doc, const char *fmt, ...)
     const int length = vsnprintf(NULL, 0, fmt, args);
     va_end(args);
     char *text = qzi_onnx_alloc(doc, (size_t)QZI_MAX(length, 0) + 1, 1);
-    if (text == NULL)
+    if (!text)
         return "";
     va_start(args, fmt);
     vsnprintf(text, (size_t)QZI_MAX(length, 0) + 1, fmt, args);
@@ -69,15 +71,14 @@ static char *text_of(const char *text)
     return (char *)text;
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char *name,
                                   const char *out, const char *const *in, size_t in_count)
 {
     QziOnnx__NodeProto *node = qzi_onnx_alloc(doc, 1, sizeof(*node));
     char **names = qzi_onnx_alloc(doc, in_count + 1, sizeof(*names));
-    if (names == NULL)
+    if (!names)
         return &doc->scratch;
     qzi_onnx__node_proto__init(node);
     for (size_t i = 0; i < in_count; i++)
@@ -103,7 +104,7 @@ static QziOnnx__AttributeProto *add_attribute(qzi_onnx_doc *doc, QziOnnx__NodePr
                                               QziOnnx__AttributeProto__AttributeType type)
 {
     QziOnnx__AttributeProto *a = qzi_onnx_alloc(doc, 1, sizeof(*a));
-    if (a != NULL && node->attribute == NULL)
+    if (a && !node->attribute)
         node->attribute = qzi_onnx_alloc(doc, ATTRIBUTES_MAX, sizeof(*node->attribute));
     if (doc->status != QZ_OK)
         return NULL;
@@ -123,7 +124,7 @@ void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *
 {
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
-    if (a == NULL)
+    if (!a)
         return;
     a->has_i = 1;
     a->i = v;
@@ -133,7 +134,7 @@ void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char
 {
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
-    if (a == NULL)
+    if (!a)
         return;
     a->has_f = 1;
     a->f = v;
@@ -145,15 +146,14 @@ void qzi_onnx_attr_ints(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char 
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
     int64_t *copy = qzi_onnx_alloc(doc, count, sizeof(*copy));
-    if (a == NULL || copy == NULL)
+    if (!a || !copy)
         return;
     memcpy(copy, v, count * sizeof(*copy));
     a->n_ints = count;
     a->ints = copy;
 }
 
-/* ---- tensors ----------------------------------------------------------------------------------
- */
+/* ---- tensors ---- */
 
 static int32_t element_type(qz_dtype dtype)
 {
@@ -182,7 +182,7 @@ const char *qzi_onnx_tensor(qzi_onnx_doc *doc, const char *name, qz_dtype dtype,
     int64_t *own = qzi_onnx_alloc(doc, (size_t)ndim, sizeof(*own));
     const size_t size = qz_dtype_size(dtype);
     size_t count = 1;
-    if (own == NULL)
+    if (!own)
         return name;
     for (int32_t i = 0; i < ndim; i++) {
         own[i] = dims[i];
@@ -190,7 +190,7 @@ const char *qzi_onnx_tensor(qzi_onnx_doc *doc, const char *name, qz_dtype dtype,
     }
     if (QZI_BIG_ENDIAN && size > 1) {
         uint8_t *swapped = qzi_onnx_alloc(doc, count, size);
-        if (swapped == NULL)
+        if (!swapped)
             return name;
         qzi_copy_swapped(swapped, data, count, size);
         data = swapped;
@@ -212,7 +212,7 @@ const char *qzi_onnx_numbers(qzi_onnx_doc *doc, const char *name, qz_dtype dtype
 {
     const int64_t dims[1] = {(int64_t)count};
     void *copy = qzi_onnx_alloc(doc, count, qz_dtype_size(dtype));
-    if (copy == NULL)
+    if (!copy)
         return name;
     memcpy(copy, data, count * qz_dtype_size(dtype));
     return qzi_onnx_tensor(doc, name, dtype, ndim, dims, copy);
@@ -226,8 +226,7 @@ bool qzi_onnx_has_tensor(const qzi_onnx_doc *doc, const char *name)
     return false;
 }
 
-/* ---- inputs, outputs, metadata ----------------------------------------------------------------
- */
+/* ---- inputs, outputs, metadata ---- */
 
 static void add_value(qzi_onnx_doc *doc, qzi_onnx_list *list, const char *name, qz_dtype dtype,
                       int32_t ndim, const int64_t *dims)
@@ -239,7 +238,7 @@ static void add_value(qzi_onnx_doc *doc, qzi_onnx_list *list, const char *name, 
     QziOnnx__TensorShapeProto__Dimension *dim = qzi_onnx_alloc(doc, (size_t)ndim, sizeof(*dim));
     QziOnnx__TensorShapeProto__Dimension **list_of =
         qzi_onnx_alloc(doc, (size_t)ndim, sizeof(*list_of));
-    if (list_of == NULL)
+    if (!list_of)
         return;
     for (int32_t i = 0; i < ndim; i++) {
         qzi_onnx__tensor_shape_proto__dimension__init(&dim[i]);
@@ -283,7 +282,7 @@ void qzi_onnx_output(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_
 void qzi_onnx_metadata(qzi_onnx_doc *doc, const char *key, const char *value)
 {
     QziOnnx__StringStringEntryProto *entry = qzi_onnx_alloc(doc, 1, sizeof(*entry));
-    if (entry == NULL)
+    if (!entry)
         return;
     qzi_onnx__string_string_entry_proto__init(entry);
     entry->key = text_of(key);

@@ -47,8 +47,7 @@ typedef struct qzi_onnx_call {
     qz_activation act;         /* fused, to be written behind it */
 } qzi_onnx_call;
 
-/* ---- values (onnx_value.c) --------------------------------------------------------------------
- */
+/* ---- values (onnx_value.c) ---- */
 
 /* Names a form of a value and notes that it is there. Its node is the caller's to write. */
 const char *qzi_onnx_give(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form);
@@ -74,8 +73,7 @@ const char *qzi_onnx_row(qzi_onnx_emit *e, const char *name, const char *suffix,
 const char *qzi_onnx_floats(qzi_onnx_emit *e, const char *name, int32_t ndim, const int64_t *dims,
                             const float *v);
 
-/* ---- ops --------------------------------------------------------------------------------------
- */
+/* ---- ops ---- */
 
 /* Writes the float form of a node (onnx_float.c); pools are in onnx_pool.c. */
 qz_status qzi_onnx_float_op(qzi_onnx_emit *e, const qzi_onnx_call *call);
@@ -105,8 +103,7 @@ bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi);
 /* Dequantized, the node's float form, quantized: where no integer form is. */
 qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value);
 
-/* ---- half precision (onnx_half.c) -------------------------------------------------------------
- */
+/* ---- half precision (onnx_half.c) ---- */
 
 uint16_t qzi_onnx_half(float x); /* to nearest, ties to even; too large: infinity */
 /*

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* onnx_export.c - qz_onnx_export: which graph, at which size, node by node. */
 #include "layers/graph/exec.h"
-#include "zoo/onnx/onnx_emit.h"
 #include "zoo/model/model.h"
+#include "zoo/onnx/onnx_emit.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-/* ---- options ----------------------------------------------------------------------------------
- */
+/* ---- options ---- */
 
 static bool is_int8(const qz_onnx_options *options)
 {
@@ -18,10 +17,10 @@ static bool is_int8(const qz_onnx_options *options)
 static qz_status check_images(const qz_model *model, const qz_onnx_options *o)
 {
     const qz_tensor *images = o->images;
-    if (images == NULL)
+    if (!images)
         return QZ_OK;
-    if (images->data == NULL || images->dtype != QZ_F32 || images->ndim != 4 ||
-        images->dims[0] < 1 || qz_tensor_numel(images) < 1)
+    if (!images->data || images->dtype != QZ_F32 || images->ndim != 4 || images->dims[0] < 1 ||
+        qz_tensor_numel(images) < 1)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "qz_onnx_export: images must be float32, N x C x H x W, with data");
     return QZ_OK;
@@ -31,7 +30,7 @@ static qz_status check_images(const qz_model *model, const qz_onnx_options *o)
 static qz_status resolve(const qz_model *model, const qz_onnx_options *options, qz_onnx_options *o)
 {
     const qz_onnx_options defaults = QZ_ONNX_OPTIONS_INIT;
-    if (options == NULL)
+    if (!options)
         options = &defaults;
     if (options->size == 0 || options->size > sizeof(*o))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
@@ -45,7 +44,7 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
         o->height = model->arch->info.input_h;
         o->width = model->arch->info.input_w;
     }
-    if (qz_onnx_format_name(o->format) == NULL)
+    if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
                         (int)o->format);
     if (o->opset < QZ_ONNX_OPSET_DEFAULT || o->opset > QZ_ONNX_OPSET_MAX)
@@ -66,7 +65,7 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
                               const qz_graph **graph)
 {
     *graph = is_int8(o) ? model->int8_graph : model->graph;
-    if (*graph == NULL)
+    if (!*graph)
         return qzi_fail(model->ctx, QZ_ERR_STATE,
                         is_int8(o) ? "%s: the model is not int8; prepare, calibrate and convert "
                                      "it first, or export fp32 or fp16"
@@ -80,8 +79,7 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
     return QZ_OK;
 }
 
-/* ---- provenance -------------------------------------------------------------------------------
- */
+/* ---- provenance ---- */
 
 static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
 {
@@ -89,7 +87,7 @@ static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
     const qz_preprocess *p = &model->preprocess;
     const char *slash = strrchr(model->weights, '/');
     qzi_onnx_metadata(doc, "model", model->arch->info.name);
-    qzi_onnx_metadata(doc, "weights", slash != NULL ? slash + 1 : model->weights);
+    qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->weights);
     qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->weights_hash));
     qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "%d", (int)p->resize));
     qzi_onnx_metadata(doc, "crop", qzi_onnx_text(doc, "%dx%d", (int)p->crop_h, (int)p->crop_w));
@@ -112,8 +110,7 @@ static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
                       qzi_onnx_text(doc, "%016" PRIx64, model->calibration_hash));
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 static qz_dtype dtype_of(qzi_onnx_form form)
 {
@@ -143,7 +140,7 @@ static bool is_output(const qz_graph *graph, qz_value value)
 static qz_status emit_float(qzi_onnx_emit *e, qz_value value)
 {
     const qzi_node *node = &e->graph->nodes[value];
-    e->half = e->kept != NULL && !e->kept[value];
+    e->half = e->kept && !e->kept[value];
     const qzi_onnx_form form = e->half ? QZI_ONNX_F16 : QZI_ONNX_F32;
     const qzi_onnx_call call = {.value = value,
                                 .in = qzi_onnx_want_inputs(e, node, form),
@@ -177,8 +174,7 @@ static qz_status emit_node(qzi_onnx_emit *e, qz_value value)
     return emit_float(e, value);
 }
 
-/* ---- outputs ----------------------------------------------------------------------------------
- */
+/* ---- outputs ---- */
 
 static void emit_output(qzi_onnx_emit *e, const qzi_output *output)
 {
@@ -197,9 +193,9 @@ static void emit_all_outputs(qzi_onnx_emit *e)
 {
     for (size_t i = 0; i < e->graph->node_count; i++) {
         const qzi_node *node = &e->graph->nodes[i];
-        const qzi_onnx_form form = node->dtype == QZ_U8             ? QZI_ONNX_U8
-                                   : e->kept != NULL && !e->kept[i] ? QZI_ONNX_F16
-                                                                    : QZI_ONNX_F32;
+        const qzi_onnx_form form = node->dtype == QZ_U8     ? QZI_ONNX_U8
+                                   : e->kept && !e->kept[i] ? QZI_ONNX_F16
+                                                            : QZI_ONNX_F32;
         int64_t dims[4];
         const int32_t ndim = qzi_onnx_dims(e, (qz_value)i, dims);
         if (qzi_onnx_is_alias(node) || node->op == QZI_OP_DEQUANTIZE ||
@@ -225,15 +221,14 @@ static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
     return e->doc.status;
 }
 
-/* ---- the whole --------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 /* Shapes at the size that is exported; batch 1 stands for any. */
 static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qzi_shape *shapes)
 {
     qzi_shape *inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*inputs));
-    if (inputs == NULL)
-        return qzi_fail_memory(graph->ctx, graph->input_count * sizeof(*inputs));
+    if (!inputs)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->node_count; i++)
         if (graph->nodes[i].op == QZI_OP_INPUT)
             inputs[graph->nodes[i].u.input.index] =
@@ -246,7 +241,7 @@ static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qz
 static qz_status plan_half(qz_model *model, const qzi_onnx_emit *e, bool *kept)
 {
     const qzi_packed *packed = NULL;
-    if (e->options->images != NULL)
+    if (e->options->images)
         QZI_TRY(qzi_model_packed(model, false, false, QZ_ISA_AUTO, &packed));
     return qzi_onnx_half_plan(e->graph, packed, e->options, kept);
 }
@@ -256,8 +251,8 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     qz_onnx_options o;
     qzi_onnx_emit e = {.options = &o};
     qz_status st;
-    if (model == NULL || path == NULL)
-        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+    if (!model || !path)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_onnx_export: model or path is NULL");
     QZI_TRY(resolve(model, options, &o));
     QZI_TRY(choose_graph(model, &o, &e.graph));
@@ -266,9 +261,7 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     bool *kept = qzi_calloc(model->ctx, n, sizeof(*kept));
     e.values = qzi_calloc(model->ctx, n, sizeof(*e.values));
     qzi_onnx_doc_init(&e.doc, model->ctx);
-    st = shapes != NULL && kept != NULL && e.values != NULL
-             ? QZ_OK
-             : qzi_fail_memory(model->ctx, n * sizeof(*e.values));
+    st = shapes && kept && e.values ? QZ_OK : QZ_ERR_MEMORY;
     if (st == QZ_OK)
         st = make_shapes(e.graph, &o, shapes);
     e.shapes = shapes;

@@ -7,8 +7,7 @@
 
 #include <string.h>
 
-/* ---- activations ------------------------------------------------------------------------------
- */
+/* ---- activations ---- */
 
 /* x * g(x), where g(x) has the name `gate`. */
 static void gated(qzi_onnx_emit *e, const char *name, const char *in, const char *gate,
@@ -90,8 +89,7 @@ static void activation(qzi_onnx_emit *e, qz_activation act, const char *name, co
     }
 }
 
-/* ---- convolution, linear ----------------------------------------------------------------------
- */
+/* ---- convolution, linear ---- */
 
 void qzi_onnx_conv_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made)
 {
@@ -113,7 +111,7 @@ static void conv_or_linear(qzi_onnx_emit *e, const qzi_onnx_call *call, const ch
     const int64_t dims[4] = {a->oc, a->ic / a->groups, a->kh, a->kw};
     const bool gemm = node->op == QZI_OP_LINEAR && node->flat;
     const char *in[3] = {call->in[0], call->weight, call->bias};
-    if (in[1] == NULL) {
+    if (!in[1]) {
         in[1] = qzi_onnx_param(e, node, QZI_P_WEIGHT, gemm ? 2 : 4, dims);
         in[2] = qzi_onnx_param(e, node, QZI_P_BIAS, 1, dims);
     }
@@ -125,8 +123,7 @@ static void conv_or_linear(qzi_onnx_emit *e, const qzi_onnx_call *call, const ch
         qzi_onnx_conv_attrs(e, node, made);
 }
 
-/* ---- norms ------------------------------------------------------------------------------------
- */
+/* ---- norms ---- */
 
 static void batch_norm(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out)
 {
@@ -181,7 +178,7 @@ static const char *part_of(qzi_onnx_emit *e, const char *op, const char *name, c
 {
     const char *out = qzi_onnx_text(&e->doc, "%s_%s", name, part);
     const char *const in[2] = {a, b};
-    qzi_onnx_node(&e->doc, op, out, out, in, b != NULL ? 2 : 1);
+    qzi_onnx_node(&e->doc, op, out, out, in, b ? 2 : 1);
     return out;
 }
 
@@ -209,8 +206,7 @@ static void layer_norm(qzi_onnx_emit *e, const qzi_onnx_call *call)
     QZI_ONNX_NODE(&e->doc, "Add", name, call->out, scaled, bias);
 }
 
-/* ---- one factor or term for each channel ------------------------------------------------------
- */
+/* ---- one factor or term for each channel ---- */
 
 static void layer_scale(qzi_onnx_emit *e, const qzi_onnx_call *call)
 {
@@ -232,8 +228,7 @@ static void channel_affine(qzi_onnx_emit *e, const qzi_onnx_call *call)
     QZI_ONNX_NODE(&e->doc, "Add", node->name, call->out, scaled, shift);
 }
 
-/* ---- ops that move values ---------------------------------------------------------------------
- */
+/* ---- ops that move values ---- */
 
 static void slice(qzi_onnx_emit *e, const qzi_onnx_call *call)
 {
@@ -269,8 +264,7 @@ bool qzi_onnx_is_alias(const qzi_node *node)
     return node->op == QZI_OP_DROPOUT || node->op == QZI_OP_STOCHASTIC_DEPTH;
 }
 
-/* ---- all of them ------------------------------------------------------------------------------
- */
+/* ---- all of them ---- */
 
 /* The op alone, without a fused activation. */
 static qz_status plain_op(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out)

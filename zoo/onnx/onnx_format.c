@@ -34,6 +34,6 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     (void)options;
     return qzi_fail(NULL, QZ_ERR_UNSUPPORTED,
                     "%s: this build writes no ONNX; build with protobuf-c and libonnx-dev",
-                    path != NULL ? path : "qz_onnx_export");
+                    path ? path : "qz_onnx_export");
 }
 #endif

@@ -52,8 +52,7 @@ static bool too_large(const float *x, size_t count)
     return false;
 }
 
-/* ---- values on images -------------------------------------------------------------------------
- */
+/* ---- values on images ---- */
 
 static qz_status look(void *user, const qz_graph *graph, qz_value value, const qzk_view *view)
 {
@@ -83,8 +82,7 @@ static qz_status run_images(const qz_graph *graph, const struct qzi_packed *pack
     return st;
 }
 
-/* ---- deciding ---------------------------------------------------------------------------------
- */
+/* ---- deciding ---- */
 
 /* Why the node stays in float32; NULL: it does not. */
 static const char *reason_of(const qz_graph *graph, size_t i, const bool *large)
@@ -97,11 +95,11 @@ static const char *reason_of(const qz_graph *graph, size_t i, const bool *large)
             return "it reads values above 65504, which half precision lacks";
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(graph, node, which);
-        if (param != NULL && param->tensor.dtype == QZ_F32 && param->tensor.data != NULL &&
+        if (param && param->tensor.dtype == QZ_F32 && param->tensor.data &&
             too_large(param->tensor.data, (size_t)qz_tensor_numel(&param->tensor)))
             return "it has weights above 65504, which half precision lacks";
     }
-    if (node->constants != NULL && too_large(node->constants, 2 * (size_t)node->c))
+    if (node->constants && too_large(node->constants, 2 * (size_t)node->c))
         return "it has constants above 65504, which half precision lacks";
     return NULL;
 }
@@ -111,16 +109,15 @@ qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *pac
 {
     bool *large = qzi_calloc(graph->ctx, graph->node_count, sizeof(*large));
     qz_status st = QZ_OK;
-    if (large == NULL)
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*large));
-    if (options->images != NULL)
+    if (!large)
+        return QZ_ERR_MEMORY;
+    if (options->images)
         st = run_images(graph, packed, options->images, large);
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         const char *reason = reason_of(graph, i, large);
         /* the parts of a layer norm square deviations; LayerNormalization does so in float32 */
-        kept[i] =
-            reason != NULL || (graph->nodes[i].op == QZI_OP_LAYER_NORM && options->opset < 17);
-        if (reason != NULL && options->note != NULL)
+        kept[i] = reason || (graph->nodes[i].op == QZI_OP_LAYER_NORM && options->opset < 17);
+        if (reason && options->note)
             options->note(options->note_user, graph->nodes[i].name, reason);
     }
     qzi_free(graph->ctx, large);

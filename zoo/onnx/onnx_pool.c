@@ -79,7 +79,7 @@ static const char *axis_matrix(qzi_onnx_emit *e, const char *name, int32_t in, i
 {
     const int64_t dims[2] = {columns ? in : out, columns ? out : in};
     float *m = qzi_onnx_alloc(&e->doc, (size_t)in * (size_t)out, sizeof(*m));
-    if (m == NULL)
+    if (!m)
         return name;
     for (int64_t o = 0; o < out; o++) {
         const int64_t first = o * in / out, end = QZI_DIV_UP((o + 1) * in, out);

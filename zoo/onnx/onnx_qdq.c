@@ -12,8 +12,7 @@
 
 #include <string.h>
 
-/* ---- weights ----------------------------------------------------------------------------------
- */
+/* ---- weights ---- */
 
 static bool is_per_channel(const qzi_qweights *qw, int64_t oc)
 {
@@ -31,7 +30,7 @@ qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node)
     const int64_t dims[4] = {a->oc, a->ic / a->groups, a->kh, a->kw};
     const int32_t ndim = node->op == QZI_OP_LINEAR && node->flat ? 2 : 4;
     qzi_onnx_weights made = {"", "", "", "", is_per_channel(qw, a->oc)};
-    if (qw->w == NULL) {
+    if (!qw->w) {
         doc->status =
             qzi_fail(e->graph->ctx, QZ_ERR_STATE,
                      "%s: its weights were dropped; export before qz_model_finalize", node->name);
@@ -39,7 +38,7 @@ qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node)
     }
     const size_t scales = made.per_channel ? (size_t)a->oc : 1;
     const int8_t *zeros = qzi_onnx_alloc(doc, scales, 1);
-    if (zeros == NULL)
+    if (!zeros)
         return made;
     made.w =
         qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight", node->name), QZ_S8, ndim, dims, qw->w);
@@ -63,7 +62,7 @@ static void dequantized_weights(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx
     float *bias_scale = qzi_onnx_alloc(doc, scales, sizeof(*bias_scale));
     call->weight = qzi_onnx_text(doc, "%s.weight_dequantized", node->name);
     call->bias = qzi_onnx_text(doc, "%s.bias_dequantized", node->name);
-    if (bias_scale == NULL)
+    if (!bias_scale)
         return;
     for (size_t i = 0; i < scales; i++)
         bias_scale[i] = sx * node->qw->scales[i];
@@ -81,8 +80,7 @@ static void dequantized_weights(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx
     }
 }
 
-/* ---- clamps -----------------------------------------------------------------------------------
- */
+/* ---- clamps ---- */
 
 bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi)
 {
@@ -128,8 +126,7 @@ static void clamp(qzi_onnx_emit *e, qz_value value, const char *in, int32_t lo, 
              qzi_onnx_give(e, value, QZI_ONNX_U8));
 }
 
-/* ---- the three steps of a channel shuffle, each between bytes ---------------------------------
- */
+/* ---- the three steps of a channel shuffle, each between bytes ---- */
 
 static const char *moved(qzi_onnx_emit *e, qz_value value, const char *op, const char *step,
                          const char *in, const char *shape, const int64_t *perm, bool last)
@@ -138,9 +135,8 @@ static const char *moved(qzi_onnx_emit *e, qz_value value, const char *op, const
     const char *name = e->graph->nodes[value].name;
     const char *number = qzi_onnx_text(doc, "%s_%s", name, step);
     const char *const inputs[2] = {in, shape};
-    QziOnnx__NodeProto *made =
-        qzi_onnx_node(doc, op, number, number, inputs, shape != NULL ? 2 : 1);
-    if (perm != NULL)
+    QziOnnx__NodeProto *made = qzi_onnx_node(doc, op, number, number, inputs, shape ? 2 : 1);
+    if (perm)
         qzi_onnx_attr_ints(doc, made, "perm", perm, 5);
     const char *bytes =
         last ? qzi_onnx_give(e, value, QZI_ONNX_U8) : qzi_onnx_text(doc, "%s_bytes", number);
@@ -163,8 +159,7 @@ static void channel_shuffle(qzi_onnx_emit *e, qz_value value, const char *in)
     moved(e, value, "Reshape", "joined", in, together_shape, NULL, true);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 /* The float form between bytes, with the clamp that is left behind it. */
 static qz_status between(qzi_onnx_emit *e, qz_value value, bool weights)

@@ -21,8 +21,7 @@ static bool same_parameters(const qzi_node *a, const qzi_node *b)
     return a->q.scale == b->q.scale && a->q.zero_point == b->q.zero_point;
 }
 
-/* ---- ops with parameters of their own ---------------------------------------------------------
- */
+/* ---- ops with parameters of their own ---- */
 
 static void conv_or_linear(qzi_onnx_emit *e, qz_value value, const char *out)
 {
@@ -66,7 +65,7 @@ static void concat(qzi_onnx_emit *e, qz_value value, const char *out)
 {
     const qzi_node *node = &e->graph->nodes[value];
     const char **in = qzi_onnx_alloc(&e->doc, 2 + 3 * node->in_count, sizeof(*in));
-    if (in == NULL)
+    if (!in)
         return;
     in[0] = qzi_onnx_scale(e, value);
     in[1] = qzi_onnx_zero_point(e, value);
@@ -81,8 +80,7 @@ static void concat(qzi_onnx_emit *e, qz_value value, const char *out)
     qzi_onnx_attr_int(&e->doc, made, "axis", 1);
 }
 
-/* ---- ops on bytes whatever they mean ----------------------------------------------------------
- */
+/* ---- ops on bytes whatever they mean ---- */
 
 /* Those that give their input's bytes in another order or choice: float's own forms take bytes. */
 static bool moves_bytes(const qzi_onnx_emit *e, const qzi_node *node)
@@ -116,8 +114,7 @@ static void clip(qzi_onnx_emit *e, const char *name, const char *in, int32_t lo,
     QZI_ONNX_NODE(&e->doc, "Clip", name, out, in, min, max);
 }
 
-/* ---- nodes ------------------------------------------------------------------------------------
- */
+/* ---- nodes ---- */
 
 /* Whether there is an integer form, written to `out`. */
 static bool integer_form(qzi_onnx_emit *e, qz_value value, const char *out)

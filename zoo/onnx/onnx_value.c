@@ -4,8 +4,7 @@
 
 #include <string.h>
 
-/* ---- values -----------------------------------------------------------------------------------
- */
+/* ---- values ---- */
 
 /* The form in which outputs leave the graph. */
 static qzi_onnx_form output_form(const qzi_onnx_emit *e)
@@ -42,14 +41,14 @@ const char *qzi_onnx_give(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form)
 {
     const qzi_node *node = &e->graph->nodes[value];
     const char *output = form == output_form(e) ? output_name(e, value) : NULL;
-    const char *name = output != NULL ? output : node->name;
-    if (output == NULL && is_key(e->graph, name)) /* convnext's layer_scale is both */
+    const char *name = output ? output : node->name;
+    if (!output && is_key(e->graph, name)) /* convnext's layer_scale is both */
         name = qzi_onnx_text(&e->doc, "%s_value", name);
     if (form == QZI_ONNX_U8)
         name = qzi_onnx_text(&e->doc, "%s_quantized", node->name);
     else if (form == QZI_ONNX_F32 && node->op == QZI_OP_INPUT && node->dtype == QZ_U8)
         name = qzi_onnx_text(&e->doc, "%s_dequantized", node->name);
-    else if (output == NULL && form != own_form(e, value))
+    else if (!output && form != own_form(e, value))
         name =
             qzi_onnx_text(&e->doc, form == QZI_ONNX_F16 ? "%s_float16" : "%s_float32", node->name);
     e->values[value].name[form] = name;
@@ -76,17 +75,17 @@ static void convert(qzi_onnx_emit *e, qz_value value, qzi_onnx_form from, qzi_on
 
 const char *qzi_onnx_want(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form)
 {
-    for (int from = 0; from < QZI_ONNX_FORMS && e->values[value].name[form] == NULL; from++)
-        if (e->values[value].name[from] != NULL)
+    for (int from = 0; from < QZI_ONNX_FORMS && !e->values[value].name[form]; from++)
+        if (e->values[value].name[from])
             convert(e, value, (qzi_onnx_form)from, form);
-    return e->values[value].name[form] != NULL ? e->values[value].name[form] : "";
+    return e->values[value].name[form] ? e->values[value].name[form] : "";
 }
 
 const char *const *qzi_onnx_want_inputs(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx_form form)
 {
     static const char *const none[QZI_MAX_INPUTS]; /* for a poisoned document */
     const char **names = qzi_onnx_alloc(&e->doc, node->in_count, sizeof(*names));
-    if (names == NULL)
+    if (!names)
         return none;
     for (size_t i = 0; i < node->in_count; i++)
         names[i] = qzi_onnx_want(e, node->in[i], form);
@@ -97,7 +96,7 @@ const char *qzi_onnx_scale(qzi_onnx_emit *e, qz_value value)
 {
     const qzi_node *node = &e->graph->nodes[value];
     const char **name = &e->values[value].scale;
-    if (*name == NULL)
+    if (!*name)
         *name = qzi_onnx_numbers(&e->doc, qzi_onnx_text(&e->doc, "%s_scale", node->name), QZ_F32, 0,
                                  &node->q.scale, 1);
     return *name;
@@ -108,7 +107,7 @@ const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value)
     const qzi_node *node = &e->graph->nodes[value];
     const uint8_t zero_point = (uint8_t)node->q.zero_point;
     const char **name = &e->values[value].zero_point;
-    if (*name == NULL)
+    if (!*name)
         *name = qzi_onnx_numbers(&e->doc, qzi_onnx_text(&e->doc, "%s_zero_point", node->name),
                                  QZ_U8, 0, &zero_point, 1);
     return *name;
@@ -124,8 +123,7 @@ int32_t qzi_onnx_dims(const qzi_onnx_emit *e, qz_value value, int64_t dims[4])
     return e->graph->nodes[value].flat ? 2 : 4;
 }
 
-/* ---- constants --------------------------------------------------------------------------------
- */
+/* ---- constants ---- */
 
 const char *qzi_onnx_floats(qzi_onnx_emit *e, const char *name, int32_t ndim, const int64_t *dims,
                             const float *v)
@@ -136,7 +134,7 @@ const char *qzi_onnx_floats(qzi_onnx_emit *e, const char *name, int32_t ndim, co
     for (int32_t i = 0; i < ndim; i++)
         count *= (size_t)dims[i];
     uint16_t *halves = qzi_onnx_alloc(&e->doc, count, sizeof(*halves));
-    if (halves == NULL)
+    if (!halves)
         return name;
     for (size_t i = 0; i < count; i++)
         halves[i] = qzi_onnx_half(v[i]);
@@ -147,9 +145,9 @@ const char *qzi_onnx_param(qzi_onnx_emit *e, const qzi_node *node, int which, in
                            const int64_t *dims)
 {
     const qzi_param *param = qzi_node_param(e->graph, node, which);
-    if (param == NULL || e->doc.status != QZ_OK)
+    if (!param || e->doc.status != QZ_OK)
         return "";
-    if (param->tensor.data == NULL) {
+    if (!param->tensor.data) {
         e->doc.status =
             qzi_fail(e->graph->ctx, QZ_ERR_STATE,
                      "%s: its data was dropped; export before qz_model_finalize", param->key);
@@ -161,7 +159,7 @@ const char *qzi_onnx_param(qzi_onnx_emit *e, const qzi_node *node, int which, in
         name = qzi_onnx_text(&e->doc, "%s_float32", param->key);
     if (qzi_onnx_has_tensor(&e->doc, name))
         return name;
-    if (dims == NULL) {
+    if (!dims) {
         ndim = param->tensor.ndim;
         dims = param->tensor.dims;
     }

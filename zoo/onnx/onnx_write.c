@@ -17,8 +17,7 @@
 /* Where tensors begin in the data file, so that runtimes may map it. */
 #define EXTERNAL_ALIGN 4096
 
-/* ---- names ------------------------------------------------------------------------------------
- */
+/* ---- names ---- */
 
 static bool name_before(const void *arg, size_t a, size_t b)
 {
@@ -48,8 +47,7 @@ static qz_status check_names(qzi_onnx_doc *doc)
     return QZ_OK;
 }
 
-/* ---- the data file ----------------------------------------------------------------------------
- */
+/* ---- the data file ---- */
 
 static void set_entry(QziOnnx__StringStringEntryProto *entry, const char *key, const char *value)
 {
@@ -100,8 +98,7 @@ static qz_status write_tensors(qzi_onnx_doc *doc, const qzi_file_replace *file,
     return QZ_OK;
 }
 
-/* ---- the model file ---------------------------------------------------------------------------
- */
+/* ---- the model file ---- */
 
 /* protobuf-c writes field by field; they are collected, tensors go straight through. */
 typedef struct collector {
@@ -173,7 +170,7 @@ static qz_status write_model(qzi_onnx_doc *doc, const qzi_file_replace *file,
     model.n_metadata_props = doc->metadata.count;
     model.metadata_props = (QziOnnx__StringStringEntryProto **)(void *)doc->metadata.items;
     collector *c = qzi_onnx_alloc(doc, 1, sizeof(*c));
-    if (c == NULL)
+    if (!c)
         return doc->status;
     c->base.append = collect;
     c->file = file;
@@ -182,8 +179,7 @@ static qz_status write_model(qzi_onnx_doc *doc, const qzi_file_replace *file,
     return c->status;
 }
 
-/* ---- both -------------------------------------------------------------------------------------
- */
+/* ---- both ---- */
 
 static size_t tensor_bytes(const qzi_onnx_doc *doc)
 {
@@ -206,7 +202,7 @@ qz_status qzi_onnx_doc_write(qzi_onnx_doc *doc, const char *path, const char *gr
     if (st == QZ_OK && external)
         st = qzi_file_replace_open(doc->ctx, data_path, &data);
     if (st == QZ_OK && external)
-        st = write_tensors(doc, &data, slash != NULL ? slash + 1 : data_path);
+        st = write_tensors(doc, &data, slash ? slash + 1 : data_path);
     if (st == QZ_OK)
         st = qzi_file_replace_open(doc->ctx, path, &model);
     if (st == QZ_OK)

@@ -17,7 +17,9 @@
  *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
  *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
  *   imported            "1" or "0": scales, zero points and weights are PyTorch's (torch_int8.h),
- * so that nothing was observed and no inputs of a concatenation share parameters backend its name
+ *                       so that nothing was observed and no inputs of a concatenation share
+ *                       parameters
+ *   backend             its name
  *   observer            its name; empty where imported
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed

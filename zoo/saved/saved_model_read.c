@@ -19,12 +19,12 @@ struct reader {
     size_t used; /* tensors of the file that were taken */
 };
 
-/* ---- metadata -------------------------------------------------------------------------------- */
+/* ---- metadata ---- */
 
 static qz_status get_text(const struct reader *r, const char *key, const char **value)
 {
     *value = qz_state_dict_metadata(r->dict, key);
-    if (*value == NULL)
+    if (!*value)
         return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: it has no %s", r->path, key);
     return QZ_OK;
 }
@@ -88,8 +88,8 @@ static qz_status get_list(const struct reader *r, const char *key, const char *c
         n += *p == ',';
     char *text = qzi_arena_strdup(&r->model->arena, value);
     const char **list = qzi_arena_alloc(&r->model->arena, n * sizeof(*list));
-    if (text == NULL || list == NULL)
-        return qzi_fail_memory(r->ctx, n * sizeof(*list));
+    if (!text || !list)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < n; i++) {
         list[i] = text;
         text += strcspn(text, ",");
@@ -127,11 +127,11 @@ static qz_status read_origin(const struct reader *r)
     const char *text = NULL;
     int32_t images = 0;
     QZI_TRY(get_text(r, "weights", &text));
-    if (strchr(text, '/') != NULL)
+    if (strchr(text, '/'))
         return fail_value(r, "weights", text);
     m->weights = qzi_arena_strdup(&m->arena, text);
-    if (m->weights == NULL)
-        return qzi_fail_memory(r->ctx, strlen(text) + 1);
+    if (!m->weights)
+        return QZ_ERR_MEMORY;
     m->random_weights = strncmp(text, "random:", 7) == 0;
     QZI_TRY(get_hash(r, "weights_hash", &m->weights_hash));
     QZI_TRY(get_number(r, "calibration_images", 0, INT32_MAX, &images));
@@ -141,24 +141,23 @@ static qz_status read_origin(const struct reader *r)
     return get_hash(r, "calibration_hash", &m->calibration_hash);
 }
 
-/* ---- tensors --------------------------------------------------------------------------------- */
+/* ---- tensors ---- */
 
 /* The tensor `name`[.`leaf`] of the file, which must have this type and shape. */
 static qz_status get_tensor(struct reader *r, const char *name, const char *leaf, qz_dtype dtype,
                             int32_t ndim, const int64_t *dims, const qz_tensor **out)
 {
-    char *key =
-        qzi_format(r->ctx, "%s%s%s", name, leaf != NULL ? "." : "", leaf != NULL ? leaf : "");
-    if (key == NULL)
-        return qzi_fail_memory(r->ctx, 0);
+    char *key = qzi_format(r->ctx, "%s%s%s", name, leaf ? "." : "", leaf ? leaf : "");
+    if (!key)
+        return QZ_ERR_MEMORY;
     const qz_tensor *tensor = qz_state_dict_find(r->dict, key);
-    bool fits = tensor != NULL && tensor->dtype == dtype && tensor->ndim == ndim;
+    bool fits = tensor && tensor->dtype == dtype && tensor->ndim == ndim;
     for (int32_t i = 0; fits && i < ndim; i++)
         fits = tensor->dims[i] == dims[i];
     qz_status st = QZ_OK;
     if (!fits)
         st = qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s %s", r->path, key,
-                      tensor == NULL ? "is missing" : "has another type or shape");
+                      !tensor ? "is missing" : "has another type or shape");
     qzi_free(r->ctx, key);
     if (st != QZ_OK)
         return st;
@@ -175,8 +174,8 @@ static qz_status copy_tensor(struct reader *r, const char *name, const char *lea
     QZI_TRY(get_tensor(r, name, leaf, dtype, ndim, dims, &tensor));
     size_t bytes = (size_t)qz_tensor_numel(tensor) * qz_dtype_size(dtype);
     void *data = qzi_alloc(r->ctx, bytes);
-    if (data == NULL)
-        return qzi_fail_memory(r->ctx, bytes);
+    if (!data)
+        return QZ_ERR_MEMORY;
     memcpy(data, tensor->data, bytes);
     *out = data;
     return QZ_OK;
@@ -223,8 +222,8 @@ static qz_status read_activations(struct reader *r, qzi_qparams **observed)
     QZI_TRY(get_tensor(r, "activation.scale", NULL, QZ_F32, 1, &count, &scales));
     QZI_TRY(get_tensor(r, "activation.zero_point", NULL, QZ_S32, 1, &count, &zero_points));
     qzi_qparams *q = qzi_calloc(r->ctx, graph->node_count, sizeof(*q));
-    if (q == NULL)
-        return qzi_fail_memory(r->ctx, graph->node_count * sizeof(*q));
+    if (!q)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->node_count; i++) {
         memcpy(&q[i].scale, (const char *)scales->data + i * sizeof(float), sizeof(float));
         memcpy(&q[i].zero_point, (const char *)zero_points->data + i * sizeof(int32_t),
@@ -284,7 +283,7 @@ static qz_status read_param(struct reader *r, const qzi_node *node, int which)
         return QZ_OK;
     qzi_param *param = &r->model->int8_graph->params[node->param[which]];
     void *data = NULL;
-    if (param->optional || param->tensor.data != NULL)
+    if (param->optional || param->tensor.data)
         return QZ_OK;
     QZI_TRY(
         copy_tensor(r, param->key, NULL, QZ_F32, param->tensor.ndim, param->tensor.dims, &data));
@@ -300,7 +299,7 @@ static qz_status read_param(struct reader *r, const qzi_node *node, int which)
 
 static qz_status read_node(struct reader *r, qzi_node *node)
 {
-    if (node->tables != NULL) {
+    if (node->tables) {
         const int64_t dims[2] = {(int64_t)node->in_count, 256};
         const qz_tensor *tables = NULL;
         QZI_TRY(get_tensor(r, node->name, "table", QZ_U8, 2, dims, &tables));
@@ -308,17 +307,16 @@ static qz_status read_node(struct reader *r, qzi_node *node)
     }
     bool weighted = node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR;
     if (weighted && node->dtype == QZ_U8) {
-        if (node->qw == NULL)
+        if (!node->qw)
             node->qw = qzi_calloc(r->ctx, 1, sizeof(*node->qw));
-        return node->qw != NULL ? read_qweights(r, node)
-                                : qzi_fail_memory(r->ctx, sizeof(*node->qw));
+        return node->qw ? read_qweights(r, node) : QZ_ERR_MEMORY;
     }
     for (int which = 0; which < QZI_P_COUNT; which++)
         QZI_TRY(read_param(r, node, which));
     return QZ_OK;
 }
 
-/* ---- the whole ------------------------------------------------------------------------------- */
+/* ---- the whole ---- */
 
 /* Fails with "damaged" where what the file says does not fit the architecture. */
 static qz_status as_damaged(const struct reader *r, qz_status st)
@@ -379,7 +377,7 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
     const char *format = qz_state_dict_metadata(dict, "format");
     const char *name = qz_state_dict_metadata(dict, "arch");
     size_t family = strlen(QZI_SAVED_FORMAT_FAMILY);
-    if (format == NULL || strncmp(format, QZI_SAVED_FORMAT_FAMILY, family) != 0)
+    if (!format || strncmp(format, QZI_SAVED_FORMAT_FAMILY, family) != 0)
         return qzi_fail(ctx, QZ_ERR_FORMAT,
                         "%s: not a saved int8 model; weights are given with a model's name", path);
     if (strcmp(format, QZI_SAVED_FORMAT) != 0)
@@ -387,10 +385,10 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
                         "%s: written in format %.40s, this version reads " QZI_SAVED_FORMAT
                         "; quantize the model again",
                         path, format);
-    const qzi_arch *arch = name != NULL ? qzi_arch_get(name) : NULL;
-    if (arch == NULL)
+    const qzi_arch *arch = name ? qzi_arch_get(name) : NULL;
+    if (!arch)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED, "%s: this version has no architecture '%.64s'",
-                        path, name != NULL ? name : "");
+                        path, name ? name : "");
     struct reader r = {.ctx = ctx, .path = path, .dict = dict};
     QZI_TRY(qzi_model_alloc(ctx, arch, &r.model));
     qz_status st = read_model(&r);
@@ -405,9 +403,9 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
 qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
 {
     qz_state_dict *dict = NULL;
-    if (model != NULL)
+    if (model)
         *model = NULL;
-    if (context == NULL || path == NULL || model == NULL)
+    if (!context || !path || !model)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_open: context, path or model is NULL");
     QZI_TRY(qz_state_dict_load(context, path, &dict));
     qz_status st = open_dict(context, path, dict, model);

@@ -23,11 +23,11 @@ struct writer {
 /* A formatted string in the writer's arena. */
 static qz_status keep(struct writer *w, char *text, const char **out)
 {
-    if (text == NULL)
-        return qzi_fail_memory(w->model->ctx, 0);
+    if (!text)
+        return QZ_ERR_MEMORY;
     *out = qzi_arena_strdup(&w->arena, text);
     qzi_free(w->model->ctx, text);
-    return *out != NULL ? QZ_OK : qzi_fail_memory(w->model->ctx, 0);
+    return *out ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 static qz_status add_text(struct writer *w, const char *key, const char *value)
@@ -59,8 +59,8 @@ static qz_status add_list(struct writer *w, const char *key, const char *const *
     for (size_t i = 0; i < count; i++)
         bytes += strlen(names[i]) + 1;
     char *text = qzi_arena_alloc(&w->arena, bytes);
-    if (text == NULL)
-        return qzi_fail_memory(w->model->ctx, bytes);
+    if (!text)
+        return QZ_ERR_MEMORY;
     char *end = text;
     for (size_t i = 0; i < count; i++) {
         size_t length = strlen(names[i]);
@@ -98,7 +98,7 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
     QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
     QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
-    QZI_TRY(add_text(w, "weights", slash != NULL ? slash + 1 : m->weights));
+    QZI_TRY(add_text(w, "weights", slash ? slash + 1 : m->weights));
     QZI_TRY(add_hash(w, "weights_hash", m->weights_hash));
     QZI_TRY(add_number(w, "calibration_images", m->calibration_images));
     return add_hash(w, "calibration_hash", m->calibration_hash);
@@ -110,7 +110,7 @@ static qz_status add_tensor(struct writer *w, const char *name, const char *leaf
 {
     const char *key = name;
     QZI_TRY(qzi_grow(w->model->ctx, &w->entries, &w->capacity, w->count, sizeof(*w->entries)));
-    if (leaf != NULL)
+    if (leaf)
         QZI_TRY(keep(w, qzi_format(w->model->ctx, "%s.%s", name, leaf), &key));
     qz_safetensors_entry *entry = &w->entries[w->count++];
     *entry = (qz_safetensors_entry){.key = key,
@@ -125,8 +125,8 @@ static qz_status add_activations(struct writer *w)
     const qz_graph *graph = w->model->int8_graph;
     float *scales = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*scales));
     int32_t *zero_points = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*zero_points));
-    if (scales == NULL || zero_points == NULL)
-        return qzi_fail_memory(graph->ctx, graph->node_count * sizeof(*scales));
+    if (!scales || !zero_points)
+        return QZ_ERR_MEMORY;
     int64_t count = 0;
     for (size_t i = 0; i < graph->node_count; i++) {
         if (!qzi_saved_has_qparams(&graph->nodes[i]))
@@ -140,11 +140,11 @@ static qz_status add_activations(struct writer *w)
 
 static qz_status add_node(struct writer *w, const qzi_node *node)
 {
-    if (node->tables != NULL) {
+    if (node->tables) {
         const int64_t dims[2] = {(int64_t)node->in_count, 256};
         QZI_TRY(add_tensor(w, node->name, "table", QZ_U8, node->tables, 2, dims));
     }
-    if (node->qw != NULL) {
+    if (node->qw) {
         const qzi_conv2d_attr *conv = &node->u.conv;
         const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
         QZI_TRY(add_tensor(w, node->name, "weight", QZ_S8, node->qw->w,
@@ -155,7 +155,7 @@ static qz_status add_node(struct writer *w, const qzi_node *node)
     }
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(w->model->int8_graph, node, which);
-        if (param != NULL && !param->optional)
+        if (param && !param->optional)
             QZI_TRY(add_tensor(w, param->key, NULL, QZ_F32, param->tensor.data, param->tensor.ndim,
                                param->tensor.dims));
     }
@@ -178,10 +178,10 @@ static qz_status write_model(struct writer *w, const char *path)
 
 qz_status qz_model_save(qz_model *model, const char *path)
 {
-    if (model == NULL || path == NULL)
-        return qzi_fail(model != NULL ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+    if (!model || !path)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_model_save: model or path is NULL");
-    if (model->int8_graph == NULL)
+    if (!model->int8_graph)
         return qzi_fail(model->ctx, QZ_ERR_STATE,
                         "%s: only int8 models are saved; prepare, calibrate and convert it first",
                         model->arch->info.name);

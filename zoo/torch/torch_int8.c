@@ -9,7 +9,7 @@
 #include <math.h>
 #include <string.h>
 
-/* ---- telling the form ------------------------------------------------------------------------ */
+/* ---- telling the form ---- */
 
 static bool ends_with(const char *text, const char *end)
 {
@@ -28,12 +28,12 @@ static bool is_qat(const qz_state_dict *dict)
 bool qzi_torch_is_int8(const qz_state_dict *dict)
 {
     for (size_t i = 0; i < qz_state_dict_count(dict); i++)
-        if (qz_state_dict_quant(dict, i) != NULL)
+        if (qz_state_dict_quant(dict, i))
             return true;
     return is_qat(dict);
 }
 
-/* ---- what the forms share -------------------------------------------------------------------- */
+/* ---- what the forms share ---- */
 
 const char *qzi_torch_module(const qzi_node *node)
 {
@@ -53,14 +53,14 @@ qz_status qzi_torch_find(qzi_torch_import *import, const char *name, const char 
 {
     size_t name_size = strlen(name), leaf_size = strlen(leaf);
     char *text = qzi_arena_alloc(&import->arena, name_size + leaf_size + 1);
-    if (text == NULL)
-        return qzi_fail_memory(import->model->ctx, name_size + leaf_size + 1);
+    if (!text)
+        return QZ_ERR_MEMORY;
     memcpy(text, name, name_size);
     memcpy(text + name_size, leaf, leaf_size + 1);
     *key = text;
     size_t index = qz_state_dict_index(import->dict, text);
     *tensor = qz_state_dict_tensor(import->dict, index);
-    if (quant != NULL)
+    if (quant)
         *quant = qz_state_dict_quant(import->dict, index);
     return QZ_OK;
 }
@@ -132,8 +132,8 @@ static qz_status spread_scales(qzi_torch_import *import, const char *key,
                                const qz_tensor_quant *quant, int32_t oc, const float **out)
 {
     float *scales = qzi_arena_alloc(&import->arena, (size_t)oc * sizeof(*scales));
-    if (scales == NULL)
-        return qzi_fail_memory(import->model->ctx, (size_t)oc * sizeof(*scales));
+    if (!scales)
+        return QZ_ERR_MEMORY;
     for (int64_t i = 0; i < quant->count; i++)
         if (!scale_is_valid(quant->scales[i]) || quant->zero_points[i] != 0)
             return qzi_fail(import->model->ctx, QZ_ERR_UNSUPPORTED,
@@ -155,7 +155,7 @@ qz_status qzi_torch_set_weights(qzi_torch_import *import, size_t node, const cha
     const qzi_conv2d_attr *conv = &layer->u.conv;
     const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
     qzi_torch_weights *out = &import->weights[node];
-    if (weight->dtype != QZ_S8 || quant == NULL || quant->axis > 0)
+    if (weight->dtype != QZ_S8 || !quant || quant->axis > 0)
         return fail_shape(import, weight_key,
                           "is not quantized to int8, with scales by tensor or "
                           "by output channel");
@@ -163,7 +163,7 @@ qz_status qzi_torch_set_weights(qzi_torch_import *import, size_t node, const cha
         return fail_shape(import, weight_key, "has another shape than the model's layer");
     QZI_TRY(spread_scales(import, weight_key, quant, conv->oc, &out->scales));
     out->w = weight->data;
-    if (bias == NULL)
+    if (!bias)
         return QZ_OK;
     if (bias->dtype != QZ_F32 || !has_shape(bias, 1, dims))
         return fail_shape(import, bias_key, "is not float32, one number for each output channel");
@@ -171,7 +171,7 @@ qz_status qzi_torch_set_weights(qzi_torch_import *import, size_t node, const cha
     return QZ_OK;
 }
 
-/* ---- making the model ------------------------------------------------------------------------ */
+/* ---- making the model ---- */
 
 static qz_status check_options(const qz_model *model, const char *path,
                                const qz_model_options *options)
@@ -190,7 +190,7 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "layers in fp32";
     else if (options->allow_missing)
         what = "missing parameters";
-    if (what == NULL)
+    if (!what)
         return QZ_OK;
     return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                     "%s: an int8 model, whose parameters are settled; it does not go with %s", path,
@@ -205,10 +205,10 @@ static qz_status load_params(const qzi_torch_import *import, qzi_node *node)
         if (node->param[which] < 0)
             continue;
         qzi_param *param = &graph->params[node->param[which]];
-        if (param->optional || param->tensor.data != NULL)
+        if (param->optional || param->tensor.data)
             continue;
         const qz_tensor *found = qz_state_dict_find(import->dict, param->key);
-        if (found == NULL)
+        if (!found)
             return qzi_torch_fail_missing(import, param->key);
         QZI_TRY(qzi_weights_load_param(import->model, graph, (size_t)node->param[which], found,
                                        import->path));
@@ -225,11 +225,11 @@ static qz_status make_weights(const qzi_torch_import *import, const qzi_torch_we
     const float sx = model->int8_graph->nodes[node->in[0]].q.scale;
     const int8_t *w = from->w;
     int8_t *quantized = NULL;
-    if (w == NULL) {
+    if (!w) {
         size_t count = (size_t)per * (size_t)conv->oc;
         quantized = qzi_alloc(model->ctx, count);
-        if (quantized == NULL)
-            return qzi_fail_memory(model->ctx, count);
+        if (!quantized)
+            return QZ_ERR_MEMORY;
         qzi_fpenv env = qzi_fpenv_enter();
         for (int32_t o = 0; o < conv->oc; o++)
             qzi_quantize_s8(from->w_f32 + o * per, quantized + o * per, per, from->scales[o]);
@@ -280,7 +280,7 @@ static qz_status warn_unexpected(const qzi_torch_import *import)
     const char *first = NULL;
     size_t count = 0;
     for (size_t i = 0; i < qz_state_dict_count(import->dict); i++) {
-        if (qz_state_dict_quant(import->dict, i) == NULL)
+        if (!qz_state_dict_quant(import->dict, i))
             continue;
         const void *data = qz_state_dict_tensor(import->dict, i)->data;
         const char *key = qz_state_dict_key(import->dict, i);
@@ -292,17 +292,17 @@ static qz_status warn_unexpected(const qzi_torch_import *import)
         if (used || (model->arch->has_aux_logits &&
                      (strncmp(key, "aux", 3) == 0 || strncmp(key, "AuxLogits", 9) == 0)))
             continue;
-        first = first != NULL ? first : key;
+        first = first ? first : key;
         count++;
     }
     if (count == 0)
         return QZ_OK;
     char *text = qzi_format(model->ctx, "%zu quantized tensors that the model lacks (%s%s)", count,
                             first, count > 1 ? ", …" : "");
-    const char *kept = text != NULL ? qzi_arena_strdup(&model->arena, text) : NULL;
+    const char *kept = text ? qzi_arena_strdup(&model->arena, text) : NULL;
     qzi_free(model->ctx, text);
-    if (kept == NULL)
-        return qzi_fail_memory(model->ctx, 0);
+    if (!kept)
+        return QZ_ERR_MEMORY;
     model->warning = kept;
     model->warning_count = count;
     qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", import->path, kept);
@@ -315,9 +315,9 @@ static qz_status read_form(qzi_torch_import *import, bool qat)
     const char *code = qz_state_dict_metadata(import->dict, QZ_METADATA_TORCHSCRIPT);
     qzi_decision *decisions = NULL;
     QZI_TRY(qzi_decide(model->graph, &model->qconfig, &decisions));
-    qz_status st = qat            ? qzi_torch_read_qat(import, decisions)
-                   : code != NULL ? qzi_torch_read_script(import, decisions, code)
-                                  : qzi_torch_read_keys(import, decisions);
+    qz_status st = qat    ? qzi_torch_read_qat(import, decisions)
+                   : code ? qzi_torch_read_script(import, decisions, code)
+                          : qzi_torch_read_keys(import, decisions);
     qzi_decisions_free(model->graph, decisions);
     return st;
 }
@@ -337,8 +337,8 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
     const size_t n = model->graph->node_count;
     import->observed = qzi_arena_alloc(&import->arena, n * sizeof(*import->observed));
     import->weights = qzi_arena_alloc(&import->arena, n * sizeof(*import->weights));
-    if (import->observed == NULL || import->weights == NULL)
-        return qzi_fail_memory(model->ctx, n * sizeof(*import->weights));
+    if (!import->observed || !import->weights)
+        return QZ_ERR_MEMORY;
     QZI_TRY(read_form(import, qat));
     qz_backend backend = options->backend;
     if (backend == QZ_BACKEND_AUTO)

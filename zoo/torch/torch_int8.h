@@ -50,8 +50,7 @@ bool qzi_torch_is_int8(const qz_state_dict *dict);
 qz_status qzi_torch_load(qz_model *model, const qz_state_dict *dict, const char *path,
                          const qz_model_options *options);
 
-/* ---- the forms (each fills observed and weights) ----------------------------------------------
- */
+/* ---- the forms (each fills observed and weights) ---- */
 
 qz_status qzi_torch_read_keys(qzi_torch_import *import, const qzi_decision *decisions);
 qz_status qzi_torch_read_script(qzi_torch_import *import, const qzi_decision *decisions,
@@ -60,8 +59,7 @@ qz_status qzi_torch_read_script(qzi_torch_import *import, const qzi_decision *de
 qz_status qzi_torch_load_qat(qzi_torch_import *import);
 qz_status qzi_torch_read_qat(qzi_torch_import *import, const qzi_decision *decisions);
 
-/* ---- what the forms share (torch_int8.c) ------------------------------------------------------
- */
+/* ---- what the forms share (torch_int8.c) ---- */
 
 /* NAME[MIDDLE]LEAF in the file; *key (in the arena) for messages. NULL in *tensor where absent. */
 qz_status qzi_torch_find(qzi_torch_import *import, const char *name, const char *leaf,

@@ -16,8 +16,8 @@ static qz_status read_qparams(qzi_torch_import *import, size_t node)
     double values[2];
     QZI_TRY(qzi_torch_find(import, module, ".scale", &scale_key, &scale, NULL));
     QZI_TRY(qzi_torch_find(import, module, ".zero_point", &zero_key, &zero_point, NULL));
-    if (scale == NULL || zero_point == NULL)
-        return qzi_torch_fail_missing(import, scale == NULL ? scale_key : zero_key);
+    if (!scale || !zero_point)
+        return qzi_torch_fail_missing(import, !scale ? scale_key : zero_key);
     QZI_TRY(qzi_torch_number(import, scale_key, scale, &values[0]));
     QZI_TRY(qzi_torch_number(import, zero_key, zero_point, &values[1]));
     /* what no int64 can hold is out of range all the same */
@@ -40,7 +40,7 @@ static qz_status read_weights(qzi_torch_import *import, size_t node)
         if (layer->op == QZI_OP_CONV2D && i < 2)
             continue;
         QZI_TRY(qzi_torch_find(import, layer->name, leaves[i][0], &weight_key, &weight, &quant));
-        if (weight == NULL)
+        if (!weight)
             continue;
         QZI_TRY(qzi_torch_find(import, layer->name, leaves[i][1], &bias_key, &bias, NULL));
         return qzi_torch_set_weights(import, node, weight_key, weight, quant, bias_key, bias);

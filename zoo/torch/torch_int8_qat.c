@@ -19,7 +19,7 @@
 /* torch's moving average observers: what one more look counts. */
 #define AVERAGING_CONSTANT 0.01f
 
-/* ---- float weights --------------------------------------------------------------------------- */
+/* ---- float weights ---- */
 
 /* The convolution whose module holds the batch norm; -1: the node is none, or stands alone. */
 static qz_value convolution_of(const qz_graph *graph, const qzi_node *node)
@@ -36,13 +36,13 @@ static qz_status load_param(qzi_torch_import *import, const qzi_node *node, int 
     const qz_value conv = convolution_of(model->graph, node);
     const char *leaf = strrchr(param->key, '.'), *key = param->key, *name = NULL;
     const qz_tensor *found = NULL;
-    if (conv >= 0 && leaf != NULL) {
+    if (conv >= 0 && leaf) {
         QZI_TRY(qzi_torch_find(import, model->graph->nodes[conv].name, ".bn", &name, &found, NULL));
         QZI_TRY(qzi_torch_find(import, name, leaf, &key, &found, NULL));
     }
-    if (found == NULL)
+    if (!found)
         found = qz_state_dict_find(import->dict, param->key);
-    if (found != NULL)
+    if (found)
         return qzi_weights_load_param(model, model->graph, (size_t)node->param[which], found,
                                       import->path);
     return param->optional ? QZ_OK : qzi_torch_fail_missing(import, key);
@@ -61,7 +61,7 @@ qz_status qzi_torch_load_qat(qzi_torch_import *import)
     return qzi_weights_fill(model->graph, model->arch->fill_rules, "0");
 }
 
-/* ---- ranges ---------------------------------------------------------------------------------- */
+/* ---- ranges ---- */
 
 /* NAME + LEAF: `count` float32 numbers, or one for all. */
 static qz_status read_floats(qzi_torch_import *import, const char *name, const char *leaf,
@@ -70,7 +70,7 @@ static qz_status read_floats(qzi_torch_import *import, const char *name, const c
     const char *key;
     const qz_tensor *tensor;
     QZI_TRY(qzi_torch_find(import, name, leaf, &key, &tensor, NULL));
-    if (tensor == NULL)
+    if (!tensor)
         return qzi_torch_fail_missing(import, key);
     int64_t numel = qz_tensor_numel(tensor);
     if (tensor->dtype != QZ_F32 || (numel != 1 && numel != count))
@@ -116,7 +116,7 @@ static qz_status is_observing(qzi_torch_import *import, const char *layer, bool 
     double value = 1.0;
     QZI_TRY(
         qzi_torch_find(import, layer, ".weight_fake_quant.observer_enabled", &key, &tensor, NULL));
-    if (tensor != NULL)
+    if (tensor)
         QZI_TRY(qzi_torch_number(import, key, tensor, &value));
     *on = value != 0.0;
     return QZ_OK;
@@ -154,8 +154,8 @@ static qz_status read_weights(qzi_torch_import *import, size_t node)
                         import->path, layer->name);
     QZI_TRY(is_observing(import, layer->name, &observing));
     float *scales = qzi_arena_alloc(&import->arena, (size_t)conv->oc * sizeof(*scales));
-    if (scales == NULL)
-        return qzi_fail_memory(graph->ctx, (size_t)conv->oc * sizeof(*scales));
+    if (!scales)
+        return QZ_ERR_MEMORY;
     qzi_fpenv env = qzi_fpenv_enter();
     for (int32_t o = 0; o < conv->oc; o++) {
         if (single && o > 0) {
@@ -172,7 +172,7 @@ static qz_status read_weights(qzi_torch_import *import, size_t node)
     import->weights[node] = (qzi_torch_weights){
         .w_f32 = w,
         .scales = scales,
-        .bias = bias != NULL ? bias->tensor.data : NULL,
+        .bias = bias ? bias->tensor.data : NULL,
     };
     return QZ_OK;
 }

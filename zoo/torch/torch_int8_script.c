@@ -7,8 +7,8 @@
  * Layers with weights are told by the names of their packed parameters, all others by what they
  * read, so that the order of the text is free.
  */
-#include "zoo/torch/torch_int8.h"
 #include "weights/formats/torch_script.h"
+#include "zoo/torch/torch_int8.h"
 
 #include <string.h>
 
@@ -74,7 +74,7 @@ static qz_status fail_call(const struct script *s, qz_status status, const char 
                     s->import->path, s->call->line, s->call->function, what);
 }
 
-/* ---- arguments ------------------------------------------------------------------------------- */
+/* ---- arguments ---- */
 
 static bool take_tensor(const qzi_script_value *value, struct operands *o)
 {
@@ -131,7 +131,7 @@ static bool take_args(const qzi_script_call *call, const char *pattern, struct o
     return used == call->count;
 }
 
-/* ---- nodes ----------------------------------------------------------------------------------- */
+/* ---- nodes ---- */
 
 /* What runs at inference: the value before a dropout. */
 static qz_value skip_dropout(const qz_graph *graph, qz_value value)
@@ -176,7 +176,7 @@ static qz_status find_node(const struct script *s, const struct script_op *op,
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (s->seen[i] || node->op != op->op || !reads(graph, node, o) ||
-            (o->packed != NULL && !is_module_of(o->packed, node->name)))
+            (o->packed && !is_module_of(o->packed, node->name)))
             continue;
         if (node->act != op->act)
             return fail_call(s, QZ_ERR_MISMATCH, "has another activation than the model's layer");
@@ -186,9 +186,9 @@ static qz_status find_node(const struct script *s, const struct script_op *op,
     return qzi_fail(s->import->model->ctx, QZ_ERR_MISMATCH,
                     "%s: line %zu of its TorchScript: %s%s%s is no layer of %s that reads those "
                     "values; is this an int8 file of %s?",
-                    s->import->path, s->call->line, s->call->function,
-                    o->packed != NULL ? " of " : "", o->packed != NULL ? o->packed : "",
-                    s->import->model->arch->info.name, s->import->model->arch->info.name);
+                    s->import->path, s->call->line, s->call->function, o->packed ? " of " : "",
+                    o->packed ? o->packed : "", s->import->model->arch->info.name,
+                    s->import->model->arch->info.name);
 }
 
 /* Whether argument `index` is this pair of numbers, written twice or once. */
@@ -264,15 +264,15 @@ static qz_status set_weights(const struct script *s, size_t node, const char *pa
     QZI_TRY(qzi_torch_find(import, packed, ".weight", &weight_key, &weight, &quant));
     QZI_TRY(qzi_torch_find(import, packed, ".bias", &bias_key, &bias, NULL));
     QZI_TRY(qzi_torch_find(import, packed, ".config", &config_key, &config, NULL));
-    if (weight == NULL)
+    if (!weight)
         return qzi_torch_fail_missing(import, weight_key);
-    if (config != NULL && layer->op == QZI_OP_CONV2D && !config_fits(config, &layer->u.conv))
+    if (config && layer->op == QZI_OP_CONV2D && !config_fits(config, &layer->u.conv))
         return fail_call(s, QZ_ERR_MISMATCH,
                          "has another stride, padding, dilation or groups than the model's layer");
     return qzi_torch_set_weights(import, node, weight_key, weight, quant, bias_key, bias);
 }
 
-/* ---- calls ----------------------------------------------------------------------------------- */
+/* ---- calls ---- */
 
 /* The node that is quantized first: the image, or what transform_input makes of it. */
 static bool find_image(const struct script *s, size_t *node)
@@ -296,10 +296,10 @@ static qz_status read_call(void *user, const qzi_script_call *call, int32_t *ten
     struct operands o;
     size_t node = 0;
     s->call = call;
-    for (size_t i = 0; i < QZI_ARRAY_LEN(ops) && op == NULL; i++)
+    for (size_t i = 0; i < QZI_ARRAY_LEN(ops) && !op; i++)
         if (strcmp(ops[i].function, call->function) == 0)
             op = &ops[i];
-    if (op == NULL)
+    if (!op)
         return fail_call(s, QZ_ERR_UNSUPPORTED, "is not known as an int8 op");
     if (!take_args(call, op->args, &o) || s->dequantized)
         return fail_call(s, QZ_ERR_UNSUPPORTED, "has arguments of other kinds than it should");
@@ -319,7 +319,7 @@ static qz_status read_call(void *user, const qzi_script_call *call, int32_t *ten
     if (o.has_qparams)
         QZI_TRY(
             qzi_torch_set_qparams(s->import, node, qzi_torch_module(found), o.scale, o.zero_point));
-    if (o.packed != NULL)
+    if (o.packed)
         QZI_TRY(set_weights(s, node, o.packed));
     s->seen[node] = true;
     *tensor = (int32_t)node;
@@ -338,8 +338,8 @@ qz_status qzi_torch_read_script(qzi_torch_import *import, const qzi_decision *de
                                       .call = read_call};
     qzi_script_value result = {0};
     s.seen = qzi_arena_alloc(&import->arena, graph->node_count * sizeof(*s.seen));
-    if (s.seen == NULL)
-        return qzi_fail_memory(import->model->ctx, graph->node_count * sizeof(*s.seen));
+    if (!s.seen)
+        return QZ_ERR_MEMORY;
     QZI_TRY(qzi_script_read(&reader, code, &result));
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_op op = graph->nodes[i].op;

@@ -26,7 +26,7 @@ static float exp_minus(float a)
         p = qzk_ref_fmaf(p, r, c[i]);
     uint32_t bits = (uint32_t)((int32_t)k + 127) << 23;
     float power;
-    memcpy(&power, &bits, sizeof power);
+    memcpy(&power, &bits, sizeof(power));
     return p * power;
 }
 

@@ -74,7 +74,7 @@ static void sum_taps_exact(const qzk_conv_args *args, const qzk_ref_unit *u, qzk
             }
         }
     }
-    memcpy(acc, sum, sizeof sum);
+    memcpy(acc, sum, sizeof(sum));
 }
 
 /* The same by qzk_ref_fma_step; false where the result is in doubt. */

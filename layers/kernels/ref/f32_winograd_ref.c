@@ -113,7 +113,7 @@ static void sum_exact(const float *v, const float *w, int32_t ic, float *m)
     for (int32_t c = 0; c < ic; c++, w += QZK_REF_LANES)
         for (int j = 0; j < QZK_REF_LANES; j++)
             sum[j] = qzk_ref_fmaf(v[c], w[j], sum[j]);
-    memcpy(m, sum, sizeof sum);
+    memcpy(m, sum, sizeof(sum));
 }
 
 /* The same by qzk_ref_fma_step; false where the result is in doubt. */

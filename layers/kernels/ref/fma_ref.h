@@ -27,7 +27,7 @@
 static inline uint64_t qzk_ref_bits(double v)
 {
     uint64_t bits;
-    memcpy(&bits, &v, sizeof bits);
+    memcpy(&bits, &v, sizeof(bits));
     return bits;
 }
 
@@ -52,7 +52,7 @@ static inline float qzk_ref_fmaf(float x, float w, float acc)
     uint64_t inexact = fabs(error) > 0.0;
     uint64_t away = (bits ^ qzk_ref_bits(error)) >> 63; /* sum is larger than the exact value */
     bits = (bits - (away & inexact)) | inexact;
-    memcpy(&sum, &bits, sizeof sum);
+    memcpy(&sum, &bits, sizeof(sum));
     return (float)sum;
 #endif
 }
@@ -79,7 +79,7 @@ static inline uint32_t qzk_ref_tiny(float v)
 {
     const uint32_t limit = (127 - 66) << 23;
     uint32_t bits;
-    memcpy(&bits, &v, sizeof bits);
+    memcpy(&bits, &v, sizeof(bits));
     bits &= 0x7fffffff;
     return (bits - limit) & ~(bits - 1);
 }

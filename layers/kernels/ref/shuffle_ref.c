@@ -21,5 +21,5 @@ void qzk_f32_shuffle__ref(const float *x, float *y, size_t pixels, size_t c, siz
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
         for (size_t g = 0; g < groups; g++)
             for (size_t i = 0; i < each; i++)
-                memcpy(&y[i * groups + g], &x[g * each + i], sizeof *y);
+                memcpy(&y[i * groups + g], &x[g * each + i], sizeof(*y));
 }

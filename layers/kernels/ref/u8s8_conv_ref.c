@@ -90,7 +90,7 @@ static void sum_taps(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_ref_p
             }
         }
     }
-    memcpy(acc, sum, sizeof sum);
+    memcpy(acc, sum, sizeof(sum));
 }
 
 static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)

@@ -16,8 +16,7 @@
 
 #include "layers/kernels/x86/f32_conv_tile.h"
 
-/* ---- what follows from the shape --------------------------------------------------------------
- */
+/* ---- what follows from the shape ---- */
 
 typedef struct conv_plan {
     int32_t icg, ocg;     /* channels of a group */
@@ -115,8 +114,7 @@ static void conv_pack(const qzk_conv_shape *shape, const qzk_conv_weights *weigh
     }
 }
 
-/* ---- one call ---------------------------------------------------------------------------------
- */
+/* ---- one call ---- */
 
 /* How a call is cut: steps of panels by tiles of pixels, tiles in blocks whose input stays near. */
 typedef struct conv_cut {

@@ -29,8 +29,7 @@
 #define TILE_NAME "6x16"
 #endif
 
-/* ---- the tile ---------------------------------------------------------------------------------
- */
+/* ---- the tile ---- */
 
 typedef struct tile_args {
     const float *const *rows; /* [runs][PIXELS_MAX]: where the run of a pixel begins */

@@ -76,8 +76,7 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
     }
 }
 
-/* ---- strips -----------------------------------------------------------------------------------
- */
+/* ---- strips ---- */
 
 /* A row of the kernel: element (column, channel) is at data[column * step + channel]. */
 typedef struct dw_row {
@@ -250,8 +249,7 @@ static const strip_fn (*choose_strips(const qzk_conv_shape *s))[STRIP]
     return strips_any;
 }
 
-/* ---- one call ---------------------------------------------------------------------------------
- */
+/* ---- one call ---- */
 
 static size_t dw_scratch_size(const qzk_conv_args *args)
 {

@@ -73,8 +73,7 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
     }
 }
 
-/* ---- strips -----------------------------------------------------------------------------------
- */
+/* ---- strips ---- */
 
 typedef struct strip_args {
     const float *const *cells; /* [kh][columns]: addresses of inputs, without the channel */
@@ -218,8 +217,7 @@ static const strip_fn *choose_strips(const qzk_conv_shape *s)
     return strips_any;
 }
 
-/* ---- one call ---------------------------------------------------------------------------------
- */
+/* ---- one call ---- */
 
 /* Input columns that a strip of `count` outputs sees. */
 static int64_t strip_columns(const qzk_conv_shape *s, int64_t count)

@@ -60,7 +60,7 @@ static void winograd_pack(const qzk_conv_shape *s, const qzk_conv_weights *from,
     }
 }
 
-/* ---- how a call is cut ---------------------------------------------------------------------- */
+/* ---- how a call is cut ---- */
 
 /* Of V and the M of one panel, in bytes: with weights on their way they stay in a 2 MB cache. */
 #ifndef WINOGRAD_NEAR
@@ -138,7 +138,7 @@ static int64_t winograd_units(const qzk_conv_args *args)
     return c.grid.tiles > 0 ? c.blocks * c.groups : 0;
 }
 
-/* ---- one block ------------------------------------------------------------------------------ */
+/* ---- one block ---- */
 
 typedef struct winograd_state {
     const qzk_conv_args *args;

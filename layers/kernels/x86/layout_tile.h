@@ -7,8 +7,7 @@
 #include "layers/base/base.h"
 #include "layers/kernels/x86/u8_vec.h"
 
-/* ---- quantize_nchw ----------------------------------------------------------------------------
- */
+/* ---- quantize_nchw ---- */
 
 QZK_INLINE vb quantize_lanes(vf x, vf inv, vf lo, vf hi, vb zp)
 {
@@ -74,8 +73,7 @@ static void quantize_nchw(const float *x, int64_t plane_stride, size_t c, size_t
     }
 }
 
-/* ---- float transposes -------------------------------------------------------------------------
- */
+/* ---- float transposes ---- */
 
 /* y[j][i] = x[i][j] for 8 x 8 floats. */
 QZK_INLINE void transpose8(const float *x, int64_t x_stride, float *y, int64_t y_stride)

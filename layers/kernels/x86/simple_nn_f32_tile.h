@@ -65,8 +65,7 @@ QZK_INLINE vf vf_only(vf v, vmask m)
 }
 #endif
 
-/* ---- activation functions --------------------------------------------------------------------
- */
+/* ---- activation functions ---- */
 
 /* f(x) for each of n elements. */
 #define QZK_MAP(name, f)                                              \
@@ -157,8 +156,7 @@ QZK_MAP(f32_sigmoid, sigmoid)
 QZK_MAP(f32_silu, silu)
 QZK_MAP(f32_gelu, gelu)
 
-/* ---- products ---------------------------------------------------------------------------------
- */
+/* ---- products ---- */
 
 static void f32_mul(const float *a, const float *b, float *y, size_t n)
 {
@@ -178,8 +176,7 @@ static void f32_mul_channels(const float *x, float *y, size_t pixels, size_t c, 
         f32_mul(x, factor, y, c);
 }
 
-/* ---- layer norm -------------------------------------------------------------------------------
- */
+/* ---- layer norm ---- */
 
 /* The 16 lanes of CONTRACT.md: one vector, or two. */
 #define NV (16 / VL)
@@ -268,16 +265,15 @@ static void f32_layer_norm(const float *x, float *y, size_t pixels, size_t c, in
         layer_norm_pixels(x, y, 1, c, x_stride, y_stride, weight, bias, eps);
 }
 
-/* ---- shuffle ----------------------------------------------------------------------------------
- */
+/* ---- shuffle ---- */
 
 /* Two groups: a0 b0 a1 b1 … The last step may overlap the one before. */
 QZK_INLINE void interleave_f32(const float *a, const float *b, float *y, size_t each)
 {
     if (each < 4) {
         for (size_t i = 0; i < each; i++) {
-            memcpy(y + 2 * i, a + i, sizeof *y);
-            memcpy(y + 2 * i + 1, b + i, sizeof *y);
+            memcpy(y + 2 * i, a + i, sizeof(*y));
+            memcpy(y + 2 * i + 1, b + i, sizeof(*y));
         }
         return;
     }
@@ -300,6 +296,6 @@ static void f32_shuffle(const float *x, float *y, size_t pixels, size_t c, size_
         }
         for (size_t i = 0; i < each; i++)
             for (size_t g = 0; g < groups; g++)
-                memcpy(y + i * groups + g, x + g * each + i, sizeof *y);
+                memcpy(y + i * groups + g, x + g * each + i, sizeof(*y));
     }
 }

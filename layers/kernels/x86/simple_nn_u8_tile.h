@@ -8,8 +8,7 @@
 
 #include <math.h>
 
-/* ---- products ---------------------------------------------------------------------------------
- */
+/* ---- products ---- */
 
 /* VB bytes as four vectors of (float)(x - zp), in the order of the unpack instructions. */
 typedef struct quarters {
@@ -146,8 +145,7 @@ static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t 
     }
 }
 
-/* ---- layer norm -------------------------------------------------------------------------------
- */
+/* ---- layer norm ---- */
 
 #if VL == 16
 QZK_INLINE vb vb_sad(vb v) /* sums of bytes in 64-bit lanes */
@@ -243,8 +241,7 @@ static void u8_layer_norm(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
     }
 }
 
-/* ---- shuffle ----------------------------------------------------------------------------------
- */
+/* ---- shuffle ---- */
 
 /* Two groups: a0 b0 a1 b1 … The last step may overlap the one before. */
 QZK_INLINE void interleave_u8(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t each)

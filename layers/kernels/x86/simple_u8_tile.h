@@ -12,8 +12,7 @@ QZK_INLINE vb clampq(vf v, vf lo, vf hi, vb zp)
     return vi_add32(vf_to_i32_nan0(vf_clamp(v, lo, hi)), zp);
 }
 
-/* ---- add --------------------------------------------------------------------------------------
- */
+/* ---- add ---- */
 
 /*
  * One quarter of VB sums. Bytes arrive under the upper half of 2^23 as a float, so that taking
@@ -84,8 +83,7 @@ static void u8_add(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    n - i);
 }
 
-/* ---- clamp, tables, pooling -------------------------------------------------------------------
- */
+/* ---- clamp, tables, pooling ---- */
 
 static void u8_clamp(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi)
 {
@@ -203,8 +201,7 @@ static void u8_avgpool(const uint8_t *const *taps, size_t count, size_t c,
     }
 }
 
-/* ---- affine, quantize, dequantize -------------------------------------------------------------
- */
+/* ---- affine, quantize, dequantize ---- */
 
 /* Any multipliers and shifts: values may be infinite or NaN. */
 static void u8_affine_any(const uint8_t *x, uint8_t *y, size_t c, const float *mult,

@@ -22,8 +22,7 @@ enum {
     WEIGHTS_AHEAD = 2048, /* bytes that weights are prefetched ahead where pixels are few */
 };
 
-/* ---- one tile ----------------------------------------------------------------------------------
- */
+/* ---- one tile ---- */
 
 /* Two tiles of pixels (or one and the other NULL), and two of weights (or one). */
 typedef struct amx_job {
@@ -142,8 +141,7 @@ static void amx_multiply_any(const amx_job *job, amx_pending *pending, int32_t v
         amx_multiply(job, pending, 1, 1);
 }
 
-/* ---- few pixels --------------------------------------------------------------------------------
- */
+/* ---- few pixels ---- */
 
 /*
  * One pixel of `words` times four channels, by vectors: a tile of pixels would be empty but for a

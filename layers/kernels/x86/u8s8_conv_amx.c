@@ -114,8 +114,7 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
     }
 }
 
-/* ---- the grid ----------------------------------------------------------------------------------
- */
+/* ---- the grid ---- */
 
 /* What is the same for all units of a run. */
 typedef struct amx_work {
@@ -353,8 +352,7 @@ static void few_multiply_all(const amx_work *work, const amx_job *job, const uin
     }
 }
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 /* One block of output channels for `count` positions, the first `own` of which are no padding. */
 static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, int64_t own,

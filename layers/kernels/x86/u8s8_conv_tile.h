@@ -116,7 +116,7 @@ static void put_weight(int8_t *lane, int32_t channel, int8_t value)
     lane[channel] = value;
 #else
     const int16_t wide = value;
-    memcpy(lane + channel * 2, &wide, sizeof wide);
+    memcpy(lane + channel * 2, &wide, sizeof(wide));
 #endif
 }
 
@@ -164,8 +164,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     }
 }
 
-/* ---- one tile ----------------------------------------------------------------------------------
- */
+/* ---- one tile ---- */
 
 typedef struct tile_job {
     int32_t taps, steps;
@@ -297,8 +296,7 @@ static const tile_fn conv_tiles[TILE_WIDE_N][TILE_M] = {
     {TILE_WIDE_LIST(CONV_TILE_4)},
 };
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static bool conv_supports(const qzk_conv_shape *shape)
 {

@@ -107,8 +107,7 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
     }
 }
 
-/* ---- columns -----------------------------------------------------------------------------------
- */
+/* ---- columns ---- */
 
 /*
  * Four rows' bytes, interleaved: `sums` vectors. With 2 or 1, each 128-bit lane of the rows holds 8
@@ -153,8 +152,7 @@ VEC_INLINE void dw_columns(const dw_rows *rows, int64_t first, int64_t count, in
     }
 }
 
-/* ---- output ------------------------------------------------------------------------------------
- */
+/* ---- output ---- */
 
 typedef struct dw_job {
     int32_t kw, quads;
@@ -283,8 +281,7 @@ static const dw_fn dw_any[3][3] = DW_TABLE(any);
 static const dw_fn dw_3x3[3][3] = DW_TABLE(3x3);
 static const dw_fn dw_5x5[3][3] = DW_TABLE(5x5);
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 /* What is the same for all units of a run. */
 typedef struct dw_work {

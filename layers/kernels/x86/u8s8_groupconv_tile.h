@@ -81,8 +81,7 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
     }
 }
 
-/* ---- one tile ----------------------------------------------------------------------------------
- */
+/* ---- one tile ---- */
 
 typedef struct group_job {
     int32_t taps;
@@ -187,8 +186,7 @@ static const group_fn group_tiles[][3][2] = {
 #endif
 };
 
-/* ---- the whole ---------------------------------------------------------------------------------
- */
+/* ---- the whole ---- */
 
 static rows_plan group_rows(const qzk_conv_args *args, const group_plan *plan)
 {

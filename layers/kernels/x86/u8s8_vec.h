@@ -259,7 +259,7 @@ VEC_INLINE vecf vec_loadf(const float *p)
 VEC_INLINE vec vec_broadcast4(const uint8_t *p)
 {
     int32_t word;
-    memcpy(&word, p, sizeof word);
+    memcpy(&word, p, sizeof(word));
     return VEC_OP(set1_epi32)(word);
 }
 
@@ -309,12 +309,11 @@ VEC_INLINE void vec_put_weight(int8_t *step, size_t half_stride, int32_t lane, i
 #else
     const int16_t wide = value;
     memcpy(step + (size_t)(term & 1) * half_stride + lane * 4 + (term >> 1) * 2, &wide,
-           sizeof wide);
+           sizeof(wide));
 #endif
 }
 
-/* ---- from sums to bytes ------------------------------------------------------------------------
- */
+/* ---- from sums to bytes ---- */
 
 /* What stands first in the packed weights of every kernel. */
 typedef struct packed_head {
