@@ -7,6 +7,7 @@
  */
 #include "bench_kernels.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* files.c - see files.h. */
 #include "weights/files.h"
+#include "weights/qzoo_weights.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -47,4 +48,15 @@ void qzi_sync_folder(const char *folder)
         fsync(fd);
         close(fd);
     }
+}
+
+bool qz_weights_is_file(const char *word)
+{
+    static const char *const suffixes[] = {".pth", ".pt", ".safetensors", ".npz", ".weights"};
+    if (!word)
+        return false;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(suffixes); i++)
+        if (qzi_ends_with(word, suffixes[i]))
+            return true;
+    return strchr(word, '/') != NULL;
 }

@@ -273,6 +273,14 @@ typedef struct qz_fetch_options {
 QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
                                   const qz_fetch_options *options, char *path, size_t size);
 
+/* ---- words ---- */
+
+/*
+ * Whether a word of the command line or of qz_model_options.weights names a file: it has a slash, or
+ * ends in .pth, .pt, .safetensors, .npz or .weights. Other words are names of models or tags.
+ */
+QZ_API bool qz_weights_is_file(const char *word);
+
 /* ---- arrays in .npy files ---- */
 
 /* Reads a float32 .npy (version 1 or 2, C order). Free tensor->data with qz_npy_free. */

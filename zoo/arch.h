@@ -40,11 +40,6 @@ typedef struct qzi_arch {
                          const qzi_backbone_options *options);
     bool can_dilate[3];
     bool has_aux_logits; /* and transform_input: googlenet, inception_v3 */
-    /*
-     * The name under which old files of torchvision have a parameter, into `old`; false where it
-     * never had another. NULL: none had.
-     */
-    bool (*old_key)(const char *key, char *old, size_t size);
 } qzi_arch;
 
 #define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;

@@ -86,31 +86,12 @@ static void build_densenet(qz_graph *g, const void *config, const qzi_build_opti
     qz_graph_output(g, "output", x);
 }
 
-/* The published files have "denselayer1.norm.1.weight" for denselayer1.norm1.weight. */
-static bool old_key(const char *key, char *old, size_t size)
-{
-    static const char *const modules[] = {".norm1.", ".norm2.", ".conv1.", ".conv2."};
-    if (!strstr(key, ".denselayer"))
-        return false;
-    for (size_t i = 0; i < QZI_ARRAY_LEN(modules); i++) {
-        const char *at = strstr(key, modules[i]);
-        if (!at)
-            continue;
-        int digit = (int)(at - key) + 5; /* of ".norm" */
-        int length = snprintf(old, size, "%.*s.%s", digit, key, key + digit);
-        return length > 0 && (size_t)length < size;
-    }
-    return false;
-}
-
 static const qz_fill_rule densenet_rules[] = {{"", 1.38}, {NULL, 0.0}};
 
-#define DENSENET(id, ...)                                                                   \
-    static const struct densenet id##_config = __VA_ARGS__;                                 \
-    const qzi_arch qzi_arch_##id = {QZI_CLASSIFIER_FIELDS(id, build_densenet, &id##_config, \
-                                                          densenet_rules, 256, 224,         \
-                                                          QZ_INTERPOLATION_BILINEAR),       \
-                                    .old_key = old_key}
+#define DENSENET(id, ...)                                   \
+    static const struct densenet id##_config = __VA_ARGS__; \
+    const qzi_arch qzi_arch_##id = {QZI_CLASSIFIER_FIELDS(  \
+        id, build_densenet, &id##_config, densenet_rules, 256, 224, QZ_INTERPOLATION_BILINEAR)}
 
 /* clang-format off */
 /*                   growth  layers           stem */

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * registry.c - the list of architectures, by name, and the named builders. Both come from
- * qzoo_models.inc.
+ * registry.c - the list of architectures by name, from qzoo_models.inc.
  */
 #include "layers/base/nearest.h"
 #include "zoo/arch.h"
@@ -66,13 +65,3 @@ qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info
     *info = arch->info;
     return QZ_OK;
 }
-
-/* ---- named builders ---- */
-
-#define QZ_MODEL(name)                                                                          \
-    qz_status qz_##name(qz_context *context, const qz_model_options *options, qz_model **model) \
-    {                                                                                           \
-        return qz_model_create(context, #name, options, model);                                 \
-    }
-#include "zoo/qzoo_models.inc"
-#undef QZ_MODEL

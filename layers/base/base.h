@@ -148,6 +148,8 @@ float qzi_rnef(float x);
 
 /* ---- small things ---- */
 
+bool qzi_ends_with(const char *text, const char *end);
+
 uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed); /* seed: QZI_FNV_OFFSET first */
 /* The same of `count` numbers of `size` bytes as a little-endian machine holds them: a fingerprint
  * that is the same everywhere. */

@@ -3,6 +3,8 @@
  * golden.c - reading what torch and torchvision computed (golden.h).
  */
 #include "golden.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_random.h"
 
 #include <math.h>
 #include <stdlib.h>

@@ -5,6 +5,7 @@
  */
 #include "tests/unit/assert_ok.h"
 #include "zoo/model/model.h"
+#include "zoo/model/weights_random.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -8,6 +8,8 @@
  * else those that are named.
  */
 #include "golden.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_random.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -9,6 +9,7 @@
  * onednn is our fbgemm, onednn_fbgemmqconfig is fbgemm with reduce_range, qnnpack is qnnpack.
  */
 #include "golden.h"
+#include "zoo/model/weights_random.h"
 
 #include <inttypes.h>
 #include <math.h>

@@ -18,6 +18,7 @@
 #include "layers/graph/exec.h"
 #include "qzoo.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_pack.h"
 
 #include <math.h>
 #include <onnx.pb-c.h>

@@ -6,6 +6,8 @@
 
 #include "../unit/counting.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_random.h"
 #include "zoo/onnx/onnx_emit.h"
 
 #include <math.h>

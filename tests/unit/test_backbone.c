@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "backbone_goldens.inc"
+#include "zoo/model/weights_random.h"
 
 static qz_context *context(void)
 {

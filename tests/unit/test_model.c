@@ -5,6 +5,7 @@
  * memory.)
  */
 #include "zoo/model/model.h"
+#include "zoo/model/model_pack.h"
 
 #include <math.h>
 #include <setjmp.h>

@@ -8,6 +8,10 @@
  */
 #include "counting.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_hash.h"
+#include "zoo/model/weights_load.h"
+#include "zoo/model/weights_random.h"
 
 #include <dirent.h>
 #include <inttypes.h>
@@ -122,9 +126,12 @@ static qz_status make_all_ops(qz_context *ctx, qz_model **model)
                                       .observer = QZ_OBSERVER_HISTOGRAM,
                                       .per_channel = true};
     QZI_TRY(qzi_model_build(*model, NULL));
-    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
-    options.weights = weights_path;
-    QZI_TRY(qzi_weights_load(*model, &options));
+    qz_state_dict *dict = NULL;
+    QZI_TRY(qz_state_dict_load(ctx, weights_path, &dict));
+    qz_status st = qzi_weights_load(*model, dict, weights_path, false);
+    qz_state_dict_destroy(dict);
+    QZI_TRY(st);
+    QZI_TRY(qzi_weights_hash(*model));
     QZI_TRY(qzi_model_fuse(*model));
     QZI_TRY(qzi_model_measure(*model));
     return qz_model_prepare(*model);
@@ -255,11 +262,9 @@ static void test_all_ops(void **state)
     (void)state;
     qz_context *ctx = NULL;
     qz_model *model = NULL;
-    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
-    options.weights = "random:3";
     assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
     if (qzi_model_alloc(ctx, &all_ops, &model) != QZ_OK || qzi_model_build(model, NULL) != QZ_OK ||
-        qzi_weights_load(model, &options) != QZ_OK)
+        qzi_weights_random(model, "random:3") != QZ_OK)
         fail_msg("%s", qz_context_message(ctx));
     write_weights(ctx, model->graph);
     qz_model_destroy(model);

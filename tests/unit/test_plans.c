@@ -9,6 +9,7 @@
 #include "assert_ok.h"
 #include "layers/graph/plan.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

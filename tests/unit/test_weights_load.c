@@ -99,7 +99,7 @@ static void assert_same_params(const qz_model *a, const qz_model *b)
         const qz_tensor *x = &a->graph->params[i].tensor, *y = &b->graph->params[i].tensor;
         assert_memory_equal(x->data, y->data, (size_t)qz_tensor_numel(x) * qz_dtype_size(x->dtype));
     }
-    assert_int_equal(a->weights_hash, b->weights_hash);
+    assert_int_equal(a->origin.hash, b->origin.hash);
 }
 
 static void test_fits(void **state)
@@ -147,8 +147,8 @@ static void test_old_keys(void **state)
     assert_int_equal(renamed, 58 * 10);
     dict.count = kept;
     assert_int_equal(load(&dict, false, 0, &model), QZ_OK);
-    assert_int_equal(model->weights_hash, dict.model->weights_hash);
-    assert_null(strstr(model->warning, "unexpected"));
+    assert_int_equal(model->origin.hash, dict.model->origin.hash);
+    assert_null(strstr(model->origin.warning, "unexpected"));
     qz_model_destroy(model);
     dict.entries[0].key = "features.denseblock1.denselayer1.norm.3.weight";
     refused(&dict, 0, QZ_ERR_MISMATCH, "missing", "features.conv0.weight");

@@ -6,6 +6,7 @@
  * The largest models are filled with --all only: they take gigabytes.
  */
 #include "../models/golden.h"
+#include "zoo/model/model_build.h"
 
 #include <inttypes.h>
 #include <setjmp.h>

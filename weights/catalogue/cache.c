@@ -265,12 +265,6 @@ void qzi_cache_unlock(const char *path, int fd)
 
 /* ---- pruning ---- */
 
-static bool ends_with(const char *name, const char *end)
-{
-    size_t size = strlen(name), end_size = strlen(end);
-    return size > end_size && strcmp(name + size - end_size, end) == 0;
-}
-
 static bool is_known(const qz_catalogue *catalogue, const char *name)
 {
     for (size_t i = 0; i < qz_catalogue_count(catalogue); i++) {
@@ -286,7 +280,7 @@ static qz_status prune_file(const qz_context *ctx, const char *folder, const cha
 {
     static const char *const suffixes[] = {QZI_CACHE_PART_INFO, QZI_CACHE_PART, QZI_CACHE_LOCK, ""};
     size_t stem = strlen(name), i = 0;
-    while (!ends_with(name, suffixes[i]))
+    while (!qzi_ends_with(name, suffixes[i]))
         i++;
     stem -= strlen(suffixes[i]);
     char *path = qzi_format(ctx, "%s/weights/%s", folder, name);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* arch_measure.c - an architecture's parameters and multiply-adds, without weights. */
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
 
 qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params, uint64_t *macs)
 {

@@ -65,8 +65,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     const qz_arch_info *arch = &model->arch->info;
     info->name = arch->name;
     info->task = arch->task;
-    info->weights = model->weights;
-    info->random_weights = model->random_weights;
+    info->weights = model->origin.weights;
+    info->random_weights = model->origin.random;
     info->converted = model->int8_graph != NULL;
     if (model->prepared) {
         info->backend = model->qconfig.backend->name;
@@ -82,8 +82,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->macs = model->macs;
     info->fp32_weights_bytes = model->fp32_weights_bytes;
     info->int8_weights_bytes = model->int8_weights_bytes;
-    info->warning_count = model->warning_count;
-    info->warning = model->warning;
+    info->warning_count = model->origin.warning_count;
+    info->warning = model->origin.warning;
 }
 
 /* Data that graphs hold; entries without data (of layers that became int8, or dropped) are none. */
@@ -126,11 +126,11 @@ void qz_model_get_memory(const qz_model *model, qz_model_memory *memory)
         memory->canonical_bytes = held_qweights(model->int8_graph);
         memory->island_bytes = held_params(model->int8_graph);
     }
-    qzi_mutex_lock(model->lock); /* new sessions pack */
-    for (size_t i = 0; i < model->packed_count; i++)
-        memory->packed_bytes += qzi_packed_bytes(model->packed[i].packed);
-    memory->packings = model->packed_count;
-    qzi_mutex_unlock(model->lock);
+    qzi_mutex_lock(model->packings.lock); /* new sessions pack */
+    for (size_t i = 0; i < model->packings.count; i++)
+        memory->packed_bytes += qzi_packed_bytes(model->packings.list[i].packed);
+    memory->packings = model->packings.count;
+    qzi_mutex_unlock(model->packings.lock);
 }
 
 const qz_graph *qz_model_graph(const qz_model *model, bool int8)

@@ -6,6 +6,7 @@
  * it reads of the model is immutable, so sessions run at once without locks.
  */
 #include "zoo/model/model.h"
+#include "zoo/model/model_pack.h"
 
 #include <string.h>
 
@@ -95,12 +96,12 @@ static qz_status create(qz_session *s, const qz_session_options *options)
 /* Counts the sessions of each graph, so that none loses its graph under its feet. */
 static void count_session(qz_model *model, bool int8, bool alive)
 {
-    qzi_mutex_lock(model->lock);
+    qzi_mutex_lock(model->packings.lock);
     if (alive)
-        model->sessions[int8]++;
+        model->packings.sessions[int8]++;
     else
-        model->sessions[int8]--;
-    qzi_mutex_unlock(model->lock);
+        model->packings.sessions[int8]--;
+    qzi_mutex_unlock(model->packings.lock);
 }
 
 qz_status qz_session_create(qz_model *model, const qz_session_options *options,

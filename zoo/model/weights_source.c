@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weights_source.c - weights by a tag of the catalogue ("default", "IMAGENET1K_V1"): found in the
- * cache, or fetched into it where the caller allows that; with them comes the recipe for images
- * that they were trained with.
+ * weights_source.c - what the word in qz_model_options.weights means: random weights, a file, or a
+ * tag of the catalogue ("default", "IMAGENET1K_V1").
+ *
+ * A tag is found in the cache, or fetched into it where the caller allows that. With it comes the
+ * recipe for images that its weights were trained with.
  */
-#include "zoo/model/model.h"
+#include "zoo/model/weights_source.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -57,22 +59,51 @@ static qz_status resolve(qz_model *model, const qz_model_options *options,
     take_recipe(model, info);
     *transform_input |= info->transform_input;
     /* of an int8 model, that for which it was quantized; "" is no backend's name */
-    (void)qz_backend_parse(info->quantized, &model->weights_backend);
-    model->weights_tag = qzi_arena_strdup(&model->arena, info->tag);
-    model->weights_path = qzi_arena_strdup(&model->arena, path);
-    return model->weights_tag && model->weights_path ? QZ_OK : QZ_ERR_MEMORY;
+    (void)qz_backend_parse(info->quantized, &model->origin.backend);
+    model->origin.tag = qzi_arena_strdup(&model->arena, info->tag);
+    model->origin.path = qzi_arena_strdup(&model->arena, path);
+    return model->origin.tag && model->origin.path ? QZ_OK : QZ_ERR_MEMORY;
+}
+
+static qz_status resolve_tag(qz_model *model, const qz_model_options *options,
+                             bool *transform_input)
+{
+    qz_catalogue *catalogue = NULL;
+    QZI_TRY(qz_catalogue_open(model->ctx, options->catalogue, &catalogue));
+    qz_status st = resolve(model, options, catalogue, transform_input);
+    qz_catalogue_close(catalogue);
+    return st;
+}
+
+bool qzi_weights_is_random(const char *source)
+{
+    return !source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0;
 }
 
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                               bool *transform_input)
 {
-    const char *source = options->weights;
-    qz_catalogue *catalogue = NULL;
-    if (!source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0 ||
-        qzi_weights_is_file(source))
+    if (qzi_weights_is_random(options->weights))
         return QZ_OK;
-    QZI_TRY(qz_catalogue_open(model->ctx, options->catalogue, &catalogue));
-    qz_status st = resolve(model, options, catalogue, transform_input);
-    qz_catalogue_close(catalogue);
-    return st;
+    if (!qz_weights_is_file(options->weights))
+        return resolve_tag(model, options, transform_input);
+    model->origin.path = qzi_arena_strdup(&model->arena, options->weights);
+    return model->origin.path ? QZ_OK : QZ_ERR_MEMORY;
+}
+
+qz_status qzi_weights_open(const qz_model *model, qz_state_dict **dict)
+{
+    const char *path = model->origin.path;
+    /* files of the cache are replaced, never changed: they may be mapped */
+    if (model->origin.tag)
+        QZI_TRY(qz_state_dict_map(model->ctx, path, dict));
+    else
+        QZI_TRY(qz_state_dict_load(model->ctx, path, dict));
+    const char *format = qz_state_dict_metadata(*dict, "format");
+    if (!format || strncmp(format, "qzoo.", 5) != 0)
+        return QZ_OK;
+    qz_state_dict_destroy(*dict);
+    *dict = NULL;
+    return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
+                    "%s: a saved int8 model, not weights; open the file itself as the model", path);
 }

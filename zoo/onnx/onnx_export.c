@@ -2,6 +2,7 @@
 /* onnx_export.c - qz_onnx_export: which graph, at which size, node by node. */
 #include "layers/graph/exec.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_pack.h"
 #include "zoo/onnx/onnx_emit.h"
 
 #include <inttypes.h>
@@ -85,10 +86,10 @@ static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
 {
     qzi_onnx_doc *doc = &e->doc;
     const qz_preprocess *p = &model->preprocess;
-    const char *slash = strrchr(model->weights, '/');
+    const char *slash = strrchr(model->origin.weights, '/');
     qzi_onnx_metadata(doc, "model", model->arch->info.name);
-    qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->weights);
-    qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->weights_hash));
+    qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->origin.weights);
+    qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->origin.hash));
     qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "%d", (int)p->resize));
     qzi_onnx_metadata(doc, "crop", qzi_onnx_text(doc, "%dx%d", (int)p->crop_h, (int)p->crop_w));
     qzi_onnx_metadata(doc, "interpolation", qz_interpolation_name(p->interpolation));

@@ -5,6 +5,7 @@
  * The file is untrusted: every number that the model will compute with is checked here, and every
  * tensor must be one that the rebuilt graph wants, of its exact shape.
  */
+#include "zoo/model/model_build.h"
 #include "zoo/saved/saved_model.h"
 
 #include <inttypes.h>
@@ -129,11 +130,11 @@ static qz_status read_origin(const struct reader *r)
     QZI_TRY(get_text(r, "weights", &text));
     if (strchr(text, '/'))
         return fail_value(r, "weights", text);
-    m->weights = qzi_arena_strdup(&m->arena, text);
-    if (!m->weights)
+    m->origin.weights = qzi_arena_strdup(&m->arena, text);
+    if (!m->origin.weights)
         return QZ_ERR_MEMORY;
-    m->random_weights = strncmp(text, "random:", 7) == 0;
-    QZI_TRY(get_hash(r, "weights_hash", &m->weights_hash));
+    m->origin.random = strncmp(text, "random:", 7) == 0;
+    QZI_TRY(get_hash(r, "weights_hash", &m->origin.hash));
     QZI_TRY(get_number(r, "calibration_images", 0, INT32_MAX, &images));
     if ((images == 0) != m->qconfig.imported)
         return fail_value(r, "calibration_images", images == 0 ? "0" : "not 0");

@@ -78,7 +78,7 @@ static qz_status add_metadata(struct writer *w)
     const qz_model *m = w->model;
     const qzi_qconfig *q = &m->qconfig;
     /* only the base name: where a file lay is nobody's business, and differs between machines */
-    const char *slash = strrchr(m->weights, '/');
+    const char *slash = strrchr(m->origin.weights, '/');
     QZI_TRY(add_text(w, "format", QZI_SAVED_FORMAT));
     QZI_TRY(add_text(w, "version", qz_version()));
     QZI_TRY(add_text(w, "arch", m->arch->info.name));
@@ -98,8 +98,8 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
     QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
     QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
-    QZI_TRY(add_text(w, "weights", slash ? slash + 1 : m->weights));
-    QZI_TRY(add_hash(w, "weights_hash", m->weights_hash));
+    QZI_TRY(add_text(w, "weights", slash ? slash + 1 : m->origin.weights));
+    QZI_TRY(add_hash(w, "weights_hash", m->origin.hash));
     QZI_TRY(add_number(w, "calibration_images", m->calibration_images));
     return add_hash(w, "calibration_hash", m->calibration_hash);
 }

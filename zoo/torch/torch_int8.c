@@ -4,23 +4,18 @@
  * the form, checks numbers and shapes, and attaches the weights.
  */
 #include "zoo/torch/torch_int8.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_load.h"
+#include "zoo/torch/torch_import.h"
 
-#include <inttypes.h>
-#include <math.h>
 #include <string.h>
 
 /* ---- telling the form ---- */
 
-static bool ends_with(const char *text, const char *end)
-{
-    size_t length = strlen(text), end_length = strlen(end);
-    return length >= end_length && strcmp(text + length - end_length, end) == 0;
-}
-
 static bool is_qat(const qz_state_dict *dict)
 {
     for (size_t i = 0; i < qz_state_dict_count(dict); i++)
-        if (ends_with(qz_state_dict_key(dict, i), ".weight_fake_quant.scale"))
+        if (qzi_ends_with(qz_state_dict_key(dict, i), ".weight_fake_quant.scale"))
             return true;
     return false;
 }
@@ -31,144 +26,6 @@ bool qzi_torch_is_int8(const qz_state_dict *dict)
         if (qz_state_dict_quant(dict, i))
             return true;
     return is_qat(dict);
-}
-
-/* ---- what the forms share ---- */
-
-const char *qzi_torch_module(const qzi_node *node)
-{
-    /* transform_input stands before what torch calls QuantStub */
-    return node->op == QZI_OP_INPUT || node->op == QZI_OP_CHANNEL_AFFINE ? "quant" : node->name;
-}
-
-qz_status qzi_torch_fail_missing(const qzi_torch_import *import, const char *key)
-{
-    return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH,
-                    "%s: %s is missing; is this an int8 file of %s?", import->path, key,
-                    import->model->arch->info.name);
-}
-
-qz_status qzi_torch_find(qzi_torch_import *import, const char *name, const char *leaf,
-                         const char **key, const qz_tensor **tensor, const qz_tensor_quant **quant)
-{
-    size_t name_size = strlen(name), leaf_size = strlen(leaf);
-    char *text = qzi_arena_alloc(&import->arena, name_size + leaf_size + 1);
-    if (!text)
-        return QZ_ERR_MEMORY;
-    memcpy(text, name, name_size);
-    memcpy(text + name_size, leaf, leaf_size + 1);
-    *key = text;
-    size_t index = qz_state_dict_index(import->dict, text);
-    *tensor = qz_state_dict_tensor(import->dict, index);
-    if (quant)
-        *quant = qz_state_dict_quant(import->dict, index);
-    return QZ_OK;
-}
-
-qz_status qzi_torch_number(const qzi_torch_import *import, const char *key, const qz_tensor *tensor,
-                           double *value)
-{
-    float f32 = 0.0f;
-    int64_t s64 = 0;
-    int32_t s32 = 0;
-    bool good = qz_tensor_numel(tensor) == 1;
-    if (good && tensor->dtype == QZ_F32) {
-        memcpy(&f32, tensor->data, sizeof(f32));
-        *value = (double)f32;
-    } else if (good && tensor->dtype == QZ_F64) {
-        memcpy(value, tensor->data, sizeof(*value));
-    } else if (good && tensor->dtype == QZ_S64) {
-        memcpy(&s64, tensor->data, sizeof(s64));
-        *value = (double)s64;
-    } else if (good && tensor->dtype == QZ_S32) {
-        memcpy(&s32, tensor->data, sizeof(s32));
-        *value = s32;
-    } else if (good && tensor->dtype == QZ_U8) {
-        *value = *(const uint8_t *)tensor->data;
-    } else {
-        return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH, "%s: %s is not one number",
-                        import->path, key);
-    }
-    return QZ_OK;
-}
-
-/* As float32 it must still be a positive finite number. */
-static bool scale_is_valid(double scale)
-{
-    return scale >= 0x1p-126 && scale <= 0x1.fffffep127;
-}
-
-qz_status qzi_torch_set_qparams(qzi_torch_import *import, size_t node, const char *what,
-                                double scale, int64_t zero_point)
-{
-    if (!scale_is_valid(scale))
-        return qzi_fail(import->model->ctx, QZ_ERR_NUMERIC,
-                        "%s: the scale of %s is %g; a positive number is needed", import->path,
-                        what, scale);
-    if (zero_point < 0 || zero_point > 255)
-        return qzi_fail(import->model->ctx, QZ_ERR_NUMERIC,
-                        "%s: the zero point of %s is %" PRId64 "; 0 to 255 is needed", import->path,
-                        what, zero_point);
-    import->observed[node] = (qzi_qparams){(float)scale, (int32_t)zero_point};
-    return QZ_OK;
-}
-
-static qz_status fail_shape(const qzi_torch_import *import, const char *key, const char *what)
-{
-    return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH, "%s: %s %s; is this an int8 file of %s?",
-                    import->path, key, what, import->model->arch->info.name);
-}
-
-static bool has_shape(const qz_tensor *tensor, int32_t ndim, const int64_t *dims)
-{
-    bool same = tensor->ndim == ndim;
-    for (int32_t i = 0; i < ndim && same; i++)
-        same = tensor->dims[i] == dims[i];
-    return same;
-}
-
-/* The scales of a weight as float32, one for each channel. */
-static qz_status spread_scales(qzi_torch_import *import, const char *key,
-                               const qz_tensor_quant *quant, int32_t oc, const float **out)
-{
-    float *scales = qzi_arena_alloc(&import->arena, (size_t)oc * sizeof(*scales));
-    if (!scales)
-        return QZ_ERR_MEMORY;
-    for (int64_t i = 0; i < quant->count; i++)
-        if (!scale_is_valid(quant->scales[i]) || quant->zero_points[i] != 0)
-            return qzi_fail(import->model->ctx, QZ_ERR_UNSUPPORTED,
-                            "%s: %s has a scale of %g and a zero point of %" PRId64
-                            "; weights must be symmetric, with positive scales",
-                            import->path, key, quant->scales[i], quant->zero_points[i]);
-    for (int32_t o = 0; o < oc; o++)
-        scales[o] = (float)quant->scales[quant->axis < 0 ? 0 : o];
-    import->per_channel |= quant->axis >= 0;
-    *out = scales;
-    return QZ_OK;
-}
-
-qz_status qzi_torch_set_weights(qzi_torch_import *import, size_t node, const char *weight_key,
-                                const qz_tensor *weight, const qz_tensor_quant *quant,
-                                const char *bias_key, const qz_tensor *bias)
-{
-    const qzi_node *layer = &import->model->graph->nodes[node];
-    const qzi_conv2d_attr *conv = &layer->u.conv;
-    const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
-    qzi_torch_weights *out = &import->weights[node];
-    if (weight->dtype != QZ_S8 || !quant || quant->axis > 0)
-        return fail_shape(import, weight_key,
-                          "is not quantized to int8, with scales by tensor or "
-                          "by output channel");
-    if (!has_shape(weight, layer->op == QZI_OP_LINEAR ? 2 : 4, dims))
-        return fail_shape(import, weight_key, "has another shape than the model's layer");
-    QZI_TRY(spread_scales(import, weight_key, quant, conv->oc, &out->scales));
-    out->w = weight->data;
-    if (!bias)
-        return QZ_OK;
-    if (bias->dtype != QZ_F32 || !has_shape(bias, 1, dims))
-        return fail_shape(import, bias_key, "is not float32, one number for each output channel");
-    out->bias = bias->data;
-    return QZ_OK;
 }
 
 /* ---- making the model ---- */
@@ -257,14 +114,14 @@ static qz_status add_weights(const qzi_torch_import *import)
     qz_model *model = import->model;
     qz_graph *graph = model->int8_graph;
     const qzi_torch_weights *from = import->weights;
-    model->weights_hash = QZI_FNV_OFFSET;
+    model->origin.hash = QZI_FNV_OFFSET;
     for (size_t i = 0; i < graph->node_count; i++) {
         qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
             continue; /* borders stand between the nodes, which keep their order */
         if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR)) {
             QZI_TRY(make_weights(import, from, node));
-            model->weights_hash = hash_weights(node, model->weights_hash);
+            model->origin.hash = hash_weights(node, model->origin.hash);
         } else {
             QZI_TRY(load_params(import, node));
         }
@@ -303,8 +160,8 @@ static qz_status warn_unexpected(const qzi_torch_import *import)
     qzi_free(model->ctx, text);
     if (!kept)
         return QZ_ERR_MEMORY;
-    model->warning = kept;
-    model->warning_count = count;
+    model->origin.warning = kept;
+    model->origin.warning_count = count;
     qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", import->path, kept);
     return QZ_OK;
 }
@@ -342,7 +199,7 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
     QZI_TRY(read_form(import, qat));
     qz_backend backend = options->backend;
     if (backend == QZ_BACKEND_AUTO)
-        backend = model->weights_backend;
+        backend = model->origin.backend;
     if (backend == QZ_BACKEND_AUTO)
         backend = import->per_channel ? QZ_BACKEND_FBGEMM : QZ_BACKEND_QNNPACK;
     model->qconfig.backend = qzi_backend_get(backend);

@@ -4,7 +4,7 @@
  * linear layer's keys are read: weight and bias in a tuple, beside one another in _packed_params,
  * and in the layer itself.
  */
-#include "zoo/torch/torch_int8.h"
+#include "zoo/torch/torch_import.h"
 
 #include <math.h>
 

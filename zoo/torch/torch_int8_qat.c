@@ -11,7 +11,9 @@
  * Whether an activation has 7 or 8 bits (reduce_range) the ranges do not tell; the scale that
  * stands beside them does.
  */
-#include "zoo/torch/torch_int8.h"
+#include "zoo/model/weights_load.h"
+#include "zoo/model/weights_random.h"
+#include "zoo/torch/torch_import.h"
 
 #include <math.h>
 #include <string.h>

@@ -8,7 +8,7 @@
  * read, so that the order of the text is free.
  */
 #include "weights/formats/torch_script.h"
-#include "zoo/torch/torch_int8.h"
+#include "zoo/torch/torch_import.h"
 
 #include <string.h>
 

@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* model_build.c - an empty model, its float graph, and its end. */
+#include "zoo/model/model_build.h"
+
+/* More classes than any data set has; keeps a mistyped number from taking all memory. */
+#define MAX_CLASSES 1000000
+
+qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model)
+{
+    qz_model *m = qzi_calloc(ctx, 1, sizeof(*m));
+    if (!m)
+        return QZ_ERR_MEMORY;
+    m->ctx = ctx;
+    m->arch = arch;
+    m->origin.weights = "";
+    m->origin.warning = "";
+    m->preprocess = arch->info.preprocess;
+    m->calibration_hash = QZI_FNV_OFFSET;
+    qzi_arena_init(&m->arena, ctx);
+    m->packings.lock = qzi_mutex_create(ctx);
+    if (!m->packings.lock) {
+        qz_model_destroy(m);
+        return QZ_ERR_MEMORY;
+    }
+    *model = m;
+    return QZ_OK;
+}
+
+void qz_model_destroy(qz_model *model)
+{
+    if (!model)
+        return;
+    qz_context *ctx = model->ctx;
+    qzi_sqnr_destroy(model->sqnr);
+    for (size_t i = 0; i < model->packings.count; i++)
+        qzi_packed_destroy(model->packings.list[i].packed);
+    qzi_calibration_destroy(model->calibration);
+    qz_graph_destroy(model->int8_graph);
+    qz_graph_destroy(model->graph);
+    if (model->packings.lock)
+        qzi_mutex_destroy(ctx, model->packings.lock);
+    qzi_arena_free(&model->arena);
+    qzi_free(ctx, model);
+}
+
+/* MACs of one image of the architecture's own size. */
+static qz_status count_macs(const qz_graph *graph, const qz_arch_info *arch, uint64_t *macs)
+{
+    const qzi_shape input = {1, arch->input_h, arch->input_w, 3};
+    qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
+    if (!shapes)
+        return QZ_ERR_MEMORY;
+    qz_status st = qzi_graph_shapes(graph, &input, shapes);
+    *macs = 0;
+    for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++)
+        *macs += qzi_node_macs(&graph->nodes[i], &shapes[i]);
+    qzi_free(graph->ctx, shapes);
+    return st;
+}
+
+static qz_status check_build(const qz_model *model, const qzi_build_options *build)
+{
+    const qzi_arch *arch = model->arch;
+    if (build->num_classes < 0 || build->num_classes > MAX_CLASSES)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "num_classes is %d; it must be 1 to %d, or 0 for %s's own %d",
+                        (int)build->num_classes, MAX_CLASSES, arch->info.name,
+                        (int)arch->info.classes);
+    if (!arch->has_aux_logits && (build->transform_input || build->no_aux_logits))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s has no %s; only googlenet and inception_v3 have", arch->info.name,
+                        build->transform_input ? "transform_input" : "auxiliary heads");
+    return QZ_OK;
+}
+
+qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
+{
+    qzi_build_options build = {0};
+    if (options)
+        build = *options;
+    QZI_TRY(check_build(model, &build));
+    if (build.num_classes == 0)
+        build.num_classes = model->arch->info.classes;
+    model->num_classes = build.num_classes;
+    model->transform_input = build.transform_input;
+    model->no_aux_logits = build.no_aux_logits;
+    QZI_TRY(qz_graph_create(model->ctx, &model->graph));
+    model->arch->build(model->graph, model->arch->config, &build);
+    QZI_TRY(qz_graph_finish(model->graph));
+    QZI_TRY(qzi_graph_prune(model->graph));
+    model->params = 0;
+    for (size_t i = 0; i < model->graph->param_count; i++)
+        if (model->graph->params[i].trainable)
+            model->params += (uint64_t)qz_tensor_numel(&model->graph->params[i].tensor);
+    return count_macs(model->graph, &model->arch->info, &model->macs);
+}
+
+qz_status qzi_model_fuse(qz_model *model)
+{
+    QZI_TRY(model->arch->fuse(model->graph, false));
+    model->fused = true;
+    return QZ_OK;
+}
+
+qz_status qzi_model_fail_state(const qz_model *model, const char *text)
+{
+    return qzi_fail(model->ctx, QZ_ERR_STATE, "%s: %s", model->arch->info.name, text);
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* model_build.h - an empty model, its float graph, and fusing it. Private. */
+#ifndef QZOO_ZOO_MODEL_MODEL_BUILD_H
+#define QZOO_ZOO_MODEL_MODEL_BUILD_H
+
+#include "zoo/model/model.h"
+
+/* An empty model: qz_model_destroy takes it in any state from here on. */
+qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model);
+/*
+ * Builds the float graph and fills in what info tells of it (parameters, MACs). Parameters have no
+ * data yet. NULL, and num_classes 0: the architecture's own.
+ */
+qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);
+/* Replaces ReLU6 where the model says so, and fuses. */
+qz_status qzi_model_fuse(qz_model *model);
+
+/* QZ_ERR_STATE: "resnet18: text". */
+qz_status qzi_model_fail_state(const qz_model *model, const char *text);
+
+#endif

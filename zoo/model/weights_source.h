@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* weights_source.h - what the word in qz_model_options.weights means. Private. */
+#ifndef QZOO_ZOO_MODEL_WEIGHTS_SOURCE_H
+#define QZOO_ZOO_MODEL_WEIGHTS_SOURCE_H
+
+#include "zoo/model/model.h"
+
+/* Whether the word asks for seeded random weights: NULL, "random" or "random:SEED". */
+bool qzi_weights_is_random(const char *source);
+/*
+ * Finds where the weights come from, before the graph is built. A tag of the catalogue is looked up
+ * in the cache, or fetched into it where options->allow_fetch is set; its recipe for images and
+ * *transform_input come with it. Fills origin.tag, origin.path and origin.backend.
+ */
+qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
+                              bool *transform_input);
+/* Opens the resolved file. The caller destroys *dict. A saved int8 model is QZ_ERR_MISMATCH. */
+qz_status qzi_weights_open(const qz_model *model, qz_state_dict **dict);
+
+#endif
