@@ -146,6 +146,17 @@ float qzi_rsqrtf(float x); /* 1 / sqrt(x), two correctly rounded float operation
 double qzi_rne(double x);
 float qzi_rnef(float x);
 
+/* ---- options (options.c) ---- */
+
+/*
+ * Copies a caller's options struct into `full`, which has `size` bytes and begins with a size_t as
+ * all options structs do. An application that was built with an older header has a shorter struct:
+ * fields beyond its size are 0, the default. given NULL: all defaults. QZ_ERR_ARGUMENT where the
+ * size is impossible; `name` is the struct's, as in "qz_model_options".
+ */
+qz_status qzi_options_take(const qz_context *ctx, const void *given, void *full, size_t size,
+                           const char *name);
+
 /* ---- small things ---- */
 
 bool qzi_ends_with(const char *text, const char *end);

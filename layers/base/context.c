@@ -67,15 +67,8 @@ qz_status qz_context_create(const qz_context_options *options, qz_context **cont
     if (!context)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_context_create: context is NULL");
     *context = NULL;
-    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
-    if (options) {
-        if (options->size == 0 || options->size > sizeof(o))
-            return qzi_fail(NULL, QZ_ERR_ARGUMENT,
-                            "context options: size is %zu; begin with QZ_CONTEXT_OPTIONS_INIT of "
-                            "the library's own header",
-                            options->size);
-        memcpy(&o, options, options->size);
-    }
+    qz_context_options o;
+    QZI_TRY(qzi_options_take(NULL, options, &o, sizeof(o), "qz_context_options"));
     QZI_TRY(check_options(&o));
 
     const qz_allocator *a = o.allocator ? o.allocator : &qzi_default_allocator;

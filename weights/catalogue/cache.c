@@ -166,7 +166,7 @@ static char *find_in_hub(qz_context *ctx, const qz_weights_info *info)
         if (!path)
             break;
         char *name = path + strlen(folder) + 1, *hash = name;
-        for (char *next = name; (next = strstr(next, digits)); next++)
+        for (char *next = name; digits[0] != '\0' && (next = strstr(next, digits)); next++)
             hash = next;
         bool separated = hash > name && (hash[-1] == '-' || hash[-1] == '_');
         if (i == 1 && separated)

@@ -48,14 +48,7 @@ static const char *variable(const char *name)
 static qz_status check_options(fetch *f, const qz_fetch_options *options)
 {
     qz_fetch_options *o = &f->options;
-    *o = (qz_fetch_options)QZ_FETCH_OPTIONS_INIT;
-    if (options) {
-        if (options->size == 0 || options->size > sizeof(*o))
-            return qzi_fail(f->ctx, QZ_ERR_ARGUMENT,
-                            "fetch options: size is %zu; begin with QZ_FETCH_OPTIONS_INIT",
-                            options->size);
-        memcpy(o, options, options->size);
-    }
+    QZI_TRY(qzi_options_take(f->ctx, options, o, sizeof(*o), "qz_fetch_options"));
     if (!o->mirror)
         o->mirror = variable("QZOO_MIRROR");
     if (!o->ca_file)

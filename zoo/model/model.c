@@ -115,19 +115,14 @@ static qz_status create(qz_model *model, const qz_model_options *options)
 qz_status qz_model_create(qz_context *context, const char *name, const qz_model_options *options,
                           qz_model **model)
 {
-    const qz_model_options defaults = QZ_MODEL_OPTIONS_INIT;
     if (!model)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_create: model is NULL");
     *model = NULL;
     if (!context || !name)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_create: context or name is NULL");
-    if (!options)
-        options = &defaults;
-    if (options->size == 0 || options->size > sizeof(*options))
-        return qzi_fail(context, QZ_ERR_ARGUMENT,
-                        "qz_model_options has size %zu; begin with QZ_MODEL_OPTIONS_INIT",
-                        options->size);
-    if (options->is_qat)
+    qz_model_options o;
+    QZI_TRY(qzi_options_take(context, options, &o, sizeof(o), "qz_model_options"));
+    if (o.is_qat)
         return qzi_fail(context, QZ_ERR_UNSUPPORTED,
                         "quantization-aware training is not built yet; leave is_qat false");
     const qzi_arch *arch = qzi_arch_get(name);
@@ -135,7 +130,7 @@ qz_status qz_model_create(qz_context *context, const char *name, const qz_model_
         return qzi_arch_fail_unknown(context, name);
     qz_model *m = NULL;
     QZI_TRY(qzi_model_alloc(context, arch, &m));
-    qz_status st = create(m, options);
+    qz_status st = create(m, &o);
     if (st != QZ_OK) {
         qz_model_destroy(m);
         return st;

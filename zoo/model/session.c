@@ -107,19 +107,14 @@ static void count_session(qz_model *model, bool int8, bool alive)
 qz_status qz_session_create(qz_model *model, const qz_session_options *options,
                             qz_session **session)
 {
-    const qz_session_options defaults = QZ_SESSION_OPTIONS_INIT;
     if (!session || !model)
         return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_session_create: model or session is NULL");
     *session = NULL;
-    if (!options)
-        options = &defaults;
-    if (options->size == 0 || options->size > sizeof(*options))
-        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "qz_session_options has size %zu; begin with QZ_SESSION_OPTIONS_INIT",
-                        options->size);
+    qz_session_options o;
+    QZI_TRY(qzi_options_take(model->ctx, options, &o, sizeof(o), "qz_session_options"));
     bool int8 = false;
-    QZI_TRY(choose_precision(model, options->precision, &int8));
+    QZI_TRY(choose_precision(model, o.precision, &int8));
     qz_session *s = qzi_calloc(model->ctx, 1, sizeof(*s));
     if (!s)
         return QZ_ERR_MEMORY;
@@ -128,7 +123,7 @@ qz_status qz_session_create(qz_model *model, const qz_session_options *options,
     s->int8 = int8;
     s->graph = int8 ? model->int8_graph : model->graph;
     count_session(model, int8, true);
-    qz_status st = create(s, options);
+    qz_status st = create(s, &o);
     if (st != QZ_OK) {
         qz_session_destroy(s);
         return st;

@@ -30,15 +30,7 @@ static qz_status check_images(const qz_model *model, const qz_onnx_options *o)
 /* The caller's options with defaults in place of zeros. */
 static qz_status resolve(const qz_model *model, const qz_onnx_options *options, qz_onnx_options *o)
 {
-    const qz_onnx_options defaults = QZ_ONNX_OPTIONS_INIT;
-    if (!options)
-        options = &defaults;
-    if (options->size == 0 || options->size > sizeof(*o))
-        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "qz_onnx_options has size %zu; begin with QZ_ONNX_OPTIONS_INIT",
-                        options->size);
-    *o = defaults;
-    memcpy(o, options, options->size);
+    QZI_TRY(qzi_options_take(model->ctx, options, o, sizeof(*o), "qz_onnx_options"));
     if (o->opset == 0)
         o->opset = QZ_ONNX_OPSET_DEFAULT;
     if (o->height == 0 && o->width == 0) {
