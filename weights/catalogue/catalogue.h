@@ -16,6 +16,9 @@ struct qz_catalogue {
 /* Adds a user's entry, or replaces the one of its model and tag. Its texts live in the arena. */
 qz_status qzi_catalogue_add(qz_catalogue *catalogue, const qz_weights_info *info);
 
+/* Sets info->file, the name in the cache, from the URL and the hash. */
+qz_status qzi_catalogue_name_file(qz_catalogue *catalogue, qz_weights_info *info);
+
 /* catalogue_user.c: the entries of a JSON file. */
 qz_status qzi_catalogue_read(qz_catalogue *catalogue, const char *path);
 
