@@ -79,15 +79,14 @@ size_t qzi_exec_arena_bytes(const qzi_exec *exec)
     return exec->arena_bytes + exec->scratch_bytes;
 }
 
-/* Values up to which a follower takes no longer than the core's clock stays low (kernels.h). */
-#define SLOW_VALUES (1 << 18)
-
-/* Whether what may follow a convolution does, in this run: a hook wants to see every value. */
+/* Whether followers run inside the convolution now. A node hook must see every value, so a hook
+ * disables them. */
 static bool follows(const qzi_exec *e, const qzi_plan *plan, qz_value head)
 {
     const qzi_shape *y = &plan->shapes[head];
     const int64_t values = (int64_t)y->n * y->h * y->w * y->c;
-    return !e->hook && (!qzi_packed_kernel(e->packed, head)->slows || values <= SLOW_VALUES);
+    const int64_t slow_values = qzi_packed_kernel(e->packed, head)->slow_values;
+    return !e->hook && (slow_values == 0 || values <= slow_values);
 }
 
 qz_value qzi_exec_head(const qzi_exec *exec, qz_value node)
@@ -150,6 +149,7 @@ static void prepare_node(const qzi_exec *e, const qzi_plan *plan, size_t i, node
     }
     run->r = (qzi_op_run){
         .ctx = e->ctx,
+        .op = qzi_op_get(node->op),
         .kernels = qzi_packed_kernels(e->packed),
         .node = node,
         .inputs = run->inputs,
@@ -163,8 +163,7 @@ static void prepare_node(const qzi_exec *e, const qzi_plan *plan, size_t i, node
 
 static size_t scratch_stride(const node_run *run)
 {
-    const qzi_op_class *op = qzi_op_get(run->r.node->op);
-    size_t bytes = op->scratch ? op->scratch(&run->r) : 0;
+    size_t bytes = run->r.op->scratch ? run->r.op->scratch(&run->r) : 0;
     return QZI_ROUND_UP(bytes, (size_t)QZI_ALIGN);
 }
 

@@ -23,7 +23,7 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
 }
 
 /* The blob is scale[c] and shift[c] of CONTRACT.md. */
-static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
     size_t c = (size_t)node->c;

@@ -28,7 +28,7 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
 
 /* The blob is scale[c] and shift[c]; in int8 the scale from x - zp to y, the shift in steps of y.
  */
-static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
     const qz_tensor *weight = n->params[QZI_P_WEIGHT];

@@ -3,6 +3,7 @@
  * conv2d.c - convolution and linear, float and int8. Linear is a 1x1 convolution whose rows are
  * pixels, so both share everything but their shape rule.
  */
+#include "layers/kernels/cut.h"
 #include "layers/ops/ops.h"
 
 #include <math.h>
@@ -82,7 +83,7 @@ static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_sha
     return QZ_OK;
 }
 
-static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
     const qzi_conv2d_attr *a = &node->u.conv;
@@ -92,10 +93,10 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     float *mult = NULL;
 
     if (!packed->blob) {
-        const qzk_conv_kernel *const *list = int8 ? kernels->u8s8_conv : kernels->f32_conv;
+        qzk_conv_list list = int8 ? QZK_LIST_U8S8_CONV : QZK_LIST_F32_CONV;
         if (!int8 && n->winograd && qzk_winograd_wins(&shape, n->winograd->h, n->winograd->w))
-            list = kernels->f32_winograd;
-        packed->kernel = qzk_conv_choose(list, &shape);
+            list = QZK_LIST_F32_WINOGRAD;
+        packed->kernel = qzk_conv_choose(list, kernels->isa, &shape);
         packed->bytes = packed->kernel->packed_size(&shape);
         return QZ_OK;
     }
@@ -127,37 +128,6 @@ static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packe
     return QZ_OK;
 }
 
-/*
- * Threads that a convolution is worth: one for each 4 microseconds or so, by the rates that AVX-512
- * machines reach, 32 bytes of weights in a nanosecond among them. What is split without need is
- * fetched from another core's caches.
- */
-static int32_t ways_of(const qzi_op_run *r, const qzk_conv_shape *s)
-{
-    const qzk_view *y = &r->out;
-    const int64_t values = (int64_t)y->n * y->h * y->w * s->oc;
-    const int64_t taps = (int64_t)s->kh * s->kw * (s->ic / s->groups);
-    const int64_t rate = r->node->dtype != QZ_U8 ? 64 : s->groups == s->ic ? 64 : 512;
-    const int64_t weights = (int64_t)s->oc * taps * (int64_t)qz_dtype_size(r->node->dtype);
-    const int64_t ns = values * taps / rate + values / 8 + weights / 32;
-    return (int32_t)QZI_MAX(QZI_MIN(ns / 4000, (int64_t)r->threads), 1);
-}
-
-/*
- * Whether threads should share the channels rather than the pixels. Sharing pixels, each reads all
- * weights; sharing channels, each reads all of the input, half of which another wrote, and so does
- * who reads the output. What another core has written costs about twice what weights in a common
- * cache do; small weights stay near, whoever reads them.
- */
-static bool by_channels(const qzi_op_run *r, const qzk_conv_shape *s)
-{
-    const qzk_view *x = &r->in[0], *y = &r->out;
-    const int64_t in = (int64_t)x->n * x->h * x->w * s->ic,
-                  out = (int64_t)y->n * y->h * y->w * s->oc;
-    const int64_t weights = (int64_t)s->oc * (s->ic / s->groups) * s->kh * s->kw;
-    return weights >= (1 << 18) && weights > 2 * (in + out);
-}
-
 static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
 {
     const qzi_node *node = r->node;
@@ -166,9 +136,8 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
         .in = r->in[0],
         .out = r->out,
         .packed = r->packed->blob,
-        .ways = ways_of(r, shape),
     };
-    args.by_channels = args.ways > 1 && by_channels(r, shape);
+    qzk_cut_choose(&args, r->packed->kernel, r->threads);
     if (node->dtype == QZ_U8) {
         int32_t lo, hi;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
@@ -193,7 +162,7 @@ static void follow(void *user, qzk_region region)
 {
     const qzi_op_run *r = user;
     for (size_t i = 0; i < r->follower_count; i++)
-        qzi_op_get(r->followers[i]->node->op)->apply(r->followers[i], region);
+        r->followers[i]->op->apply(r->followers[i], region);
 }
 
 typedef struct conv_task {

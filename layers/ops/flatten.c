@@ -1,22 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * flatten.c - flatten, dropout and stochastic depth: ops that move bytes at most. Flattening a 1x1
- * image is nothing; a larger one goes from NHWC to torch's feature order (c, h, w).
+ * flatten.c - an image to features. Flattening a 1x1 image moves nothing; a larger one goes from
+ * NHWC to torch's feature order (c, h, w).
  */
 #include "layers/ops/ops.h"
 
-static qz_status validate(const qzi_op_node *n)
-{
-    const qzi_node *x = n->inputs[0], *y = n->node;
-    if (x->dtype != y->dtype || (y->op != QZI_OP_FLATTEN && x->c != y->c))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
-    if (y->dtype == QZ_U8 &&
-        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
-    return QZ_OK;
-}
-
-static qz_status flatten_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
     if ((int64_t)in->h * in->w * in->c != n->node->c)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: %d features expected, the image gives %lld",
@@ -25,14 +14,7 @@ static qz_status flatten_shape(const qzi_op_node *n, const qzi_shape *in, qzi_sh
     return QZ_OK;
 }
 
-static qz_status dropout_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
-}
-
-static void run_flatten(const qzi_op_run *r)
+static void run(const qzi_op_run *r)
 {
     const qzk_view *x = &r->in[0], *y = &r->out;
     int64_t plane = (int64_t)x->h * x->w;
@@ -51,32 +33,10 @@ static void run_flatten(const qzi_op_run *r)
     }
 }
 
-/* Never called: the planner gives the output its input's place. */
-static void run_alias(const qzi_op_run *r)
-{
-    (void)r;
-}
-
 const qzi_op_class qzi_op_flatten = {
     .op = QZI_OP_FLATTEN,
-    .validate = validate,
-    .shape = flatten_shape,
-    .run = run_flatten,
+    .validate = qzi_check_moves,
+    .shape = shape,
+    .run = run,
     .alias = true, /* where the image is 1x1 */
-};
-
-const qzi_op_class qzi_op_dropout = {
-    .op = QZI_OP_DROPOUT,
-    .validate = validate,
-    .shape = dropout_shape,
-    .run = run_alias,
-    .alias = true,
-};
-
-const qzi_op_class qzi_op_stochastic_depth = {
-    .op = QZI_OP_STOCHASTIC_DEPTH,
-    .validate = validate,
-    .shape = dropout_shape,
-    .run = run_alias,
-    .alias = true,
 };

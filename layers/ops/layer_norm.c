@@ -28,7 +28,7 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
 }
 
 /* The blob is weight[c] and bias[c]; in int8 both divided by the output's scale. */
-static qz_status pack(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed)
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
     const qz_tensor *weight = n->params[QZI_P_WEIGHT], *bias = n->params[QZI_P_BIAS];

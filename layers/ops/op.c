@@ -1,28 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* op.c - the table of ops, and what several of them share. */
+/* op.c - functions that several ops share. */
 #include "layers/ops/ops.h"
 
 #include <math.h>
-
-const qzi_op_class *qzi_op_get(qzi_op op)
-{
-    static const qzi_op_class *const table[] = {
-#define QZI_OP_ROW(NAME, name) [QZI_OP_##NAME] = &qzi_op_##name,
-        QZI_OP_MAP(QZI_OP_ROW)
-#undef QZI_OP_ROW
-    };
-    return table[op];
-}
-
-const char *qzi_op_name(qzi_op op)
-{
-    static const char *const names[] = {
-#define QZI_OP_TEXT(NAME, name) [QZI_OP_##NAME] = #name,
-        QZI_OP_MAP(QZI_OP_TEXT)
-#undef QZI_OP_TEXT
-    };
-    return (unsigned)op < QZI_OP_COUNT ? names[op] : "unknown";
-}
 
 bool qzi_act_is_clamp(qz_activation act)
 {
@@ -62,6 +42,17 @@ void qzi_act_range_f32(qz_activation act, float *lo, float *hi)
     *hi = act == QZ_ACT_RELU6 ? 6.0f : INFINITY;
 }
 
+qz_status qzi_check_moves(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (x->dtype != y->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", y->name);
+    if (y->dtype == QZ_U8 &&
+        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
+    return QZ_OK;
+}
+
 int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c)
 {
     return dtype == QZ_U8 ? QZK_CEIL4((int64_t)c) : c;
@@ -91,7 +82,7 @@ static void pixels_run(void *arg, int64_t begin, int64_t end, uint32_t thread)
 static void apply_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 {
     const qzk_region all = {.first = begin, .count = end - begin, .channels = r->out.c};
-    qzi_op_get(r->node->op)->apply(r, all);
+    r->op->apply(r, all);
 }
 
 void qzi_run_elements(const qzi_op_run *r, int64_t bytes)

@@ -150,9 +150,11 @@ typedef struct qzi_op_node {
 
 /* One execution of a node. */
 typedef struct qzi_op_run qzi_op_run;
+typedef struct qzi_op_class qzi_op_class;
 struct qzi_op_run {
     const qz_context *ctx;
-    const qz_kernels *kernels;
+    const qzi_op_class *op;
+    const qzk_kernels *kernels;
     const qzi_node *node;
     const qzi_node *const *inputs;
     const qzi_packed_node *packed;
@@ -170,7 +172,7 @@ struct qzi_op_run {
     size_t follower_count;
 };
 
-typedef struct qzi_op_class {
+struct qzi_op_class {
     qzi_op op;
     /* Types, parameters and attributes fit; messages name the node. */
     qz_status (*validate)(const qzi_op_node *n);
@@ -178,7 +180,7 @@ typedef struct qzi_op_class {
     qz_status (*shape)(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out);
     /* Called twice: without a blob it says how many bytes that takes (and which kernel), then it
      * fills the blob. NULL: nothing to pack. */
-    qz_status (*pack)(const qzi_op_node *n, const qz_kernels *kernels, qzi_packed_node *packed);
+    qz_status (*pack)(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed);
     /* Scratch bytes per thread of an execution; NULL: none. */
     size_t (*scratch)(const qzi_op_run *r);
     void (*run)(const qzi_op_run *r);
@@ -186,7 +188,7 @@ typedef struct qzi_op_class {
     void (*apply)(const qzi_op_run *r, qzk_region region);
     bool in_place; /* the output may stand where input 0 stood (of an addition: input 1 too) */
     bool alias;    /* the output is input 0 (dropout; flatten of 1x1; slice where it can) */
-} qzi_op_class;
+};
 
 const qzi_op_class *qzi_op_get(qzi_op op);
 const char *qzi_op_name(qzi_op op);
@@ -202,7 +204,7 @@ bool qzi_act_is_clamp(qz_activation act);
 const char *qzi_act_name(qz_activation act); /* "relu", …; "" for NONE */
 
 /* An activation of a run of floats. */
-void qzi_act_f32(const qz_kernels *kernels, qz_activation act, const float *x, float *y, size_t n);
+void qzi_act_f32(const qzk_kernels *kernels, qz_activation act, const float *x, float *y, size_t n);
 
 /* CONTRACT.md, tables: byte to byte, from values with parameters x to values with parameters y. */
 void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t table[256]);
@@ -213,6 +215,9 @@ void qzi_requant_table(qzi_qparams x, qzi_qparams y, uint8_t table[256]);
 /* The range that a fused activation leaves, for uint8 values with parameters q. */
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi);
 void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
+
+/* For ops that only move values: type, scale and zero point are those of input 0. */
+qz_status qzi_check_moves(const qzi_op_node *n);
 
 /* Elements between pixels of a value that has storage of its own. */
 int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c);

@@ -127,7 +127,7 @@ static void pool_pixel(const qzi_op_run *r, const void **taps, int64_t pixel)
 {
     const qzi_node *node = r->node;
     const qzk_view *in = &r->in[0], *out = &r->out;
-    const qz_kernels *k = r->kernels;
+    const qzk_kernels *k = r->kernels;
     size_t size = qz_dtype_size(node->dtype), c = (size_t)in->c, count = 0;
     int32_t ox = (int32_t)(pixel % out->w), oy = (int32_t)(pixel / out->w % out->h);
     int64_t image = pixel / out->w / out->h;

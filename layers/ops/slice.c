@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * slice.c - some of the channels, and channels in another order: ops that move bytes. A slice is a
- * view of its input (the planner gives it its place there) but where a uint8 one does not begin at
- * a multiple of four channels.
+ * slice.c - some of the channels. A slice is a view of its input: the planner places it there. Only
+ * a uint8 slice that does not begin at a multiple of four channels is copied.
  */
 #include "layers/ops/ops.h"
 
@@ -11,18 +10,10 @@
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
-    if (x->dtype != y->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", y->name);
-    if (y->dtype == QZ_U8 &&
-        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
-    if (y->op == QZI_OP_SLICE && (y->u.slice.first < 0 || (int64_t)y->u.slice.first + y->c > x->c))
+    if (y->u.slice.first < 0 || (int64_t)y->u.slice.first + y->c > x->c)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: takes channels that its input has not",
                         y->name);
-    if (y->op == QZI_OP_CHANNEL_SHUFFLE &&
-        (y->c != x->c || y->u.shuffle.groups < 1 || y->c % y->u.shuffle.groups != 0))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: channels do not divide into groups", y->name);
-    return QZ_OK;
+    return qzi_check_moves(n);
 }
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
@@ -43,27 +34,11 @@ static void slice_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
                (size_t)y->c * size);
 }
 
-static void shuffle_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
-{
-    const qzk_view *x = &r->in[0], *y = &r->out;
-    size_t pixels = (size_t)(end - begin), c = (size_t)y->c;
-    size_t groups = (size_t)r->node->u.shuffle.groups;
-    if (r->node->dtype == QZ_U8)
-        r->kernels->u8_shuffle((const uint8_t *)x->data + begin * x->pixel_stride,
-                               (uint8_t *)y->data + begin * y->pixel_stride, pixels, c, groups,
-                               x->pixel_stride, y->pixel_stride);
-    else
-        r->kernels->f32_shuffle((const float *)x->data + begin * x->pixel_stride,
-                                (float *)y->data + begin * y->pixel_stride, pixels, c, groups,
-                                x->pixel_stride, y->pixel_stride);
-}
-
 static void run(const qzi_op_run *r)
 {
     const qzk_view *y = &r->out;
     qzi_run_pixels(r, (int64_t)y->n * y->h * y->w,
-                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype),
-                   r->node->op == QZI_OP_SLICE ? slice_pixels : shuffle_pixels);
+                   2 * (int64_t)y->c * (int64_t)qz_dtype_size(r->node->dtype), slice_pixels);
 }
 
 const qzi_op_class qzi_op_slice = {
@@ -72,11 +47,4 @@ const qzi_op_class qzi_op_slice = {
     .shape = shape,
     .run = run,
     .alias = true, /* where it can */
-};
-
-const qzi_op_class qzi_op_channel_shuffle = {
-    .op = QZI_OP_CHANNEL_SHUFFLE,
-    .validate = validate,
-    .shape = shape,
-    .run = run,
 };

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * dropout.c - dropout and stochastic depth. Both are identities in eval mode: the output is another
+ * name for the input.
+ */
+#include "layers/ops/ops.h"
+
+static qz_status validate(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (x->c != y->c)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    return qzi_check_moves(n);
+}
+
+static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
+/* Never called: the planner gives the output its input's place. */
+static void run(const qzi_op_run *r)
+{
+    (void)r;
+}
+
+const qzi_op_class qzi_op_dropout = {
+    .op = QZI_OP_DROPOUT,
+    .validate = validate,
+    .shape = shape,
+    .run = run,
+    .alias = true,
+};
+
+const qzi_op_class qzi_op_stochastic_depth = {
+    .op = QZI_OP_STOCHASTIC_DEPTH,
+    .validate = validate,
+    .shape = shape,
+    .run = run,
+    .alias = true,
+};
