@@ -112,13 +112,13 @@ static int bench_list(const bench_options *options, const bench_case *c, qzk_con
                       bench_sum *sum)
 {
     const qzk_conv_shape *shape = &c->problem.shape;
-    const bool int8 = list == QZK_U8S8_CONV;
+    const bool int8 = list == QZK_LIST_U8S8_CONV;
     const double macs = (double)conv_macs(&c->problem);
     const qzk_conv_kernel *const *kernels;
     const size_t count = qzk_conv_all(&kernels, list);
     int failures = 0;
     bool first = true;
-    if (list == QZK_F32_WINOGRAD && !qzk_winograd_wins(shape, c->problem.oh, c->problem.ow))
+    if (list == QZK_LIST_F32_WINOGRAD && !qzk_winograd_wins(shape, c->problem.oh, c->problem.ow))
         return 0;
     check_rng rng = {1};
     conv_operands o = conv_operands_new(&rng, &c->problem, int8, true, true);
@@ -183,13 +183,13 @@ static int bench_file(const bench_options *options, const char *path)
             sums[list].peak = QZI_MAX(sums[list].peak, by[list].peak);
         }
         const bench_sum *best =
-            &by[by[QZK_F32_WINOGRAD].seconds > 0 ? QZK_F32_WINOGRAD : QZK_F32_CONV];
+            &by[by[QZK_LIST_F32_WINOGRAD].seconds > 0 ? QZK_LIST_F32_WINOGRAD : QZK_LIST_F32_CONV];
         sums[3].seconds += best->seconds;
         sums[3].macs += best->macs;
         sums[3].peak = QZI_MAX(sums[3].peak, best->peak);
     }
-    print_sum("sum int8", &sums[QZK_U8S8_CONV]);
-    print_sum("sum fp32 --no-winograd", &sums[QZK_F32_CONV]);
+    print_sum("sum int8", &sums[QZK_LIST_U8S8_CONV]);
+    print_sum("sum fp32 --no-winograd", &sums[QZK_LIST_F32_CONV]);
     print_sum("sum fp32", &sums[3]);
     free(cases.items);
     return failures;

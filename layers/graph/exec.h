@@ -28,7 +28,7 @@ qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t 
                                      qzi_packed **packed);
 void qzi_packed_destroy(qzi_packed *packed);
 size_t qzi_packed_bytes(const qzi_packed *packed);
-const qz_kernels *qzi_packed_kernels(const qzi_packed *packed);
+const qzk_kernels *qzi_packed_kernels(const qzi_packed *packed);
 /* The kernel of a conv or linear node; NULL for other nodes. */
 const qzk_conv_kernel *qzi_packed_kernel(const qzi_packed *packed, qz_value node);
 

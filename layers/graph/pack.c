@@ -4,7 +4,7 @@
 
 struct qzi_packed {
     const qz_context *ctx;
-    qz_kernels kernels;
+    qzk_kernels kernels;
     size_t count;
     qzi_packed_node *nodes; /* one for each node of the graph */
     /* All blobs, in the order in which a run reads them. One block, for huge pages: a network's
@@ -96,7 +96,7 @@ size_t qzi_packed_bytes(const qzi_packed *packed)
     return packed->bytes;
 }
 
-const qz_kernels *qzi_packed_kernels(const qzi_packed *packed)
+const qzk_kernels *qzi_packed_kernels(const qzi_packed *packed)
 {
     return &packed->kernels;
 }

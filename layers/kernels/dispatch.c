@@ -7,47 +7,35 @@
 
 #include <string.h>
 
-/* kernels.inc as one array per list, in its order. */
-#define PICK_u8s8_conv_u8s8_conv(symbol) &symbol,
-#define PICK_u8s8_conv_f32_conv(symbol)
-#define PICK_u8s8_conv_f32_winograd(symbol)
-#define PICK_f32_conv_u8s8_conv(symbol)
-#define PICK_f32_conv_f32_conv(symbol) &symbol,
-#define PICK_f32_conv_f32_winograd(symbol)
-#define PICK_f32_winograd_u8s8_conv(symbol)
-#define PICK_f32_winograd_f32_conv(symbol)
-#define PICK_f32_winograd_f32_winograd(symbol) &symbol,
+#define ENTRY(symbol) &symbol,
 
-static const qzk_conv_kernel *const all_u8s8_conv[] = {
-#define QZK_CONV(list, symbol) PICK_u8s8_conv_##list(symbol)
+static const qzk_conv_kernel *const f32_conv[] = {
+#define QZK_F32_CONV ENTRY
 #include "layers/kernels/kernels.inc"
-#undef QZK_CONV
 };
 
-static const qzk_conv_kernel *const all_f32_conv[] = {
-#define QZK_CONV(list, symbol) PICK_f32_conv_##list(symbol)
+static const qzk_conv_kernel *const u8s8_conv[] = {
+#define QZK_U8S8_CONV ENTRY
 #include "layers/kernels/kernels.inc"
-#undef QZK_CONV
 };
 
-static const qzk_conv_kernel *const all_f32_winograd[] = {
-#define QZK_CONV(list, symbol) PICK_f32_winograd_##list(symbol)
+static const qzk_conv_kernel *const f32_winograd[] = {
+#define QZK_F32_WINOGRAD ENTRY
 #include "layers/kernels/kernels.inc"
-#undef QZK_CONV
 };
 
 size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list)
 {
     switch (list) {
-    case QZK_F32_CONV:
-        *all = all_f32_conv;
-        return QZI_ARRAY_LEN(all_f32_conv);
-    case QZK_U8S8_CONV:
-        *all = all_u8s8_conv;
-        return QZI_ARRAY_LEN(all_u8s8_conv);
-    case QZK_F32_WINOGRAD:
-        *all = all_f32_winograd;
-        return QZI_ARRAY_LEN(all_f32_winograd);
+    case QZK_LIST_F32_CONV:
+        *all = f32_conv;
+        return QZI_ARRAY_LEN(f32_conv);
+    case QZK_LIST_U8S8_CONV:
+        *all = u8s8_conv;
+        return QZI_ARRAY_LEN(u8s8_conv);
+    case QZK_LIST_F32_WINOGRAD:
+        *all = f32_winograd;
+        return QZI_ARRAY_LEN(f32_winograd);
     default:
         *all = NULL;
         return 0;
@@ -84,33 +72,12 @@ static bool usable(qz_isa ceiling, qz_isa kernel)
     return qzk_isa_allows(ceiling, kernel) && qz_isa_available(kernel);
 }
 
-/*
- * The list's last entry is the reference and always has a place. No ceiling allows more kernels
- * than the table has room for; tests/unit/test_dispatch.c would see one left out.
- */
-static void fill(const qzk_conv_kernel **list, size_t room, const qzk_conv_kernel *const *all,
-                 size_t count, qz_isa ceiling)
-{
-    size_t used = 0;
-    for (size_t i = 0; i + 1 < count; i++)
-        if (usable(ceiling, all[i]->isa) && used + 2 < room)
-            list[used++] = all[i];
-    list[used++] = all[count - 1];
-    list[used] = NULL;
-}
-
-void qzk_init(qz_kernels *kernels, qz_isa ceiling)
+void qzk_init(qzk_kernels *kernels, qz_isa ceiling)
 {
     if (ceiling == QZ_ISA_AUTO)
         ceiling = qz_isa_best();
     memset(kernels, 0, sizeof(*kernels));
     kernels->isa = ceiling;
-    fill(kernels->f32_conv, QZI_ARRAY_LEN(kernels->f32_conv), all_f32_conv,
-         QZI_ARRAY_LEN(all_f32_conv), ceiling);
-    fill(kernels->u8s8_conv, QZI_ARRAY_LEN(kernels->u8s8_conv), all_u8s8_conv,
-         QZI_ARRAY_LEN(all_u8s8_conv), ceiling);
-    fill(kernels->f32_winograd, QZI_ARRAY_LEN(kernels->f32_winograd), all_f32_winograd,
-         QZI_ARRAY_LEN(all_f32_winograd), ceiling);
     qzk_init_ref(kernels);
 #if defined(QZ_ARCH_X86) && defined(QZ_VECTOR_KERNELS)
     if (usable(ceiling, QZ_ISA_AVX2))
@@ -122,11 +89,13 @@ void qzk_init(qz_kernels *kernels, qz_isa ceiling)
 #endif
 }
 
-const qzk_conv_kernel *qzk_conv_choose(const qzk_conv_kernel *const *list,
+const qzk_conv_kernel *qzk_conv_choose(qzk_conv_list list, qz_isa ceiling,
                                        const qzk_conv_shape *shape)
 {
-    for (; *list; list++)
-        if ((*list)->supports(shape))
-            return *list;
+    const qzk_conv_kernel *const *all;
+    const size_t count = qzk_conv_all(&all, list);
+    for (size_t i = 0; i < count; i++)
+        if (usable(ceiling, all[i]->isa) && all[i]->supports(shape))
+            return all[i];
     return NULL;
 }

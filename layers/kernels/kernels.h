@@ -103,9 +103,14 @@ typedef struct qzk_conv_kernel {
     const char *name; /* "u8s8_conv_14x32__avx512vnni": types, op, tile, bundle */
     qz_isa isa;
     int32_t tile_m, tile_n; /* output pixels x output channels of the inner tile (for listings) */
-    /* Its products lower the core's clock until some 10 us after the last: what follows is not done
-     * by `done` where it takes longer than that. */
-    bool slows;
+    /* Rates on the machines that the kernel is for, in one thread (cut.h): multiply-adds in a
+     * nanosecond. */
+    int32_t macs_per_ns;
+    int32_t weight_bytes; /* of one weight: 4 in float kernels, 1 in int8 kernels */
+    /* Products of this kernel lower the core's clock for about 10 us after the last. `done` is used
+     * for outputs of at most this many values, whose followers finish before the clock recovers.
+     * 0: the clock stays as it is. */
+    int64_t slow_values;
     bool (*supports)(const qzk_conv_shape *shape);
     /* Bytes of the packed weights (with bias, multipliers, sums and the row that padding reads). */
     size_t (*packed_size)(const qzk_conv_shape *shape);
@@ -152,14 +157,8 @@ typedef struct qzk_avgpool_params {
  * override in rising order. Runs of elements are contiguous; x and y may be equal where the op may
  * run in place (all but pooling, shuffling and the NCHW pair), never overlap otherwise.
  */
-typedef struct qz_kernels {
+typedef struct qzk_kernels {
     qz_isa isa; /* the ceiling for which this table was made */
-
-    /* In falling order of preference, NULL-terminated; the last one (ref) supports every shape. */
-    const qzk_conv_kernel *f32_conv[16];
-    const qzk_conv_kernel *u8s8_conv[16];
-    /* Winograd's algorithm, other numbers than f32_conv: 3x3 of stride 1, dense (winograd.h). */
-    const qzk_conv_kernel *f32_winograd[4];
 
     void (*f32_add)(const float *a, const float *b, float *y, size_t n, float lo, float hi);
     void (*f32_clamp)(const float *x, float *y, size_t n, float lo, float hi); /* NaN stays NaN */
@@ -221,13 +220,27 @@ typedef struct qz_kernels {
                              float *y, int64_t pixel_stride);
     void (*f32_nhwc_to_nchw)(const float *x, int64_t pixel_stride, size_t c, size_t pixels,
                              float *y, int64_t plane_stride);
-} qz_kernels;
+} qzk_kernels;
 
 /* Fills the table with what `ceiling` allows on this CPU (AUTO: all of it). dispatch.c */
-void qzk_init(qz_kernels *kernels, qz_isa ceiling);
+void qzk_init(qzk_kernels *kernels, qz_isa ceiling);
 
-/* First kernel of a NULL-terminated list that supports the shape; never NULL for a valid shape. */
-const qzk_conv_kernel *qzk_conv_choose(const qzk_conv_kernel *const *list,
+/* The lists of kernels.inc. */
+typedef enum qzk_conv_list {
+    QZK_LIST_F32_CONV,
+    QZK_LIST_U8S8_CONV,
+    /* Winograd's algorithm, other numbers than f32_conv: 3x3 of stride 1, dense (winograd.h) */
+    QZK_LIST_F32_WINOGRAD,
+    QZK_CONV_LISTS
+} qzk_conv_list;
+
+/* Every kernel of a list that is compiled in, in order of preference; ref is the last. */
+size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list);
+/*
+ * The first kernel of a list that may run under the ceiling, runs on this CPU and supports the
+ * shape. Never NULL for a valid shape of the list: ref supports them all.
+ */
+const qzk_conv_kernel *qzk_conv_choose(qzk_conv_list list, qz_isa ceiling,
                                        const qzk_conv_shape *shape);
 
 /*
@@ -236,27 +249,19 @@ const qzk_conv_kernel *qzk_conv_choose(const qzk_conv_kernel *const *list,
  */
 bool qzk_winograd_wins(const qzk_conv_shape *shape, int32_t out_h, int32_t out_w);
 
-/* Every kernel that is compiled in: for tests, benchmarks and listings. dispatch.c */
-typedef enum qzk_conv_list {
-    QZK_F32_CONV,
-    QZK_U8S8_CONV,
-    QZK_F32_WINOGRAD,
-    QZK_CONV_LISTS
-} qzk_conv_list;
-size_t qzk_conv_all(const qzk_conv_kernel *const **all, qzk_conv_list list);
-
 /*
- * Each bundle other than ref overrides simple functions here (x86/simple_avx2.c, …). Conv kernels
- * are objects named in kernels.inc as QZK_CONV(list, symbol).
+ * Each bundle other than ref overrides simple functions here (x86/simple_avx2.c, …). Convolution
+ * kernels are objects that kernels.inc lists.
  */
-void qzk_init_ref(qz_kernels *kernels);
-void qzk_init_avx2(qz_kernels *kernels);
-void qzk_init_avx512(qz_kernels *kernels);
-void qzk_init_avx512vnni(qz_kernels *kernels); /* after avx512 */
+void qzk_init_ref(qzk_kernels *kernels);
+void qzk_init_avx2(qzk_kernels *kernels);
+void qzk_init_avx512(qzk_kernels *kernels);
+void qzk_init_avx512vnni(qzk_kernels *kernels); /* after avx512 */
 
-#define QZK_CONV(list, symbol) extern const qzk_conv_kernel symbol;
+#define QZK_F32_CONV(symbol) extern const qzk_conv_kernel symbol;
+#define QZK_U8S8_CONV(symbol) extern const qzk_conv_kernel symbol;
+#define QZK_F32_WINOGRAD(symbol) extern const qzk_conv_kernel symbol;
 #include "layers/kernels/kernels.inc"
-#undef QZK_CONV
 
 /*
  * Bundles that may run under a ceiling: both must be of the same family and the kernel's bundle

@@ -191,21 +191,21 @@ size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows
         {"linear", {2048, 1000, 1, 1, 1, 1, 1, 0, 0, 1, 1}},
     };
     static const qzk_conv_shape winograd = {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1};
-    qz_kernels kernels;
+    qzk_kernels kernels;
     size_t count = 0;
     qzk_init(&kernels, isa == QZ_ISA_AUTO ? qz_context_isa(context) : isa);
     for (int int8 = 0; int8 < 2; int8++) {
         for (size_t i = 0; i < QZI_ARRAY_LEN(cases); i++, count++) {
             if (count >= capacity)
                 continue;
-            const qzk_conv_kernel *k =
-                qzk_conv_choose(int8 ? kernels.u8s8_conv : kernels.f32_conv, &cases[i].shape);
+            const qzk_conv_kernel *k = qzk_conv_choose(
+                int8 ? QZK_LIST_U8S8_CONV : QZK_LIST_F32_CONV, kernels.isa, &cases[i].shape);
             rows[count] = (qz_kernel_row){cases[i].what, int8 ? "int8" : "fp32", k->name,
                                           qz_isa_name(k->isa)};
         }
     }
     if (count < capacity) {
-        const qzk_conv_kernel *k = qzk_conv_choose(kernels.f32_winograd, &winograd);
+        const qzk_conv_kernel *k = qzk_conv_choose(QZK_LIST_F32_WINOGRAD, kernels.isa, &winograd);
         rows[count] = (qz_kernel_row){"conv2d 3x3, Winograd", "fp32", k->name, qz_isa_name(k->isa)};
     }
     return count + 1;

@@ -10,7 +10,7 @@
 
 /* One call of one function. The first difference is described in `how`. */
 typedef struct call {
-    const qz_kernels *k;
+    const qzk_kernels *k;
     check_rng *rng;
     size_t n;
     bool at_front, in_place;

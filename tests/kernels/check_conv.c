@@ -286,8 +286,9 @@ static int check_problem(const check_options *options, check_rng *rng, const con
     if (!any)
         return 0;
     for (int front = 0; front < 2; front++) {
-        conv_operands o = conv_operands_new(rng, problem, list == QZK_U8S8_CONV, front != 0, false);
-        void *want = list == QZK_F32_WINOGRAD ? (void *)conv_winograd(&o) : conv_direct(&o);
+        conv_operands o =
+            conv_operands_new(rng, problem, list == QZK_LIST_U8S8_CONV, front != 0, false);
+        void *want = list == QZK_LIST_F32_WINOGRAD ? (void *)conv_winograd(&o) : conv_direct(&o);
         for (size_t i = 0; i < t->count; i++) {
             const qzk_conv_kernel *kernel = t->kernels[i];
             if (!check_wanted(options, kernel->name, kernel->isa) ||
@@ -320,7 +321,7 @@ int check_suite_conv(const check_options *options, int64_t *compared)
             failures += check_problem(options, &rng, problem, list, &t, compared);
         for (int64_t i = 0; failures < 10 && i < runs; i++) {
             conv_problem random =
-                list == QZK_F32_WINOGRAD ? conv_random_3x3(&rng) : conv_random(&rng);
+                list == QZK_LIST_F32_WINOGRAD ? conv_random_3x3(&rng) : conv_random(&rng);
             failures += check_problem(options, &rng, &random, list, &t, compared);
         }
         for (size_t i = 0; i < t.count; i++) {

@@ -323,13 +323,13 @@ static bool check_f32_nhwc_to_nchw(call *c)
 
 static const struct {
     const char *name;
-    size_t offset; /* of the pointer in qz_kernels */
+    size_t offset; /* of the pointer in qzk_kernels */
     bool (*check)(call *c);
     bool in_place;
 } functions[] = {
-#define FUNCTION(name, in_place)                                  \
-    {                                                             \
-#name, offsetof(qz_kernels, name), check_##name, in_place \
+#define FUNCTION(name, in_place)                                   \
+    {                                                              \
+#name, offsetof(qzk_kernels, name), check_##name, in_place \
     }
     FUNCTION(f32_add, true),
     FUNCTION(f32_clamp, true),
@@ -364,9 +364,9 @@ static const struct {
 };
 
 /* A function pointer was added to the table: it needs a check here. */
-_Static_assert(sizeof(qz_kernels) == offsetof(qz_kernels, f32_add) +
-                                         QZI_ARRAY_LEN(functions) * sizeof(void (*)(void)),
-               "each function of qz_kernels has a check");
+_Static_assert(sizeof(qzk_kernels) == offsetof(qzk_kernels, f32_add) +
+                                          QZI_ARRAY_LEN(functions) * sizeof(void (*)(void)),
+               "each function of qzk_kernels has a check");
 
 static bool check_call(call *c, size_t function)
 {
@@ -388,7 +388,7 @@ static bool check_call(call *c, size_t function)
     return right;
 }
 
-static int check_function(const check_options *options, const qz_kernels *kernels, size_t function,
+static int check_function(const check_options *options, const qzk_kernels *kernels, size_t function,
                           int64_t *compared)
 {
     int64_t runs = options->runs ? options->runs : 60;
@@ -418,7 +418,7 @@ static int check_function(const check_options *options, const qz_kernels *kernel
 
 int check_suite_simple(const check_options *options, int64_t *compared)
 {
-    static qz_kernels tables[QZ_ISA_COUNT];
+    static qzk_kernels tables[QZ_ISA_COUNT];
     int failures = 0;
     for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++) {
         if (!qz_isa_available((qz_isa)isa))

@@ -9,7 +9,7 @@
  */
 #include "ops_oracle.h"
 
-static qz_kernels kernels;
+static qzk_kernels kernels;
 
 /* ---- quantize, dequantize ---- */
 
@@ -138,7 +138,7 @@ static qzk_view run_conv(const json_t *item, const quantized *out)
             bias[i] = (int32_t)qzi_rnef(float_at(bias_json, i) / (x.scale * s_w));
     }
 
-    const qzk_conv_kernel *kernel = qzk_conv_choose(kernels.u8s8_conv, &shape);
+    const qzk_conv_kernel *kernel = qzk_conv_choose(QZK_LIST_U8S8_CONV, kernels.isa, &shape);
     assert_non_null(kernel);
     qzk_conv_weights weights = {.w_s8 = w, .bias_s32 = bias, .mult = mult, .x_zp = x.zp};
     void *packed = qzi_alloc(NULL, kernel->packed_size(&shape));

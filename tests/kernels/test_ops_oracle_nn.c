@@ -10,7 +10,7 @@
 
 #include "layers/ops/ops.h"
 
-static qz_kernels kernels;
+static qzk_kernels kernels;
 
 /* ---- activation tables ---- */
 
@@ -289,7 +289,7 @@ static void check_function(const char *name, void (*f)(const float *, float *, s
 static void float_functions(void **state)
 {
     (void)state;
-    qz_kernels fast;
+    qzk_kernels fast;
     qzk_init(&fast, QZ_ISA_AUTO); /* the same bytes as the reference, sooner */
     check_function("sigmoid", fast.f32_sigmoid, exact_sigmoid, 3, 1e-6);
     check_function("silu", fast.f32_silu, exact_silu, 4, 2e-6);

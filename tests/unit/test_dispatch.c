@@ -50,32 +50,16 @@ static void ceilings_contain(void **state)
                          qzk_isa_allows(qz_isa_best(), (qz_isa)isa));
 }
 
-/* The list holds exactly what may run, in the order of kernels.inc, the reference last. */
-static void check_list(const qzk_conv_kernel *const *list, qz_isa ceiling, qzk_conv_list which)
-{
-    const qzk_conv_kernel *const *all;
-    size_t count = qzk_conv_all(&all, which), at = 0;
-    assert_true(count > 0);
-    assert_int_equal(all[count - 1]->isa, QZ_ISA_REF);
-    for (size_t i = 0; i < count; i++)
-        if (qzk_isa_allows(ceiling, all[i]->isa) && qz_isa_available(all[i]->isa))
-            assert_ptr_equal(list[at++], all[i]);
-    assert_null(list[at]);
-}
-
 static void tables_are_complete(void **state)
 {
     (void)state;
     for (int isa = QZ_ISA_AUTO; isa < QZ_ISA_COUNT; isa++) {
-        /* also a ceiling that this CPU does not reach: what it lacks is left out */
-        qz_kernels kernels;
+        /* also a ceiling that this CPU does not reach: functions that it lacks are left out */
+        qzk_kernels kernels;
         qz_isa ceiling = isa == QZ_ISA_AUTO ? qz_isa_best() : (qz_isa)isa;
         memset(&kernels, 0xff, sizeof(kernels));
         qzk_init(&kernels, (qz_isa)isa);
         assert_int_equal(kernels.isa, ceiling);
-        check_list(kernels.u8s8_conv, ceiling, QZK_U8S8_CONV);
-        check_list(kernels.f32_conv, ceiling, QZK_F32_CONV);
-        check_list(kernels.f32_winograd, ceiling, QZK_F32_WINOGRAD);
         void (*const *function)(void) = (void (*const *)(void)) & kernels.f32_add;
         void (*const *end)(void) = (void (*const *)(void))(&kernels + 1);
         for (; function < end; function++)
@@ -89,7 +73,7 @@ static void kernels_are_described(void **state)
     for (qzk_conv_list which = 0; which < QZK_CONV_LISTS; which++) {
         const qzk_conv_kernel *const *all;
         size_t count = qzk_conv_all(&all, which);
-        const bool int8 = which == QZK_U8S8_CONV;
+        const bool int8 = which == QZK_LIST_U8S8_CONV;
         for (size_t i = 0; i < count; i++) {
             const char *bundle = strstr(all[i]->name, "__");
             assert_non_null(bundle);
@@ -102,34 +86,54 @@ static void kernels_are_described(void **state)
     }
 }
 
+/* Under every ceiling the choice is the first of the whole list that may run and has the shape. */
 static void choice_takes_the_first(void **state)
 {
     (void)state;
-    const qzk_conv_shape dense = {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1};
-    const qzk_conv_shape odd = {6, 9, 3, 2, 5, 3, 1, 7, 0, 1, 4};
-    qz_kernels kernels;
-    qzk_init(&kernels, QZ_ISA_REF);
-    assert_ptr_equal(qzk_conv_choose(kernels.u8s8_conv, &dense), &qzk_u8s8_conv__ref);
-    assert_ptr_equal(qzk_conv_choose(kernels.f32_conv, &odd), &qzk_f32_conv__ref);
-    qzk_init(&kernels, QZ_ISA_AUTO);
-    for (int i = 0; i < 4; i++) {
-        const qzk_conv_kernel *const *list = i & 1 ? kernels.u8s8_conv : kernels.f32_conv;
-        const qzk_conv_shape *shape = i & 2 ? &dense : &odd;
-        const qzk_conv_kernel *chosen = qzk_conv_choose(list, shape);
-        assert_non_null(chosen);
-        for (; *list != chosen; list++)
-            assert_false((*list)->supports(shape));
-        assert_true(chosen->supports(shape));
+    const qzk_conv_shape shapes[] = {
+        {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1},  /* dense */
+        {32, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1}, /* depthwise */
+        {64, 64, 4, 3, 3, 1, 1, 1, 1, 1, 1},  /* grouped */
+        {6, 9, 3, 2, 5, 3, 1, 7, 0, 1, 4},    /* odd */
+    };
+    for (qzk_conv_list which = 0; which < QZK_LIST_F32_WINOGRAD; which++) {
+        const qzk_conv_kernel *const *all;
+        const size_t count = qzk_conv_all(&all, which);
+        assert_true(count > 0);
+        assert_int_equal(all[count - 1]->isa, QZ_ISA_REF);
+        for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++) {
+            for (size_t s = 0; s < QZI_ARRAY_LEN(shapes); s++) {
+                size_t first = 0;
+                while (!qzk_isa_allows((qz_isa)isa, all[first]->isa) ||
+                       !qz_isa_available(all[first]->isa) || !all[first]->supports(&shapes[s]))
+                    assert_true(++first < count);
+                assert_ptr_equal(qzk_conv_choose(which, (qz_isa)isa, &shapes[s]), all[first]);
+                assert_true(isa != QZ_ISA_REF || first == count - 1);
+            }
+        }
+    }
+}
+
+static void kernels_have_rates(void **state)
+{
+    (void)state;
+    for (qzk_conv_list which = 0; which < QZK_CONV_LISTS; which++) {
+        const qzk_conv_kernel *const *all;
+        const size_t count = qzk_conv_all(&all, which);
+        for (size_t i = 0; i < count; i++) {
+            assert_true(all[i]->macs_per_ns > 0);
+            assert_int_equal(all[i]->weight_bytes, which == QZK_LIST_U8S8_CONV ? 1 : 4);
+            assert_true(all[i]->slow_values >= 0);
+        }
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(ceilings_contain),
-        cmocka_unit_test(tables_are_complete),
-        cmocka_unit_test(kernels_are_described),
-        cmocka_unit_test(choice_takes_the_first),
+        cmocka_unit_test(ceilings_contain),      cmocka_unit_test(tables_are_complete),
+        cmocka_unit_test(kernels_are_described), cmocka_unit_test(choice_takes_the_first),
+        cmocka_unit_test(kernels_have_rates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -146,6 +146,8 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
 const qzk_conv_kernel qzk_f32_conv__ref = {
     .name = "f32_conv_1x16__ref",
     .isa = QZ_ISA_REF,
+    .macs_per_ns = 64,
+    .weight_bytes = 4,
     .tile_m = 1,
     .tile_n = QZK_REF_LANES,
     .supports = supports,

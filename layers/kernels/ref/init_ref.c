@@ -4,7 +4,7 @@
  */
 #include "layers/kernels/ref/ref.h"
 
-void qzk_init_ref(qz_kernels *kernels)
+void qzk_init_ref(qzk_kernels *kernels)
 {
     kernels->f32_add = qzk_f32_add__ref;
     kernels->f32_clamp = qzk_f32_clamp__ref;

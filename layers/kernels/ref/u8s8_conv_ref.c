@@ -122,6 +122,8 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
 const qzk_conv_kernel qzk_u8s8_conv__ref = {
     .name = "u8s8_conv_1x16__ref",
     .isa = QZ_ISA_REF,
+    .macs_per_ns = 512,
+    .weight_bytes = 1,
     .tile_m = 1,
     .tile_n = QZK_REF_LANES,
     .supports = supports,

@@ -453,6 +453,8 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
 const qzk_conv_kernel QZK_BUNDLE(qzk_f32_conv) = {
     .name = "f32_conv_" TILE_NAME QZK_BUNDLE_NAME,
     .isa = QZK_BUNDLE_ISA,
+    .macs_per_ns = 64,
+    .weight_bytes = 4,
     .tile_m = TILE_PIXELS,
     .tile_n = PANEL_VECTORS * VL,
     .supports = conv_supports,

@@ -345,6 +345,8 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
 const qzk_conv_kernel QZK_BUNDLE(qzk_f32_dwconv) = {
     .name = "f32_dwconv_" STRIP_NAME QZK_BUNDLE_NAME,
     .isa = QZK_BUNDLE_ISA,
+    .macs_per_ns = 64,
+    .weight_bytes = 4,
     .tile_m = STRIP,
     .tile_n = VL,
     .supports = dw_supports,

@@ -278,6 +278,8 @@ static void winograd_run(const qzk_conv_args *args, int64_t begin, int64_t end, 
 const qzk_conv_kernel QZK_BUNDLE(qzk_f32_winograd) = {
     .name = "f32_winograd_" TILE_NAME QZK_BUNDLE_NAME,
     .isa = QZK_BUNDLE_ISA,
+    .macs_per_ns = 64,
+    .weight_bytes = 4,
     .tile_m = TILE_PIXELS,
     .tile_n = PANEL_VECTORS * VL,
     .supports = qzk_winograd_supports,

@@ -10,7 +10,7 @@
 
 #include "layers/kernels/x86/simple_nn_u8_tile.h" /* after simple_u8_tile.h */
 
-static void simple_fill(qz_kernels *kernels)
+static void simple_fill(qzk_kernels *kernels)
 {
     kernels->f32_add = f32_add;
     kernels->f32_clamp = f32_clamp;

@@ -459,9 +459,11 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
 const qzk_conv_kernel qzk_u8s8_conv__amx = {
     .name = "u8s8_conv_32x32__amx",
     .isa = QZ_ISA_AMX,
+    .macs_per_ns = 512,
+    .weight_bytes = 1,
     .tile_m = PIXELS,
     .tile_n = BLOCK_LANES,
-    .slows = true,
+    .slow_values = 1 << 18,
     .supports = amx_supports,
     .packed_size = amx_packed_size,
     .pack = amx_pack,

@@ -385,6 +385,8 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
 const qzk_conv_kernel CONV_SYMBOL = {
     .name = CONV_KERNEL_NAME,
     .isa = CONV_ISA,
+    .macs_per_ns = 512,
+    .weight_bytes = 1,
     .tile_m = TILE_M,
     .tile_n = TILE_N * VEC_LANES,
     .supports = conv_supports,

@@ -433,6 +433,8 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
 const qzk_conv_kernel CONV_SYMBOL = {
     .name = CONV_KERNEL_NAME,
     .isa = CONV_ISA,
+    .macs_per_ns = 64,
+    .weight_bytes = 1,
     .tile_m = MAX_ROWS,
     .tile_n = VEC_BYTES,
     .supports = dw_supports,

@@ -262,6 +262,8 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
 const qzk_conv_kernel CONV_SYMBOL = {
     .name = CONV_KERNEL_NAME,
     .isa = CONV_ISA,
+    .macs_per_ns = 512,
+    .weight_bytes = 1,
     .tile_m = TILE_M,
     .tile_n = VEC_BYTES,
     .supports = group_supports,
