@@ -7,7 +7,7 @@
  * run compares with them as it goes, so memory is bounded by one image. Sums are taken in double in
  * a fixed order, whatever the strides and threads of the runs.
  */
-#include "quant/quant.h"
+#include "quant/analysis.h"
 
 #include <math.h>
 #include <stdlib.h>

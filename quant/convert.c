@@ -3,7 +3,9 @@
  * convert.c - makes the int8 graph: types and parameters of values, quantize and dequantize nodes
  * where precisions meet, tables, and last the weights.
  */
-#include "quant/quant.h"
+#include "quant/convert.h"
+#include "quant/decide.h"
+#include "quant/qparams.h"
 
 #include <math.h>
 #include <string.h>

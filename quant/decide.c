@@ -4,7 +4,7 @@
  * values need parameters of their own.
  */
 #include "layers/base/nearest.h"
-#include "quant/quant.h"
+#include "quant/decide.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -5,7 +5,7 @@
  * Everything that can fail (memory) is done before the first weight is touched, so that a graph
  * that could not be fused computes what it did before.
  */
-#include "quant/quant.h"
+#include "quant/fuse.h"
 
 #include <string.h>
 

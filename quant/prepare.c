@@ -3,7 +3,9 @@
  * prepare.c - calibration: runs the float graph image by image while observers watch the values
  * that need parameters of their own.
  */
-#include "quant/quant.h"
+#include "layers/graph/exec.h"
+#include "quant/decide.h"
+#include "quant/prepare.h"
 
 #include <math.h>
 

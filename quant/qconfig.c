@@ -6,7 +6,8 @@
  * All activations are quint8 affine, all weights qint8 symmetric; reduce_range is nobody's default
  * (CONTRACT.md: our kernels cannot saturate).
  */
-#include "quant/quant.h"
+#include "quant/qconfig.h"
+#include "layers/base/base.h"
 
 #include <string.h>
 
@@ -70,9 +71,25 @@ static const qzi_support support[] = {
 };
 
 static const qzi_backend backends[] = {
-    {QZ_BACKEND_FBGEMM, "fbgemm", true, false, false, QZ_OBSERVER_HISTOGRAM},
-    {QZ_BACKEND_QNNPACK, "qnnpack", false, false, false, QZ_OBSERVER_HISTOGRAM},
-    {QZ_BACKEND_NATIVE, "native", true, true, true, QZ_OBSERVER_HISTOGRAM},
+    {
+        .id = QZ_BACKEND_FBGEMM,
+        .name = "fbgemm",
+        .per_channel = true,
+        .activations = QZ_OBSERVER_HISTOGRAM,
+    },
+    {
+        .id = QZ_BACKEND_QNNPACK,
+        .name = "qnnpack",
+        .activations = QZ_OBSERVER_HISTOGRAM,
+    },
+    {
+        .id = QZ_BACKEND_NATIVE,
+        .name = "native",
+        .per_channel = true,
+        .own_average = true,
+        .whole_range = true,
+        .activations = QZ_OBSERVER_HISTOGRAM,
+    },
 };
 
 const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row)
@@ -108,13 +125,6 @@ const qzi_backend *qzi_backend_get(qz_backend id)
     return NULL;
 }
 
-static const char *const observer_names[] = {
-    [QZ_OBSERVER_DEFAULT] = "default",
-    [QZ_OBSERVER_MINMAX] = "minmax",
-    [QZ_OBSERVER_MOVING] = "moving",
-    [QZ_OBSERVER_HISTOGRAM] = "histogram",
-};
-
 const char *qz_backend_name(qz_backend backend)
 {
     if (backend == QZ_BACKEND_AUTO)
@@ -134,22 +144,6 @@ bool qz_backend_parse(const char *name, qz_backend *backend)
     for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
         if (strcmp(name, backends[i].name) == 0) {
             *backend = backends[i].id;
-            return true;
-        }
-    }
-    return false;
-}
-
-const char *qz_observer_name(qz_observer_kind kind)
-{
-    return (size_t)kind < QZI_ARRAY_LEN(observer_names) ? observer_names[kind] : NULL;
-}
-
-bool qz_observer_parse(const char *name, qz_observer_kind *kind)
-{
-    for (size_t i = 0; name && i < QZI_ARRAY_LEN(observer_names); i++) {
-        if (strcmp(name, observer_names[i]) == 0) {
-            *kind = (qz_observer_kind)i;
             return true;
         }
     }

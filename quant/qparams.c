@@ -4,7 +4,7 @@
  * PyTorch 1.13: UniformQuantizationObserverBase._calculate_qparams, MinMaxObserver and
  * PerChannelMinMaxObserver with symmetric qint8, quantize_per_tensor and quantize_per_channel.
  */
-#include "quant/quant.h"
+#include "quant/qparams.h"
 
 #include <float.h>
 #include <math.h>

@@ -1,138 +1,56 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observer.c - observers of activations: minimum and maximum, moving average of them, and the
- * frame of the histogram observer (observer_histogram.c). What they give equals PyTorch 1.13's
- * MinMaxObserver and MovingAverageMinMaxObserver bit for bit.
- *
- * All that is taken from the elements (minimum, maximum, counts) does not depend on their order,
- * so neither threads nor layout change a bit of the result.
+ * observer.c - the table of observers, and what all kinds share: creation, checks of a batch, the
+ * range and the parameters that follow from it.
  */
 #include "quant/observers/observer.h"
+#include "quant/qparams.h"
 
 #include <math.h>
 #include <string.h>
 
-/* Rows of a dense view: long enough for the vector loops, short enough to share among threads. */
-#define BLOCK 8192
-/* Elements worth a thread of their own. */
-#define GRAIN (4 * BLOCK)
+static const qzi_observer_class *const classes[] = {
+    &qzi_observer_minmax,
+    &qzi_observer_moving,
+    &qzi_observer_histogram,
+};
 
-static bool rows_of_view(const qzk_view *view, qzi_rows *rows)
+const qzi_observer_class *qzi_observer_class_get(qz_observer_kind kind)
 {
-    size_t total = 1;
-    const int32_t dims[4] = {view->n, view->h, view->w, view->c};
-    for (int i = 0; i < 4; i++) {
-        if (dims[i] < 0 || !qzi_mul_size(total, (size_t)dims[i], &total) || total > INT64_MAX / 4)
-            return false;
-    }
-    if (total != 0 && (!view->data || view->pixel_stride < view->c))
-        return false;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(classes); i++)
+        if (classes[i]->kind == kind)
+            return classes[i];
+    return NULL;
+}
 
-    *rows = (qzi_rows){.data = view->data, .total = (int64_t)total};
-    if (total == 0)
+const char *qz_observer_name(qz_observer_kind kind)
+{
+    const qzi_observer_class *cls = qzi_observer_class_get(kind);
+    return cls ? cls->name : kind == QZ_OBSERVER_DEFAULT ? "default" : NULL;
+}
+
+bool qz_observer_parse(const char *name, qz_observer_kind *kind)
+{
+    if (name && strcmp(name, "default") == 0) {
+        *kind = QZ_OBSERVER_DEFAULT;
         return true;
-    if (view->pixel_stride == view->c) {
-        rows->length = rows->stride = BLOCK;
-        rows->count = QZI_DIV_UP(rows->total, BLOCK);
-        rows->last_length = rows->total - (rows->count - 1) * BLOCK;
-    } else {
-        rows->length = rows->last_length = view->c;
-        rows->stride = view->pixel_stride;
-        rows->count = rows->total / view->c;
     }
-    rows->grain = QZI_MAX(1, GRAIN / rows->length);
-    return true;
-}
-
-typedef struct range_slot {
-    int32_t min, max;                          /* keys, see below */
-    char pad[QZI_ALIGN - 2 * sizeof(int32_t)]; /* no two threads on one cache line */
-} range_slot;
-
-typedef struct range_task {
-    const qzi_rows *rows;
-    range_slot *slots;
-} range_task;
-
-/*
- * Minimum and maximum of float32 as integers: with all bits but the sign flipped where the sign is
- * set, the order of the integers is that of the numbers, and NaN and infinity lie at its ends. So
- * one plain integer reduction, which compilers vectorise, finds both and all that is not finite.
- */
-static inline int32_t key_of(int32_t bits)
-{
-    return bits ^ ((bits >> 31) & INT32_MAX);
-}
-
-static float value_of(int32_t key)
-{
-    int32_t bits = key_of(key); /* its own inverse */
-    float value;
-    memcpy(&value, &bits, sizeof(value));
-    return value;
-}
-
-static void range_of_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
-{
-    const range_task *task = arg;
-    int32_t min = task->slots[thread].min, max = task->slots[thread].max;
-    for (int64_t row = begin; row < end; row++) {
-        const float *x = task->rows->data + row * task->rows->stride;
-        int64_t n = qzi_row_length(task->rows, row);
-        for (int64_t i = 0; i < n; i++) {
-            int32_t bits;
-            memcpy(&bits, &x[i], sizeof(bits));
-            int32_t key = key_of(bits);
-            min = key < min ? key : min;
-            max = key > max ? key : max;
+    for (size_t i = 0; name && i < QZI_ARRAY_LEN(classes); i++) {
+        if (strcmp(name, classes[i]->name) == 0) {
+            *kind = classes[i]->kind;
+            return true;
         }
     }
-    task->slots[thread].min = min;
-    task->slots[thread].max = max;
-}
-
-qz_status qzi_rows_range(const qz_context *ctx, const qzi_rows *rows, uint32_t threads, float *min,
-                         float *max)
-{
-    uint32_t used = qzi_rows_threads(rows, threads);
-    range_slot *slots = qzi_calloc(ctx, used, sizeof(*slots));
-    if (!slots)
-        return QZ_ERR_MEMORY;
-    for (uint32_t t = 0; t < used; t++)
-        slots[t] = (range_slot){.min = INT32_MAX, .max = INT32_MIN};
-
-    range_task task = {rows, slots};
-    qzi_parallel(ctx, used, rows->count, rows->grain, range_of_rows, &task);
-
-    int32_t low_key = INT32_MAX, high_key = INT32_MIN;
-    for (uint32_t t = 0; t < used; t++) {
-        low_key = QZI_MIN(low_key, slots[t].min);
-        high_key = QZI_MAX(high_key, slots[t].max);
-    }
-    qzi_free(ctx, slots);
-
-    float lo = value_of(low_key), hi = value_of(high_key);
-    if (!isfinite(lo) || !isfinite(hi))
-        return qzi_fail(ctx, QZ_ERR_NUMERIC,
-                        "%s among the values to be quantized; check the weights and the input",
-                        isnan(lo) || isnan(hi) ? "NaN" : "infinity");
-    if (!isfinite(hi - lo))
-        return qzi_fail(ctx, QZ_ERR_NUMERIC,
-                        "values from %g to %g are too far apart to be quantized", (double)lo,
-                        (double)hi);
-    /* one zero: -0 becomes +0 */
-    *min = lo + 0.0f;
-    *max = hi + 0.0f;
-    return QZ_OK;
+    return false;
 }
 
 qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool reduce_range,
                               int32_t bins, float averaging, qzi_observer **observer)
 {
     *observer = NULL;
-    if (kind != QZ_OBSERVER_MINMAX && kind != QZ_OBSERVER_MOVING && kind != QZ_OBSERVER_HISTOGRAM)
-        return qzi_fail(ctx, QZ_ERR_ARGUMENT, "observer kind %d is not minmax, moving or histogram",
-                        (int)kind);
+    const qzi_observer_class *cls = qzi_observer_class_get(kind);
+    if (!cls)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT, "there is no observer of kind %d", (int)kind);
     if (bins != 0 && (bins < 2 || bins > QZI_HISTOGRAM_MAX_BINS))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "a histogram of %d bins is not possible; choose 2 to %d", (int)bins,
@@ -145,18 +63,16 @@ qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool
     if (!o)
         return QZ_ERR_MEMORY;
     o->ctx = ctx;
-    o->kind = kind;
+    o->cls = cls;
     o->bins = bins ? bins : QZI_HISTOGRAM_BINS;
     o->qmax = reduce_range ? 127 : 255;
     o->averaging = averaging > 0.0f ? averaging : 0.01f;
     o->min = INFINITY;
     o->max = -INFINITY;
-    if (kind == QZ_OBSERVER_HISTOGRAM) {
-        o->histogram = qzi_calloc(ctx, (size_t)o->bins, sizeof(float));
-        if (!o->histogram) {
-            qzi_free(ctx, o);
-            return QZ_ERR_MEMORY;
-        }
+    qz_status st = cls->create ? cls->create(o) : QZ_OK;
+    if (st != QZ_OK) {
+        qzi_free(ctx, o);
+        return st;
     }
     *observer = o;
     return QZ_OK;
@@ -171,7 +87,8 @@ void qzi_observer_destroy(qzi_observer *observer)
 {
     if (!observer)
         return;
-    qzi_free(observer->ctx, observer->histogram);
+    if (observer->cls->destroy)
+        observer->cls->destroy(observer);
     qzi_free(observer->ctx, observer);
 }
 
@@ -187,24 +104,7 @@ static qz_status observe_rows(qzi_observer *observer, const qzi_rows *rows, uint
                             "values from %g to %g are too far apart to be quantized", (double)low,
                             (double)high);
     }
-
-    switch (observer->kind) {
-    case QZ_OBSERVER_HISTOGRAM:
-        QZI_TRY(qzi_histogram_observe(observer, rows, threads, min, max));
-        break;
-    case QZ_OBSERVER_MOVING:
-        if (observer->seen) {
-            min = observer->min + observer->averaging * (min - observer->min);
-            max = observer->max + observer->averaging * (max - observer->max);
-        }
-        observer->min = min;
-        observer->max = max;
-        break;
-    default:
-        observer->min = QZI_MIN(min, observer->min);
-        observer->max = QZI_MAX(max, observer->max);
-        break;
-    }
+    QZI_TRY(observer->cls->observe(observer, rows, threads, min, max));
     observer->seen = true;
     return QZ_OK;
 }
@@ -212,7 +112,7 @@ static qz_status observe_rows(qzi_observer *observer, const qzi_rows *rows, uint
 qz_status qzi_observer_observe(qzi_observer *observer, const qzk_view *view, uint32_t threads)
 {
     qzi_rows rows;
-    if (!rows_of_view(view, &rows))
+    if (!qzi_rows_of_view(view, &rows))
         return qzi_fail(observer->ctx, QZ_ERR_ARGUMENT,
                         "a view of %d x %d x %d x %d values cannot be observed", (int)view->n,
                         (int)view->h, (int)view->w, (int)view->c);
@@ -240,12 +140,12 @@ qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *m
     if (!observer->seen)
         return qzi_fail(observer->ctx, QZ_ERR_STATE,
                         "the observer has seen no values; calibrate first");
-    if (observer->kind != QZ_OBSERVER_HISTOGRAM) {
+    if (!observer->cls->search) {
         qzi_observer_range(observer, min, max);
         return QZ_OK;
     }
     qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = qzi_histogram_search(observer, min, max);
+    qz_status st = observer->cls->search(observer, min, max);
     qzi_fpenv_leave(env);
     return st;
 }

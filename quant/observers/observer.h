@@ -1,20 +1,48 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observer.h - what the observers' two files share: the state of an observer, and a way to walk
- * over the elements of a view with threads. Private to quant/observer*.c and their tests.
+ * observer.h - observers of activations: they see values while images are calibrated, and choose
+ * the range that becomes a scale and a zero point. Private to quant/ and its tests.
+ *
+ * An observer is a file and a row: observer_NAME.c defines a qzi_observer_class, and the table in
+ * observer.c lists it (ADDING.md).
  */
 #ifndef QZOO_QUANT_OBSERVERS_OBSERVER_H
 #define QZOO_QUANT_OBSERVERS_OBSERVER_H
 
-#include "quant/quant.h"
+#include "layers/graph/graph.h"
+#include "quant/observers/rows.h"
+#include "quant/qzoo_quant.h"
 
 #define QZI_HISTOGRAM_BINS 2048      /* torch's default */
 #define QZI_HISTOGRAM_MAX_BINS 65536 /* bounds memory and the time of the search */
 #define QZI_HISTOGRAM_UPSAMPLE 128   /* torch's upsample_rate */
 
+typedef struct qzi_observer qzi_observer;
+
+/* One kind of observer. */
+typedef struct qzi_observer_class {
+    qz_observer_kind kind;
+    const char *name; /* in options, saved files and pages */
+    /* Memory that the kind needs beyond the struct; NULL: none. */
+    qz_status (*create)(qzi_observer *o);
+    void (*destroy)(qzi_observer *o);
+    /* One batch, whose smallest and largest element are min and max (finite, finite width). */
+    qz_status (*observe)(qzi_observer *o, const qzi_rows *rows, uint32_t threads, float min,
+                         float max);
+    /* The range to quantize, once something was seen; NULL: [min, max] of the struct. */
+    qz_status (*search)(const qzi_observer *o, float *min, float *max);
+} qzi_observer_class;
+
+extern const qzi_observer_class qzi_observer_minmax;
+extern const qzi_observer_class qzi_observer_moving;
+extern const qzi_observer_class qzi_observer_histogram;
+
+/* NULL for DEFAULT and unknown numbers. */
+const qzi_observer_class *qzi_observer_class_get(qz_observer_kind kind);
+
 struct qzi_observer {
     const qz_context *ctx;
-    qz_observer_kind kind;
+    const qzi_observer_class *cls;
     int32_t bins;
     int32_t qmax; /* 255, or 127 with reduce_range */
     float averaging;
@@ -24,48 +52,25 @@ struct qzi_observer {
     float *histogram; /* [bins], HISTOGRAM only; float32 because torch's merge makes fractions */
 };
 
-/*
- * A view as rows of contiguous elements: one row a pixel, or, where pixels touch, blocks of a size
- * that suits threads. The last row may be shorter.
+/* reduce_range: 0..127 instead of 0..255. bins: 0 for torch's 2048 (histogram only).
+ * averaging: 0 for torch's 0.01 (moving only). */
+qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool reduce_range,
+                              int32_t bins, float averaging, qzi_observer **observer);
+void qzi_observer_destroy(qzi_observer *observer);
+/* Before the first batch: a histogram counts all values, also those that torch's drops
+ * (qzi_backend).
  */
-typedef struct qzi_rows {
-    const float *data;
-    int64_t count, length, last_length, stride;
-    int64_t total; /* elements */
-    int64_t grain; /* rows worth a thread of their own */
-} qzi_rows;
-
-static inline int64_t qzi_row_length(const qzi_rows *rows, int64_t row)
-{
-    return row == rows->count - 1 ? rows->last_length : rows->length;
-}
-
-/* Threads that this many elements keep busy: scratch is allocated for these only. */
-static inline uint32_t qzi_rows_threads(const qzi_rows *rows, uint32_t threads)
-{
-    int64_t useful = rows->count / rows->grain;
-    if (useful < 1)
-        useful = 1;
-    if (threads < 1)
-        threads = 1;
-    return useful < (int64_t)threads ? (uint32_t)useful : threads;
-}
-
-/* Smallest and largest element; QZ_ERR_NUMERIC on NaN, infinity or a width beyond float32. */
-qz_status qzi_rows_range(const qz_context *ctx, const qzi_rows *rows, uint32_t threads, float *min,
-                         float *max);
-
+void qzi_observer_count_whole_range(qzi_observer *observer);
 /*
- * observer_histogram.c. counts[bins] (cleared first) as torch.histc(x, bins, lo, hi) gives them:
- * elements outside [lo, hi] are not counted; lo == hi asks for the elements' own range, given as
- * own_min and own_max.
+ * One batch (in calibration: one image). The elements are those of `view` (float32), in any order.
+ * NaN or infinity: QZ_ERR_NUMERIC. threads: counts may be taken in parallel, results are the same.
  */
-qz_status qzi_histogram_count(const qz_context *ctx, const qzi_rows *rows, uint32_t threads,
-                              float lo, float hi, float own_min, float own_max, int32_t bins,
-                              uint64_t *counts);
-/* One batch whose range is already known. */
-qz_status qzi_histogram_observe(qzi_observer *observer, const qzi_rows *rows, uint32_t threads,
-                                float min, float max);
-qz_status qzi_histogram_search(const qzi_observer *observer, float *min, float *max);
+qz_status qzi_observer_observe(qzi_observer *observer, const qzk_view *view, uint32_t threads);
+bool qzi_observer_seen(const qzi_observer *observer);
+void qzi_observer_range(const qzi_observer *observer, float *min, float *max);
+/* The range that becomes the parameters: what search() chooses, else the plain range. */
+qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *max);
+/* quint8 affine parameters as torch 1.13 computes them. QZ_ERR_STATE when nothing was seen. */
+qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q);
 
 #endif

@@ -15,7 +15,7 @@
  * growth x 128 x bins), and where torch would fail or compute with infinities, a defined result
  * follows (said at each place). A batch's counts are exact where torch's stop at 2^24.
  */
-#include "quant/observers/observer.h"
+#include "quant/observers/observer_histogram.h"
 
 #include <math.h>
 #include <string.h>
@@ -234,8 +234,8 @@ static qz_status observe_more(qzi_observer *o, const qzi_rows *rows, uint32_t th
     return QZ_OK;
 }
 
-qz_status qzi_histogram_observe(qzi_observer *o, const qzi_rows *rows, uint32_t threads, float min,
-                                float max)
+static qz_status observe(qzi_observer *o, const qzi_rows *rows, uint32_t threads, float min,
+                         float max)
 {
     size_t bytes = (size_t)o->bins * (sizeof(uint64_t) + sizeof(float));
     uint64_t *counts = qzi_alloc(o->ctx, bytes);
@@ -414,7 +414,7 @@ static void search(const qzi_observer *o, const error_terms *e, const float *int
     *last = end;
 }
 
-qz_status qzi_histogram_search(const qzi_observer *o, float *min, float *max)
+static qz_status find_range(const qzi_observer *o, float *min, float *max)
 {
     const int32_t bins = o->bins;
     size_t bytes = (size_t)bins * 3 * sizeof(float);
@@ -439,3 +439,23 @@ qz_status qzi_histogram_search(const qzi_observer *o, float *min, float *max)
     qzi_free(o->ctx, integral);
     return QZ_OK;
 }
+
+static qz_status create(qzi_observer *o)
+{
+    o->histogram = qzi_calloc(o->ctx, (size_t)o->bins, sizeof(*o->histogram));
+    return o->histogram ? QZ_OK : QZ_ERR_MEMORY;
+}
+
+static void destroy(qzi_observer *o)
+{
+    qzi_free(o->ctx, o->histogram);
+}
+
+const qzi_observer_class qzi_observer_histogram = {
+    .kind = QZ_OBSERVER_HISTOGRAM,
+    .name = "histogram",
+    .create = create,
+    .destroy = destroy,
+    .observe = observe,
+    .search = find_range,
+};

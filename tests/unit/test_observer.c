@@ -3,7 +3,8 @@
  * test_observer.c - observers give what PyTorch 1.13's give, bit for bit: the goldens (short
  * sequences, every state in between) and a table that torch computed for longer ones.
  */
-#include "quant/observers/observer.h"
+#include "quant/observers/observer_histogram.h"
+#include "quant/qparams.h"
 #include "tests/unit/quant_oracle.h"
 
 static qzk_view dense(const float *x, size_t n)

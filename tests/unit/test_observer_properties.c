@@ -4,7 +4,8 @@
  * strides and threads change no byte, what is not finite is refused and leaves no trace, extreme
  * growth costs neither memory nor time, failing allocations leak nothing.
  */
-#include "quant/observers/observer.h"
+#include "quant/observers/observer_histogram.h"
+#include "quant/qparams.h"
 #include "tests/unit/quant_oracle.h"
 
 #include <float.h>

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* prepare.h - observers on the values of a float graph. Private. */
+#ifndef QZOO_QUANT_PREPARE_H
+#define QZOO_QUANT_PREPARE_H
+
+#include "layers/graph/graph.h"
+#include "quant/observers/observer.h"
+#include "quant/qconfig.h"
+
+typedef struct qzi_calibration qzi_calibration;
+/* Refuses unknown names in exclude and fallback (QZ_ERR_UNKNOWN_NAME, naming the nearest ones). */
+qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
+                      qzi_calibration **calibration);
+void qzi_calibration_destroy(qzi_calibration *calibration);
+/* One or more images, NCHW float32: fed one after another. */
+qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);
+size_t qzi_calibration_images(const qzi_calibration *calibration);
+/* The copy that the calibration keeps. */
+const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration);
+/* QZ_ERR_STATE where there is nothing to convert from: no image yet, or one that failed halfway. */
+qz_status qzi_calibration_check(const qzi_calibration *calibration);
+/* The observer of a node's value; NULL where it has none (it shares its input's parameters). */
+const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration, qz_value node);
+
+#endif

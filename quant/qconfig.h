@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: MIT */
+/* qconfig.h - backends as data, and what the user asked for. Private. */
+#ifndef QZOO_QUANT_QCONFIG_H
+#define QZOO_QUANT_QCONFIG_H
+
+#include "quant/qzoo_quant.h"
+
+/* How a backend treats an op. Rows are named by the words of --fallback. */
+typedef struct qzi_support {
+    const char *op;    /* "conv2d", "strided_pointwise", "batch_norm2d", … */
+    unsigned backends; /* bits 1 << qz_backend: those of which the row speaks */
+    bool int8;
+    const char *reason; /* why not; or, where int8, what is known of it */
+    const char *origin; /* where that knowledge comes from; "" */
+} qzi_support;
+
+typedef struct qzi_backend {
+    qz_backend id;
+    const char *name;
+    bool per_channel;             /* weights */
+    bool own_average;             /* averaging pools have parameters of their own */
+    bool whole_range;             /* histograms count all values, also those that torch drops */
+    qz_observer_kind activations; /* observer of activations */
+} qzi_backend;
+
+/* AUTO gives this machine's. Never NULL for a valid id. */
+const qzi_backend *qzi_backend_get(qz_backend id);
+
+/* The backend's rows, one for each op, in the table's order: NULL gives the first, the last gives
+ * NULL. */
+const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row);
+/* The row of an op's word; NULL: there is none. */
+const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word);
+
+/* What the user asked for, resolved; stored in the model and in saved files. */
+typedef struct qzi_qconfig {
+    const qzi_backend *backend;
+    qz_observer_kind observer; /* never DEFAULT, unless imported */
+    bool per_channel;
+    bool reduce_range;
+    bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
+    const char *const *exclude; /* node names that stay fp32 */
+    size_t exclude_count;
+    const char *const *fallback; /* op words (rows of the support table) that stay fp32 */
+    size_t fallback_count;
+} qzi_qconfig;
+
+#endif
