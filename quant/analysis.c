@@ -295,19 +295,14 @@ void qzi_sqnr_destroy(qzi_sqnr *sqnr)
 
 static qz_status fetch_output(const qz_context *ctx, qzi_exec *exec, float **data, int64_t *count)
 {
-    qz_tensor t = {.data = NULL};
-    QZI_TRY(qzi_exec_output(exec, 0, &t));
+    qz_tensor t;
+    QZI_TRY(qzi_exec_output_shape(exec, 0, &t));
     *count = qz_tensor_numel(&t);
     *data = qzi_alloc(ctx, (size_t)*count * sizeof(float));
     if (!*data)
         return QZ_ERR_MEMORY;
-    t.data = *data;
-    qz_status st = qzi_exec_output(exec, 0, &t);
-    if (st != QZ_OK) {
-        qzi_free(ctx, *data);
-        *data = NULL;
-    }
-    return st;
+    qzi_exec_output(exec, 0, *data);
+    return QZ_OK;
 }
 
 static int64_t top_class(const float *x, int64_t n)
@@ -325,9 +320,9 @@ static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
     float *real = NULL, *quantized = NULL;
     int64_t n = 0, quantized_n = 0;
     qz_status st = QZ_OK;
-    QZI_GOTO(st, qzi_exec_run(s->float_exec, image, 1));
+    QZI_GOTO(st, qzi_exec_run(s->float_exec, image, 1, false));
     QZI_GOTO(st, fetch_output(s->ctx, s->float_exec, &real, &n));
-    QZI_GOTO(st, qzi_exec_run(s->int8_exec, image, 1));
+    QZI_GOTO(st, qzi_exec_run(s->int8_exec, image, 1, false));
     QZI_GOTO(st, fetch_output(s->ctx, s->int8_exec, &quantized, &quantized_n));
     if (n != quantized_n) {
         st = qzi_fail(s->ctx, QZ_ERR_MISMATCH,

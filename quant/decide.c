@@ -3,8 +3,8 @@
  * decide.c - which nodes of a fused float graph become int8, which stay in fp32 and why, and which
  * values need parameters of their own.
  */
-#include "layers/base/nearest.h"
 #include "quant/decide.h"
+#include "layers/base/nearest.h"
 
 #include <stdio.h>
 #include <string.h>

@@ -3,11 +3,9 @@
  * prepare.c - calibration: runs the float graph image by image while observers watch the values
  * that need parameters of their own.
  */
+#include "quant/prepare.h"
 #include "layers/graph/exec.h"
 #include "quant/decide.h"
-#include "quant/prepare.h"
-
-#include <math.h>
 
 struct qzi_calibration {
     const qz_graph *graph;
@@ -132,12 +130,12 @@ static qz_status check_images(const qz_graph *graph, const qz_tensor *images, in
         return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
                         "calibration images must be a float32 tensor N x C x H x W of at least "
                         "one image");
-    const float *x = images->data;
-    for (int64_t i = 0; i < *numel; i++)
-        if (!isfinite(x[i]))
+    const int64_t per_image = *numel / images->dims[0];
+    for (int64_t i = 0; i < images->dims[0]; i++)
+        if (!qzi_all_finite((const float *)images->data + i * per_image, (size_t)per_image))
             return qzi_fail(graph->ctx, QZ_ERR_NUMERIC,
                             "calibration image %lld holds NaN or infinity; remove it",
-                            (long long)(i / (*numel / images->dims[0])));
+                            (long long)i);
     return QZ_OK;
 }
 
@@ -152,7 +150,7 @@ qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images)
     image.dims[0] = 1;
     for (int64_t i = 0; i < images->dims[0]; i++) {
         image.data = (float *)images->data + i * per_image;
-        QZI_TRY(qzi_exec_run(calibration->exec, &image, 1));
+        QZI_TRY(qzi_exec_run(calibration->exec, &image, 1, true));
         calibration->broken = false;
         calibration->images++;
     }

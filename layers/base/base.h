@@ -161,6 +161,9 @@ qz_status qzi_options_take(const qz_context *ctx, const void *given, void *full,
 
 bool qzi_ends_with(const char *text, const char *end);
 
+/* Whether no value is NaN or infinite. */
+bool qzi_all_finite(const float *values, size_t count);
+
 uint64_t qzi_fnv1a(const void *data, size_t size, uint64_t seed); /* seed: QZI_FNV_OFFSET first */
 /* The same of `count` numbers of `size` bytes as a little-endian machine holds them: a fingerprint
  * that is the same everywhere. */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* tensor.c - element types and the size of a tensor. */
+/* tensor.c - element types, the size of a tensor, and whether its numbers are finite. */
 #include "layers/base/base.h"
+
+#include <string.h>
 
 static const struct {
     const char *name;
@@ -42,4 +44,17 @@ int64_t qz_tensor_numel(const qz_tensor *tensor)
         count *= tensor->dims[i];
     }
     return count;
+}
+
+/* Reads the bits, and all of them, so that the loop vectorizes: an exponent of all ones is infinity
+ * or NaN. */
+bool qzi_all_finite(const float *values, size_t count)
+{
+    uint32_t bad = 0;
+    for (size_t i = 0; i < count; i++) {
+        uint32_t bits;
+        memcpy(&bits, &values[i], sizeof(bits));
+        bad |= (bits & 0x7f800000u) == 0x7f800000u;
+    }
+    return bad == 0;
 }

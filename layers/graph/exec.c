@@ -19,6 +19,7 @@ struct qzi_exec {
     size_t arena_bytes;
     char *scratch;
     size_t scratch_bytes;
+    size_t *scratch_stride; /* by node, bytes of one thread, under the current plan */
     qzi_node_hook hook;
     void *hook_user;
     double *seconds; /* by node; NULL: no profile */
@@ -34,6 +35,11 @@ qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint3
     e->graph = graph;
     e->packed = packed;
     e->threads = threads ? threads : qz_context_threads(graph->ctx);
+    e->scratch_stride = qzi_calloc(graph->ctx, graph->node_count, sizeof(*e->scratch_stride));
+    if (!e->scratch_stride) {
+        qzi_exec_destroy(e);
+        return QZ_ERR_MEMORY;
+    }
     *exec = e;
     return QZ_OK;
 }
@@ -49,6 +55,7 @@ void qzi_exec_destroy(qzi_exec *exec)
     }
     qzi_free(exec->ctx, exec->arena);
     qzi_free(exec->ctx, exec->scratch);
+    qzi_free(exec->ctx, exec->scratch_stride);
     qzi_free(exec->ctx, exec->seconds);
     qzi_free(exec->ctx, exec);
 }
@@ -183,7 +190,8 @@ static qz_status use_plan(qzi_exec *e, qzi_plan *plan)
     }
     for (size_t i = 0; i < e->graph->node_count; i++) {
         prepare_node(e, plan, i, &run);
-        scratch = QZI_MAX(scratch, scratch_stride(&run) * e->threads);
+        e->scratch_stride[i] = scratch_stride(&run);
+        scratch = QZI_MAX(scratch, e->scratch_stride[i] * e->threads);
     }
     if (scratch > e->scratch_bytes) {
         qzi_free(e->ctx, e->scratch);
@@ -230,22 +238,6 @@ qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_b
     return QZ_OK;
 }
 
-/* Whether any element is NaN or infinite: x * 0 is 0 for finite x and NaN otherwise. */
-static bool all_finite(const float *x, int64_t count)
-{
-    float sum[16] = {0};
-    int64_t i = 0;
-    for (; i + 16 <= count; i += 16) {
-        for (int k = 0; k < 16; k++)
-            sum[k] += x[i + k] * 0.0f;
-    }
-    for (; i < count; i++)
-        sum[0] += x[i] * 0.0f;
-    for (int k = 1; k < 16; k++)
-        sum[0] += sum[k];
-    return sum[0] == 0.0f;
-}
-
 static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t input_count,
                               qzi_shape *shapes)
 {
@@ -256,14 +248,17 @@ static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t
         const qz_tensor *t = &inputs[i];
         if (t->dtype != QZ_F32 || t->ndim != 4 || !t->data)
             return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
-                            "input %zu: a float32 tensor N x C x H x W is needed", i);
+                            "input %zu: it must be float32, N x C x H x W, with data (it has %d "
+                            "dimensions)",
+                            i, (int)t->ndim);
         for (int k = 0; k < 4; k++) {
             if (t->dims[k] < 1 || t->dims[k] > INT32_MAX)
                 return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
-                                "input %zu: dimension %d is %lld; every dimension must be at "
-                                "least 1",
-                                i, k, (long long)t->dims[k]);
+                                "input %zu: dimension %d is %lld; it must be 1 to 2^31 - 1", i, k,
+                                (long long)t->dims[k]);
         }
+        if (qz_tensor_numel(t) < 0)
+            return qzi_fail(e->ctx, QZ_ERR_ARGUMENT, "input %zu is too large", i);
         shapes[i] = (qzi_shape){(int32_t)t->dims[0], (int32_t)t->dims[2], (int32_t)t->dims[3],
                                 (int32_t)t->dims[1]};
     }
@@ -273,8 +268,9 @@ static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t
 /* A run, as the leader of a team. */
 typedef struct exec_task {
     qzi_exec *exec;
-    const qz_tensor *inputs;
-    size_t input_count;
+    const qz_tensor *inputs; /* or */
+    const qzi_byte_image *image;
+    size_t input_count; /* of inputs; 0: they need no check */
     qz_status status;
 } exec_task;
 
@@ -295,8 +291,9 @@ static void prepare_followers(const qzi_exec *e, const qzi_plan *plan, size_t i,
     run->followers = followers->list;
 }
 
-static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
+static qz_status run_nodes(const exec_task *task)
 {
+    qzi_exec *e = task->exec;
     const qzi_plan *plan = e->current;
     node_run run;
     exec_followers followers;
@@ -311,10 +308,12 @@ static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
                 follows(e, plan, (qz_value)i))
                 prepare_followers(e, plan, i, &run.r, &followers);
             run.r.scratch = e->scratch;
-            run.r.scratch_stride = scratch_stride(&run);
-            if (node->op == QZI_OP_INPUT)
-                run.r.external = &inputs[node->u.input.index];
-            qzi_op_get(node->op)->run(&run.r);
+            run.r.scratch_stride = e->scratch_stride[i];
+            if (node->op == QZI_OP_INPUT) {
+                run.r.image = task->image;
+                run.r.external = task->inputs ? &task->inputs[node->u.input.index] : NULL;
+            }
+            run.r.op->run(&run.r);
             if (e->seconds)
                 e->seconds[i] += qzi_now() - start;
         }
@@ -329,9 +328,9 @@ static qz_status run_nodes(qzi_exec *e, const qz_tensor *inputs)
 static qz_status check_finite(const qzi_exec *e, const qz_tensor *inputs, size_t input_count)
 {
     for (size_t i = 0; i < input_count; i++) {
-        if (!all_finite(inputs[i].data, qz_tensor_numel(&inputs[i])))
+        if (!qzi_all_finite(inputs[i].data, (size_t)qz_tensor_numel(&inputs[i])))
             return qzi_fail(e->ctx, QZ_ERR_NUMERIC,
-                            "input %zu holds NaN or infinity; finite numbers are needed", i);
+                            "input %zu has NaN or infinity; check what made it", i);
     }
     return QZ_OK;
 }
@@ -343,11 +342,18 @@ static void lead_run(void *context)
     if (task->status != QZ_OK)
         return;
     qzi_fpenv env = qzi_fpenv_enter();
-    task->status = run_nodes(task->exec, task->inputs);
+    task->status = run_nodes(task);
     qzi_fpenv_leave(env);
 }
 
-qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count)
+static qz_status run_task(qzi_exec *exec, exec_task *task)
+{
+    task->exec = exec;
+    qzi_team_run(exec->ctx, exec->threads, lead_run, task);
+    return task->status;
+}
+
+qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite)
 {
     qzi_shape shapes[8] = {0};
     if (input_count > QZI_ARRAY_LEN(shapes))
@@ -355,47 +361,70 @@ qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_cou
                         QZI_ARRAY_LEN(shapes));
     QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
     QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
-    exec_task task = {exec, inputs, input_count, QZ_OK};
-    qzi_team_run(exec->ctx, exec->threads, lead_run, &task);
-    return task.status;
+    exec_task task = {.inputs = inputs, .input_count = finite ? 0 : input_count};
+    return run_task(exec, &task);
 }
 
-qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor)
+bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q)
+{
+    const qz_graph *graph = exec->graph;
+    for (size_t i = 0; i < graph->node_count && graph->input_count == 1; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_INPUT && node->dtype == QZ_U8 && node->c == 3) {
+            *q = node->q;
+            return true;
+        }
+    }
+    return false;
+}
+
+qz_status qzi_exec_run_image(qzi_exec *exec, const qzi_byte_image *image)
+{
+    const qzi_shape shape = {1, image->h, image->w, 3};
+    QZI_TRY(find_plan(exec, &shape));
+    exec_task task = {.image = image};
+    return run_task(exec, &task);
+}
+
+qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *tensor)
 {
     if (!exec->current)
         return qzi_fail(exec->ctx, QZ_ERR_STATE, "nothing was run yet");
     if (index >= exec->graph->output_count)
         return qzi_fail(exec->ctx, QZ_ERR_ARGUMENT, "the model has %zu outputs, no number %zu",
                         exec->graph->output_count, index);
-    qz_value v = exec->graph->outputs[index].value;
-    qzk_view view = view_of(exec, exec->current, v);
-    tensor->dtype = QZ_F32;
-    tensor->ndim = exec->graph->nodes[v].flat ? 2 : 4;
-    tensor->dims[0] = view.n;
-    tensor->dims[1] = view.c;
-    tensor->dims[2] = view.h;
-    tensor->dims[3] = view.w;
-    if (tensor->data)
-        qzi_view_to_nchw(&exec->graph->nodes[v], &view, tensor->data);
+    const qz_value v = exec->graph->outputs[index].value;
+    const qzi_shape *s = &exec->current->shapes[v];
+    *tensor = (qz_tensor){.dtype = QZ_F32,
+                          .ndim = exec->graph->nodes[v].flat ? 2 : 4,
+                          .dims = {s->n, s->c, s->h, s->w}};
     return QZ_OK;
 }
 
-void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out)
+void qzi_exec_output(const qzi_exec *exec, size_t index, float *out)
 {
-    int64_t plane = (int64_t)view->h * view->w;
+    const qz_value v = exec->graph->outputs[index].value;
+    const qzk_view view = view_of(exec, exec->current, v);
+    qzi_view_to_nchw(&exec->graph->nodes[v], &view, out, NULL);
+}
+
+void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out, uint8_t *bytes)
+{
+    const int64_t plane = (int64_t)view->h * view->w;
     qzi_fpenv env = qzi_fpenv_enter();
     for (int64_t image = 0; image < view->n; image++) {
         for (int64_t p = 0; p < plane; p++) {
-            int64_t from = (image * plane + p) * view->pixel_stride;
-            float *to = out + image * plane * view->c + p;
-            if (node->dtype == QZ_U8) {
-                const uint8_t *x = (const uint8_t *)view->data + from;
-                for (int32_t c = 0; c < view->c; c++)
-                    to[c * plane] = (float)(x[c] - node->q.zero_point) * node->q.scale;
-            } else {
-                const float *x = (const float *)view->data + from;
-                for (int32_t c = 0; c < view->c; c++)
-                    to[c * plane] = x[c];
+            const int64_t from = (image * plane + p) * view->pixel_stride;
+            const int64_t to = image * plane * view->c + p;
+            const uint8_t *u8 = (const uint8_t *)view->data + from;
+            const float *f32 = (const float *)view->data + from;
+            for (int32_t c = 0; c < view->c; c++) {
+                if (node->dtype == QZ_U8)
+                    out[to + c * plane] = (float)(u8[c] - node->q.zero_point) * node->q.scale;
+                else
+                    out[to + c * plane] = f32[c];
+                if (bytes)
+                    bytes[to + c * plane] = u8[c];
             }
         }
     }

@@ -53,18 +53,23 @@ qz_status qzi_exec_set_profile(qzi_exec *exec, bool on);
 double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
 
 /*
- * One run. inputs: NCHW float32, one for each INPUT node, all with the same n. The outputs' values
- * stay in the arena until the next run: read them with qzi_exec_output.
+ * One run. inputs: NCHW float32, one for each INPUT node, all with the same n. They are checked here
+ * and nowhere else; NaN or infinity is QZ_ERR_NUMERIC, unless the caller knows that they are finite.
+ * The outputs' values stay in the arena until the next run: read them with qzi_exec_output.
  */
-qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count);
-/*
- * Output i as NCHW float32 (N x C when flat), dequantized where it is uint8. With tensor->data NULL
- * only dtype, ndim and dims are set; else data must have room for them.
- */
-qz_status qzi_exec_output(qzi_exec *exec, size_t index, qz_tensor *tensor);
+qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite);
+/* Whether the graph's one input is an image of 3 channels in uint8; *q: its parameters. */
+bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q);
+/* One run of such a graph from bytes. The image must be inside its h x w. */
+qz_status qzi_exec_run_image(qzi_exec *exec, const qzi_byte_image *image);
+/* dtype, ndim and dims of output i (N x C when flat); no data. */
+qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *tensor);
+/* Output i as NCHW float32, dequantized where it is uint8, after qzi_exec_output_shape succeeded. */
+void qzi_exec_output(const qzi_exec *exec, size_t index, float *out);
 
-/* A value as dense NCHW float32, dequantized where it is uint8; out has room for all of it. */
-void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out);
+/* A value as dense NCHW float32, dequantized where it is uint8, and its bytes; room for all of it.
+ * bytes: NULL unless the value is uint8. */
+void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out, uint8_t *bytes);
 
 /* Plan of a size without running it: arena and scratch bytes. */
 qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes);

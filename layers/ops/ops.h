@@ -148,6 +148,20 @@ typedef struct qzi_op_node {
     const qzi_shape *winograd;
 } qzi_op_node;
 
+/*
+ * An 8-bit RGB image as the input of a uint8 graph: rows of 3 bytes a pixel, and for each channel
+ * the byte that each byte becomes. It may be smaller than the network's input of h x w; pixels
+ * around it are black.
+ */
+typedef struct qzi_byte_image {
+    const uint8_t *rows;
+    size_t stride;               /* bytes between rows */
+    int32_t h, w;                /* of the network's input */
+    int32_t left, top;           /* where the image begins in it */
+    int32_t columns, rows_in;    /* of the image */
+    const uint8_t (*table)[256]; /* [3] */
+} qzi_byte_image;
+
 /* One execution of a node. */
 typedef struct qzi_op_run qzi_op_run;
 typedef struct qzi_op_class qzi_op_class;
@@ -162,7 +176,8 @@ struct qzi_op_run {
     qzk_view out;
     /* concat: in[i] already stands in its place in out */
     const bool *in_placed;
-    const qz_tensor *external; /* INPUT: the caller's NCHW float32 */
+    const qz_tensor *external;   /* INPUT: the caller's NCHW float32, or */
+    const qzi_byte_image *image; /* the caller's bytes */
     uint32_t threads;
     void *scratch; /* threads pieces of scratch_stride bytes */
     size_t scratch_stride;

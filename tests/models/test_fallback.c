@@ -33,9 +33,10 @@ static void run(const qz_graph *graph, float logits[CLASSES])
     const qz_tensor image = image_of(test_image);
     ASSERT_OK(graph->ctx, qzi_packed_create(graph, QZ_ISA_AUTO, &packed));
     ASSERT_OK(graph->ctx, qzi_exec_create(packed, graph, 1, &exec));
-    ASSERT_OK(graph->ctx, qzi_exec_run(exec, &image, 1));
-    y.data = logits;
-    ASSERT_OK(graph->ctx, qzi_exec_output(exec, 0, &y));
+    ASSERT_OK(graph->ctx, qzi_exec_run(exec, &image, 1, false));
+    ASSERT_OK(graph->ctx, qzi_exec_output_shape(exec, 0, &y));
+    assert_int_equal(qz_tensor_numel(&y), CLASSES);
+    qzi_exec_output(exec, 0, logits);
     qzi_exec_destroy(exec);
     qzi_packed_destroy(packed);
 }

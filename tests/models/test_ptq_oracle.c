@@ -282,11 +282,11 @@ static qz_tensor run(const qz_graph *graph, const char *key)
     float *data = make_image(key, &image);
     OK(qzi_packed_create(graph, QZ_ISA_AUTO, &packed));
     OK(qzi_exec_create(packed, graph, qz_context_threads(oracle.ctx), &exec));
-    OK(qzi_exec_run(exec, &image, 1));
-    OK(qzi_exec_output(exec, 0, &y));
+    OK(qzi_exec_run(exec, &image, 1, false));
+    OK(qzi_exec_output_shape(exec, 0, &y));
     y.data = malloc((size_t)qz_tensor_numel(&y) * sizeof(float));
     assert_non_null(y.data);
-    OK(qzi_exec_output(exec, 0, &y));
+    qzi_exec_output(exec, 0, y.data);
     qzi_exec_destroy(exec);
     qzi_packed_destroy(packed);
     free(data);

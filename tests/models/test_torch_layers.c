@@ -154,7 +154,7 @@ static void run_layer(layer *l)
         qzi_exec_create(packed, g, 1, &exec) != QZ_OK)
         die(l->ctx, l->key);
     qzi_exec_set_hook(exec, compare, l);
-    if (qzi_exec_run(exec, in, inputs) != QZ_OK)
+    if (qzi_exec_run(exec, in, inputs, false) != QZ_OK)
         die(l->ctx, l->key);
     for (size_t i = 0; i < inputs; i++)
         free(in[i].data);

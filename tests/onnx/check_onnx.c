@@ -234,7 +234,7 @@ static int check_values(qz_context *ctx, char **args)
         st = qzi_exec_create(packed, c.int8 ? model->int8_graph : model->graph, 1, &exec);
     if (st == QZ_OK) {
         qzi_exec_set_hook(exec, compare, &c);
-        st = qzi_exec_run(exec, &input, 1);
+        st = qzi_exec_run(exec, &input, 1, false);
     }
     long nodes = 0;
     for (size_t i = 0; i < QZI_ARRAY_LEN(c.ops) && st == QZ_OK; i++) {

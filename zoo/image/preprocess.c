@@ -24,7 +24,7 @@ static span crop_span(int64_t size, int32_t crop)
 }
 
 /* What each byte becomes: (v / 255 - mean) / std in three float32 operations, as torch does. */
-static void fill_tables(const qz_preprocess *recipe, float table[3][256])
+void qzi_preprocess_table(const qz_preprocess *recipe, float table[3][256])
 {
     for (int c = 0; c < 3; c++) {
         for (int v = 0; v < 256; v++) {
@@ -39,49 +39,28 @@ static qz_status check_recipe(const qz_context *ctx, const qz_preprocess *recipe
 {
     if (recipe->resize < 0 || recipe->crop_h < 1 || recipe->crop_w < 1)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "qz_image_preprocess: resize %d and crop %d x %d are no sizes",
+                        "recipe for images: resize %d and crop %d x %d are no sizes",
                         recipe->resize, recipe->crop_h, recipe->crop_w);
     if (!qz_interpolation_name(recipe->interpolation))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "qz_image_preprocess: there is no interpolation number %d",
+                        "recipe for images: there is no interpolation number %d",
                         (int)recipe->interpolation);
     for (int c = 0; c < 3; c++) {
         if (!(recipe->std[c] > 0.0f))
-            return qzi_fail(ctx, QZ_ERR_ARGUMENT, "qz_image_preprocess: std[%d] must be above 0",
-                            c);
+            return qzi_fail(ctx, QZ_ERR_ARGUMENT, "recipe for images: std[%d] must be above 0", c);
     }
     return QZ_OK;
 }
 
-/* rows: the taken pixels, `stride` bytes apart */
-static void write_planes(const uint8_t *rows, size_t stride, span down, span across,
-                         const qz_preprocess *recipe, float *out)
+qz_status qzi_preprocess_check(const qz_context *ctx, const char *function, const qzi_pixels *in,
+                               const qz_preprocess *recipe)
 {
-    float table[3][256];
-    fill_tables(recipe, table);
-    size_t plane = (size_t)recipe->crop_h * (size_t)recipe->crop_w;
-    for (int c = 0; c < 3; c++) {
-        const float *values = table[c];
-        float *to = out + (size_t)c * plane;
-        for (int32_t y = 0; y < recipe->crop_h; y++, to += recipe->crop_w) {
-            bool inside = y >= down.margin && y - down.margin < down.count;
-            int32_t left = inside ? across.margin : recipe->crop_w;
-            int32_t right = inside ? across.margin + across.count : recipe->crop_w;
-            for (int32_t x = 0; x < left; x++)
-                to[x] = values[0];
-            if (inside) {
-                const uint8_t *from = rows + (size_t)(y - down.margin) * stride + c;
-                for (int32_t x = 0; x < across.count; x++)
-                    to[left + x] = values[from[(size_t)x * 3]];
-            }
-            for (int32_t x = right; x < recipe->crop_w; x++)
-                to[x] = values[0];
-        }
-    }
+    QZI_TRY(qzi_check_pixels(ctx, function, in));
+    return check_recipe(ctx, recipe);
 }
 
-static qz_status apply(const qz_context *ctx, const qzi_pixels *in, const qz_preprocess *recipe,
-                       float *out)
+qz_status qzi_preprocess_crop(const qz_context *ctx, const qzi_pixels *in,
+                              const qz_preprocess *recipe, qzi_crop *crop)
 {
     int64_t width = in->width, height = in->height;
     if (recipe->resize > 0) {
@@ -93,24 +72,51 @@ static qz_status apply(const qz_context *ctx, const qzi_pixels *in, const qz_pre
     }
     span across = crop_span(width, recipe->crop_w);
     span down = crop_span(height, recipe->crop_h);
+    *crop = (qzi_crop){
+        .width = across.count, .height = down.count, .left = across.margin, .top = down.margin};
     if (recipe->resize == 0) {
-        write_planes(in->rgb + (size_t)down.from * in->stride + (size_t)across.from * 3, in->stride,
-                     down, across, recipe, out);
+        crop->rows = in->rgb + (size_t)down.from * in->stride + (size_t)across.from * 3;
+        crop->stride = in->stride;
         return QZ_OK;
     }
-    size_t row_bytes, bytes;
-    if (!qzi_mul_size((size_t)across.count, 3, &row_bytes) ||
-        !qzi_mul_size(row_bytes, (size_t)down.count, &bytes))
+    size_t bytes;
+    if (!qzi_mul_size((size_t)across.count, 3, &crop->stride) ||
+        !qzi_mul_size(crop->stride, (size_t)down.count, &bytes))
         return qzi_fail_memory(ctx, SIZE_MAX);
-    uint8_t *resized = qzi_alloc(ctx, bytes);
-    if (!resized)
+    crop->resized = qzi_alloc(ctx, bytes);
+    if (!crop->resized)
         return QZ_ERR_MEMORY;
     const qzi_window window = {width, height, across.from, down.from, across.count, down.count};
-    qz_status st = qzi_resize_window(ctx, in, &window, recipe->interpolation, resized);
-    if (st == QZ_OK)
-        write_planes(resized, row_bytes, down, across, recipe, out);
-    qzi_free(ctx, resized);
+    qz_status st = qzi_resize_window(ctx, in, &window, recipe->interpolation, crop->resized);
+    if (st != QZ_OK)
+        qzi_free(ctx, crop->resized);
+    crop->rows = crop->resized;
     return st;
+}
+
+static void write_planes(const qzi_crop *crop, const qz_preprocess *recipe, float *out)
+{
+    float table[3][256];
+    qzi_preprocess_table(recipe, table);
+    size_t plane = (size_t)recipe->crop_h * (size_t)recipe->crop_w;
+    for (int c = 0; c < 3; c++) {
+        const float *values = table[c];
+        float *to = out + (size_t)c * plane;
+        for (int32_t y = 0; y < recipe->crop_h; y++, to += recipe->crop_w) {
+            bool inside = y >= crop->top && y - crop->top < crop->height;
+            int32_t left = inside ? crop->left : recipe->crop_w;
+            int32_t right = inside ? crop->left + crop->width : recipe->crop_w;
+            for (int32_t x = 0; x < left; x++)
+                to[x] = values[0];
+            if (inside) {
+                const uint8_t *from = crop->rows + (size_t)(y - crop->top) * crop->stride + c;
+                for (int32_t x = 0; x < crop->width; x++)
+                    to[left + x] = values[from[(size_t)x * 3]];
+            }
+            for (int32_t x = right; x < recipe->crop_w; x++)
+                to[x] = values[0];
+        }
+    }
 }
 
 qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
@@ -118,12 +124,16 @@ qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t w
                               float *out)
 {
     const qzi_pixels in = {rgb, width, height, stride};
-    QZI_TRY(qzi_check_pixels(context, "qz_image_preprocess", &in));
+    qzi_crop crop;
     if (!recipe || !out)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_preprocess: recipe or out is NULL");
-    QZI_TRY(check_recipe(context, recipe));
+    QZI_TRY(qzi_preprocess_check(context, "qz_image_preprocess", &in, recipe));
     qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = apply(context, &in, recipe, out);
+    qz_status st = qzi_preprocess_crop(context, &in, recipe, &crop);
+    if (st == QZ_OK) {
+        write_planes(&crop, recipe, out);
+        qzi_free(context, crop.resized);
+    }
     qzi_fpenv_leave(env);
     return st;
 }

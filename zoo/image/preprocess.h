@@ -27,6 +27,25 @@ typedef struct qzi_window {
 qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const qzi_window *window,
                             qz_interpolation interpolation, uint8_t *out);
 
+/* The part of an image that the network sees, after resizing; black pixels are around it. */
+typedef struct qzi_crop {
+    const uint8_t *rows;   /* of width * 3 bytes */
+    size_t stride;         /* bytes between them */
+    int32_t width, height; /* at most the recipe's crop */
+    int32_t left, top;     /* black columns and rows before it */
+    uint8_t *resized;      /* what the caller frees; NULL: rows are the image's own */
+} qzi_crop;
+
+/* Pixels and recipe can be used. */
+qz_status qzi_preprocess_check(const qz_context *ctx, const char *function, const qzi_pixels *in,
+                               const qz_preprocess *recipe);
+/* Resizes and crops as the recipe says. */
+qz_status qzi_preprocess_crop(const qz_context *ctx, const qzi_pixels *in,
+                              const qz_preprocess *recipe, qzi_crop *crop);
+/* The float that each byte of a channel becomes: (v / 255 - mean) / std in three float32
+ * operations, as torch does. */
+void qzi_preprocess_table(const qz_preprocess *recipe, float table[3][256]);
+
 /* QZ_ERR_ARGUMENT unless there are pixels and rows do not overlap. */
 qz_status qzi_check_pixels(const qz_context *ctx, const char *function, const qzi_pixels *in);
 

@@ -5,6 +5,7 @@
  * A session owns its executor (plans, arena) and the float32 copies of its outputs; everything that
  * it reads of the model is immutable, so sessions run at once without locks.
  */
+#include "zoo/image/preprocess.h"
 #include "zoo/model/model.h"
 #include "zoo/model/model_pack.h"
 
@@ -28,7 +29,9 @@ struct qz_session {
     qzi_shape input; /* of the last run */
     struct buffer *out;
     qz_tensor *out_tensor; /* as many as the graph has outputs */
-    struct buffer image;   /* run_u8's preprocessed input */
+    struct buffer image;   /* run_u8's preprocessed input, where it must be float */
+    bool has_table;        /* else the input of the graph is float */
+    uint8_t table[3][256]; /* run_u8: the byte that each byte becomes */
 
     qz_node_fn hook;
     void *hook_user;
@@ -153,48 +156,23 @@ void qz_session_destroy(qz_session *session)
 
 /* ---- running ---- */
 
-/* By the bits, so that the loop vectorizes: an exponent of all ones is infinity or NaN. */
-static bool all_finite(const float *values, size_t count)
-{
-    uint32_t bad = 0;
-    for (size_t i = 0; i < count; i++) {
-        uint32_t bits;
-        memcpy(&bits, &values[i], sizeof(bits));
-        bad |= (bits & 0x7f800000u) == 0x7f800000u;
-    }
-    return bad == 0;
-}
-
-static qz_status check_input(const qz_session *s, const qz_tensor *input)
-{
-    if (!input || !input->data)
-        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
-    if (input->dtype != QZ_F32 || input->ndim != 4 || input->dims[1] != 3)
-        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT,
-                        "the input must be float32, N x 3 x H x W (it has %d dimensions)",
-                        (int)input->ndim);
-    for (int i = 0; i < 4; i++)
-        if (input->dims[i] < 1 || input->dims[i] > INT32_MAX)
-            return qzi_fail(s->ctx, QZ_ERR_ARGUMENT,
-                            "dimension %d of the input is %lld; it must be 1 to 2^31 - 1", i,
-                            (long long)input->dims[i]);
-    int64_t numel = qz_tensor_numel(input);
-    if (numel < 0 || (uint64_t)numel > SIZE_MAX / sizeof(float))
-        return qzi_fail(s->ctx, QZ_ERR_ARGUMENT, "the input is too large");
-    if (!all_finite(input->data, (size_t)numel))
-        return qzi_fail(s->ctx, QZ_ERR_NUMERIC,
-                        "the input has NaN or infinity; check what made it");
-    return QZ_OK;
-}
-
 static qz_status fetch_output(qz_session *s, size_t index)
 {
     qz_tensor *tensor = &s->out_tensor[index];
-    tensor->data = NULL;
-    QZI_TRY(qzi_exec_output(s->exec, index, tensor));
+    QZI_TRY(qzi_exec_output_shape(s->exec, index, tensor));
     QZI_TRY(reserve(s->ctx, &s->out[index], (size_t)qz_tensor_numel(tensor), sizeof(float)));
     tensor->data = s->out[index].data;
-    return qzi_exec_output(s->exec, index, tensor);
+    qzi_exec_output(s->exec, index, tensor->data);
+    return QZ_OK;
+}
+
+static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w)
+{
+    for (size_t i = 0; i < s->graph->output_count; i++)
+        QZI_TRY(fetch_output(s, i));
+    s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, 3};
+    s->ran = true;
+    return QZ_OK;
 }
 
 qz_status qz_session_run(qz_session *session, const qz_tensor *input)
@@ -202,14 +180,48 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
     if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run: session is NULL");
     session->ran = false;
-    QZI_TRY(check_input(session, input));
-    QZI_TRY(qzi_exec_run(session->exec, input, 1));
-    for (size_t i = 0; i < session->graph->output_count; i++)
-        QZI_TRY(fetch_output(session, i));
-    session->input =
-        (qzi_shape){(int32_t)input->dims[0], (int32_t)input->dims[2], (int32_t)input->dims[3], 3};
-    session->ran = true;
-    return QZ_OK;
+    if (!input)
+        return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
+    QZI_TRY(qzi_exec_run(session->exec, input, 1, false));
+    return finish(session, input->dims[0], input->dims[2], input->dims[3]);
+}
+
+/* ---- bytes ---- */
+
+/*
+ * The byte that each byte of a channel becomes: the recipe's float, quantized as the input node
+ * quantizes. False where a float is not finite: such images are refused, as floats.
+ */
+static bool make_table(qz_session *s, qzi_qparams q)
+{
+    float values[3][256];
+    qzi_preprocess_table(&s->model->preprocess, values);
+    if (!qzi_all_finite(values[0], 3 * 256))
+        return false;
+    qzi_fpenv env = qzi_fpenv_enter();
+    qzi_packed_kernels(s->packed)->quantize(values[0], s->table[0], 3 * 256, 1.0f / q.scale,
+                                            q.zero_point);
+    qzi_fpenv_leave(env);
+    return true;
+}
+
+/* From bytes to bytes, without a float image in between. */
+static qz_status run_bytes(qz_session *s, const qzi_pixels *in)
+{
+    qzi_crop crop;
+    QZI_TRY(qzi_preprocess_crop(s->ctx, in, &s->model->preprocess, &crop));
+    const qzi_byte_image image = {.rows = crop.rows,
+                                  .stride = crop.stride,
+                                  .h = s->model->preprocess.crop_h,
+                                  .w = s->model->preprocess.crop_w,
+                                  .left = crop.left,
+                                  .top = crop.top,
+                                  .columns = crop.width,
+                                  .rows_in = crop.height,
+                                  .table = (const uint8_t(*)[256])s->table};
+    qz_status st = qzi_exec_run_image(s->exec, &image);
+    qzi_free(s->ctx, crop.resized);
+    return st == QZ_OK ? finish(s, 1, image.h, image.w) : st;
 }
 
 qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width, int32_t height,
@@ -218,6 +230,14 @@ qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t wid
     if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run_u8: session is NULL");
     const qz_preprocess *recipe = &session->model->preprocess;
+    const qzi_pixels in = {rgb, width, height, stride};
+    qzi_qparams q;
+    session->ran = false;
+    QZI_TRY(qzi_preprocess_check(session->ctx, "qz_session_run_u8", &in, recipe));
+    if (!session->has_table && qzi_exec_takes_bytes(session->exec, &q))
+        session->has_table = make_table(session, q);
+    if (session->has_table)
+        return run_bytes(session, &in);
     qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
     QZI_TRY(reserve(session->ctx, &session->image, (size_t)qz_tensor_numel(&input), sizeof(float)));
     input.data = session->image.data;
@@ -259,26 +279,6 @@ const char *qz_session_node_name(const qz_session *session, const char *name)
     return value != QZ_NO_VALUE ? session->graph->nodes[value].name : NULL;
 }
 
-/* The value of a view as NCHW: float32, dequantized where it is uint8, and its bytes. */
-static void view_to_nchw(const qzk_view *view, const qzi_node *node, float *value, uint8_t *bytes)
-{
-    const float *f32 = view->data;
-    const uint8_t *u8 = view->data;
-    size_t plane = (size_t)view->h * (size_t)view->w;
-    size_t to = 0;
-    for (int32_t n = 0; n < view->n; n++)
-        for (int32_t c = 0; c < view->c; c++)
-            for (size_t p = 0; p < plane; p++, to++) {
-                size_t from = ((size_t)n * plane + p) * (size_t)view->pixel_stride + (size_t)c;
-                if (!bytes) {
-                    value[to] = f32[from];
-                } else {
-                    bytes[to] = u8[from];
-                    value[to] = (float)((int32_t)u8[from] - node->q.zero_point) * node->q.scale;
-                }
-            }
-}
-
 static qz_status call_hook(void *user, const qz_graph *graph, qz_value index, const qzk_view *view)
 {
     qz_session *s = user;
@@ -294,7 +294,7 @@ static qz_status call_hook(void *user, const qz_graph *graph, qz_value index, co
     value.data = s->hook_value.data;
     bytes.data = s->hook_bytes.data;
     bytes.dtype = QZ_U8;
-    view_to_nchw(view, node, value.data, u8 ? bytes.data : NULL);
+    qzi_view_to_nchw(node, view, value.data, u8 ? bytes.data : NULL);
     return s->hook(s->hook_user, node->name, &value, u8 ? &bytes : NULL);
 }
 

@@ -16,17 +16,6 @@
 
 /* ---- numbers ---- */
 
-/* Over all of them without a way out early, so that it runs in vectors. */
-static bool all_finite(const float *values, size_t count)
-{
-    uint32_t bad = 0, bits;
-    for (size_t i = 0; i < count; i++) {
-        memcpy(&bits, &values[i], sizeof(bits));
-        bad |= (bits & 0x7f800000) == 0x7f800000;
-    }
-    return bad == 0;
-}
-
 static bool any_negative(const float *values, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -118,7 +107,7 @@ static void load_one(const qz_graph *graph, qzi_param *param, struct load_param 
         load_optional(param, p->found);
     else if (qz_tensor_to_f32(graph->ctx, p->found, NULL, values) != QZ_OK)
         p->wrong = NOT_FLOAT;
-    else if (!all_finite(values, count))
+    else if (!qzi_all_finite(values, count))
         p->wrong = NOT_FINITE;
     else if (qzi_ends_with(param->key, ".running_var") && any_negative(values, count))
         p->wrong = NEGATIVE;

@@ -76,7 +76,7 @@ static qz_status run_images(const qz_graph *graph, const struct qzi_packed *pack
     qz_status st = QZ_OK;
     for (int64_t n = 0; n < images->dims[0] && st == QZ_OK; n++) {
         image.data = (float *)images->data + (size_t)n * stride;
-        st = qzi_exec_run(exec, &image, 1);
+        st = qzi_exec_run(exec, &image, 1, false);
     }
     qzi_exec_destroy(exec);
     return st;
