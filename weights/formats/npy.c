@@ -2,137 +2,19 @@
 /*
  * npy.c - float32 arrays in numpy's file format.
  *
- * A file is a magic, a version, the length of a header, the header (a Python dict literal with the
- * keys descr, fortran_order and shape) and the elements. Read is only what a network can take:
- * '<f4', C order, up to 8 dimensions, and a file exactly as long as its header says; that is
- * checked before memory is asked for.
+ * A file is a magic, a version, the length of a header, the header (npy_header.h) and the elements.
+ * Only arrays that a network can take are read: '<f4', C order, up to 8 dimensions, in a file
+ * exactly as long as its header says. This is checked before memory is allocated.
  */
 #include "layers/base/base.h"
 #include "weights/bytes.h"
+#include "weights/formats/npy_header.h"
 #include "weights/qzoo_weights.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define MAGIC "\x93NUMPY"
-#define MAGIC_BYTES 6
-#define HEADER_MAX 4096 /* what we read; numpy writes 128 or so */
-
-/* ---- the header ---- */
-
-typedef struct header {
-    char descr[16];
-    int fortran_order; /* -1: not there */
-    int32_t ndim;      /* -1: not there */
-    int64_t dims[QZ_MAX_DIMS];
-} header;
-
-static const char *skip_space(const char *p)
-{
-    return p + strspn(p, " \t\r\n");
-}
-
-/* A quoted string without escapes; NULL when it is none or too long. */
-static const char *parse_string(const char *p, char *text, size_t size)
-{
-    char quote = *p;
-    if (quote != '\'' && quote != '"')
-        return NULL;
-    size_t n = 0;
-    for (p++; *p != quote; p++) {
-        if (*p == 0 || *p == '\\' || n + 1 >= size)
-            return NULL;
-        text[n++] = *p;
-    }
-    text[n] = 0;
-    return p + 1;
-}
-
-static const char *parse_dim(const char *p, int64_t *dim)
-{
-    if (*p < '0' || *p > '9')
-        return NULL;
-    int64_t value = 0;
-    for (; *p >= '0' && *p <= '9'; p++) {
-        int digit = *p - '0';
-        if (value > (INT64_MAX - digit) / 10)
-            return NULL;
-        value = value * 10 + digit;
-    }
-    *dim = value;
-    return p;
-}
-
-/* (), (3,), (1, 3, 224, 224); NULL when it is none or has too many dimensions */
-static const char *parse_shape(const char *p, header *h)
-{
-    if (*p != '(')
-        return NULL;
-    h->ndim = 0;
-    p = skip_space(p + 1);
-    while (*p != ')') {
-        if (h->ndim == QZ_MAX_DIMS || !(p = parse_dim(p, &h->dims[h->ndim])))
-            return NULL;
-        h->ndim++;
-        p = skip_space(p);
-        if (*p == ',')
-            p = skip_space(p + 1);
-        else if (*p != ')' || h->ndim == 1) /* (3) is a number, not a tuple */
-            return NULL;
-    }
-    return p + 1;
-}
-
-static const char *parse_bool(const char *p, int *value)
-{
-    if (strncmp(p, "True", 4) == 0) {
-        *value = 1;
-        return p + 4;
-    }
-    if (strncmp(p, "False", 5) == 0) {
-        *value = 0;
-        return p + 5;
-    }
-    return NULL;
-}
-
-/* False when the text is no such dict. A later key replaces an earlier one, as in Python. */
-static bool parse_header(const char *p, header *h)
-{
-    *h = (header){.fortran_order = -1, .ndim = -1};
-    p = skip_space(p);
-    if (*p != '{')
-        return false;
-    p = skip_space(p + 1);
-    while (*p != '}') {
-        char key[16];
-        if (!(p = parse_string(p, key, sizeof(key))))
-            return false;
-        p = skip_space(p);
-        if (*p != ':')
-            return false;
-        p = skip_space(p + 1);
-        if (strcmp(key, "descr") == 0)
-            p = parse_string(p, h->descr, sizeof(h->descr));
-        else if (strcmp(key, "fortran_order") == 0)
-            p = parse_bool(p, &h->fortran_order);
-        else if (strcmp(key, "shape") == 0)
-            p = parse_shape(p, h);
-        else
-            return false;
-        if (!p)
-            return false;
-        p = skip_space(p);
-        if (*p == ',')
-            p = skip_space(p + 1);
-        else if (*p != '}')
-            return false;
-    }
-    p = skip_space(p + 1);
-    return *p == 0 && h->descr[0] != 0 && h->fortran_order >= 0 && h->ndim >= 0;
-}
 
 /* ---- elements: little-endian in files ---- */
 
@@ -176,51 +58,49 @@ static qz_status read_error(const qz_context *ctx, FILE *file, const char *path)
 }
 
 /* Reads up to the first element; *data_at is its place in the file. */
-static qz_status read_header(const qz_context *ctx, FILE *file, const char *path, header *h,
+static qz_status read_header(const qz_context *ctx, FILE *file, const char *path, qzi_npy_header *h,
                              uint64_t *data_at)
 {
-    unsigned char start[MAGIC_BYTES + 6];
-    if (fread(start, 1, MAGIC_BYTES + 2, file) != MAGIC_BYTES + 2) {
+    unsigned char start[QZI_NPY_MAGIC_BYTES + 6];
+    if (fread(start, 1, QZI_NPY_MAGIC_BYTES + 2, file) != QZI_NPY_MAGIC_BYTES + 2) {
         if (ferror(file))
             return read_error(ctx, file, path);
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a .npy file", path);
     }
-    if (memcmp(start, MAGIC, MAGIC_BYTES) != 0)
+    if (memcmp(start, QZI_NPY_MAGIC, QZI_NPY_MAGIC_BYTES) != 0)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a .npy file", path);
-    unsigned version = start[MAGIC_BYTES];
+    unsigned version = start[QZI_NPY_MAGIC_BYTES];
     if (version != 1 && version != 2)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                         "%s: .npy version %u is not read; save it with numpy.save", path, version);
     size_t length_bytes = version == 1 ? 2 : 4;
-    unsigned char *at = start + MAGIC_BYTES + 2;
+    unsigned char *at = start + QZI_NPY_MAGIC_BYTES + 2;
     if (fread(at, 1, length_bytes, file) != length_bytes)
         return read_error(ctx, file, path);
     uint32_t length = at[0] | (uint32_t)at[1] << 8;
     if (version == 2)
         length |= (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
-    char text[HEADER_MAX + 1];
-    if (length > HEADER_MAX)
+    char text[QZI_NPY_HEADER_MAX];
+    if (length > QZI_NPY_HEADER_MAX)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the .npy header of %u bytes is no array's", path,
                         length);
     if (fread(text, 1, length, file) != length)
         return read_error(ctx, file, path);
-    text[length] = 0;
-    if (memchr(text, 0, length) || !parse_header(text, h))
-        return qzi_fail(ctx, QZ_ERR_FORMAT,
-                        "%s: the .npy header is damaged or has more than %d dimensions", path,
-                        QZ_MAX_DIMS);
-    *data_at = MAGIC_BYTES + 2 + length_bytes + length;
+    const char *what = NULL;
+    if (qzi_npy_header_parse(text, length, h, &what) != QZ_OK)
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the .npy header cannot be read: %s", path, what);
+    *data_at = QZI_NPY_MAGIC_BYTES + 2 + length_bytes + length;
     return QZ_OK;
 }
 
-static qz_status check_header(const qz_context *ctx, const char *path, const header *h,
+static qz_status check_header(const qz_context *ctx, const char *path, const qzi_npy_header *h,
                               qz_tensor *tensor, size_t *bytes)
 {
     if (strcmp(h->descr, "<f4") != 0)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                         "%s: elements are '%s', wanted is '<f4': convert with astype('float32')",
                         path, h->descr);
-    if (h->fortran_order)
+    if (h->fortran)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                         "%s: the array is in Fortran order: convert with numpy.ascontiguousarray",
                         path);
@@ -239,7 +119,7 @@ static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_te
         return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
     if (!S_ISREG(info.st_mode))
         return qzi_fail(ctx, QZ_ERR_IO, "%s: not a regular file", path);
-    header h;
+    qzi_npy_header h;
     uint64_t data_at;
     QZI_TRY(read_header(ctx, file, path, &h, &data_at));
     size_t bytes;
@@ -287,22 +167,22 @@ void qz_npy_free(qz_context *context, qz_tensor *tensor)
 /* Version 1.0, padded as numpy does so that elements begin at a multiple of 64. Returns bytes. */
 static size_t format_header(const qz_tensor *tensor, char out[512])
 {
-    char *text = out + MAGIC_BYTES + 4;
-    const size_t room = 512 - (MAGIC_BYTES + 4);
+    char *text = out + QZI_NPY_MAGIC_BYTES + 4;
+    const size_t room = 512 - (QZI_NPY_MAGIC_BYTES + 4);
     int n = snprintf(text, room, "{'descr': '<f4', 'fortran_order': False, 'shape': (");
     for (int32_t i = 0; i < tensor->ndim; i++)
         n += snprintf(text + n, room - (size_t)n, "%s%lld%s", i > 0 ? " " : "",
                       (long long)tensor->dims[i],
                       tensor->ndim == 1 || i + 1 < tensor->ndim ? "," : "");
     n += snprintf(text + n, room - (size_t)n, "), }");
-    size_t used = MAGIC_BYTES + 4 + (size_t)n;
+    size_t used = QZI_NPY_MAGIC_BYTES + 4 + (size_t)n;
     size_t total = QZI_ROUND_UP(used + 1, 64);
     memset(out + used, ' ', total - used);
     out[total - 1] = '\n';
-    size_t length = total - (MAGIC_BYTES + 4);
-    memcpy(out, MAGIC "\x01", MAGIC_BYTES + 2); /* 1 and the literal's own 0 */
-    out[MAGIC_BYTES + 2] = (char)(length & 0xff);
-    out[MAGIC_BYTES + 3] = (char)(length >> 8);
+    size_t length = total - (QZI_NPY_MAGIC_BYTES + 4);
+    memcpy(out, QZI_NPY_MAGIC "\x01", QZI_NPY_MAGIC_BYTES + 2); /* 1 and the literal's own 0 */
+    out[QZI_NPY_MAGIC_BYTES + 2] = (char)(length & 0xff);
+    out[QZI_NPY_MAGIC_BYTES + 3] = (char)(length >> 8);
     return total;
 }
 
