@@ -6,28 +6,17 @@
 set -eu
 qzoo=$1 data=$2
 images=$data/imagenet
-out=$(mktemp)
-trap 'rm -f "$out"' EXIT
-# row MODEL WEIGHTS OPTION...
+# row MODEL WEIGHTS OPTION...: the table's rows, with the weights and the options behind them
 row() {
     model=$1 weights=$2
     shift 2
     "$qzoo" eval "$model" --weights "$data/weights/$weights" --data "$images" \
-        --labels "$images/labels_val.csv" --ptq --calib "$images/images_cal" --threads 1 --quiet \
-        --json "$out" "$@"
-    tr -d '\n' <"$out" | sed 's/.*"results"//' | tr '{' '\n' | awk -v model="$model" \
-        -v weights="$weights" -v options="$*" '
-        function field(name,   at) {
-            if (!match($0, "\"" name "\": *\"?[^,\"}]*")) return ""
-            at = substr($0, RSTART, RLENGTH); sub(/.*: *"?/, "", at); return at
-        }
-        /precision/ { p = field("precision")
-            printf "| %s | %s | %s | %s | %s of %s | %s of %s |\n", model, weights,
-                p, p == "int8" ? (options == "" ? "--backend fbgemm" : options) : "",
-                field("top1_correct"), field("n"), field("top5_correct"), field("n") }'
+        --labels "$images/labels_val.csv" --ptq --calib "$images/images_cal" --threads 1 \
+        --markdown - "$@" | sed "1s/\$/ weights | options |/; 2s/\$/---|---|/
+            3,\$s#\$# $weights | $* |#" | tail -n +"$first"
+    first=3 # the heading once
 }
-echo "| model | weights | precision | options | top-1 correct | top-5 correct |"
-echo "|---|---|---|---|---|---|"
+first=1
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm --reduce-range
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend qnnpack

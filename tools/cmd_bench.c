@@ -79,17 +79,22 @@ static qz_status run_once(bench_row *row, const qz_tensor *input, double *second
     return st;
 }
 
-static qz_status sample(bench_row *row, const qz_tensor *input)
+/* One measured run. */
+static int sample(qz_context *ctx, bench_row *row, const qz_tensor *input)
 {
     if (row->count == row->capacity) {
         size_t capacity = row->capacity ? 2 * row->capacity : 256;
         double *grown = realloc(row->samples, capacity * sizeof(*grown));
         if (!grown)
-            return QZ_ERR_MEMORY;
+            return tool_fail(EXIT_FAILED, "out of memory for %zu measured runs", capacity);
         row->samples = grown;
         row->capacity = capacity;
     }
-    return run_once(row, input, &row->samples[row->count++]);
+    qz_status st = run_once(row, input, &row->samples[row->count]);
+    if (st != QZ_OK)
+        return tool_fail_status(ctx, st);
+    row->count++;
+    return EXIT_DONE;
 }
 
 /* Warm-up; also counts the multiply-adds of a run, and shows how long one takes. */
@@ -110,34 +115,37 @@ static qz_status warm_up(const tool_options *o, bench_row *row, const qz_tensor 
     return st == QZ_OK && o->warmup == 0 ? run_once(row, input, seconds) : st;
 }
 
-static qz_status measure(const tool_options *o, bench_row *rows, size_t row_count,
-                         const qz_tensor *input)
+static int measure(const tool_options *o, qz_context *ctx, bench_row *rows, size_t row_count,
+                   const qz_tensor *input)
 {
     enum { BURSTS = 10 };
     double each[2] = {0};
-    qz_status st = QZ_OK;
-    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
-        st = warm_up(o, &rows[k], input, &each[k]);
+    int status = EXIT_DONE;
+    for (size_t k = 0; k < row_count; k++) {
+        qz_status st = warm_up(o, &rows[k], input, &each[k]);
+        if (st != QZ_OK)
+            return tool_fail_status(ctx, st);
+    }
     for (size_t k = 0; k < row_count && o->profile; k++)
         qz_session_set_profile(rows[k].session, true);
-    for (size_t burst = 0; burst < BURSTS && st == QZ_OK; burst++) {
-        for (size_t k = 0; k < row_count && st == QZ_OK; k++) {
+    for (size_t burst = 0; burst < BURSTS && status == EXIT_DONE; burst++) {
+        for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
             /* at least one run a burst, whatever the time */
             size_t runs = o->runs ? (size_t)o->runs * (burst + 1) / BURSTS - rows[k].count : 0;
             double until = now() + o->seconds / BURSTS;
             if (o->runs) {
-                for (; runs && st == QZ_OK; runs--)
-                    st = sample(&rows[k], input);
+                for (; runs && status == EXIT_DONE; runs--)
+                    status = sample(ctx, &rows[k], input);
                 continue;
             }
             do
-                st = sample(&rows[k], input);
-            while (st == QZ_OK && now() + each[k] / 2 < until);
+                status = sample(ctx, &rows[k], input);
+            while (status == EXIT_DONE && now() + each[k] / 2 < until);
         }
     }
-    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
+    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
         latency_of(&rows[k]);
-    return st;
+    return status;
 }
 
 /* SQNR and agreement over the first calibration images (synthetic ones for a saved file). */
@@ -226,11 +234,8 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     }
     if (status == EXIT_DONE)
         status = make_input(o, &s, &input);
-    if (status == EXIT_DONE) {
-        qz_status st = measure(o, rows, count, &input);
-        if (st != QZ_OK)
-            status = tool_fail_status(ctx, st);
-    }
+    if (status == EXIT_DONE)
+        status = measure(o, ctx, rows, count, &input);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++)
         status = finish_row(o, &s, &rows[i], i ? &rows[0] : NULL, threads);
     if (status == EXIT_DONE && count == 2)
@@ -266,7 +271,7 @@ int cmd_bench(const tool_options *o)
 {
     qz_context *ctx;
     bool made_up = false;
-    if (o->arg_count < 1)
+    if (o->positional.count < 1)
         return tool_fail(EXIT_USAGE, "bench needs a model, such as qzoo bench resnet50 --ptq; "
                                      "qzoo list names them");
     int status = subject_context(o, &ctx);
@@ -276,16 +281,18 @@ int cmd_bench(const tool_options *o)
     text_table *table = bench_table_new();
     if (tool_prints(o))
         print_head(ctx);
-    for (size_t i = 0; i < o->arg_count && status == EXIT_DONE; i++)
-        status = bench_model(o, ctx, o->args[i], results, table, &made_up);
+    for (size_t i = 0; i < o->positional.count && status == EXIT_DONE; i++)
+        status = bench_model(o, ctx, o->positional.words[i], results, table, &made_up);
     if (status == EXIT_DONE && tool_prints(o)) {
         table_print(table, stdout);
         if (made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
                    "agreement tell nothing of accuracy;\n  for that: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
-                   o->args[0]);
+                   o->positional.words[0]);
     }
+    if (status == EXIT_DONE)
+        status = markdown_write(o, table);
     table_free(table);
     if (status == EXIT_DONE) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",

@@ -100,7 +100,7 @@ int cmd_cpu(const tool_options *o)
 {
     qz_context *ctx;
     qz_cpu_info cpu;
-    if (o->arg_count)
+    if (o->positional.count)
         return tool_fail(EXIT_USAGE, "cpu takes no arguments");
     int status = subject_context(o, &ctx);
     if (status)

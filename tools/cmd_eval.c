@@ -56,7 +56,7 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
 }
 
 static json_t *report(const tool_options *o, const subject *s, const eval_row *rows,
-                      size_t row_count, size_t n)
+                      size_t row_count, size_t n, int *status)
 {
     static const char *const headers[] = {
         "<model",        "<precision", "<backend",      "n",
@@ -89,6 +89,7 @@ static json_t *report(const tool_options *o, const subject *s, const eval_row *r
             printf("random weights: these figures say nothing about accuracy; give a real file by "
                    "--weights FILE.pth\n");
     }
+    *status = markdown_write(o, t);
     table_free(t);
     return results;
 }
@@ -98,7 +99,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     subject s;
     eval_row rows[2] = {0};
     size_t row_count = 0;
-    int status = subject_open(o, ctx, o->args[0], o->ptq, &s);
+    int status = subject_open(o, ctx, o->positional.words[0], o->ptq, &s);
     if (status)
         return status;
     if (!s.int8_only)
@@ -117,10 +118,12 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
         status = eval_all(o, &s, labels, rows, row_count);
     for (size_t i = 0; i < row_count; i++)
         qz_session_destroy(rows[i].session);
-    if (status == EXIT_DONE)
-        status = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
-                                         json_cpu(ctx), "results",
-                                         report(o, &s, rows, row_count, labels->count)));
+    if (status == EXIT_DONE) {
+        json_t *results = report(o, &s, rows, row_count, labels->count, &status);
+        int written = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
+                                              json_cpu(ctx), "results", results));
+        status = status ? status : written;
+    }
     subject_close(&s);
     return status;
 }
@@ -129,7 +132,7 @@ int cmd_eval(const tool_options *o)
 {
     qz_context *ctx;
     label_list labels = {0};
-    if (o->arg_count != 1)
+    if (o->positional.count != 1)
         return tool_fail(EXIT_USAGE, "eval needs one model");
     if (!o->data)
         return tool_fail(EXIT_USAGE, "eval needs --data DIR");

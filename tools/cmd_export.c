@@ -36,8 +36,8 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     e.opset = (int32_t)o->opset;
     e.height = (int32_t)o->height;
     e.width = (int32_t)o->width;
-    e.io_fp16 = o->io_fp16;
-    e.all_outputs = o->all_outputs;
+    e.io_fp16 = is_word(o->io, "fp16");
+    e.all_outputs = is_word(o->outputs, "all");
     e.external_data = o->external_data;
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
@@ -68,8 +68,8 @@ static int choose_format(const tool_options *o, bool file, qz_onnx_format *forma
         return tool_fail(EXIT_USAGE, "--style %s: goes with --precision int8 only", o->style);
     if (file && !int8)
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model is exported with --precision int8",
-                         o->args[0]);
-    if (o->io_fp16 && strcmp(precision, "fp16") != 0)
+                         o->positional.words[0]);
+    if (is_word(o->io, "fp16") && strcmp(precision, "fp16") != 0)
         return tool_fail(EXIT_USAGE, "--io fp16: goes with --precision fp16 only");
     return qz_onnx_format_parse(name, format) ? EXIT_DONE : EXIT_USAGE;
 }
@@ -79,17 +79,17 @@ int cmd_export(const tool_options *o)
     qz_onnx_format format = QZ_ONNX_FP32;
     qz_context *ctx;
     subject s;
-    if (o->arg_count != 1)
+    if (o->positional.count != 1)
         return tool_fail(EXIT_USAGE, "export needs one model");
     if (!o->output)
         return tool_fail(EXIT_USAGE, "export needs -o FILE.onnx");
-    int status = choose_format(o, is_model_file(o->args[0]), &format);
+    int status = choose_format(o, is_model_file(o->positional.words[0]), &format);
     if (status == EXIT_DONE)
         status = subject_context(o, &ctx);
     if (status)
         return status;
     bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
-    status = subject_open(o, ctx, o->args[0], int8, &s);
+    status = subject_open(o, ctx, o->positional.words[0], int8, &s);
     if (status == EXIT_DONE) {
         status = write_file(o, &s, format);
         subject_close(&s);

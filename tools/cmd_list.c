@@ -36,12 +36,12 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
     json_t *models = json_array();
     text_table *t = table_new(headers, 6);
     int status = EXIT_DONE;
-    bool found = o->arg_count == 0;
+    bool found = o->positional.count == 0;
     for (size_t i = 0; i < qz_arch_count() && status == EXIT_DONE; i++) {
         qz_arch_info info;
         uint64_t params, macs;
         qz_arch_at(i, &info);
-        if (o->arg_count && strcmp(o->args[0], info.name) != 0)
+        if (o->positional.count && strcmp(o->positional.words[0], info.name) != 0)
             continue;
         found = true;
         qz_status st = qz_arch_measure(ctx, info.name, &params, &macs);
@@ -61,7 +61,7 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
     }
     if (!found) { /* for the message with the nearest names */
         qz_arch_info info;
-        status = tool_fail_status(ctx, qz_arch_find(ctx, o->args[0], &info));
+        status = tool_fail_status(ctx, qz_arch_find(ctx, o->positional.words[0], &info));
     }
     if (status == EXIT_DONE && tool_prints(o))
         table_print(t, stdout);
@@ -91,12 +91,12 @@ static int list_ops(const tool_options *o, qz_context *ctx)
     static const char *one_image[] = {"synthetic:1"};
     subject s;
     tool_options with = *o;
-    if (!with.calib_count && !is_model_file(o->args[0])) { /* the decisions depend on no image */
-        with.calib = one_image;
-        with.calib_count = 1;
+    if (!with.calib.count &&
+        !is_model_file(o->positional.words[0])) { /* the decisions depend on no image */
+        with.calib = (word_list){one_image, 1};
         with.calib_chosen = true;
     }
-    int status = subject_open(&with, ctx, o->args[0], true, &s);
+    int status = subject_open(&with, ctx, o->positional.words[0], true, &s);
     if (status)
         return status;
     const qz_graph *graph = qz_model_graph(s.model, true);
@@ -135,9 +135,9 @@ static int list_ops(const tool_options *o, qz_context *ctx)
 int cmd_list(const tool_options *o)
 {
     qz_context *ctx;
-    if (o->arg_count > 1)
+    if (o->positional.count > 1)
         return tool_fail(EXIT_USAGE, "list takes one model at most");
-    if (o->ops && o->arg_count == 0)
+    if (o->ops && o->positional.count == 0)
         return tool_fail(EXIT_USAGE, "--ops: name a model, such as qzoo list resnet50 --ops");
     int status = subject_context(o, &ctx);
     if (status)

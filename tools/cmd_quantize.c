@@ -107,17 +107,17 @@ int cmd_quantize(const tool_options *o)
 {
     qz_context *ctx;
     subject s;
-    if (o->arg_count != 1)
+    if (o->positional.count != 1)
         return tool_fail(EXIT_USAGE, "quantize needs one model");
     if (!o->output)
         return tool_fail(EXIT_USAGE, "quantize needs -o FILE.safetensors");
-    if (is_model_file(o->args[0]))
+    if (is_model_file(o->positional.words[0]))
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
-                         o->args[0]);
+                         o->positional.words[0]);
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    status = subject_open(o, ctx, o->args[0], true, &s);
+    status = subject_open(o, ctx, o->positional.words[0], true, &s);
     if (status == EXIT_DONE && s.int8_only && (o->report || o->json)) {
         status = tool_fail(EXIT_USAGE,
                            "%s: an int8 model, which has no float model to compare with; --report "

@@ -39,11 +39,11 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
 {
     run_state *r = user;
     (void)bytes;
-    for (size_t i = 0; i < r->o->dump_node_count && r->status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < r->o->dump_nodes.count && r->status == EXIT_DONE; i++) {
         if (!r->node_names[i])
             r->status = dump(r, name, value);
         else if (strcmp(r->node_names[i], name) == 0)
-            r->status = dump(r, r->o->dump_nodes[i], value);
+            r->status = dump(r, r->o->dump_nodes.words[i], value);
     }
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
 }
@@ -53,23 +53,23 @@ static int resolve_nodes(run_state *r)
 {
     const tool_options *o = r->o;
     const qz_graph *graph = qz_model_graph(r->s.model, r->s.info.converted);
-    if (!o->dump_node_count)
+    if (!o->dump_nodes.count)
         return EXIT_DONE;
     if (!o->dump_outputs)
         return tool_fail(EXIT_USAGE, "--dump-node: give the folder with --dump-outputs DIR");
-    r->node_names = calloc(o->dump_node_count, sizeof(*r->node_names));
+    r->node_names = calloc(o->dump_nodes.count, sizeof(*r->node_names));
     if (!r->node_names)
         return tool_fail(EXIT_FAILED, "out of memory");
-    for (size_t i = 0; i < o->dump_node_count; i++) {
+    for (size_t i = 0; i < o->dump_nodes.count; i++) {
         qz_node_info info;
-        if (strcmp(o->dump_nodes[i], "all") == 0)
+        if (strcmp(o->dump_nodes.words[i], "all") == 0)
             continue;
-        int64_t node = qz_graph_find_node(graph, o->dump_nodes[i]);
+        int64_t node = qz_graph_find_node(graph, o->dump_nodes.words[i]);
         if (node < 0)
-            return tool_fail(EXIT_USAGE,
-                             "--dump-node %s: no such node; qzoo list %s --ops names them%s",
-                             o->dump_nodes[i], r->s.info.name,
-                             o->fuse_none ? "" : " (--fuse none keeps batch norms apart)");
+            return tool_fail(
+                EXIT_USAGE, "--dump-node %s: no such node; qzoo list %s --ops names them%s",
+                o->dump_nodes.words[i], r->s.info.name,
+                is_word(o->fuse, "none") ? "" : " (--fuse none keeps batch norms apart)");
         qz_graph_node_at(graph, (size_t)node, &info);
         r->node_names[i] = info.name;
     }
@@ -148,7 +148,7 @@ static int run_all(run_state *r)
     image_list list = {0};
     if (o->dump_outputs && mkdir(o->dump_outputs, 0777) != 0 && errno != EEXIST)
         return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", o->dump_outputs, strerror(errno));
-    int status = subject_open(o, r->ctx, o->args[0], o->ptq, &r->s);
+    int status = subject_open(o, r->ctx, o->positional.words[0], o->ptq, &r->s);
     if (status)
         return status;
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
@@ -162,11 +162,12 @@ static int run_all(run_state *r)
         return tool_fail_status(r->ctx, st);
     if ((status = resolve_nodes(r)))
         return status;
-    for (size_t i = 1; i < o->arg_count; i++) {
-        if (strncmp(o->args[i], "synthetic", 9) == 0)
-            return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed", o->args[i]);
+    for (size_t i = 1; i < o->positional.count; i++) {
+        if (strncmp(o->positional.words[i], "synthetic", 9) == 0)
+            return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed",
+                             o->positional.words[i]);
     }
-    status = images_find(r->ctx, o->args + 1, o->arg_count - 1, &list);
+    status = images_find(r->ctx, o->positional.words + 1, o->positional.count - 1, &list);
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
         status = run_input(r, &list, r->input);
@@ -177,7 +178,7 @@ static int run_all(run_state *r)
 int cmd_run(const tool_options *o)
 {
     run_state r = {.o = o};
-    if (o->arg_count < 2)
+    if (o->positional.count < 2)
         return tool_fail(EXIT_USAGE, "run needs a model and at least one image or .npy file");
     int status = subject_context(o, &r.ctx);
     if (status)

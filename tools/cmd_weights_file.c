@@ -13,7 +13,7 @@ typedef struct statistics {
 
 static int load(const tool_options *o, qz_context *ctx, qz_state_dict **dict)
 {
-    qz_status st = qz_state_dict_load(ctx, o->args[0], dict);
+    qz_status st = qz_state_dict_load(ctx, o->positional.words[0], dict);
     if (st == QZ_OK && o->update_keys)
         st = qz_state_dict_update_keys(*dict, NULL);
     if (st == QZ_OK)
@@ -115,7 +115,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
     static const char *const headers[] = {"<key", "<dtype", "<shape", "min",          "max",
                                           "mean", "std",    "<odd",   "<quantization"};
     qz_state_dict *dict = NULL;
-    if (o->arg_count != 1)
+    if (o->positional.count != 1)
         return tool_fail(EXIT_USAGE, "weights show: one FILE is needed");
     int status = load(o, ctx, &dict);
     if (status)
@@ -157,7 +157,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
         return status;
     }
     return json_write(o, json_pack("{s:s, s:s, s:o}", "schema", "qzoo.tensors/1", "file",
-                                   o->args[0], "tensors", rows));
+                                   o->positional.words[0], "tensors", rows));
 }
 
 /* ---- convert ---- */
@@ -258,12 +258,12 @@ int weights_convert(const tool_options *o, qz_context *ctx)
 {
     qz_state_dict *dict = NULL;
     output out = {0};
-    if (o->arg_count != 2)
+    if (o->positional.count != 2)
         return tool_fail(EXIT_USAGE, "weights convert: IN and OUT.safetensors are needed");
-    size_t length = strlen(o->args[1]);
-    if (length < 12 || strcmp(o->args[1] + length - 12, ".safetensors") != 0)
+    size_t length = strlen(o->positional.words[1]);
+    if (length < 12 || strcmp(o->positional.words[1] + length - 12, ".safetensors") != 0)
         return tool_fail(EXIT_USAGE, "%s: weights convert writes .safetensors files only",
-                         o->args[1]);
+                         o->positional.words[1]);
     int status = load(o, ctx, &dict);
     if (status)
         return status;
@@ -271,8 +271,8 @@ int weights_convert(const tool_options *o, qz_context *ctx)
         status = tool_fail(EXIT_FAILED, "out of memory");
     } else {
         qz_status st =
-            qz_safetensors_save(ctx, o->args[1], out.entries, out.count, out.metadata_keys,
-                                out.metadata_values, out.metadata_count);
+            qz_safetensors_save(ctx, o->positional.words[1], out.entries, out.count,
+                                out.metadata_keys, out.metadata_values, out.metadata_count);
         if (st != QZ_OK)
             status = tool_fail(st == QZ_ERR_IO ? EXIT_FAILED : tool_exit_of(st), "%s",
                                qz_context_message(ctx));

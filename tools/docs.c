@@ -90,21 +90,6 @@ static void put_words(const char *(*name)(size_t index))
         printf("%s%s", i ? " " : "", word);
 }
 
-static const char *backend_word(size_t i)
-{
-    return i == 0 ? "auto" : qz_backend_name((qz_backend)i);
-}
-
-static const char *observer_word(size_t i)
-{
-    return qz_observer_name((qz_observer_kind)(i + QZ_OBSERVER_MINMAX));
-}
-
-static const char *isa_word(size_t i)
-{
-    return qz_isa_name((qz_isa)i);
-}
-
 static const char *model_word(size_t i)
 {
     qz_arch_info info;
@@ -153,27 +138,14 @@ static void shell_options(const tool_command *command)
 /* What may follow an option: words that the library knows, alternatives, files, or anything. */
 static void shell_values(const tool_command *command)
 {
-    static const struct {
-        const char *option;
-        const char *(*word)(size_t index);
-    } known[] = {
-        {"--backend", backend_word},
-        {"--observer", observer_word},
-        {"--isa", isa_word},
-    };
     (void)command;
     for (const tool_option *o = tool_option_table; o->name; o++) {
         if (!o->value || !o->group)
             continue;
         printf("    %s) ", o->name);
-        const char *(*word)(size_t index) = NULL;
-        for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++) {
-            if (strcmp(known[i].option, o->name) == 0)
-                word = known[i].word;
-        }
-        if (word) {
+        if (o->word) {
             fputs("words='", stdout);
-            put_words(word);
+            put_words(o->word);
             puts("' ;;");
         } else if (strcmp(o->value, "DIR") == 0) {
             puts("kind=directory ;;");

@@ -185,9 +185,9 @@ void images_release(qz_context *ctx, qz_tensor *tensor)
 int images_of_calib(const tool_options *options, qz_context *ctx, image_list *list)
 {
     static const char *const synthetic[] = {"synthetic"};
-    bool given = options->calib_count > 0;
-    return images_find(ctx, given ? options->calib : synthetic, given ? options->calib_count : 1,
-                       list);
+    bool given = options->calib.count > 0;
+    return images_find(ctx, given ? options->calib.words : synthetic,
+                       given ? options->calib.count : 1, list);
 }
 
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* report.c - one line for every failure, progress for people. */
+/* messages.c - one line for every failure, progress for people. */
 #include "tool.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int tool_fail(int status, const char *fmt, ...)
@@ -67,7 +68,12 @@ void tool_note(const tool_options *options, const char *fmt, ...)
     va_end(ap);
 }
 
+static bool is_stdout(const char *path)
+{
+    return path && strcmp(path, "-") == 0;
+}
+
 bool tool_prints(const tool_options *options)
 {
-    return !options->quiet && !(options->json && options->json[0] == '-' && !options->json[1]);
+    return !options->quiet && !is_stdout(options->json) && !is_stdout(options->markdown);
 }

@@ -18,75 +18,88 @@ static const tool_option *find_option(const char *word, size_t length)
     return NULL;
 }
 
-static int parse_long(const char *option, const char *text, long min, long max, long *out)
+/* ---- values ---- */
+
+static int parse_number(const tool_option *option, const char *text, long *out)
 {
     char *end;
     errno = 0;
     long value = strtol(text, &end, 10);
-    if (end == text || *end || errno || value < min || value > max)
-        return tool_fail(EXIT_USAGE, "%s %s: a whole number from %ld to %ld is needed", option,
-                         text, min, max);
+    const bool begins = (text[0] >= '0' && text[0] <= '9') || text[0] == '-';
+    if (!begins || end == text || *end || errno || value < option->min || value > option->max)
+        return tool_fail(EXIT_USAGE, "%s %s: a whole number from %ld to %ld is needed",
+                         option->name, text, option->min, option->max);
     *out = value;
     return EXIT_DONE;
 }
 
-static int parse_seconds(const char *option, const char *text, double *out)
+static int parse_seconds(const tool_option *option, const char *text, double *out)
 {
     char *end;
     double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value <= 0.0 || value > 86400.0)
-        return tool_fail(EXIT_USAGE, "%s %s: a number of seconds above 0 is needed", option, text);
+    if (end == text || *end || !isfinite(value) || value <= 0.0 || value > (double)option->max)
+        return tool_fail(EXIT_USAGE, "%s %s: a number of seconds above 0, at most %ld, is needed",
+                         option->name, text, option->max);
     *out = value;
     return EXIT_DONE;
 }
 
-static int parse_size(const char *option, const char *text, tool_options *o)
+/* "224" or "320x480"; `out` is the height, the width follows it. */
+static int parse_size(const tool_option *option, const char *text, long out[2])
 {
     char *end;
     errno = 0;
-    o->height = o->width = strtol(text, &end, 10);
+    long height = strtol(text, &end, 10), width = height;
     if (end != text && *end == 'x') {
         const char *w = end + 1;
-        o->width = strtol(w, &end, 10);
+        width = strtol(w, &end, 10);
         if (end == w)
-            o->width = 0;
+            width = 0;
     }
-    if (end == text || *end || errno || o->height < 1 || o->width < 1 || o->height > 65535 ||
-        o->width > 65535)
-        return tool_fail(EXIT_USAGE, "%s %s: H or HxW is needed, such as 224 or 320x480", option,
-                         text);
+    if (end == text || *end || errno || height < 1 || width < 1 || height > option->max ||
+        width > option->max)
+        return tool_fail(EXIT_USAGE, "%s %s: H or HxW is needed, such as 224 or 320x480",
+                         option->name, text);
+    out[0] = height;
+    out[1] = width;
     return EXIT_DONE;
 }
 
-static int push(const char ***list, size_t *count, const char *text)
+static int push(word_list *list, const char *text)
 {
-    const char **grown = realloc(*list, (*count + 1) * sizeof(*grown));
+    const char **grown = realloc(list->words, (list->count + 1) * sizeof(*grown));
     if (!grown)
         return tool_fail(EXIT_FAILED, "out of memory");
-    grown[(*count)++] = text;
-    *list = grown;
+    grown[list->count++] = text;
+    list->words = grown;
     return EXIT_DONE;
 }
 
-/* A list of words separated by commas. */
-static int push_words(tool_options *o, const char *option, const char *text, const char ***list,
-                      size_t *count)
+/* A copy that options_free frees. */
+static char *own(tool_options *o, const char *text, size_t length)
 {
     char **owned = realloc(o->owned, (o->owned_count + 1) * sizeof(*owned));
     if (!owned)
-        return tool_fail(EXIT_FAILED, "out of memory");
+        return NULL;
     o->owned = owned;
-    char *copy = strdup(text);
-    if (!copy)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    o->owned[o->owned_count++] = copy;
-    for (char *word = copy; word;) {
-        char *comma = strchr(word, ',');
-        if (comma)
-            *comma = '\0';
-        if (!*word)
-            return tool_fail(EXIT_USAGE, "%s %s: an empty name", option, text);
-        int status = push(list, count, word);
+    char *copy = strndup(text, length);
+    if (copy)
+        o->owned[o->owned_count++] = copy;
+    return copy;
+}
+
+/* A list of words separated by commas. */
+static int push_names(tool_options *o, const tool_option *option, const char *text, word_list *list)
+{
+    for (const char *word = text; word;) {
+        const char *comma = strchr(word, ',');
+        const size_t length = comma ? (size_t)(comma - word) : strlen(word);
+        if (length == 0)
+            return tool_fail(EXIT_USAGE, "%s %s: an empty name", option->name, text);
+        const char *copy = own(o, word, length);
+        if (!copy)
+            return tool_fail(EXIT_FAILED, "out of memory");
+        int status = push(list, copy);
         if (status)
             return status;
         word = comma ? comma + 1 : NULL;
@@ -94,204 +107,94 @@ static int push_words(tool_options *o, const char *option, const char *text, con
     return EXIT_DONE;
 }
 
-static int set_quant(tool_options *o, const char *name, const char *value)
+/* "a|b|c" was not given: "a, b or c is needed". */
+static int fail_word(const char *option, const char *given, const char *words)
 {
-    if (strcmp(name, "--backend") == 0) {
-        if (strcmp(value, "auto") == 0)
-            o->backend = QZ_BACKEND_AUTO;
-        else if (!qz_backend_parse(value, &o->backend))
-            return tool_fail(EXIT_USAGE, "--backend %s: fbgemm, qnnpack, native or auto is needed",
-                             value);
-    } else if (strcmp(name, "--observer") == 0) {
-        if (!strncmp(value, "percentile", 10) || !strcmp(value, "entropy") || !strcmp(value, "mse"))
-            return tool_fail(EXIT_UNSUPPORTED, "--observer %s: not built yet", value);
-        if (!qz_observer_parse(value, &o->observer))
-            return tool_fail(EXIT_USAGE, "--observer %s: minmax, moving or histogram is needed",
-                             value);
-    } else if (strcmp(name, "--calib") == 0) {
-        return push(&o->calib, &o->calib_count, value);
-    } else if (strcmp(name, "--exclude") == 0) {
-        return push_words(o, name, value, &o->exclude, &o->exclude_count);
-    } else if (strcmp(name, "--fallback") == 0) {
-        return push_words(o, name, value, &o->fallback, &o->fallback_count);
-    } else if (strcmp(name, "--reduce-range") == 0) {
-        o->reduce_range = true;
-    } else if (strcmp(name, "--per-channel") == 0) {
-        o->per_channel = true;
-    } else {
-        o->relu = true;
+    char list[256] = "";
+    size_t used = 0;
+    for (const char *p = words; *p && used + 5 < sizeof(list); p++) {
+        const char *bar = *p == '|' ? strchr(p + 1, '|') ? ", " : " or " : NULL;
+        used +=
+            (size_t)snprintf(list + used, sizeof(list) - used, bar ? "%s" : "%.1s", bar ? bar : p);
     }
-    return EXIT_DONE;
+    return tool_fail(EXIT_USAGE, "%s %s: %s is needed", option, given, list);
 }
 
-static int set_isa(tool_options *o, const char *value)
+/* The word among the row's alternatives, "all|none". */
+static int parse_word(tool_options *o, const tool_option *option, const char *text,
+                      const char **out)
 {
-    if (!qz_isa_parse(value, &o->isa))
-        return tool_fail(EXIT_USAGE,
-                         "--isa %s: ref, avx2, avxvnni, avx512, avx512vnni, amx, neon, dotprod, "
-                         "i8mm or auto is needed",
-                         value);
-    if (!qz_isa_available(o->isa))
-        return tool_fail(EXIT_UNSUPPORTED,
-                         "--isa %s: this CPU or this build does not have it; the best is %s", value,
-                         qz_isa_name(qz_isa_best()));
-    return EXIT_DONE;
-}
-
-static int set_model(tool_options *o, const char *name, const char *value)
-{
-    if (strcmp(name, "--weights") == 0)
-        o->weights = value;
-    else if (strcmp(name, "--allow-missing") == 0)
-        o->allow_missing = true;
-    else if (strcmp(name, "--transform-input") == 0)
-        o->transform_input = true;
-    else if (strcmp(name, "--no-aux-logits") == 0)
-        o->no_aux_logits = true;
-    else if (strcmp(name, "--num-classes") == 0)
-        return parse_long(name, value, 1, 1000000, &o->num_classes);
-    else if (strcmp(value, "none") == 0)
-        o->fuse_none = true;
-    else if (strcmp(value, "all") == 0)
-        o->fuse_none = false;
-    else
-        return tool_fail(EXIT_USAGE, "--fuse %s: all or none is needed", value);
-    return EXIT_DONE;
-}
-
-static int set_bench(tool_options *o, const char *name, const char *value)
-{
-    if (strcmp(name, "--batch") == 0)
-        return parse_long(name, value, 1, 4096, &o->batch);
-    if (strcmp(name, "--warmup") == 0)
-        return parse_long(name, value, 0, 1000000, &o->warmup);
-    if (strcmp(name, "--runs") == 0)
-        return parse_long(name, value, 1, 10000000, &o->runs);
-    if (strcmp(name, "--seconds") == 0)
-        return parse_seconds(name, value, &o->seconds);
-    if (strcmp(name, "--table") == 0)
-        o->table = value;
-    else
-        o->profile = true;
-    return EXIT_DONE;
-}
-
-static int set_fetch(tool_options *o, const char *name, const char *value)
-{
-    if (strcmp(name, "--timeout") == 0)
-        return parse_long(name, value, 1, 3600, &o->timeout);
-    if (strcmp(name, "--retries") == 0) {
-        o->retries_set = true;
-        return parse_long(name, value, 0, 100, &o->retries);
+    const size_t length = strlen(text);
+    for (const char *p = option->value; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL) {
+        if (strcspn(p, "|") == length && strncmp(p, text, length) == 0) {
+            *out = own(o, text, length);
+            return *out ? EXIT_DONE : tool_fail(EXIT_FAILED, "out of memory");
+        }
     }
-    if (strcmp(name, "--mirror") == 0)
-        o->mirror = value;
-    else if (strcmp(name, "--ca-file") == 0)
-        o->ca_file = value;
-    else if (strcmp(name, "--offline") == 0)
-        o->offline = true;
-    else
-        o->allow_http = true;
-    return EXIT_DONE;
+    return fail_word(option->name, text, option->value);
 }
 
-static int set_weights(tool_options *o, const char *name)
+/* A word of the library's, by its number. */
+static int parse_choice(const tool_option *option, const char *text, int *out)
 {
-    if (strcmp(name, "--all") == 0)
-        o->all = true;
-    else if (strcmp(name, "--f32") == 0)
-        o->f32 = true;
-    else
-        o->update_keys = true;
-    return EXIT_DONE;
-}
-
-static int set_export(tool_options *o, const char *name, const char *value)
-{
-    if (strcmp(name, "--opset") == 0)
-        return parse_long(name, value, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX, &o->opset);
-    if (strcmp(name, "--external-data") == 0) {
-        o->external_data = true;
-    } else if (strcmp(name, "--precision") == 0) {
-        if (strcmp(value, "fp32") != 0 && strcmp(value, "fp16") != 0 && strcmp(value, "int8") != 0)
-            return tool_fail(EXIT_USAGE, "--precision %s: fp32, fp16 or int8 is needed", value);
-        o->precision = value;
-    } else if (strcmp(name, "--style") == 0) {
-        if (strcmp(value, "qdq") != 0 && strcmp(value, "qoperator") != 0)
-            return tool_fail(EXIT_USAGE, "--style %s: qdq or qoperator is needed", value);
-        o->style = value;
-    } else if (strcmp(name, "--io") == 0) {
-        o->io_fp16 = strcmp(value, "fp16") == 0;
-        if (!o->io_fp16 && strcmp(value, "fp32") != 0)
-            return tool_fail(EXIT_USAGE, "--io %s: fp32 or fp16 is needed", value);
-    } else {
-        o->all_outputs = strcmp(value, "all") == 0;
-        if (!o->all_outputs && strcmp(value, "own") != 0)
-            return tool_fail(EXIT_USAGE, "--outputs %s: own or all is needed", value);
+    char words[256] = "";
+    const char *word;
+    for (size_t i = 0; (word = option->word(i)); i++) {
+        if (strcmp(word, text) == 0) {
+            *out = (int)i;
+            return EXIT_DONE;
+        }
+        const size_t used = strlen(words);
+        snprintf(words + used, sizeof(words) - used, "%s%s", i > 0 ? "|" : "", word);
     }
-    return EXIT_DONE;
+    for (const char *p = option->later; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
+        if (strncmp(p, text, strcspn(p, "|")) == 0) /* "percentile:99" too */
+            return tool_fail(EXIT_UNSUPPORTED, "%s %s: not built yet", option->name, text);
+    return fail_word(option->name, text, words);
 }
 
 static int set_option(tool_options *o, const tool_option *option, const char *value)
 {
-    const char *name = option->name;
-    switch (option->group) {
-    case OPT_MODEL:
-        return set_model(o, name, value);
-    case OPT_QUANT:
-        return set_quant(o, name, value);
-    case OPT_BENCH:
-        return set_bench(o, name, value);
-    case OPT_RUN:
-        return strcmp(name, "--isa") == 0 ? set_isa(o, value)
-                                          : parse_long(name, value, 1, 1024, &o->threads);
-    case OPT_FETCH:
-        return set_fetch(o, name, value);
-    case OPT_CATALOGUE:
-        o->catalogue = value;
-        break;
-    case OPT_WEIGHTS:
-        return set_weights(o, name);
-    case OPT_ASK:
-        o->fetch = true;
-        break;
-    case OPT_SIZE:
-        return parse_size(name, value, o);
-    case OPT_EXPORT:
-        return set_export(o, name, value);
-    case OPT_PTQ:
-        o->ptq = true;
-        break;
-    case OPT_JSON:
-        o->json = value;
-        break;
-    case OPT_FLOAT:
-        o->no_winograd = true;
-        break;
-    case OPT_LIST:
-        o->ops = true;
-        break;
-    case OPT_DUMP:
-        if (strcmp(name, "--dump-node") == 0)
-            return push(&o->dump_nodes, &o->dump_node_count, value);
-        o->dump_outputs = value;
-        break;
-    case OPT_EVAL:
-        *(strcmp(name, "--data") == 0 ? &o->data : &o->labels) = value;
-        break;
-    case OPT_QUANTIZE | OPT_EXPORT: /* -o */
-        o->output = value;
-        break;
-    case OPT_QUANTIZE:
-        o->report = value;
-        break;
-    default: /* OPT_COMMON; --help and --version were seen before */
-        if (strcmp(name, "--quiet") == 0)
-            o->quiet = true;
-        else
-            o->verbose = true;
+    void *target = (char *)o + option->target;
+    switch (option->kind) {
+    case KIND_FLAG:
+        *(bool *)target = true;
+        return EXIT_DONE;
+    case KIND_TEXT:
+        *(const char **)target = value;
+        return EXIT_DONE;
+    case KIND_WORD:
+        return parse_word(o, option, value, target);
+    case KIND_CHOICE:
+        return parse_choice(option, value, target);
+    case KIND_LIST:
+        return push(target, value);
+    case KIND_NAMES:
+        return push_names(o, option, value, target);
+    case KIND_NUMBER:
+        return parse_number(option, value, target);
+    case KIND_SECONDS:
+        return parse_seconds(option, value, target);
+    case KIND_SIZE:
+        return parse_size(option, value, target);
+    case KIND_LATER:
         break;
     }
+    return tool_fail(EXIT_UNSUPPORTED, "%s: not built yet", option->name);
+}
+
+bool is_word(const char *given, const char *word)
+{
+    return given && strcmp(given, word) == 0;
+}
+
+/* What a row cannot say: which bundles this CPU has. */
+static int check_choices(const tool_options *o)
+{
+    if (!qz_isa_available((qz_isa)o->isa))
+        return tool_fail(EXIT_UNSUPPORTED,
+                         "--isa %s: this CPU or this build does not have it; the best is %s",
+                         qz_isa_name((qz_isa)o->isa), qz_isa_name(qz_isa_best()));
     return EXIT_DONE;
 }
 
@@ -323,12 +226,13 @@ int options_parse(const tool_command *command, int argc, char **argv, tool_optio
     o->batch = 1;
     o->warmup = 3;
     o->seconds = 2.0;
+    o->retries = -1;
     bool only_args = false;
     for (int i = 0; i < argc; i++) {
         const char *word = argv[i];
         int status;
         if (only_args || word[0] != '-' || word[1] == '\0') {
-            if ((status = push(&o->args, &o->arg_count, word)))
+            if ((status = push(&o->positional, word)))
                 return status;
             continue;
         }
@@ -341,27 +245,25 @@ int options_parse(const tool_command *command, int argc, char **argv, tool_optio
             find_option(word, equals ? (size_t)(equals - word) : strlen(word));
         if (!option)
             return tool_fail(EXIT_USAGE, "%s: unknown option; %s", word, usage_hint);
-        if (option->group == 0)
-            return tool_fail(EXIT_UNSUPPORTED, "%s: not built yet", option->name);
-        if (!(option->group & command->options))
+        if (option->kind != KIND_LATER && !(option->group & command->options))
             return tool_fail(EXIT_USAGE, "%s: not an option of %s; %s", option->name, command->name,
                              usage_hint);
         const char *value = NULL;
-        if (option->value) {
+        if (option->value && option->kind != KIND_LATER) {
             value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
             if (!value || !*value)
                 return tool_fail(EXIT_USAGE, "%s: needs %s", option->name, option->value);
-        } else if (equals) {
+        } else if (equals && option->kind != KIND_LATER) {
             return tool_fail(EXIT_USAGE, "%s: takes no value", option->name);
         }
         if ((status = set_option(o, option, value)))
             return status;
         while (i + 1 < argc && belongs_to_calib(command, option, argv[i + 1])) {
-            if ((status = push(&o->calib, &o->calib_count, argv[++i])))
+            if ((status = push(&o->calib, argv[++i])))
                 return status;
         }
     }
-    return EXIT_DONE;
+    return check_choices(o);
 }
 
 void options_free(tool_options *o)
@@ -369,9 +271,9 @@ void options_free(tool_options *o)
     for (size_t i = 0; i < o->owned_count; i++)
         free(o->owned[i]);
     free(o->owned);
-    free(o->calib);
-    free(o->exclude);
-    free(o->fallback);
-    free(o->dump_nodes);
-    free(o->args);
+    free(o->calib.words);
+    free(o->exclude.words);
+    free(o->fallback.words);
+    free(o->dump_nodes.words);
+    free(o->positional.words);
 }

@@ -1,17 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* table.c - columns of text that line up: numbers to the right, names to the left. */
+/* report_text.c - columns of text that line up: numbers to the right, names to the left. */
 #include "tool.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
-
-struct text_table {
-    size_t columns, count, capacity;
-    const char *const *headers;
-    char **cells;
-    bool failed; /* out of memory: printed as far as it got */
-};
 
 text_table *table_new(const char *const *headers, size_t columns)
 {
@@ -47,14 +40,14 @@ void table_cell(text_table *t, const char *fmt, ...)
     t->count += !t->failed;
 }
 
-static bool is_left(const char *header)
+bool table_is_left(const char *header)
 {
     return header[0] == '<';
 }
 
-static const char *header_text(const char *header)
+const char *table_title(const char *header)
 {
-    return is_left(header) ? header + 1 : header;
+    return table_is_left(header) ? header + 1 : header;
 }
 
 /* Width in characters, not bytes. */
@@ -69,7 +62,7 @@ static int width_of(const char *text)
 static void print_row(const text_table *t, const int *widths, const char *const *cells, FILE *out)
 {
     for (size_t c = 0; c < t->columns; c++) {
-        bool left = is_left(t->headers[c]), last = c + 1 == t->columns;
+        bool left = table_is_left(t->headers[c]), last = c + 1 == t->columns;
         int pad = widths[c] - width_of(cells[c]);
         fprintf(out, "%s%*s%s%*s", c ? "  " : "", left ? 0 : pad, "", cells[c],
                 left && !last ? pad : 0, "");
@@ -84,7 +77,7 @@ void table_print(const text_table *t, FILE *out)
     if (!t || t->columns > 32)
         return;
     for (size_t c = 0; c < t->columns; c++) {
-        titles[c] = header_text(t->headers[c]);
+        titles[c] = table_title(t->headers[c]);
         widths[c] = width_of(titles[c]);
         for (size_t i = c; i < t->count; i += t->columns) {
             int w = width_of(t->cells[i]);

@@ -46,9 +46,9 @@ static int calibrate(const tool_options *options, subject *s)
     s->synthetic = list.synthetic != 0;
     if (s->synthetic)
         snprintf(s->calib_text, sizeof(s->calib_text), "synthetic:%ld", list.synthetic);
-    else if (options->calib_count)
-        snprintf(s->calib_text, sizeof(s->calib_text), "%s%s (%zu)", options->calib[0],
-                 options->calib_count > 1 ? " ..." : "", list.count);
+    else if (options->calib.count)
+        snprintf(s->calib_text, sizeof(s->calib_text), "%s%s (%zu)", options->calib.words[0],
+                 options->calib.count > 1 ? " ..." : "", list.count);
     images_free(&list);
     if (status == EXIT_DONE) {
         qz_status st = qz_model_convert(s->model);
@@ -60,7 +60,7 @@ static int calibrate(const tool_options *options, subject *s)
 
 static int open_file(const tool_options *options, const char *name, subject *s)
 {
-    if (options->weights || options->calib_count || options->num_classes ||
+    if (options->weights || options->calib.count || options->num_classes ||
         options->transform_input || options->no_aux_logits)
         return tool_fail(EXIT_USAGE,
                          "%s: a saved int8 model has its weights and calibration; --weights, "
@@ -81,7 +81,7 @@ static int settle_int8(const tool_options *options, subject *s)
 {
     s->int8_only = true;
     snprintf(s->calib_text, sizeof(s->calib_text), "imported");
-    if (options->calib_count == 0 || options->calib_chosen)
+    if (options->calib.count == 0 || options->calib_chosen)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE,
                      "%s: an int8 model, calibrated where it was made; --calib does not go with it",
@@ -99,7 +99,7 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
     o.weights = options->weights;
     o.quantize = ptq;
-    o.skip_fuse = options->fuse_none;
+    o.skip_fuse = is_word(options->fuse, "none");
     o.relu = options->relu;
     o.backend = options->backend;
     o.observer = options->observer;
@@ -109,10 +109,10 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     o.num_classes = (int32_t)options->num_classes;
     o.transform_input = options->transform_input;
     o.no_aux_logits = options->no_aux_logits;
-    o.exclude = options->exclude;
-    o.exclude_count = options->exclude_count;
-    o.fallback = options->fallback;
-    o.fallback_count = options->fallback_count;
+    o.exclude = options->exclude.words;
+    o.exclude_count = options->exclude.count;
+    o.fallback = options->fallback.words;
+    o.fallback_count = options->fallback.count;
     fetch_bar bar = {.options = options, .announce = true};
     qz_fetch_options fetch;
     fetch_options_of(&bar, &fetch);

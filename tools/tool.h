@@ -43,7 +43,17 @@ enum {
     OPT_EXPORT = 1 << 15,    /* -o --precision --style --opset --io --outputs --external-data */
     OPT_FLOAT = 1 << 16,     /* --no-winograd */
     OPT_CATALOGUE = 1 << 17, /* --catalogue */
+    OPT_MARKDOWN = 1 << 18,  /* --markdown */
 };
+
+/* Words that were given, in order. The strings are of argv or of tool_options.owned. */
+typedef struct word_list {
+    const char **words;
+    size_t count;
+} word_list;
+
+/* An int that holds one of the library's enums: an index of the words of its option. */
+typedef int tool_choice;
 
 typedef struct tool_options {
     const char *command;
@@ -51,49 +61,43 @@ typedef struct tool_options {
     const char *weights;
     bool allow_missing, transform_input, no_aux_logits;
     long num_classes;
-    bool fuse_none;
+    const char *fuse; /* NULL: all */
     /* quantization */
     bool ptq;
-    qz_backend backend;
-    qz_observer_kind observer;
+    tool_choice backend, observer; /* qz_backend, qz_observer_kind */
     bool reduce_range, per_channel, relu;
-    const char **calib;
-    size_t calib_count;
+    word_list calib;
     bool calib_chosen; /* by the command, not by the user */
-    const char **exclude;
-    size_t exclude_count;
-    const char **fallback;
-    size_t fallback_count;
+    word_list exclude, fallback;
     /* running */
     long threads;
-    qz_isa isa;
+    tool_choice isa; /* qz_isa */
     bool no_winograd;
     /* bench */
-    long batch, height, width, warmup, runs;
+    long batch, warmup, runs;
+    long height, width; /* one option sets both: width follows height */
     double seconds;
     bool profile;
     const char *table;
     /* run, eval, quantize, list */
     const char *dump_outputs;
-    const char **dump_nodes;
-    size_t dump_node_count;
+    word_list dump_nodes;
     const char *data, *labels;
     const char *output, *report;
     bool ops;
     /* published weights */
     const char *mirror, *catalogue, *ca_file;
-    bool offline, allow_http, fetch, retries_set;
-    long timeout, retries;
+    bool offline, allow_http, fetch;
+    long timeout, retries; /* retries -1: not given */
     bool all, f32, update_keys;
     /* export */
-    const char *precision, *style; /* NULL: not given */
-    bool io_fp16, all_outputs, external_data;
+    const char *precision, *style, *io, *outputs; /* NULL: not given */
+    bool external_data;
     long opset;
     /* everywhere */
-    const char *json;
-    bool quiet, verbose;
-    const char **args; /* positional */
-    size_t arg_count;
+    const char *json, *markdown;
+    bool quiet, verbose, help, version;
+    word_list positional;
     /* strings that lists point into, freed by options_free */
     char **owned;
     size_t owned_count;
@@ -110,20 +114,45 @@ typedef struct tool_command {
 extern const tool_command tool_commands[];      /* ends with name NULL */
 extern const char *const tool_later_commands[]; /* of the contract, not built yet; ends with NULL */
 
+/* How the value of an option is read, and what its target is. */
+typedef enum option_kind {
+    KIND_FLAG,    /* no value; bool */
+    KIND_TEXT,    /* const char *, as it is */
+    KIND_WORD,    /* one of the alternatives in `value`; const char * */
+    KIND_CHOICE,  /* one of the words of `word`; tool_choice */
+    KIND_LIST,    /* may be given several times; word_list */
+    KIND_NAMES,   /* names separated by commas, several times; word_list */
+    KIND_NUMBER,  /* a whole number from min to max; long */
+    KIND_SECONDS, /* a number above 0, at most max; double */
+    KIND_SIZE,    /* H or HxW up to max; long[2] */
+    KIND_LATER,   /* of the contract, not built yet: refused by name */
+} option_kind;
+
+/* A row says all that there is to an option: a row that stores nothing does not compile. */
 typedef struct tool_option {
     const char *name;  /* "--threads" */
     const char *value; /* "N"; NULL: a switch */
-    unsigned
-        group; /* the OPT_* that it belongs to (of -o several); 0: of the contract, not built yet */
+    unsigned group;    /* the OPT_* that it belongs to (of -o several) */
+    option_kind kind;
+    size_t target; /* offset in tool_options */
     const char *help;
+    long min, max;
+    const char *(*word)(size_t index); /* KIND_CHOICE: NULL after the last word */
+    const char *later; /* KIND_CHOICE: words of the contract that are not built yet; NULL: none */
 } tool_option;
+/* Words of the library's enums, by number. */
+const char *tool_backend_word(size_t i);
+const char *tool_observer_word(size_t i);
+const char *tool_isa_word(size_t i);
 extern const tool_option tool_option_table[]; /* ends with name NULL */
 
+/* Whether a KIND_WORD option was given as this word. */
+bool is_word(const char *given, const char *word);
 /* Parses argv after the command's name. EXIT_DONE, or the status to exit with after a message. */
 int options_parse(const tool_command *command, int argc, char **argv, tool_options *options);
 void options_free(tool_options *options);
 
-/* ---- messages (report.c) ---- */
+/* ---- messages (messages.c) ---- */
 
 /* "qzoo: …" on stderr; returns `status`. */
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
@@ -135,24 +164,35 @@ void tool_progress(const tool_options *options, const char *what, size_t done, s
 /* Notes for people: stderr, not with --quiet. */
 void tool_note(const tool_options *options, const char *fmt, ...) QZ_PRINTF(2, 3);
 
-/* ---- text tables (table.c) ---- */
+/* ---- reports: one table of results, filled in three ways ---- */
 
-typedef struct text_table text_table;
-text_table *table_new(const char *const *headers, size_t columns); /* "<name": left-aligned */
+/* A table of texts (report_text.c). A header that begins with '<' is a column of names, aligned to
+ * the left; others are numbers. */
+typedef struct text_table {
+    size_t columns, count, capacity; /* cells */
+    const char *const *headers;
+    char **cells;
+    bool failed; /* out of memory: it has the rows that fitted */
+} text_table;
+text_table *table_new(const char *const *headers, size_t columns);
 void table_cell(text_table *table, const char *fmt, ...) QZ_PRINTF(2, 3); /* next cell */
+bool table_is_left(const char *header);
+const char *table_title(const char *header); /* without the '<' */
 void table_print(const text_table *table, FILE *out);
 void table_free(text_table *table);
 
-/* ---- JSON (json_out.c) ---- */
+/* Writes the table to --markdown's target, if there is one (report_markdown.c). */
+int markdown_write(const tool_options *options, const text_table *table);
 
-/* Writes and frees `root` to --json's target. EXIT_DONE or EXIT_FAILED. */
+/* Writes and frees `root` to --json's target (report_json.c). EXIT_DONE or EXIT_FAILED. */
 int json_write(const tool_options *options, json_t *root);
 int json_write_file(const char *path, json_t *root);
 json_t *json_cpu(qz_context *ctx);
 /* Finite numbers as such; NaN and infinities, which JSON lacks, as null. */
 json_t *json_number(double value);
 
-/* Whether the table for people goes to stdout (not when --json - has it, nor with --quiet). */
+/* Whether the table for people goes to stdout: not with --quiet, nor where --json - or --markdown -
+ * goes there. */
 bool tool_prints(const tool_options *options);
 
 /* ---- models and images (subject.c, images.c) ---- */
@@ -200,14 +240,18 @@ int images_of_calib(const tool_options *options, qz_context *ctx, image_list *li
 /* The usual synthetic calibration: 32 images. */
 #define SYNTHETIC_DEFAULT 32
 
-/* What a download shows (cmd_weights.c): a line that grows, on a terminal. */
+/* ---- downloads (fetch_bar.c) ---- */
+
+/* What a download shows: a line that grows, on a terminal. */
 typedef struct fetch_bar {
     const tool_options *options;
     bool announce; /* elsewhere one line that says what is fetched */
     bool shown;
 } fetch_bar;
-/* How --mirror and its like want files fetched, with that progress. */
+/* The options of a fetch by --mirror and similar options, with that progress. */
 void fetch_options_of(fetch_bar *bar, qz_fetch_options *fetch);
+/* From here on ^C and SIGTERM cancel the download, which keeps its bytes for the next one. */
+void fetch_bar_catch_interrupts(void);
 /* Clears the line. */
 void fetch_bar_end(fetch_bar *bar);
 

@@ -106,6 +106,30 @@ for isa in avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm; do
     fi
 done
 
+# ---- every option with every command: one that does not apply is refused ----
+for command in list bench run eval quantize export weights cpu; do
+    "$qzoo" $command --help | sed -nE 's/^ *(--?[a-z][a-z0-9-]*)( .*)?$/\1/p' >"own-$command"
+    [ "$(grep -c '' "own-$command")" -ge 5 ] || complain "qzoo $command --help lists no options"
+done
+sort -u own-* >every
+for command in list bench run eval quantize export weights cpu; do
+    for option in $(sort "own-$command" | comm -13 - every); do
+        expect 2 "$option: not an option of $command" $command x "$option" 1
+    done
+done
+for text in '' ' 5' 5x -1 99999999999999999999 1e3 nan; do
+    expect 2 '--threads' bench resnet18 --threads "$text"
+done
+
+# ---- markdown ----
+expect 0 '^| squeezenet1_1 | fp32 | - |' bench squeezenet1_1 --size 64 --runs 1 --markdown -
+"$qzoo" bench squeezenet1_1 --size 64 --runs 1 --markdown m.md --json m.json --quiet >out 2>err ||
+    complain "bench --markdown --json"
+ran=$((ran + 1))
+[ "$(grep -c '^|' m.md)" = 3 ] && [ ! -s out ] && grep -q qzoo.bench m.json || complain "bench --markdown FILE"
+expect 3 'gone/m.md' bench squeezenet1_1 --size 64 --runs 1 --markdown gone/m.md
+expect 2 '--markdown: not an option of run' run squeezenet1_1 a.bmp --markdown -
+
 # ---- list, cpu ---------------------------------------------------------------------------------
 expect 0 'mobilenet_v2 ' list
 expect 0 'conv1 ' list resnet18 --ops
