@@ -86,3 +86,9 @@ void qzk_f32_gelu__ref(const float *x, float *y, size_t n)
         y[i] = x[i] < 0.0f ? x[i] * h : qzk_ref_fmaf(-x[i], h, x[i]);
     }
 }
+
+void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256])
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = table[x[i]];
+}

@@ -18,9 +18,3 @@ void qzk_u8_clamp__ref(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8
         y[i] = v < hi ? v : hi;
     }
 }
-
-void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256])
-{
-    for (size_t i = 0; i < n; i++)
-        y[i] = table[x[i]];
-}

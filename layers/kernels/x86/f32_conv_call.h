@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * f32_conv_call.h - dense float convolution (and linear): an implicit GEMM over NHWC, written once
- * over f32_vec.h.
+ * over vec.h.
  *
  * A tile is some output pixels by a panel of output channels, all accumulators in registers
  * through the whole of K, so that every output is one chain of fused operations in the contract's

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * f32_conv_tile.h - the inner tiles of the dense float convolution, written once over f32_vec.h:
+ * f32_conv_tile.h - the inner tiles of the dense float convolution, written once over vec.h:
  * some output pixels by a panel of output channels, all accumulators in registers. f32_conv_call.h
  * cuts a call into them.
  */
@@ -8,7 +8,7 @@
 #define QZOO_LAYERS_KERNELS_X86_F32_CONV_TILE_H
 
 #include "layers/base/base.h"
-#include "layers/kernels/x86/f32_vec.h"
+#include "layers/kernels/x86/vec.h"
 
 /*
  * Vectors of a panel, and pixels of a tile. What limits a tile is loads per multiplication: with
@@ -78,11 +78,11 @@ typedef struct tile_args {
  * A vector of y. Only the last vector of a group has fewer channels than lanes; `left` counts
  * from its first one.
  */
-QZK_INLINE vf load_y(const float *y, int left)
+VEC_INLINE vf load_y(const float *y, int left)
 {
     return left >= VL ? vf_load(y) : vf_load_mask(y, vf_mask(left));
 }
-QZK_INLINE void store_y(float *y, vf v, int left)
+VEC_INLINE void store_y(float *y, vf v, int left)
 {
     if (left >= VL)
         vf_store(y, v);
@@ -90,7 +90,7 @@ QZK_INLINE void store_y(float *y, vf v, int left)
         vf_store_mask(y, v, vf_mask(left));
 }
 
-QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
+VEC_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
 {
     const int width = VECTORS * VL;
     const int left = a->channels - (VECTORS - 1) * VL; /* in the last vector */
@@ -123,7 +123,7 @@ QZK_INLINE void tile(const tile_args *a, const int PIXELS, const int VECTORS)
 #undef ROW
         if (!a->ahead)
             ahead = (const char *)(rows[PIXELS - 1] + from);
-        QZK_NO_UNROLL
+        VEC_NO_UNROLL
         for (int64_t k = from; k < to; k++) {
             vf b0 = vf_load(w);
             vf b1 = VECTORS > 1 ? vf_load(w + VL) : b0;
@@ -193,7 +193,7 @@ static void tile_one_pixel(const tile_args *a)
     int64_t at = 0;
     for (int32_t r = a->runs; r > 0; r--, rows += PIXELS_MAX) {
         const float *x0 = rows[0];
-        QZK_NO_UNROLL
+        VEC_NO_UNROLL
         for (int64_t k = from; k < to; k++) {
             vf x = vf_set1(x0[k]);
 #define CHAIN(i)                                                                         \

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * f32_dwconv_tile.h - depthwise float convolution (groups == ic == oc), written once over
- * f32_vec.h.
+ * vec.h.
  *
  * Lanes are channels. A strip is up to 8 neighbouring output pixels of one row by one vector of
  * channels. For the usual kernels (3x3, 5x5, 7x7 at stride 1; 3x3, 5x5 at stride 2) each input
@@ -16,7 +16,7 @@
 #include <string.h>
 
 #include "layers/base/base.h"
-#include "layers/kernels/x86/f32_vec.h"
+#include "layers/kernels/x86/vec.h"
 
 #define STRIP 8
 #if VL == 16
@@ -110,7 +110,7 @@ typedef struct strip_args {
     }
 
 /* WIDTH outputs, a kernel of KW columns at stride S; EDGE: some columns may be padding. */
-QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW, const int S,
+VEC_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW, const int S,
                              const bool EDGE)
 {
     const bool MASKED = false;
@@ -158,7 +158,7 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int KW,
 }
 
 /* Any kernel, tap after tap. */
-QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE, const bool MASKED)
+VEC_INLINE void strip_taps(const strip_args *a, const int WIDTH, const bool EDGE, const bool MASKED)
 {
     OUTPUTS(STRIP_BEGIN)
     const float *w = a->w + VL;

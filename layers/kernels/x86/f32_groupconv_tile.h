@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * f32_groupconv_tile.h - float convolution with few channels in a group, written once over
- * f32_vec.h.
+ * vec.h.
  *
  * Lanes are output channels of several groups. The input channels of those groups fit one vector
  * as well, so one load and, for each channel of a group, one permutation give every lane its own
@@ -14,7 +14,7 @@
 #include <string.h>
 
 #include "layers/base/base.h"
-#include "layers/kernels/x86/f32_vec.h"
+#include "layers/kernels/x86/vec.h"
 
 #define STRIP 8
 #if VL == 16
@@ -95,13 +95,13 @@ typedef struct strip_args {
     if (WIDTH > i)   \
         vf_store_mask(a->y + i * a->y_stride, vf_clamp(vf_add(acc##i, bias), lo, hi), a->out_mask);
 
-QZK_INLINE vf load_cell(const strip_args *a, const float *cell)
+VEC_INLINE vf load_cell(const strip_args *a, const float *cell)
 {
     return vf_load_mask(cell == a->zeros ? cell : cell + a->channel, a->in_mask);
 }
 
 /* Three taps a row at stride S, ICG input channels a group. */
-QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, const int ICG)
+VEC_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, const int ICG)
 {
     OUTPUTS(STRIP_BEGIN)
     const float *w = a->w + VL;
@@ -114,7 +114,7 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, 
 #define COLUMN(c)                                                                               \
     if (c < (WIDTH - 1) * S + 3) {                                                              \
         const vf xc = load_cell(a, cells[c]);                                                   \
-        QZK_UNROLL                                                                              \
+        VEC_UNROLL                                                                              \
         for (int k = 0; k < ICG; k++) {                                                         \
             const vf xk = vf_permute(xc, vi_add(index, k));                                     \
             TOUCH(c, 0)                                                                         \
@@ -139,7 +139,7 @@ QZK_INLINE void strip_shared(const strip_args *a, const int WIDTH, const int S, 
 }
 
 /* Any kernel, tap after tap. */
-QZK_INLINE void strip_taps(const strip_args *a, const int WIDTH)
+VEC_INLINE void strip_taps(const strip_args *a, const int WIDTH)
 {
     OUTPUTS(STRIP_BEGIN)
     const float *w = a->w + VL;

@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * f32_winograd_tile.h - the transforms of Winograd's F(4x4, 3x3), a vector of channels at once,
- * written once over f32_vec.h. CONTRACT.md has the formulas, f32_winograd_call.h what is around.
+ * written once over vec.h. CONTRACT.md has the formulas, f32_winograd_call.h what is around.
  */
 #ifndef QZOO_LAYERS_KERNELS_X86_F32_WINOGRAD_TILE_H
 #define QZOO_LAYERS_KERNELS_X86_F32_WINOGRAD_TILE_H
 
 #include "layers/kernels/winograd.h"
-#include "layers/kernels/x86/f32_vec.h"
+#include "layers/kernels/x86/vec.h"
 
 typedef struct vf6 {
     vf v0, v1, v2, v3, v4, v5;
@@ -17,7 +17,7 @@ typedef struct vf4 {
 } vf4;
 
 /* Six inputs at the six points. */
-QZK_INLINE vf6 winograd_input(const vf6 d)
+VEC_INLINE vf6 winograd_input(const vf6 d)
 {
     const vf two = vf_set1(-2.0f), half = vf_set1(-0.5f), middle = vf_set1(-2.5f);
     const vf near = vf_fma(two, d.v2, d.v4), near_odd = vf_fma(two, d.v1, d.v3);
@@ -33,7 +33,7 @@ QZK_INLINE vf6 winograd_input(const vf6 d)
 }
 
 /* Four outputs from six products. */
-QZK_INLINE vf4 winograd_output(const vf6 m)
+VEC_INLINE vf4 winograd_output(const vf6 m)
 {
     const vf near = vf_add(m.v1, m.v2), near_odd = vf_sub(m.v1, m.v2);
     const vf far = vf_add(m.v3, m.v4), far_odd = vf_sub(m.v3, m.v4);
@@ -50,7 +50,7 @@ QZK_INLINE vf4 winograd_output(const vf6 m)
  * Channels [c, c + VL) of a tile's 36 pixels to v, whose points are `step` floats apart. Of the
  * last vector of a pixel only `left` channels exist.
  */
-QZK_INLINE void winograd_input_vector(const float *const *pixels, int64_t c, const bool whole,
+VEC_INLINE void winograd_input_vector(const float *const *pixels, int64_t c, const bool whole,
                                       int left, float *v, size_t step)
 {
     const vmask mask = vf_mask(whole ? VL : left);
@@ -84,7 +84,7 @@ typedef struct winograd_outputs {
 } winograd_outputs;
 
 /* A vector of 36 products, `step` floats apart, to at most 16 pixels. */
-QZK_INLINE void winograd_output_vector(const float *m, size_t step, const winograd_outputs *o)
+VEC_INLINE void winograd_output_vector(const float *m, size_t step, const winograd_outputs *o)
 {
     vf4 rows[QZK_WINOGRAD_IN];
     for (int i = 0; i < QZK_WINOGRAD_IN; i++, m += QZK_WINOGRAD_IN * step)

@@ -1,25 +1,25 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * layout_tile.h - between NCHW float planes and NHWC pixels, written once over u8_vec.h and
+ * layout_tile.h - between NCHW float planes and NHWC pixels, written once over vec.h and
  * included by simple_<bundle>.c. Three channels, the images that a network is fed, have their own
  * ways; elements between pixels keep their values.
  */
 #include "layers/base/base.h"
-#include "layers/kernels/x86/u8_vec.h"
+#include "layers/kernels/x86/vec.h"
 
 /* ---- quantize_nchw ---- */
 
-QZK_INLINE vb quantize_lanes(vf x, vf inv, vf lo, vf hi, vb zp)
+VEC_INLINE vb quantize_lanes(vf x, vf inv, vf lo, vf hi, vb zp)
 {
     return vi_add32(vf_to_i32_nan0(vf_clamp(vf_mul(x, inv), lo, hi)), zp);
 }
 
 /* Up to four channels of VL pixels: a lane is a pixel, its bytes are the channels. */
-QZK_INLINE vb quantize_cells(const float *x, int64_t plane_stride, const int C, vmask m, vf inv,
+VEC_INLINE vb quantize_cells(const float *x, int64_t plane_stride, const int C, vmask m, vf inv,
                              vf lo, vf hi, vb zp)
 {
     vb cell = vb_zero();
-    QZK_UNROLL
+    VEC_UNROLL
     for (int ch = 0; ch < C; ch++) {
         vb q = quantize_lanes(vf_load_mask(x + ch * plane_stride, m), inv, lo, hi, zp);
         cell = vi_or(cell, vi_shift_left(q, 8 * ch));
@@ -28,7 +28,7 @@ QZK_INLINE vb quantize_cells(const float *x, int64_t plane_stride, const int C, 
 }
 
 /* The same for all of an image in pixels of four bytes. */
-QZK_INLINE void quantize_pixels(const float *x, int64_t plane_stride, const int C, size_t pixels,
+VEC_INLINE void quantize_pixels(const float *x, int64_t plane_stride, const int C, size_t pixels,
                                 uint8_t *y, vf inv, vf lo, vf hi, vb zp)
 {
     const vmask all = vf_mask(VL);
@@ -76,25 +76,25 @@ static void quantize_nchw(const float *x, int64_t plane_stride, size_t c, size_t
 /* ---- float transposes ---- */
 
 /* y[j][i] = x[i][j] for 8 x 8 floats. */
-QZK_INLINE void transpose8(const float *x, int64_t x_stride, float *y, int64_t y_stride)
+VEC_INLINE void transpose8(const float *x, int64_t x_stride, float *y, int64_t y_stride)
 {
     __m256 r[8], t[8];
-    QZK_UNROLL
+    VEC_UNROLL
     for (int i = 0; i < 8; i++)
         r[i] = _mm256_loadu_ps(x + i * x_stride);
-    QZK_UNROLL
+    VEC_UNROLL
     for (int i = 0; i < 8; i += 2) {
         t[i] = _mm256_unpacklo_ps(r[i], r[i + 1]);
         t[i + 1] = _mm256_unpackhi_ps(r[i], r[i + 1]);
     }
-    QZK_UNROLL
+    VEC_UNROLL
     for (int i = 0; i < 8; i += 4) {
         r[i] = _mm256_shuffle_ps(t[i], t[i + 2], 0x44);
         r[i + 1] = _mm256_shuffle_ps(t[i], t[i + 2], 0xee);
         r[i + 2] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0x44);
         r[i + 3] = _mm256_shuffle_ps(t[i + 1], t[i + 3], 0xee);
     }
-    QZK_UNROLL
+    VEC_UNROLL
     for (int i = 0; i < 4; i++) {
         _mm256_storeu_ps(y + i * y_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x20));
         _mm256_storeu_ps(y + (i + 4) * y_stride, _mm256_permute2f128_ps(r[i], r[i + 4], 0x31));

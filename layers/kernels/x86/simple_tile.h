@@ -3,12 +3,16 @@
 #ifndef QZOO_LAYERS_KERNELS_X86_SIMPLE_TILE_H
 #define QZOO_LAYERS_KERNELS_X86_SIMPLE_TILE_H
 
+#include "layers/kernels/x86/activation_tile.h"
+#include "layers/kernels/x86/add_tile.h"
+#include "layers/kernels/x86/affine_tile.h"
+#include "layers/kernels/x86/clamp_tile.h"
+#include "layers/kernels/x86/layer_norm_tile.h"
 #include "layers/kernels/x86/layout_tile.h"
-#include "layers/kernels/x86/simple_f32_tile.h"
-#include "layers/kernels/x86/simple_nn_f32_tile.h"
-#include "layers/kernels/x86/simple_u8_tile.h"
-
-#include "layers/kernels/x86/simple_nn_u8_tile.h" /* after simple_u8_tile.h */
+#include "layers/kernels/x86/mul_tile.h"
+#include "layers/kernels/x86/pool_tile.h"
+#include "layers/kernels/x86/quantize_tile.h"
+#include "layers/kernels/x86/shuffle_tile.h"
 
 static void simple_fill(qzk_kernels *kernels)
 {

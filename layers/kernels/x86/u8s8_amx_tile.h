@@ -8,7 +8,7 @@
 #ifndef QZOO_LAYERS_KERNELS_X86_U8S8_AMX_TILE_H
 #define QZOO_LAYERS_KERNELS_X86_U8S8_AMX_TILE_H
 
-#include "layers/kernels/x86/u8s8_vec.h"
+#include "layers/kernels/x86/u8s8_dot.h"
 
 enum {
     TILE_ROWS = 16,
@@ -16,7 +16,7 @@ enum {
     STEP = 64,   /* bytes of K in a tile */
     PIXELS = 32, /* two tiles */
     BLOCK_N = 2, /* vectors of output channels, a tile each */
-    BLOCK_LANES = BLOCK_N * VEC_LANES,
+    BLOCK_LANES = BLOCK_N * VL,
     SUMS = PIXELS * BLOCK_LANES,
     MIX_STEPS = 8,        /* from which on it pays to mix requantizing with products */
     WEIGHTS_AHEAD = 2048, /* bytes that weights are prefetched ahead where pixels are few */
@@ -43,24 +43,24 @@ typedef struct amx_pending {
     int64_t channel;
     int32_t vectors, channels;
     int32_t done, pixels;
-    vec_requant rq;
+    vb_requant rq;
 } amx_pending;
 
 VEC_INLINE void finish_pixels(const amx_pending *p, int32_t from, int32_t to, const int N,
                               int32_t channels)
 {
     const int at_once = 4 / N;
-    const vec_requant rq = p->rq;
+    const vb_requant rq = p->rq;
     for (int32_t m = from; m < to; m += at_once) {
-        vec acc[4];
+        vb acc[4];
         VEC_UNROLL
         for (int i = 0; i < 4; i++)
-            acc[i] = vec_load(p->sums + (m * N + i) * VEC_LANES);
-        vec_scale(acc, 4, p->mult, N, &rq);
-        const vec q = vec_collect(vec_narrow(acc[0], acc[1], acc[2], acc[3], &rq), N);
+            acc[i] = vb_load(p->sums + (m * N + i) * VL);
+        vb_scale(acc, 4, p->mult, N, &rq);
+        const vb q = vb_collect(vb_narrow(acc[0], acc[1], acc[2], acc[3], &rq), N);
         VEC_UNROLL
         for (int j = 0; j < at_once; j++)
-            vec_store_slice(p->out[m + j] + p->channel, q, at_once, j, channels);
+            vb_store_slice(p->out[m + j] + p->channel, q, at_once, j, channels);
     }
 }
 
@@ -91,11 +91,11 @@ VEC_INLINE void amx_multiply(const amx_job *job, amx_pending *pending, const int
     /* a stride of 0: the same biases for all pixels */
     _tile_loadd(0, job->bias, 0);
     if (N == 2)
-        _tile_loadd(1, job->bias + VEC_LANES, 0);
+        _tile_loadd(1, job->bias + VL, 0);
     if (M == 2)
         _tile_loadd(2, job->bias, 0);
     if (M == 2 && N == 2)
-        _tile_loadd(3, job->bias + VEC_LANES, 0);
+        _tile_loadd(3, job->bias + VL, 0);
     for (int32_t run = 0; run < job->runs; run++) {
         const uint8_t *first = job->first + job->run_at[run];
         const uint8_t *second = M == 2 ? job->second + job->run_at[run] : NULL;
@@ -118,15 +118,15 @@ VEC_INLINE void amx_multiply(const amx_job *job, amx_pending *pending, const int
         }
     }
     amx_finish(pending, PIXELS); /* stores wait for the products */
-    const int64_t pixel = N * VEC_BYTES;
+    const int64_t pixel = N * VB;
     int32_t *sums = job->sums;
     _tile_stored(0, sums, pixel);
     if (N == 2)
-        _tile_stored(1, sums + VEC_LANES, pixel);
+        _tile_stored(1, sums + VL, pixel);
     if (M == 2)
-        _tile_stored(2, sums + TILE_ROWS * N * VEC_LANES, pixel);
+        _tile_stored(2, sums + TILE_ROWS * N * VL, pixel);
     if (M == 2 && N == 2)
-        _tile_stored(3, sums + TILE_ROWS * N * VEC_LANES + VEC_LANES, pixel);
+        _tile_stored(3, sums + TILE_ROWS * N * VL + VL, pixel);
 }
 
 static void amx_multiply_any(const amx_job *job, amx_pending *pending, int32_t vectors)
@@ -150,35 +150,35 @@ static void amx_multiply_any(const amx_job *job, amx_pending *pending, int32_t v
 VEC_INLINE void few_multiply(const uint8_t *x, const int8_t *w, int64_t words, const int32_t *bias,
                              int32_t *sums, const int N)
 {
-    vec acc[BLOCK_N * 4]; /* four of each, over different steps: they hide the latency */
+    vb acc[BLOCK_N * 4]; /* four of each, over different steps: they hide the latency */
     VEC_UNROLL
     for (int i = 0; i < N * 4; i++)
-        acc[i] = i < N ? vec_load(bias + i * VEC_LANES) : VEC_LOGIC(setzero)();
+        acc[i] = i < N ? vb_load(bias + i * VL) : VEC_LOGIC(setzero)();
     int64_t i = 0;
     for (; i + 4 <= words; i += 4) {
-        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VEC_BYTES;
+        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VB;
         VEC_UNROLL
         for (int k = 0; k < 4; k++) {
             VEC_UNROLL
             for (int n = 0; n < N; n++) {
-                const int8_t *at = from + n * TILE_BYTES + k * VEC_BYTES;
+                const int8_t *at = from + n * TILE_BYTES + k * VB;
                 _mm_prefetch((const char *)at + WEIGHTS_AHEAD, _MM_HINT_T0);
                 acc[k * N + n] =
-                    vec_dot(acc[k * N + n], vec_broadcast4(x + (i + k) * 4), vec_load(at));
+                    vb_dot(acc[k * N + n], vb_broadcast4(x + (i + k) * 4), vb_load(at));
             }
         }
     }
     for (; i < words; i++) {
-        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VEC_BYTES;
+        const int8_t *from = w + i / TILE_ROWS * N * TILE_BYTES + i % TILE_ROWS * VB;
         VEC_UNROLL
         for (int n = 0; n < N; n++)
-            acc[n] = vec_dot(acc[n], vec_broadcast4(x + i * 4), vec_load(from + n * TILE_BYTES));
+            acc[n] = vb_dot(acc[n], vb_broadcast4(x + i * 4), vb_load(from + n * TILE_BYTES));
     }
     VEC_UNROLL
     for (int n = 0; n < N; n++) {
-        const vec low = VEC_OP(add_epi32)(acc[n], acc[N + n]);
-        const vec high = VEC_OP(add_epi32)(acc[2 * N + n], acc[3 * N + n]);
-        vec_store(sums + n * VEC_LANES, VEC_OP(add_epi32)(low, high));
+        const vb low = VEC_OP(add_epi32)(acc[n], acc[N + n]);
+        const vb high = VEC_OP(add_epi32)(acc[2 * N + n], acc[3 * N + n]);
+        vb_store(sums + n * VL, VEC_OP(add_epi32)(low, high));
     }
 }
 

@@ -60,14 +60,14 @@ static amx_plan amx_plan_make(const qzk_conv_shape *s)
     plan.pitch = plan.run_taps > 1 ? plan.slot : (QZI_DIV_UP(plan.slot, STEP) | 1) * STEP;
     plan.run_steps = QZI_DIV_UP(plan.run_taps * plan.slot, STEP);
     plan.steps = plan.runs * plan.run_steps;
-    plan.vectors = QZI_DIV_UP(plan.ocg, VEC_LANES);
+    plan.vectors = QZI_DIV_UP(plan.ocg, VL);
     plan.blocks = QZI_DIV_UP(plan.vectors, BLOCK_N);
     plan.vector_weights = (size_t)plan.steps * TILE_BYTES;
     const size_t all = (size_t)s->groups * (size_t)plan.vectors;
     plan.bias_at = PACKED_HEAD;
-    plan.mult_at = plan.bias_at + all * VEC_BYTES;
-    plan.zp_at = plan.mult_at + all * VEC_BYTES;
-    plan.weights_at = plan.zp_at + VEC_BYTES;
+    plan.mult_at = plan.bias_at + all * VB;
+    plan.zp_at = plan.mult_at + all * VB;
+    plan.weights_at = plan.zp_at + VB;
     plan.size = plan.weights_at + all * plan.vector_weights;
     return plan;
 }
@@ -85,13 +85,13 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
     int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, VEC_BYTES);
+    memset(blob + plan.zp_at, weights->x_zp, VB);
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
         const int32_t before = in_group / BLOCK_LANES * BLOCK_N, c = in_group % BLOCK_LANES;
         const int32_t n_count = QZI_MIN(BLOCK_N, plan.vectors - before);
         const size_t vector = (size_t)group * (size_t)plan.vectors + (size_t)before;
-        /* the order in which vec_narrow leaves the channels side by side */
+        /* the order in which vb_narrow leaves the channels side by side */
         const int32_t n = c / 4 % n_count, lane = c / (4 * n_count) * 4 + c % 4;
         int8_t *to = (int8_t *)blob + plan.weights_at + vector * plan.vector_weights +
                      (size_t)n * TILE_BYTES + (size_t)lane * 4;
@@ -103,13 +103,13 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
                 const int32_t k = tap % plan.run_taps * plan.slot + i; /* in the run */
                 const size_t step = (size_t)run * (size_t)plan.run_steps + (size_t)(k / STEP);
                 const int8_t w = *from++;
-                to[step * (size_t)n_count * TILE_BYTES + (size_t)(k % STEP / 4) * VEC_BYTES +
+                to[step * (size_t)n_count * TILE_BYTES + (size_t)(k % STEP / 4) * VB +
                    (size_t)(k % 4)] = w;
                 sum += (uint32_t)w;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const size_t at = (vector + (size_t)n) * VEC_LANES + (size_t)lane;
+        const size_t at = (vector + (size_t)n) * VL + (size_t)lane;
         packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -229,7 +229,7 @@ static amx_work amx_work_make(const qzk_conv_args *args)
     work.out_at = QZI_ROUND_UP((size_t)work.plan.runs * sizeof(int64_t), (size_t)QZI_ALIGN);
     work.trash_at = QZI_ROUND_UP(work.out_at + most * sizeof(uint8_t *), (size_t)QZI_ALIGN);
     /* the trash is as long as a pixel of the output: any channel may be added */
-    work.sums_at = QZI_ROUND_UP(work.trash_at + (size_t)s->oc + VEC_BYTES, (size_t)QZI_ALIGN);
+    work.sums_at = QZI_ROUND_UP(work.trash_at + (size_t)s->oc + VB, (size_t)QZI_ALIGN);
     work.grid_at = work.sums_at + 2 * SUMS * sizeof(int32_t);
     work.scratch = work.grid_at + (size_t)(work.planes * work.plane_rows * work.row_bytes + behind);
     return work;
@@ -250,11 +250,10 @@ static int64_t amx_units(const qzk_conv_args *args)
 VEC_INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int64_t bytes)
 {
     int64_t at = 0;
-    for (; at + VEC_BYTES <= bytes; at += VEC_BYTES)
-        vec_store(to + at, vec_load(from + at));
+    for (; at + VB <= bytes; at += VB)
+        vb_store(to + at, vb_load(from + at));
     if (at < bytes)
-        vec_store(to + at,
-                  _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (VEC_BYTES - (bytes - at)), from + at));
+        vb_store(to + at, _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (VB - (bytes - at)), from + at));
 }
 
 /* One row of the grid, from row y of the image. */
@@ -348,7 +347,7 @@ static void few_multiply_all(const amx_work *work, const amx_job *job, const uin
         if (vectors == 2)
             few_multiply(in, job->w, words, job->bias, job->sums + m * BLOCK_LANES, 2);
         else
-            few_multiply(in, job->w, words, job->bias, job->sums + m * VEC_LANES, 1);
+            few_multiply(in, job->w, words, job->bias, job->sums + m * VL, 1);
     }
 }
 
@@ -372,7 +371,7 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
         .runs = plan->runs,
         .run_steps = plan->run_steps,
         .w = (const int8_t *)blob + plan->weights_at + vector * plan->vector_weights,
-        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VL,
     };
     for (int64_t i = 0; i < count; i += PIXELS) {
         const bool both = i + TILE_ROWS < count;
@@ -390,11 +389,11 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
             amx_multiply_any(&job, pending, vectors);
         }
         pending->sums = job.sums;
-        pending->mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES;
+        pending->mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL;
         pending->out = out + i;
-        pending->channel = group * plan->ocg + before * VEC_LANES;
+        pending->channel = group * plan->ocg + before * VL;
         pending->vectors = vectors;
-        pending->channels = QZI_MIN(BLOCK_LANES, plan->ocg - before * VEC_LANES);
+        pending->channels = QZI_MIN(BLOCK_LANES, plan->ocg - before * VL);
         pending->done = 0;
         pending->pixels = work->few ? (int32_t)own : both ? PIXELS : TILE_ROWS;
     }
@@ -417,7 +416,7 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
     const int64_t all = (int64_t)args->shape->groups * work.plan.blocks;
     const int64_t places = work.images * work.blocks;
     uint8_t *bytes = scratch;
-    amx_pending pending = {.rq = vec_requant_init(args)};
+    amx_pending pending = {.rq = vb_requant_init(args)};
     int64_t filled = -1, copied = -1;
     run_offsets(&work, scratch);
     __asm__ volatile("" ::"m"(config));

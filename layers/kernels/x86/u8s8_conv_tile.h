@@ -19,8 +19,8 @@
  * The including file defines TILE_M and TILE_LIST(X) that names 1 ... TILE_M, perhaps TILE_WIDE_M
  * and TILE_WIDE_LIST(X), and CONV_SYMBOL, CONV_KERNEL_NAME, CONV_ISA of the kernel.
  */
+#include "layers/kernels/x86/u8s8_dot.h"
 #include "layers/kernels/x86/u8s8_rows.h"
-#include "layers/kernels/x86/u8s8_vec.h"
 
 #ifndef TILE_WIDE_M
 #define TILE_WIDE_M 0
@@ -55,10 +55,9 @@ static int32_t merged_groups(const qzk_conv_shape *s)
 {
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
     int32_t best = 1;
-    int64_t best_cost = (int64_t)QZI_DIV_UP(icg, 4) * QZI_DIV_UP(ocg, VEC_LANES);
-    for (int32_t m = 2; m <= s->groups && (int64_t)m * ocg <= TILE_N * VEC_LANES; m++) {
-        const int64_t cost =
-            QZI_DIV_UP((int64_t)m * icg, 4) * QZI_DIV_UP((int64_t)m * ocg, VEC_LANES);
+    int64_t best_cost = (int64_t)QZI_DIV_UP(icg, 4) * QZI_DIV_UP(ocg, VL);
+    for (int32_t m = 2; m <= s->groups && (int64_t)m * ocg <= TILE_N * VL; m++) {
+        const int64_t cost = QZI_DIV_UP((int64_t)m * icg, 4) * QZI_DIV_UP((int64_t)m * ocg, VL);
         if (s->groups % m == 0 && cost * best < best_cost * m) {
             best = m;
             best_cost = cost;
@@ -85,18 +84,18 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     /* in a run of pixels, the padding of each is stepped over too */
     const int32_t channels = rows_run_bytes(s) > 0 ? QZK_CEIL4(s->ic) : plan.icg;
     plan.steps = QZI_DIV_UP(channels, STEP_CHANNELS);
-    plan.vectors = QZI_DIV_UP(plan.ocg, VEC_LANES);
-    const int64_t wide_weights = (int64_t)plan.taps * plan.steps * TILE_WIDE_N * VEC_BYTES;
+    plan.vectors = QZI_DIV_UP(plan.ocg, VL);
+    const int64_t wide_weights = (int64_t)plan.taps * plan.steps * TILE_WIDE_N * VB;
     const bool wide = TILE_WIDE_M > 0 && plan.vectors > TILE_N && wide_weights <= WIDE_WEIGHTS;
     plan.tile_m = wide ? TILE_WIDE_M : TILE_M;
     plan.tile_n = wide ? TILE_WIDE_N : TILE_N;
     plan.blocks = QZI_DIV_UP(plan.vectors, plan.tile_n);
     const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
     plan.bias_at = PACKED_HEAD;
-    plan.mult_at = plan.bias_at + all * VEC_BYTES;
-    plan.zp_at = plan.mult_at + all * VEC_BYTES;
+    plan.mult_at = plan.bias_at + all * VB;
+    plan.zp_at = plan.mult_at + all * VB;
     plan.weights_at = plan.zp_at + zp_bytes(s);
-    plan.size = plan.weights_at + all * VEC_BYTES * (size_t)plan.taps * (size_t)plan.steps;
+    plan.size = plan.weights_at + all * VB * (size_t)plan.taps * (size_t)plan.steps;
     return plan;
 }
 
@@ -136,15 +135,14 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
-        const int32_t block_lanes = plan.tile_n * VEC_LANES;
+        const int32_t block_lanes = plan.tile_n * VL;
         const int32_t before = in_group / block_lanes * plan.tile_n, c = in_group % block_lanes;
         const int32_t n_count = QZI_MIN(plan.tile_n, plan.vectors - before);
         const size_t vector = (size_t)group * (size_t)plan.vectors + (size_t)before;
-        /* the order in which vec_narrow leaves the channels side by side */
+        /* the order in which vb_narrow leaves the channels side by side */
         const int32_t n = c / 4 % n_count, lane = c / (4 * n_count) * 4 + c % 4;
         int8_t *to = (int8_t *)blob + plan.weights_at +
-                     vector * VEC_BYTES * (size_t)plan.taps * (size_t)plan.steps +
-                     (size_t)n * VEC_BYTES;
+                     vector * VB * (size_t)plan.taps * (size_t)plan.steps + (size_t)n * VB;
         const int8_t *from = weights->w_s8 + (size_t)o * (size_t)icg * (size_t)plan.taps;
         const int32_t first = o / ocg * icg - group_offset(s, &plan, group);
         uint32_t sum = 0, magnitude = 0;
@@ -153,13 +151,13 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
             for (int32_t tap = 0; tap < plan.taps; tap++) {
                 const int8_t w = *from++;
                 const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / STEP_CHANNELS);
-                put_weight(to + step * (size_t)n_count * VEC_BYTES + lane * STEP_BYTES,
-                           k % STEP_CHANNELS, w);
+                put_weight(to + step * (size_t)n_count * VB + lane * STEP_BYTES, k % STEP_CHANNELS,
+                           w);
                 sum += (uint32_t)w;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const size_t at = (vector + (size_t)n) * VEC_LANES + (size_t)lane;
+        const size_t at = (vector + (size_t)n) * VL + (size_t)lane;
         packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -175,44 +173,44 @@ typedef struct tile_job {
     const int32_t *bias;
     const float *mult;
     int64_t out_stride;
-    vec_requant rq;
+    vb_requant rq;
 } tile_job;
 
 /* One step: four bytes of each of the first M rows, at byte `at`. */
-VEC_INLINE void conv_step(vec *acc, const uint8_t *const *rows, int64_t at, const int8_t *w,
+VEC_INLINE void conv_step(vb *acc, const uint8_t *const *rows, int64_t at, const int8_t *w,
                           const int M, const int N)
 {
-    vec wv[TILE_WIDE_N];
+    vb wv[TILE_WIDE_N];
     VEC_UNROLL
     for (int n = 0; n < N; n++)
-        wv[n] = vec_load(w + n * VEC_BYTES);
+        wv[n] = vb_load(w + n * VB);
     VEC_UNROLL
     for (int n = 0; n < N && N <= TILE_N; n++) /* where weights do not stay in the nearest cache */
-        _mm_prefetch((const char *)w + WEIGHTS_AHEAD + n * VEC_BYTES, _MM_HINT_T0);
+        _mm_prefetch((const char *)w + WEIGHTS_AHEAD + n * VB, _MM_HINT_T0);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
-        const vec x = vec_broadcast4(rows[m] + at);
+        const vb x = vb_broadcast4(rows[m] + at);
         VEC_UNROLL
         for (int n = 0; n < N; n++)
-            acc[m * N + n] = vec_dot(acc[m * N + n], x, wv[n]);
+            acc[m * N + n] = vb_dot(acc[m * N + n], x, wv[n]);
     }
 }
 
-VEC_INLINE void conv_finish(const tile_job *job, vec *acc, uint8_t *out, const int M, const int N)
+VEC_INLINE void conv_finish(const tile_job *job, vb *acc, uint8_t *out, const int M, const int N)
 {
     const int32_t channels = job->channels;
     const int pixels = 4 / N; /* that one vector of bytes has */
-    vec_scale(acc, M * N, job->mult, N, &job->rq);
+    vb_scale(acc, M * N, job->mult, N, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m += pixels) {
         const int last = M * N - 1, i = m * N;
-        const vec q = vec_narrow(acc[i], acc[QZI_MIN(i + 1, last)], acc[QZI_MIN(i + 2, last)],
-                                 acc[QZI_MIN(i + 3, last)], &job->rq);
-        const vec collected = vec_collect(q, N);
+        const vb q = vb_narrow(acc[i], acc[QZI_MIN(i + 1, last)], acc[QZI_MIN(i + 2, last)],
+                               acc[QZI_MIN(i + 3, last)], &job->rq);
+        const vb collected = vb_collect(q, N);
         VEC_UNROLL
         for (int j = 0; j < pixels; j++)
             if (m + j < M)
-                vec_store_slice(out + (m + j) * job->out_stride, collected, pixels, j, channels);
+                vb_store_slice(out + (m + j) * job->out_stride, collected, pixels, j, channels);
     }
 }
 
@@ -222,11 +220,11 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
 {
     /* few sums: several of each, over different steps, hide the latency of a dot product */
     const int phases = M * N >= 8 ? 1 : M * N >= 4 ? 2 : 4;
-    const int step_weights = N * VEC_BYTES;
-    vec acc[MAX_SUMS];
+    const int step_weights = N * VB;
+    vb acc[MAX_SUMS];
     VEC_UNROLL
     for (int i = 0; i < phases * M * N; i++)
-        acc[i] = i < M * N ? vec_load(job->bias + i % N * VEC_LANES) : VEC_LOGIC(setzero)();
+        acc[i] = i < M * N ? vb_load(job->bias + i % N * VL) : VEC_LOGIC(setzero)();
 
     const int8_t *w = job->w;
     for (int32_t tap = 0; tap < job->taps; tap++, rows += job->pitch) {
@@ -326,7 +324,7 @@ static int64_t conv_units(const qzk_conv_args *args)
 /* The first output channel of a block; of the one behind the last: all channels. */
 static int64_t conv_block_channel(const conv_plan *plan, int64_t block)
 {
-    return block / plan->blocks * plan->ocg + block % plan->blocks * plan->tile_n * VEC_LANES;
+    return block / plan->blocks * plan->ocg + block % plan->blocks * plan->tile_n * VL;
 }
 
 /* One block of output channels for the `count` pixels from `first`. */
@@ -336,20 +334,20 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
     const uint8_t *blob = args->packed;
     const int32_t group = (int32_t)(block / plan->blocks);
     const int32_t before = (int32_t)(block % plan->blocks) * plan->tile_n; /* vectors */
-    const int32_t channel = before * VEC_LANES;
+    const int32_t channel = before * VL;
     const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)before;
     const tile_job job = {
         .taps = rows->taps,
         .steps = rows->run_bytes ? rows->run_bytes / STEP_CHANNELS : plan->steps,
         .pitch = plan->tile_m,
-        .channels = QZI_MIN(plan->tile_n * VEC_LANES, plan->ocg - channel),
+        .channels = QZI_MIN(plan->tile_n * VL, plan->ocg - channel),
         .x_offset = group_offset(args->shape, plan, group) * (STEP_BYTES / STEP_CHANNELS),
         .w = (const int8_t *)blob + plan->weights_at +
-             vector * VEC_BYTES * (size_t)plan->taps * (size_t)plan->steps,
-        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VEC_LANES,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VEC_LANES,
+             vector * VB * (size_t)plan->taps * (size_t)plan->steps,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VL,
+        .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL,
         .out_stride = args->out.pixel_stride,
-        .rq = vec_requant_init(args),
+        .rq = vb_requant_init(args),
     };
     const tile_fn *tiles = conv_tiles[QZI_MIN(plan->tile_n, plan->vectors - before) - 1];
     uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride +
@@ -388,7 +386,7 @@ const qzk_conv_kernel CONV_SYMBOL = {
     .macs_per_ns = 512,
     .weight_bytes = 1,
     .tile_m = TILE_M,
-    .tile_n = TILE_N * VEC_LANES,
+    .tile_n = TILE_N * VL,
     .supports = conv_supports,
     .packed_size = conv_packed_size,
     .pack = conv_pack,

@@ -8,8 +8,8 @@
  * same four bytes with the weights moved down (3x3: rows 0..3 with weights w0 w1 w2 0 for one
  * output row and 0 w0 w1 w2 for the next). Taller kernels take two or more such "quads" of rows.
  *
- * Channels go in blocks of VEC_BYTES, whose sums fill four vectors. What is left over makes a block
- * of its own: up to half of VEC_BYTES channels are spread so that they fill two vectors, up to a
+ * Channels go in blocks of VB, whose sums fill four vectors. What is left over makes a block
+ * of its own: up to half of VB channels are spread so that they fill two vectors, up to a
  * quarter one.
  *
  * A unit is a few output rows of one image by one block of channels. Its columns are interleaved
@@ -18,12 +18,12 @@
  * The including file defines MAX_ROWS (output rows of a unit: 4 or 2) and CONV_SYMBOL,
  * CONV_KERNEL_NAME, CONV_ISA.
  */
-#include "layers/kernels/x86/u8s8_vec.h"
+#include "layers/kernels/x86/u8s8_dot.h"
 
 enum {
-    MAX_SUMS = 4,                         /* vectors of sums of a block */
-    TILE_SUMS = VEC_BYTES == 64 ? 24 : 8, /* of the pixels computed together */
-    STRIP_BYTES = 16384,                  /* of interleaved columns, about */
+    MAX_SUMS = 4,                  /* vectors of sums of a block */
+    TILE_SUMS = VB == 64 ? 24 : 8, /* of the pixels computed together */
+    STRIP_BYTES = 16384,           /* of interleaved columns, about */
 };
 
 typedef struct dw_plan {
@@ -46,16 +46,16 @@ static dw_plan dw_plan_make(const qzk_conv_shape *s)
     plan.quads = QZI_DIV_UP(s->kh, 4);
     const int32_t rows = s->dil_h == 1 ? (4 * plan.quads - s->kh) / s->stride_h + 1 : 1;
     plan.rows = rows >= MAX_ROWS ? MAX_ROWS : rows >= 2 ? 2 : 1;
-    plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
-    const int32_t last = s->ic - (plan.blocks - 1) * VEC_BYTES;
-    plan.last_sums = last > VEC_BYTES / 2 ? 4 : last > VEC_BYTES / 4 ? 2 : 1;
+    plan.blocks = QZI_DIV_UP(s->ic, VB);
+    const int32_t last = s->ic - (plan.blocks - 1) * VB;
+    plan.last_sums = last > VB / 2 ? 4 : last > VB / 4 ? 2 : 1;
     plan.block_weights =
         (size_t)plan.rows * (size_t)s->kw * (size_t)plan.quads * MAX_SUMS * VEC_WEIGHTS;
-    const size_t sums = (size_t)plan.blocks * MAX_SUMS * VEC_BYTES;
+    const size_t sums = (size_t)plan.blocks * MAX_SUMS * VB;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + sums;
     plan.zp_at = plan.mult_at + sums;
-    plan.weights_at = plan.zp_at + VEC_BYTES;
+    plan.weights_at = plan.zp_at + VB;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
 }
@@ -70,19 +70,19 @@ static size_t dw_packed_size(const qzk_conv_shape *shape)
     return dw_plan_make(shape).size;
 }
 
-/* Weights of a block: [kernel column][quad][sum][half][output row][VEC_BYTES]. */
+/* Weights of a block: [kernel column][quad][sum][half][output row][VB]. */
 static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, void *packed)
 {
     const dw_plan plan = dw_plan_make(s);
     uint8_t *blob = packed;
     int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
-    const size_t row_set = (size_t)plan.rows * VEC_BYTES;
+    const size_t row_set = (size_t)plan.rows * VB;
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, VEC_BYTES);
+    memset(blob + plan.zp_at, weights->x_zp, VB);
     for (int32_t c = 0; c < s->ic; c++) {
-        const size_t block = (size_t)(c / VEC_BYTES);
-        const int32_t sums = block_sums(&plan, (int64_t)block), in_block = c % VEC_BYTES;
+        const size_t block = (size_t)(c / VB);
+        const int32_t sums = block_sums(&plan, (int64_t)block), in_block = c % VB;
         /* where dw_interleave leaves the channel */
         const int32_t v = in_block / 4 % sums, lane = in_block / (4 * sums) * 4 + c % 4;
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
@@ -97,12 +97,12 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
                     const int32_t slot = r * s->stride_h + ky;
                     const size_t quad = (size_t)kx * (size_t)plan.quads + (size_t)(slot / 4);
                     const size_t step = quad * (size_t)sums + (size_t)v;
-                    vec_put_weight(to + step * VEC_HALVES * row_set + (size_t)r * VEC_BYTES,
-                                   row_set, lane, slot % 4, w);
+                    vb_put_weight(to + step * VEC_HALVES * row_set + (size_t)r * VB, row_set, lane,
+                                  slot % 4, w);
                 }
             }
         }
-        const size_t at = (block * MAX_SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
+        const size_t at = (block * MAX_SUMS + (size_t)v) * VL + (size_t)lane;
         packed_channel(weights, c, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -113,16 +113,16 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
  * Four rows' bytes, interleaved: `sums` vectors. With 2 or 1, each 128-bit lane of the rows holds 8
  * or 4 bytes.
  */
-VEC_INLINE void dw_interleave(vec a, vec b, vec c, vec d, uint8_t *to, const int sums)
+VEC_INLINE void dw_interleave(vb a, vb b, vb c, vb d, uint8_t *to, const int sums)
 {
-    const vec ab = VEC_OP(unpacklo_epi8)(a, b), cd = VEC_OP(unpacklo_epi8)(c, d);
-    vec_store(to, VEC_OP(unpacklo_epi16)(ab, cd));
+    const vb ab = VEC_OP(unpacklo_epi8)(a, b), cd = VEC_OP(unpacklo_epi8)(c, d);
+    vb_store(to, VEC_OP(unpacklo_epi16)(ab, cd));
     if (sums >= 2)
-        vec_store(to + VEC_BYTES, VEC_OP(unpackhi_epi16)(ab, cd));
+        vb_store(to + VB, VEC_OP(unpackhi_epi16)(ab, cd));
     if (sums == 4) {
-        const vec ab2 = VEC_OP(unpackhi_epi8)(a, b), cd2 = VEC_OP(unpackhi_epi8)(c, d);
-        vec_store(to + 2 * VEC_BYTES, VEC_OP(unpacklo_epi16)(ab2, cd2));
-        vec_store(to + 3 * VEC_BYTES, VEC_OP(unpackhi_epi16)(ab2, cd2));
+        const vb ab2 = VEC_OP(unpackhi_epi8)(a, b), cd2 = VEC_OP(unpackhi_epi8)(c, d);
+        vb_store(to + 2 * VB, VEC_OP(unpacklo_epi16)(ab2, cd2));
+        vb_store(to + 3 * VB, VEC_OP(unpackhi_epi16)(ab2, cd2));
     }
 }
 
@@ -140,13 +140,13 @@ VEC_INLINE void dw_columns(const dw_rows *rows, int64_t first, int64_t count, in
                            uint8_t *to, int64_t to_step, const int sums)
 {
     for (int64_t x = first; x < first + count; x++, to += to_step) {
-        vec in[4];
+        vb in[4];
         VEC_UNROLL
         for (int i = 0; i < 4; i++) {
             const uint8_t *p = rows->row[i] + x * rows->step[i];
-            in[i] = words == VEC_LANES ? vec_load(p) : vec_load_part(p, words);
+            in[i] = words == VL ? vb_load(p) : vb_load_words(p, words);
             if (sums < 4)
-                in[i] = vec_spread(in[i], sums);
+                in[i] = vb_spread(in[i], sums);
         }
         dw_interleave(in[0], in[1], in[2], in[3], to, sums);
     }
@@ -163,7 +163,7 @@ typedef struct dw_job {
     const int32_t *bias;
     const float *mult;
     int64_t out_stride, out_row;
-    vec_requant rq;
+    vb_requant rq;
 } dw_job;
 
 /*
@@ -173,50 +173,50 @@ typedef struct dw_job {
 VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *out, const int P,
                           const int R, const int sums, const int32_t kw, const int32_t quads)
 {
-    const int64_t w_step = job->weight_rows * VEC_BYTES;
-    vec acc[TILE_SUMS];
+    const int64_t w_step = job->weight_rows * VB;
+    vb acc[TILE_SUMS];
     VEC_UNROLL
     for (int i = 0; i < P * R * sums; i++)
-        acc[i] = vec_load(job->bias + i % sums * VEC_LANES);
+        acc[i] = vb_load(job->bias + i % sums * VL);
     const int8_t *w = job->w;
     for (int32_t kx = 0; kx < kw; kx++, columns += job->tap_step) {
         const uint8_t *x = columns;
-        for (int32_t q = 0; q < quads; q++, x += sums * VEC_BYTES) {
+        for (int32_t q = 0; q < quads; q++, x += sums * VB) {
             VEC_UNROLL
             for (int v = 0; v < sums; v++) {
-                vec xv[TILE_SUMS];
+                vb xv[TILE_SUMS];
                 VEC_UNROLL
                 for (int p = 0; p < P; p++)
-                    xv[p] = vec_opaque(vec_load(x + p * job->pixel_step + v * VEC_BYTES));
+                    xv[p] = vb_opaque(vb_load(x + p * job->pixel_step + v * VB));
                 VEC_UNROLL
                 for (int half = 0; half < VEC_HALVES; half++, w += w_step) {
                     VEC_UNROLL
                     for (int r = 0; r < R; r++) {
-                        const vec wv = vec_load(w + r * VEC_BYTES);
+                        const vb wv = vb_load(w + r * VB);
                         VEC_UNROLL
                         for (int p = 0; p < P; p++) {
-                            vec *a = acc + (p * R + r) * sums + v;
-                            *a = vec_dot(*a, vec_half(xv[p], half), wv);
+                            vb *a = acc + (p * R + r) * sums + v;
+                            *a = vb_dot(*a, vb_half(xv[p], half), wv);
                         }
                     }
                 }
             }
         }
     }
-    vec_scale(acc, P * R * sums, job->mult, sums, &job->rq);
+    vb_scale(acc, P * R * sums, job->mult, sums, &job->rq);
     const int pixels = 4 / sums; /* that one vector of bytes has */
     VEC_UNROLL
     for (int i = 0; i < P * R; i += pixels) {
         const int last = P * R * sums - 1, a = i * sums;
-        const vec q = vec_narrow(acc[a], acc[QZI_MIN(a + 1, last)], acc[QZI_MIN(a + 2, last)],
-                                 acc[QZI_MIN(a + 3, last)], &job->rq);
-        const vec collected = sums == 4 ? q : vec_collect(q, sums);
+        const vb q = vb_narrow(acc[a], acc[QZI_MIN(a + 1, last)], acc[QZI_MIN(a + 2, last)],
+                               acc[QZI_MIN(a + 3, last)], &job->rq);
+        const vb collected = sums == 4 ? q : vb_collect(q, sums);
         VEC_UNROLL
         for (int j = 0; j < pixels; j++) {
             const int pixel = i + j;
             if (pixel < P * R)
-                vec_store_slice(out + pixel % R * job->out_row + pixel / R * job->out_stride,
-                                collected, pixels, j, job->channels);
+                vb_store_slice(out + pixel % R * job->out_row + pixel / R * job->out_stride,
+                               collected, pixels, j, job->channels);
         }
     }
 }
@@ -296,7 +296,7 @@ typedef struct dw_work {
 static int64_t dw_strip(const qzk_conv_args *args, const dw_plan *plan)
 {
     const qzk_conv_shape *s = args->shape;
-    const int64_t column = plan->quads * MAX_SUMS * VEC_BYTES;
+    const int64_t column = plan->quads * MAX_SUMS * VB;
     const int64_t fit = STRIP_BYTES / column - (int64_t)(s->kw - 1) * s->dil_w;
     return QZI_MAX(QZI_MIN(QZI_MAX(fit / s->stride_w, 8), args->out.w), 1);
 }
@@ -311,7 +311,7 @@ static size_t dw_scratch_size(const qzk_conv_args *args)
 {
     const dw_plan plan = dw_plan_make(args->shape);
     const int64_t columns = dw_strip_columns(args->shape, dw_strip(args, &plan));
-    return (size_t)columns * (size_t)plan.quads * MAX_SUMS * VEC_BYTES;
+    return (size_t)columns * (size_t)plan.quads * MAX_SUMS * VB;
 }
 
 static int64_t dw_units(const qzk_conv_args *args)
@@ -328,15 +328,15 @@ static void dw_fill(const dw_work *work, int64_t n, int64_t y0, int64_t first, i
     const qzk_view *in = &args->in;
     const int32_t quads = work->plan.quads;
     const uint8_t *zp_row = (const uint8_t *)args->packed + work->plan.zp_at;
-    const int32_t words = (int32_t)QZI_MIN(VEC_LANES, QZI_DIV_UP(in->c - channel, 4));
+    const int32_t words = (int32_t)QZI_MIN(VL, QZI_DIV_UP(in->c - channel, 4));
     const int64_t inside = QZI_MAX(0, QZI_MIN(first + count, in->w) - QZI_MAX(first, 0));
     const int64_t left = inside > 0 ? QZI_MAX(0, -first) : count;
-    const int64_t quad_bytes = (int64_t)sums * VEC_BYTES, to_step = quads * quad_bytes;
-    const vec zp = vec_load(zp_row);
-    for (int64_t at = 0; at < left * to_step; at += VEC_BYTES)
-        vec_store(columns + at, zp);
-    for (int64_t at = (left + inside) * to_step; at < count * to_step; at += VEC_BYTES)
-        vec_store(columns + at, zp);
+    const int64_t quad_bytes = (int64_t)sums * VB, to_step = quads * quad_bytes;
+    const vb zp = vb_load(zp_row);
+    for (int64_t at = 0; at < left * to_step; at += VB)
+        vb_store(columns + at, zp);
+    for (int64_t at = (left + inside) * to_step; at < count * to_step; at += VB)
+        vb_store(columns + at, zp);
     for (int32_t q = 0; q < quads && inside > 0; q++) {
         dw_rows rows;
         for (int32_t i = 0; i < 4; i++) {
@@ -348,8 +348,8 @@ static void dw_fill(const dw_work *work, int64_t n, int64_t y0, int64_t first, i
             rows.step[i] = valid ? in->pixel_stride : 0;
         }
         uint8_t *to = columns + left * to_step + q * quad_bytes;
-        if (words == VEC_LANES)
-            dw_columns(&rows, first + left, inside, VEC_LANES, to, to_step, 4);
+        if (words == VL)
+            dw_columns(&rows, first + left, inside, VL, to, to_step, 4);
         else if (sums == 4)
             dw_columns(&rows, first + left, inside, words, to, to_step, 4);
         else if (sums == 2)
@@ -366,13 +366,13 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
     const qzk_conv_shape *s = args->shape;
     const dw_plan *plan = &work->plan;
     const uint8_t *blob = args->packed;
-    const int64_t channel = block * VEC_BYTES, rows = QZI_MIN(plan->rows, args->out.h - oy);
+    const int64_t channel = block * VB, rows = QZI_MIN(plan->rows, args->out.h - oy);
     const int32_t sums = block_sums(plan, block);
-    const int64_t column_bytes = (int64_t)plan->quads * sums * VEC_BYTES;
+    const int64_t column_bytes = (int64_t)plan->quads * sums * VB;
     dw_job job = {
         .kw = s->kw,
         .quads = plan->quads,
-        .channels = (int32_t)QZI_MIN(VEC_BYTES, s->ic - channel),
+        .channels = (int32_t)QZI_MIN(VB, s->ic - channel),
         .weight_rows = plan->rows,
         .tap_step = s->dil_w * column_bytes,
         .pixel_step = s->stride_w * column_bytes,
@@ -380,7 +380,7 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
         .mult = (const float *)(const void *)(blob + plan->mult_at) + channel,
         .out_stride = args->out.pixel_stride,
         .out_row = args->out.w * args->out.pixel_stride,
-        .rq = vec_requant_init(args),
+        .rq = vb_requant_init(args),
     };
     const int8_t *w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights;
     for (int64_t ox = 0; ox < args->out.w; ox += work->strip) {
@@ -393,7 +393,7 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
         for (int64_t r = 0; r < rows;) {
             const int64_t left = rows - r;
             const int which = left >= 4 && MAX_ROWS == 4 ? 2 : left >= 2 ? 1 : 0;
-            job.w = w + r * VEC_BYTES;
+            job.w = w + r * VB;
             work->fn[sums / 2][which](&job, columns, count, out + r * job.out_row);
             r += (int64_t)1 << which;
         }
@@ -407,7 +407,7 @@ static void dw_done(const dw_work *work, int64_t line, int64_t from, int64_t to)
     const int64_t oy = line % work->groups * work->plan.rows;
     const int64_t rows = QZI_MIN(work->plan.rows, out->h - oy);
     qzk_conv_done(work->args, (line / work->groups * out->h + oy) * out->w, rows * out->w,
-                  from * VEC_BYTES, QZI_MIN(to * VEC_BYTES, out->c) - from * VEC_BYTES);
+                  from * VB, QZI_MIN(to * VB, out->c) - from * VB);
 }
 
 static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
@@ -436,7 +436,7 @@ const qzk_conv_kernel CONV_SYMBOL = {
     .macs_per_ns = 64,
     .weight_bytes = 1,
     .tile_m = MAX_ROWS,
-    .tile_n = VEC_BYTES,
+    .tile_n = VB,
     .supports = dw_supports,
     .packed_size = dw_packed_size,
     .pack = dw_pack,

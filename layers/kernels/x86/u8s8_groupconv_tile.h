@@ -11,15 +11,15 @@
  * The including file defines TILE_M (a tile's pixels: 6 or 3) and CONV_SYMBOL, CONV_KERNEL_NAME,
  * CONV_ISA.
  */
+#include "layers/kernels/x86/u8s8_dot.h"
 #include "layers/kernels/x86/u8s8_rows.h"
-#include "layers/kernels/x86/u8s8_vec.h"
 
 enum { SUMS = 4 }; /* vectors of sums for a vector of input bytes */
 
 typedef struct group_plan {
     int32_t words; /* of four channels, in one group: 1, 2 or 4 */
     int32_t taps;
-    int32_t blocks;       /* of VEC_BYTES channels */
+    int32_t blocks;       /* of VB channels */
     size_t block_weights; /* bytes */
     size_t bias_at, mult_at, zp_at, weights_at, size;
 } group_plan;
@@ -35,13 +35,13 @@ static group_plan group_plan_make(const qzk_conv_shape *s)
     group_plan plan;
     plan.words = s->ic / s->groups / 4;
     plan.taps = s->kh * s->kw;
-    plan.blocks = QZI_DIV_UP(s->ic, VEC_BYTES);
+    plan.blocks = QZI_DIV_UP(s->ic, VB);
     plan.block_weights = (size_t)plan.taps * (size_t)plan.words * SUMS * VEC_WEIGHTS;
-    const size_t sums = (size_t)plan.blocks * SUMS * VEC_BYTES;
+    const size_t sums = (size_t)plan.blocks * SUMS * VB;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + sums;
     plan.zp_at = plan.mult_at + sums;
-    plan.weights_at = plan.zp_at + (size_t)plan.blocks * VEC_BYTES;
+    plan.weights_at = plan.zp_at + (size_t)plan.blocks * VB;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
 }
@@ -59,10 +59,10 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
     float *mult = (float *)(void *)(blob + plan.mult_at);
     const int8_t *from = weights->w_s8;
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, (size_t)plan.blocks * VEC_BYTES);
+    memset(blob + plan.zp_at, weights->x_zp, (size_t)plan.blocks * VB);
     for (int32_t o = 0; o < s->oc; o++) {
-        const int32_t lane = o % VEC_BYTES / 4, v = o % 4;
-        const size_t block = (size_t)(o / VEC_BYTES);
+        const int32_t lane = o % VB / 4, v = o % 4;
+        const size_t block = (size_t)(o / VB);
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
         uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < plan.words * 4; i++) {
@@ -70,13 +70,13 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
             for (int32_t tap = 0; tap < plan.taps; tap++) {
                 const int8_t w = *from++;
                 const size_t step = (size_t)tap * (size_t)plan.words + (size_t)rotation;
-                vec_put_weight(to + step * SUMS * VEC_WEIGHTS + (size_t)v * VEC_BYTES,
-                               SUMS * VEC_BYTES, lane, i % 4, w);
+                vb_put_weight(to + step * SUMS * VEC_WEIGHTS + (size_t)v * VB, SUMS * VB, lane,
+                              i % 4, w);
                 sum += (uint32_t)w;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const size_t at = (block * SUMS + (size_t)v) * VEC_LANES + (size_t)lane;
+        const size_t at = (block * SUMS + (size_t)v) * VL + (size_t)lane;
         packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -91,11 +91,11 @@ typedef struct group_job {
     const int32_t *bias;
     const float *mult;
     int64_t out_stride;
-    vec_requant rq;
+    vb_requant rq;
 } group_job;
 
 /* Turns the words of each group by one. */
-VEC_INLINE vec group_rotate(vec x, const int words)
+VEC_INLINE vb group_rotate(vb x, const int words)
 {
     return words == 2 ? VEC_OP(shuffle_epi32)(x, 0xb1) : VEC_OP(shuffle_epi32)(x, 0x39);
 }
@@ -104,28 +104,28 @@ VEC_INLINE vec group_rotate(vec x, const int words)
 VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uint8_t *out,
                            const int M, const int words, const bool part)
 {
-    vec acc[TILE_M * SUMS];
+    vb acc[TILE_M * SUMS];
     VEC_UNROLL
     for (int i = 0; i < M * SUMS; i++)
-        acc[i] = vec_load(job->bias + i % SUMS * VEC_LANES);
+        acc[i] = vb_load(job->bias + i % SUMS * VL);
 
     const int8_t *w = job->w;
     for (int32_t tap = 0; tap < job->taps; tap++, rows += TILE_M) {
-        vec x[TILE_M];
+        vb x[TILE_M];
         VEC_UNROLL
         for (int m = 0; m < M; m++)
-            x[m] = part ? vec_load_part(rows[m] + job->x_offset, QZI_DIV_UP(job->channels, 4))
-                        : vec_load(rows[m] + job->x_offset);
+            x[m] = part ? vb_load_words(rows[m] + job->x_offset, QZI_DIV_UP(job->channels, 4))
+                        : vb_load(rows[m] + job->x_offset);
         VEC_UNROLL
         for (int r = 0; r < words; r++) {
             VEC_UNROLL
-            for (int half = 0; half < VEC_HALVES; half++, w += SUMS * VEC_BYTES) {
+            for (int half = 0; half < VEC_HALVES; half++, w += SUMS * VB) {
                 VEC_UNROLL
                 for (int v = 0; v < SUMS; v++) {
-                    const vec wv = vec_load(w + v * VEC_BYTES);
+                    const vb wv = vb_load(w + v * VB);
                     VEC_UNROLL
                     for (int m = 0; m < M; m++)
-                        acc[m * SUMS + v] = vec_dot(acc[m * SUMS + v], vec_half(x[m], half), wv);
+                        acc[m * SUMS + v] = vb_dot(acc[m * SUMS + v], vb_half(x[m], half), wv);
                 }
             }
             if (r + 1 < words) {
@@ -136,15 +136,15 @@ VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uin
         }
     }
 
-    vec_scale(acc, M * SUMS, job->mult, SUMS, &job->rq);
+    vb_scale(acc, M * SUMS, job->mult, SUMS, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
-        const vec *a = acc + m * SUMS;
-        const vec q = vec_transpose4(vec_narrow(a[0], a[1], a[2], a[3], &job->rq));
+        const vb *a = acc + m * SUMS;
+        const vb q = vb_transpose4(vb_narrow(a[0], a[1], a[2], a[3], &job->rq));
         if (part)
-            vec_store_part(out, q, job->channels);
+            vb_store_part(out, q, job->channels);
         else
-            vec_store(out, q);
+            vb_store(out, q);
         out += job->out_stride;
     }
 }
@@ -212,19 +212,19 @@ static void group_block(const qzk_conv_args *args, const group_plan *plan, int64
                         const uint8_t *const *table, int64_t first, int64_t count)
 {
     const uint8_t *blob = args->packed;
-    const int64_t channel = block * VEC_BYTES;
+    const int64_t channel = block * VB;
     const group_job job = {
         .taps = plan->taps,
-        .channels = (int32_t)QZI_MIN(VEC_BYTES, args->shape->ic - channel),
+        .channels = (int32_t)QZI_MIN(VB, args->shape->ic - channel),
         .x_offset = channel,
         .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
-        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VEC_LANES,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VEC_LANES,
+        .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VL,
+        .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VL,
         .out_stride = args->out.pixel_stride,
-        .rq = vec_requant_init(args),
+        .rq = vb_requant_init(args),
     };
     const int words = plan->words / 2; /* 1, 2, 4 to 0, 1, 2 */
-    const int part = job.channels < VEC_BYTES;
+    const int part = job.channels < VB;
     uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride + channel;
     for (int64_t i = 0; i < count; i += TILE_M) {
         const int64_t left = QZI_MIN(TILE_M, count - i);
@@ -253,9 +253,9 @@ static void group_run(const qzk_conv_args *args, int64_t begin, int64_t end, voi
         const int64_t stop = (int64_t)plan.blocks * (u.part + 1) / rows.parts;
         for (int64_t b = block; b < stop; b++)
             group_block(args, &plan, b, scratch, u.first, u.count);
-        const int64_t channel = block * VEC_BYTES;
+        const int64_t channel = block * VB;
         qzk_conv_done(args, u.first, u.count, channel,
-                      QZI_MIN(stop * VEC_BYTES, args->shape->oc) - channel);
+                      QZI_MIN(stop * VB, args->shape->oc) - channel);
     }
 }
 
@@ -265,7 +265,7 @@ const qzk_conv_kernel CONV_SYMBOL = {
     .macs_per_ns = 512,
     .weight_bytes = 1,
     .tile_m = TILE_M,
-    .tile_n = VEC_BYTES,
+    .tile_n = VB,
     .supports = group_supports,
     .packed_size = group_packed_size,
     .pack = group_pack,

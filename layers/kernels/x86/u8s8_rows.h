@@ -20,7 +20,7 @@
 #define QZOO_LAYERS_KERNELS_X86_U8S8_ROWS_H
 
 #include "layers/base/base.h"
-#include "layers/kernels/x86/u8s8_vec.h"
+#include "layers/kernels/x86/u8s8_dot.h"
 
 typedef struct rows_plan {
     int64_t pixels; /* of the output, all images */
@@ -67,7 +67,7 @@ static inline rows_plan rows_plan_make(const qzk_conv_args *args, int32_t tile_m
     plan.run_bytes = dense ? rows_run_bytes(s) : 0;
     plan.taps = plan.run_bytes ? s->kh : s->kh * s->kw;
     plan.row_bytes = plan.run_bytes ? plan.run_bytes : QZK_CEIL4(s->ic);
-    plan.wide_bytes = widen ? QZI_ROUND_UP((int64_t)plan.row_bytes * 2, VEC_BYTES) : 0;
+    plan.wide_bytes = widen ? QZI_ROUND_UP((int64_t)plan.row_bytes * 2, VB) : 0;
     plan.tiles = QZI_DIV_UP(plan.pixels, tile_m);
     const int64_t pointers = (int64_t)plan.taps * tile_m; /* of a tile */
     int64_t fit = QZI_MIN(ROWS_TABLE / pointers, ROWS_PIXELS / tile_m);
@@ -127,7 +127,7 @@ static inline size_t rows_table_size(const rows_plan *plan)
 /* Bytes from one copied window to the next: whole vectors. */
 static inline size_t rows_window(const rows_plan *plan)
 {
-    return QZI_ROUND_UP((size_t)plan->run_bytes, VEC_BYTES);
+    return QZI_ROUND_UP((size_t)plan->run_bytes, VB);
 }
 
 /* The pointers, a copy of every window that could hang over a border, and widened rows. */
@@ -138,20 +138,20 @@ static inline size_t rows_scratch_size(const rows_plan *plan)
 }
 
 /* A pointer in each 64-bit lane: that of `inside` where 0 <= y < h and 0 <= x < w. */
-VEC_INLINE vec rows_choose(vec y, vec x, vec h, vec w, vec inside, vec outside)
+VEC_INLINE vb rows_choose(vb y, vb x, vb h, vb w, vb inside, vb outside)
 {
-#if VEC_BYTES == 64
+#if VB == 64
     const __mmask8 ok = _mm512_cmplt_epu64_mask(y, h); /* a negative y is a huge one */
     return _mm512_mask_blend_epi64(_mm512_mask_cmplt_epu64_mask(ok, x, w), outside, inside);
 #else
-    const vec minus = _mm256_set1_epi64x(-1);
-    const vec y_ok = _mm256_and_si256(_mm256_cmpgt_epi64(h, y), _mm256_cmpgt_epi64(y, minus));
-    const vec x_ok = _mm256_and_si256(_mm256_cmpgt_epi64(w, x), _mm256_cmpgt_epi64(x, minus));
+    const vb minus = _mm256_set1_epi64x(-1);
+    const vb y_ok = _mm256_and_si256(_mm256_cmpgt_epi64(h, y), _mm256_cmpgt_epi64(y, minus));
+    const vb x_ok = _mm256_and_si256(_mm256_cmpgt_epi64(w, x), _mm256_cmpgt_epi64(x, minus));
     return _mm256_blendv_epi8(outside, inside, _mm256_and_si256(y_ok, x_ok));
 #endif
 }
 
-#if VEC_BYTES == 64
+#if VB == 64
 #define ROWS_SET1(x) _mm512_set1_epi64(x)
 #else
 #define ROWS_SET1(x) _mm256_set1_epi64x(x)
@@ -178,12 +178,12 @@ static inline uint8_t *rows_copy_windows(const qzk_conv_args *args, const rows_p
         /* as a number: its first words may lie outside the tensor, and are not read */
         const uintptr_t from =
             (uintptr_t)in->data + (uintptr_t)(((n * in->h + y) * in->w + x0) * in->pixel_stride);
-        for (int32_t word = 0; word < plan->run_bytes / 4; word += VEC_LANES) {
-            const vec zp = vec_load(zp_row + word * 4);
-            const int32_t first = (int32_t)QZI_MIN(QZI_MAX(left - word, 0), VEC_LANES);
-            const int32_t last = (int32_t)QZI_MIN(QZI_MAX(right - word, 0), VEC_LANES);
-            vec_store(window + word * 4,
-                      vec_load_range((const void *)(from + (uintptr_t)word * 4), first, last, zp));
+        for (int32_t word = 0; word < plan->run_bytes / 4; word += VL) {
+            const vb zp = vb_load(zp_row + word * 4);
+            const int32_t first = (int32_t)QZI_MIN(QZI_MAX(left - word, 0), VL);
+            const int32_t last = (int32_t)QZI_MIN(QZI_MAX(right - word, 0), VL);
+            vb_store(window + word * 4,
+                     vb_load_range((const void *)(from + (uintptr_t)word * 4), first, last, zp));
         }
         *to = window;
         window += rows_window(plan);
@@ -232,17 +232,17 @@ static inline void rows_tile_next(const qzk_conv_args *args, int32_t tile_m, int
 {
     const qzk_conv_shape *s = args->shape;
     const qzk_view *in = &args->in;
-    const int32_t places = QZI_ROUND_UP(tile_m, VEC_BYTES / 8);
+    const int32_t places = QZI_ROUND_UP(tile_m, VB / 8);
     if (valid == tile_m && t->ox + tile_m <= args->out.w) { /* all in one row */
         const int64_t y = t->oy * s->stride_h - s->pad_top, x = t->ox * s->stride_w - s->pad_left;
         const int64_t corner =
             (int64_t)in->data + ((t->n * in->h + y) * in->w + x) * in->pixel_stride;
-        for (int32_t m = 0; m < places; m += VEC_BYTES / 8) {
-            vec_store(t->image + m, ROWS_SET1(t->n));
-            vec_store(t->y0 + m, ROWS_SET1(y));
-            vec_store(t->x0 + m, VEC_OP(add_epi64)(ROWS_SET1(x), vec_load(t->x_step + m)));
-            vec_store(t->corner + m,
-                      VEC_OP(add_epi64)(ROWS_SET1(corner), vec_load(t->corner_step + m)));
+        for (int32_t m = 0; m < places; m += VB / 8) {
+            vb_store(t->image + m, ROWS_SET1(t->n));
+            vb_store(t->y0 + m, ROWS_SET1(y));
+            vb_store(t->x0 + m, VEC_OP(add_epi64)(ROWS_SET1(x), vb_load(t->x_step + m)));
+            vb_store(t->corner + m,
+                     VEC_OP(add_epi64)(ROWS_SET1(corner), vb_load(t->corner_step + m)));
         }
         rows_tile_advance(args, t, tile_m);
         t->inside = y >= 0 && y + (int64_t)(s->kh - 1) * s->dil_h < in->h && x >= 0 &&
@@ -286,8 +286,8 @@ static inline void rows_find(const qzk_conv_args *args, const rows_plan *plan,
     uint8_t *window = (uint8_t *)scratch + rows_table_size(plan);
     const int32_t kw = plan->run_bytes ? 1 : s->kw;
     const int64_t width = plan->run_bytes ? in->w - s->kw + 1 : in->w; /* for left ends of taps */
-    const vec h = ROWS_SET1(in->h), w = ROWS_SET1(QZI_MAX(width, 0));
-    const vec outside = ROWS_SET1((int64_t)zp_row);
+    const vb h = ROWS_SET1(in->h), w = ROWS_SET1(QZI_MAX(width, 0));
+    const vb outside = ROWS_SET1((int64_t)zp_row);
     rows_tile t;
     rows_tile_init(args, first, &t);
     for (int64_t done = 0; done < count; done += tile_m) {
@@ -297,14 +297,14 @@ static inline void rows_find(const qzk_conv_args *args, const rows_plan *plan,
         for (int32_t ky = 0; ky < s->kh; ky++) {
             for (int32_t kx = 0; kx < kw; kx++, table += tile_m) {
                 const int64_t dy = (int64_t)ky * s->dil_h, dx = (int64_t)kx * s->dil_w;
-                const vec offset = ROWS_SET1(dy * row_bytes + dx * in->pixel_stride);
-                for (int32_t m = 0; t.inside && m < tile_m; m += VEC_BYTES / 8)
-                    vec_store(table + m, VEC_OP(add_epi64)(vec_load(t.corner + m), offset));
-                for (int32_t m = 0; !t.inside && m < tile_m; m += VEC_BYTES / 8) {
-                    const vec y = VEC_OP(add_epi64)(vec_load(t.y0 + m), ROWS_SET1(dy));
-                    const vec x = VEC_OP(add_epi64)(vec_load(t.x0 + m), ROWS_SET1(dx));
-                    const vec p = VEC_OP(add_epi64)(vec_load(t.corner + m), offset);
-                    vec_store(table + m, rows_choose(y, x, h, w, p, outside));
+                const vb offset = ROWS_SET1(dy * row_bytes + dx * in->pixel_stride);
+                for (int32_t m = 0; t.inside && m < tile_m; m += VB / 8)
+                    vb_store(table + m, VEC_OP(add_epi64)(vb_load(t.corner + m), offset));
+                for (int32_t m = 0; !t.inside && m < tile_m; m += VB / 8) {
+                    const vb y = VEC_OP(add_epi64)(vb_load(t.y0 + m), ROWS_SET1(dy));
+                    const vb x = VEC_OP(add_epi64)(vb_load(t.x0 + m), ROWS_SET1(dx));
+                    const vb p = VEC_OP(add_epi64)(vb_load(t.corner + m), offset);
+                    vb_store(table + m, rows_choose(y, x, h, w, p, outside));
                 }
             }
         }
@@ -325,10 +325,10 @@ static inline void rows_widen(const rows_plan *plan, int64_t count, void *scratc
     for (int64_t i = 0; i < pointers; i++, to += plan->wide_bytes) {
         const uint8_t *from = table[i];
         int32_t at = 0;
-        for (; at + VEC_BYTES / 2 <= plan->row_bytes; at += VEC_BYTES / 2)
-            vec_store(to + 2 * at, vec_widen(from + at));
+        for (; at + VB / 2 <= plan->row_bytes; at += VB / 2)
+            vb_store(to + 2 * at, vb_widen(from + at));
         if (at < plan->row_bytes)
-            vec_store(to + 2 * at, vec_widen_part(from + at, (plan->row_bytes - at) / 4));
+            vb_store(to + 2 * at, vb_widen_part(from + at, (plan->row_bytes - at) / 4));
         table[i] = to;
     }
 }

@@ -1,14 +1,28 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * simple_nn_u8_tile.h - products, layer norm and shuffles of uint8, written once over u8_vec.h and
- * included by simple_<bundle>.c after simple_u8_tile.h, whose clampq they use.
- */
+/* mul_tile.h - products of two values, or with a factor for each channel, float and uint8. */
+#ifndef QZOO_LAYERS_KERNELS_X86_MUL_TILE_H
+#define QZOO_LAYERS_KERNELS_X86_MUL_TILE_H
+
 #include "layers/base/base.h"
-#include "layers/kernels/x86/u8_vec.h"
+#include "layers/kernels/x86/vec.h"
 
-#include <math.h>
+static void f32_mul(const float *a, const float *b, float *y, size_t n)
+{
+    size_t i = 0;
+    for (; i + VL <= n; i += VL)
+        vf_store(y + i, vf_mul(vf_load(a + i), vf_load(b + i)));
+    if (i < n) {
+        const vmask m = vf_mask((int)(n - i));
+        vf_store_mask(y + i, vf_mul(vf_load_mask(a + i, m), vf_load_mask(b + i, m)), m);
+    }
+}
 
-/* ---- products ---- */
+static void f32_mul_channels(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
+                             int64_t y_stride, const float *factor)
+{
+    for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
+        f32_mul(x, factor, y, c);
+}
 
 /* VB bytes as four vectors of (float)(x - zp), in the order of the unpack instructions. */
 typedef struct quarters {
@@ -16,7 +30,7 @@ typedef struct quarters {
 } quarters;
 
 /* As in u8_add: bytes under the upper half of 2^23 are floats without a conversion. */
-QZK_INLINE quarters widen(vb x, vf bias)
+VEC_INLINE quarters widen(vb x, vf bias)
 {
     const vb zero = vb_zero(), magic = vb_set1_16(0x4b00);
     vb lo = vb_unpack_lo8(x, zero), hi = vb_unpack_hi8(x, zero);
@@ -27,7 +41,7 @@ QZK_INLINE quarters widen(vb x, vf bias)
 }
 
 /* The product of two differences of bytes is exact in float. Clamps after rounding, on bytes. */
-QZK_INLINE vb mul_bytes(vb a, quarters b, vf a_bias, vf mult, vb zp, vb q_lo, vb q_hi)
+VEC_INLINE vb mul_bytes(vb a, quarters b, vf a_bias, vf mult, vb zp, vb q_lo, vb q_hi)
 {
     const quarters x = widen(a, a_bias);
     vb y0 = vf_to_i32(vf_mul(vf_mul(x.q[0], b.q[0]), mult));
@@ -54,7 +68,7 @@ static void u8_mul_any(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
 }
 
 /* 255 * 255 * mult fits int32. */
-QZK_INLINE bool mul_is_sane(const qzk_mul_params *p)
+VEC_INLINE bool mul_is_sane(const qzk_mul_params *p)
 {
     return p->mult >= -32768.0f && p->mult <= 32768.0f;
 }
@@ -145,134 +159,4 @@ static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t 
     }
 }
 
-/* ---- layer norm ---- */
-
-#if VL == 16
-QZK_INLINE vb vb_sad(vb v) /* sums of bytes in 64-bit lanes */
-{
-    return _mm512_sad_epu8(v, _mm512_setzero_si512());
-}
-QZK_INLINE vb vb_add64(vb a, vb b)
-{
-    return _mm512_add_epi64(a, b);
-}
-/* Sums of two squares of 16-bit lanes in 32-bit lanes. */
-QZK_INLINE vb vb_squares16(vb v)
-{
-    return _mm512_madd_epi16(v, v);
-}
-#else
-QZK_INLINE vb vb_sad(vb v)
-{
-    return _mm256_sad_epu8(v, _mm256_setzero_si256());
-}
-QZK_INLINE vb vb_add64(vb a, vb b)
-{
-    return _mm256_add_epi64(a, b);
-}
-QZK_INLINE vb vb_squares16(vb v)
-{
-    return _mm256_madd_epi16(v, v);
-}
 #endif
-
-/* 4 * 255^2 for each step and lane: this many steps stay below 2^31. */
-#define SQUARE_STEPS 8192
-
-QZK_INLINE void sum_bytes(vb v, vb *sum, vb *squares)
-{
-    const vb zero = vb_zero();
-    *sum = vb_add64(*sum, vb_sad(v));
-    *squares = vi_add32(*squares, vb_squares16(vb_unpack_lo8(v, zero)));
-    *squares = vi_add32(*squares, vb_squares16(vb_unpack_hi8(v, zero)));
-}
-
-static void moments_u8(const uint8_t *x, size_t c, const qzk_layer_norm_params *p, float *mean,
-                       float *r)
-{
-    int64_t sums[VB / 8], sum = 0, squares = 0;
-    int32_t lanes[VL];
-    vb acc = vb_zero();
-    for (size_t i = 0; i < c;) {
-        vb part = vb_zero();
-        const size_t end = QZI_MIN(c, i + (size_t)SQUARE_STEPS * VB);
-        for (; i + VB <= end; i += VB)
-            sum_bytes(vb_load(x + i), &acc, &part);
-        if (i < end) {
-            sum_bytes(vb_load_n(x + i, end - i), &acc, &part);
-            i = end;
-        }
-        vb_store((uint8_t *)lanes, part);
-        for (int k = 0; k < VL; k++)
-            squares += lanes[k];
-    }
-    vb_store((uint8_t *)sums, acc);
-    for (int k = 0; k < VB / 8; k++)
-        sum += sums[k];
-    const double n = (double)c;
-    const double variance = (double)((int64_t)c * squares - sum * sum) / (n * n);
-    const float scaled = ((float)variance * p->x_scale) * p->x_scale;
-    *mean = (float)((double)sum / n);
-    *r = p->x_scale * (1.0f / sqrtf(scaled + p->eps));
-}
-
-static void u8_layer_norm(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                          int64_t y_stride, const float *weight, const float *bias,
-                          const qzk_layer_norm_params *p)
-{
-    const vf lo = vf_set1(p->lo), hi = vf_set1(p->hi);
-    const vb zp = vi_set1(p->y_zp);
-    for (size_t k = 0; k < pixels && c > 0; k++, x += x_stride, y += y_stride) {
-        float mean, r;
-        moments_u8(x, c, p, &mean, &r);
-        const vf m = vf_set1(mean), by = vf_set1(r);
-        size_t i = 0;
-        for (; i + VL <= c; i += VL) {
-            vf v = vf_mul(vf_sub(vf_from_i32(vi_load_u8(x + i)), m), by);
-            v = vf_fma(v, vf_load(weight + i), vf_load(bias + i));
-            vi_store_u8(y + i, clampq(v, lo, hi, zp));
-        }
-        if (i < c) {
-            const vmask left = vf_mask((int)(c - i));
-            vf v = vf_mul(vf_sub(vf_from_i32(vi_load_u8_n(x + i, c - i)), m), by);
-            v = vf_fma(v, vf_load_mask(weight + i, left), vf_load_mask(bias + i, left));
-            vi_store_u8_n(y + i, clampq(v, lo, hi, zp), c - i);
-        }
-    }
-}
-
-/* ---- shuffle ---- */
-
-/* Two groups: a0 b0 a1 b1 … The last step may overlap the one before. */
-QZK_INLINE void interleave_u8(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t each)
-{
-    if (each < 16) {
-        for (size_t i = 0; i < each; i++) {
-            y[2 * i] = a[i];
-            y[2 * i + 1] = b[i];
-        }
-        return;
-    }
-    for (size_t step = 0; step < each; step += 16) {
-        const size_t i = QZI_MIN(step, each - 16);
-        __m128i p = _mm_loadu_si128((const __m128i *)(a + i));
-        __m128i q = _mm_loadu_si128((const __m128i *)(b + i));
-        _mm_storeu_si128((__m128i *)(y + 2 * i), _mm_unpacklo_epi8(p, q));
-        _mm_storeu_si128((__m128i *)(y + 2 * i + 16), _mm_unpackhi_epi8(p, q));
-    }
-}
-
-static void u8_shuffle(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
-                       int64_t x_stride, int64_t y_stride)
-{
-    const size_t each = c / groups;
-    for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
-        if (groups == 2) {
-            interleave_u8(x, x + each, y, each);
-            continue;
-        }
-        for (size_t i = 0; i < each; i++)
-            for (size_t g = 0; g < groups; g++)
-                y[i * groups + g] = x[g * each + i];
-    }
-}

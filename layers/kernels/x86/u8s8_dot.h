@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * u8s8_vec.h - the vectors that the int8 convolution kernels are written in.
+ * u8s8_dot.h - the dot product that the int8 convolution kernels are written in, and requantization.
  *
  * The kernels exist once, as templates (u8s8_*_tile.h); this header gives them a vector of 64 bytes
  * (AVX-512) or 32 bytes (AVX2), and a dot product of four unsigned with four signed bytes in each
@@ -11,23 +11,13 @@
  *
  * Which of the four comes out is decided by the flags of the bundle that includes this.
  */
-#ifndef QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
-#define QZOO_LAYERS_KERNELS_X86_U8S8_VEC_H
+#ifndef QZOO_LAYERS_KERNELS_X86_U8S8_DOT_H
+#define QZOO_LAYERS_KERNELS_X86_U8S8_DOT_H
 
 #include "layers/base/base.h"
-#include "layers/kernels/kernels.h"
+#include "layers/kernels/x86/vec.h"
 
 #include <float.h>
-#include <immintrin.h>
-#include <string.h>
-
-#define VEC_INLINE static inline __attribute__((always_inline))
-
-#if defined(__clang__)
-#define VEC_UNROLL _Pragma("clang loop unroll(full)")
-#else
-#define VEC_UNROLL _Pragma("GCC unroll 64")
-#endif
 
 #if defined(__AVX512VNNI__) || defined(__AVXVNNI__)
 #define VEC_VNNI 1
@@ -39,50 +29,37 @@
 
 #if defined(__AVX512F__)
 
-#define VEC_BYTES 64
-typedef __m512i vec;
-typedef __m512 vecf;
 #define VEC_OP(name) _mm512_##name
 #define VEC_CAST(x) _mm512_castps_si512(x)
 #define VEC_CASTF(x) _mm512_castsi512_ps(x)
 #define VEC_LOGIC(name) _mm512_##name##_si512
 
-VEC_INLINE vec vec_load(const void *p)
-{
-    return _mm512_loadu_si512(p);
-}
-
 /* The first `dwords` 32-bit words at p, zeros behind; what is not asked for is not touched. */
-VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
+VEC_INLINE vb vb_load_words(const void *p, int32_t dwords)
 {
     return _mm512_maskz_loadu_epi32((__mmask16)((1u << dwords) - 1), p);
 }
 
 /* Words [first, last) of those at p, and the others from x; p is touched in these words only. */
-VEC_INLINE vec vec_load_range(const void *p, int32_t first, int32_t last, vec x)
+VEC_INLINE vb vb_load_range(const void *p, int32_t first, int32_t last, vb x)
 {
     const uint32_t mask = last > first ? (1u << last) - (1u << first) : 0;
     return _mm512_mask_loadu_epi32(x, (__mmask16)mask, p);
 }
 
-VEC_INLINE void vec_store(void *p, vec x)
-{
-    _mm512_storeu_si512(p, x);
-}
-
-VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
+VEC_INLINE void vb_store_part(uint8_t *p, vb x, int32_t bytes)
 {
     _mm512_mask_storeu_epi8(p, (__mmask64)((UINT64_C(1) << bytes) - 1), x);
 }
 
-/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
-VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
+/* Bytes [part * VB / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
+VEC_INLINE void vb_store_slice(uint8_t *p, vb x, const int parts, const int part, int32_t bytes)
 {
     if (parts == 1) {
         if (bytes >= 64)
-            vec_store(p, x);
+            vb_store(p, x);
         else
-            vec_store_part(p, x, bytes);
+            vb_store_part(p, x, bytes);
     } else if (parts == 2) {
         const __m256i y = part == 0 ? _mm512_castsi512_si256(x) : _mm512_extracti64x4_epi64(x, 1);
         if (bytes >= 32)
@@ -101,20 +78,20 @@ VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int pa
     }
 }
 
-/* VEC_BYTES / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
-VEC_INLINE vec vec_widen(const uint8_t *p)
+/* VB / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
+VEC_INLINE vb vb_widen(const uint8_t *p)
 {
     return _mm512_cvtepu8_epi16(_mm256_loadu_si256((const __m256i *)p));
 }
 
-VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
+VEC_INLINE vb vb_widen_part(const uint8_t *p, int32_t dwords)
 {
     return _mm512_cvtepu8_epi16(
         _mm256_maskz_loadu_epi32((__mmask8)((1u << dwords) - 1), (const void *)p));
 }
 
 /* The bytes of x from its start, 4 * parts of them (parts: 1 or 2) into each 128-bit lane. */
-VEC_INLINE vec vec_spread(vec x, const int parts)
+VEC_INLINE vb vb_spread(vb x, const int parts)
 {
     if (parts == 2)
         return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 0, 1, 1, 2, 2, 3, 3), x);
@@ -126,7 +103,7 @@ VEC_INLINE vec vec_spread(vec x, const int parts)
  * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors:
  * brings them side by side. With three vectors the fourth word is dropped.
  */
-VEC_INLINE vec vec_collect(vec x, const int vectors)
+VEC_INLINE vb vb_collect(vb x, const int vectors)
 {
     if (vectors == 4)
         return x;
@@ -141,21 +118,13 @@ VEC_INLINE vec vec_collect(vec x, const int vectors)
 
 #else
 
-#define VEC_BYTES 32
-typedef __m256i vec;
-typedef __m256 vecf;
 #define VEC_OP(name) _mm256_##name
 #define VEC_CAST(x) _mm256_castps_si256(x)
 #define VEC_CASTF(x) _mm256_castsi256_ps(x)
 #define VEC_LOGIC(name) _mm256_##name##_si256
 
-VEC_INLINE vec vec_load(const void *p)
-{
-    return _mm256_loadu_si256((const __m256i *)p);
-}
-
 /* The first `dwords` 32-bit words at p, zeros behind; what is not asked for is not touched. */
-VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
+VEC_INLINE vb vb_load_words(const void *p, int32_t dwords)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     return _mm256_maskload_epi32((const int *)p,
@@ -163,7 +132,7 @@ VEC_INLINE vec vec_load_part(const void *p, int32_t dwords)
 }
 
 /* Words [first, last) of those at p, and the others from x; p is touched in these words only. */
-VEC_INLINE vec vec_load_range(const void *p, int32_t first, int32_t last, vec x)
+VEC_INLINE vb vb_load_range(const void *p, int32_t first, int32_t last, vb x)
 {
     const __m256i lane = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
     const __m256i mask = _mm256_andnot_si256(_mm256_cmpgt_epi32(_mm256_set1_epi32(first), lane),
@@ -171,33 +140,28 @@ VEC_INLINE vec vec_load_range(const void *p, int32_t first, int32_t last, vec x)
     return _mm256_blendv_epi8(x, _mm256_maskload_epi32((const int *)p, mask), mask);
 }
 
-VEC_INLINE void vec_store(void *p, vec x)
-{
-    _mm256_storeu_si256((__m256i *)p, x);
-}
-
-VEC_INLINE void vec_store_part(uint8_t *p, vec x, int32_t bytes)
+VEC_INLINE void vb_store_part(uint8_t *p, vb x, int32_t bytes)
 {
     uint8_t buffer[32];
     _mm256_storeu_si256((__m256i *)buffer, x);
     memcpy(p, buffer, (size_t)bytes);
 }
 
-/* Bytes [part * VEC_BYTES / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
-VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int part, int32_t bytes)
+/* Bytes [part * VB / parts, ...) of x, `bytes` of them; parts is 1, 2 or 4, a constant. */
+VEC_INLINE void vb_store_slice(uint8_t *p, vb x, const int parts, const int part, int32_t bytes)
 {
     if (parts == 1) {
         if (bytes >= 32)
-            vec_store(p, x);
+            vb_store(p, x);
         else
-            vec_store_part(p, x, bytes);
+            vb_store_part(p, x, bytes);
         return;
     }
     __m128i y = part < parts / 2 ? _mm256_castsi256_si128(x) : _mm256_extracti128_si256(x, 1);
     if (parts == 4 && part % 2 == 1)
         y = _mm_unpackhi_epi64(y, y);
     uint8_t buffer[16];
-    if (bytes >= VEC_BYTES / parts) {
+    if (bytes >= VB / parts) {
         if (parts == 2)
             _mm_storeu_si128((__m128i *)p, y);
         else
@@ -208,20 +172,20 @@ VEC_INLINE void vec_store_slice(uint8_t *p, vec x, const int parts, const int pa
     }
 }
 
-/* VEC_BYTES / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
-VEC_INLINE vec vec_widen(const uint8_t *p)
+/* VB / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
+VEC_INLINE vb vb_widen(const uint8_t *p)
 {
     return _mm256_cvtepu8_epi16(_mm_loadu_si128((const __m128i *)p));
 }
 
-VEC_INLINE vec vec_widen_part(const uint8_t *p, int32_t dwords)
+VEC_INLINE vb vb_widen_part(const uint8_t *p, int32_t dwords)
 {
     const __m128i mask = _mm_cmpgt_epi32(_mm_set1_epi32(dwords), _mm_setr_epi32(0, 1, 2, 3));
     return _mm256_cvtepu8_epi16(_mm_maskload_epi32((const int *)p, mask));
 }
 
 /* The bytes of x from its start, 4 * parts of them (parts: 1 or 2) into each 128-bit lane. */
-VEC_INLINE vec vec_spread(vec x, const int parts)
+VEC_INLINE vb vb_spread(vb x, const int parts)
 {
     if (parts == 2)
         return _mm256_permute4x64_epi64(x, 0x50);
@@ -232,7 +196,7 @@ VEC_INLINE vec vec_spread(vec x, const int parts)
  * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors
  * (1 or 2 here): brings them side by side.
  */
-VEC_INLINE vec vec_collect(vec x, const int vectors)
+VEC_INLINE vb vb_collect(vb x, const int vectors)
 {
     if (vectors == 2)
         return _mm256_permute4x64_epi64(x, 0xd8);
@@ -241,22 +205,15 @@ VEC_INLINE vec vec_collect(vec x, const int vectors)
 
 #endif
 
-#define VEC_LANES (VEC_BYTES / 4)
-
 /* x, of which the compiler knows nothing more: it will keep it, not load it again for each use. */
-VEC_INLINE vec vec_opaque(vec x)
+VEC_INLINE vb vb_opaque(vb x)
 {
     __asm__("" : "+v"(x));
     return x;
 }
 
-VEC_INLINE vecf vec_loadf(const float *p)
-{
-    return VEC_OP(loadu_ps)(p);
-}
-
 /* The same four bytes in every lane. */
-VEC_INLINE vec vec_broadcast4(const uint8_t *p)
+VEC_INLINE vb vb_broadcast4(const uint8_t *p)
 {
     int32_t word;
     memcpy(&word, p, sizeof(word));
@@ -264,7 +221,7 @@ VEC_INLINE vec vec_broadcast4(const uint8_t *p)
 }
 
 /* The part of x that meets the weights of a half. */
-VEC_INLINE vec vec_half(vec x, int half)
+VEC_INLINE vb vb_half(vb x, int half)
 {
 #if VEC_HALVES == 1
     (void)half;
@@ -279,7 +236,7 @@ VEC_INLINE vec vec_half(vec x, int half)
  * accumulators of the VNNI intrinsic around, and without VNNI gathers products of many steps before
  * it adds them, and spills either.
  */
-VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
+VEC_INLINE vb vb_dot(vb acc, vb x, vb w)
 {
 #if defined(__AVX512VNNI__)
     __asm__("vpdpbusd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
@@ -294,14 +251,14 @@ VEC_INLINE vec vec_dot(vec acc, vec x, vec w)
 }
 
 /* Bytes of packed weights for four terms in each lane of one vector. */
-#define VEC_WEIGHTS (VEC_BYTES * VEC_HALVES)
+#define VEC_WEIGHTS (VB * VEC_HALVES)
 
 /*
  * Writes the weight of term `term` (0..3) of lane `lane` into the VEC_WEIGHTS bytes of one step.
  * Halves follow one another at `half_stride` bytes.
  */
-VEC_INLINE void vec_put_weight(int8_t *step, size_t half_stride, int32_t lane, int32_t term,
-                               int8_t value)
+VEC_INLINE void vb_put_weight(int8_t *step, size_t half_stride, int32_t lane, int32_t term,
+                              int8_t value)
 {
 #if VEC_HALVES == 1
     (void)half_stride;
@@ -321,12 +278,12 @@ typedef struct packed_head {
 } packed_head;
 #define PACKED_HEAD QZI_ALIGN /* bytes kept for it */
 
-typedef struct vec_requant {
+typedef struct vb_requant {
     bool limit;
-    vecf hi;
-    vec zp;       /* 16-bit */
-    vec qlo, qhi; /* bytes */
-} vec_requant;
+    vf hi;
+    vb zp;       /* 16-bit */
+    vb qlo, qhi; /* bytes */
+} vb_requant;
 
 /*
  * (float)acc * m never is NaN here: packed_mult sees to it. Clamping after rounding gives what
@@ -334,12 +291,12 @@ typedef struct vec_requant {
  * Only where a value could overflow the conversion upwards, which would give the lowest integer,
  * is it held at `hi` before; downwards the conversion saturates the right way.
  */
-VEC_INLINE vec_requant vec_requant_init(const qzk_conv_args *args)
+VEC_INLINE vb_requant vb_requant_init(const qzk_conv_args *args)
 {
     const int32_t zp = args->y_zp;
     const int32_t qlo = _mm_cvtss_si32(_mm_set_ss(args->lo)) + zp;
     const int32_t qhi = _mm_cvtss_si32(_mm_set_ss(args->hi)) + zp;
-    vec_requant rq;
+    vb_requant rq;
     rq.limit = ((const packed_head *)args->packed)->limit != 0;
     rq.hi = VEC_OP(set1_ps)(args->hi);
     rq.zp = VEC_OP(set1_epi16)((int16_t)zp);
@@ -349,12 +306,12 @@ VEC_INLINE vec_requant vec_requant_init(const qzk_conv_args *args)
 }
 
 /* (float)acc * mult for `count` vectors, as the bits of floats; mult repeats after `period`. */
-VEC_INLINE void vec_scale(vec *acc, const int count, const float *mult, const int period,
-                          const vec_requant *rq)
+VEC_INLINE void vb_scale(vb *acc, const int count, const float *mult, const int period,
+                         const vb_requant *rq)
 {
     VEC_UNROLL
     for (int i = 0; i < count; i++) {
-        const vecf m = vec_loadf(mult + i % period * VEC_LANES);
+        const vf m = vf_load(mult + i % period * VL);
         acc[i] = VEC_CAST(VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc[i]), m));
     }
     if (rq->limit) {
@@ -365,22 +322,22 @@ VEC_INLINE void vec_scale(vec *acc, const int count, const float *mult, const in
 }
 
 /* Four vectors of scaled sums to bytes; each 128-bit lane has its four of a, of b, of c, of d. */
-VEC_INLINE vec vec_narrow(vec a, vec b, vec c, vec d, const vec_requant *rq)
+VEC_INLINE vb vb_narrow(vb a, vb b, vb c, vb d, const vb_requant *rq)
 {
-    const vec ab =
+    const vb ab =
         VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(VEC_CASTF(a)), VEC_OP(cvtps_epi32)(VEC_CASTF(b)));
-    const vec cd =
+    const vb cd =
         VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(VEC_CASTF(c)), VEC_OP(cvtps_epi32)(VEC_CASTF(d)));
-    const vec q =
+    const vb q =
         VEC_OP(packus_epi16)(VEC_OP(adds_epi16)(ab, rq->zp), VEC_OP(adds_epi16)(cd, rq->zp));
     return VEC_OP(min_epu8)(VEC_OP(max_epu8)(q, rq->qlo), rq->qhi);
 }
 
 /* In each 128-bit lane, byte 4*i + v from byte 4*v + i. */
-VEC_INLINE vec vec_transpose4(vec x)
+VEC_INLINE vb vb_transpose4(vb x)
 {
     const __m128i order = _mm_setr_epi8(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15);
-#if VEC_BYTES == 64
+#if VB == 64
     return _mm512_shuffle_epi8(x, _mm512_broadcast_i32x4(order));
 #else
     return _mm256_shuffle_epi8(x, _mm256_broadcastsi128_si256(order));

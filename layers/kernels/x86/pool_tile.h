@@ -1,51 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/*
- * simple_f32_tile.h - the float functions of the kernel table that are not convolutions, written
- * once over f32_vec.h and included by simple_<bundle>.c.
- */
+/* pool_tile.h - maxima and averages of the pixels under a window, float and uint8. */
+#ifndef QZOO_LAYERS_KERNELS_X86_POOL_TILE_H
+#define QZOO_LAYERS_KERNELS_X86_POOL_TILE_H
+
 #include "layers/base/base.h"
-#include "layers/kernels/x86/f32_vec.h"
-
-static void f32_add(const float *a, const float *b, float *y, size_t n, float lo, float hi)
-{
-    const vf low = vf_set1(lo), high = vf_set1(hi);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_clamp(vf_add(vf_load(a + i), vf_load(b + i)), low, high));
-    if (i < n) {
-        const vmask m = vf_mask((int)(n - i));
-        vf v = vf_add(vf_load_mask(a + i, m), vf_load_mask(b + i, m));
-        vf_store_mask(y + i, vf_clamp(v, low, high), m);
-    }
-}
-
-static void f32_clamp(const float *x, float *y, size_t n, float lo, float hi)
-{
-    const vf low = vf_set1(lo), high = vf_set1(hi);
-    size_t i = 0;
-    for (; i + VL <= n; i += VL)
-        vf_store(y + i, vf_clamp(vf_load(x + i), low, high));
-    if (i < n) {
-        const vmask m = vf_mask((int)(n - i));
-        vf_store_mask(y + i, vf_clamp(vf_load_mask(x + i, m), low, high), m);
-    }
-}
-
-static void f32_affine(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                       int64_t y_stride, const float *scale, const float *shift)
-{
-    for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
-        size_t i = 0;
-        for (; i + VL <= c; i += VL)
-            vf_store(y + i, vf_fma(vf_load(x + i), vf_load(scale + i), vf_load(shift + i)));
-        if (i < c) {
-            const vmask m = vf_mask((int)(c - i));
-            vf v = vf_fma(vf_load_mask(x + i, m), vf_load_mask(scale + i, m),
-                          vf_load_mask(shift + i, m));
-            vf_store_mask(y + i, v, m);
-        }
-    }
-}
+#include "layers/kernels/x86/vec.h"
 
 /* Four vectors of channels at a time, then one; the last may be a part of one. */
 static void f32_maxpool(const float *const *taps, size_t count, size_t c, float *y)
@@ -102,3 +61,50 @@ static void f32_avgpool(const float *const *taps, size_t count, size_t c, float 
         vf_store_mask(y + i, vf_div(acc, by), m);
     }
 }
+
+static void u8_maxpool(const uint8_t *const *taps, size_t count, size_t c, uint8_t *y)
+{
+    size_t i = 0;
+    for (; i + VB <= c; i += VB) {
+        vb acc = vb_load(taps[0] + i);
+        for (size_t t = 1; t < count; t++)
+            acc = vb_max(acc, vb_load(taps[t] + i));
+        vb_store(y + i, acc);
+    }
+    if (i < c) {
+        vb acc = vb_load_n(taps[0] + i, c - i);
+        for (size_t t = 1; t < count; t++)
+            acc = vb_max(acc, vb_load_n(taps[t] + i, c - i));
+        vb_store_n(y + i, acc, c - i);
+    }
+}
+
+VEC_INLINE vb avg_finish(vb sum, size_t count, const qzk_avgpool_params *p)
+{
+    vf v = vf_from_i32(vi_sub32(sum, vi_set1((int32_t)count * p->x_zp)));
+    return clampq(vf_mul(v, vf_set1(p->mult)), vf_set1(p->lo), vf_set1(p->hi), vi_set1(p->y_zp));
+}
+
+static void u8_avgpool(const uint8_t *const *taps, size_t count, size_t c,
+                       const qzk_avgpool_params *p, uint8_t *y)
+{
+    size_t i = 0;
+    for (; i + 2 * VL <= c; i += 2 * VL) {
+        vb sum0 = vb_zero(), sum1 = vb_zero();
+        for (size_t t = 0; t < count; t++) {
+            sum0 = vi_add32(sum0, vi_load_u8(taps[t] + i));
+            sum1 = vi_add32(sum1, vi_load_u8(taps[t] + i + VL));
+        }
+        vi_store_u8(y + i, avg_finish(sum0, count, p));
+        vi_store_u8(y + i + VL, avg_finish(sum1, count, p));
+    }
+    for (; i < c; i += VL) {
+        size_t left = QZI_MIN(c - i, (size_t)VL);
+        vb sum = vb_zero();
+        for (size_t t = 0; t < count; t++)
+            sum = vi_add32(sum, vi_load_u8_n(taps[t] + i, left));
+        vi_store_u8_n(y + i, avg_finish(sum, count, p), left);
+    }
+}
+
+#endif
