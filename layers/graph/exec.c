@@ -98,7 +98,7 @@ static bool follows(const qzi_exec *e, const qzi_plan *plan, qz_value head)
 
 qz_value qzi_exec_head(const qzi_exec *exec, qz_value node)
 {
-    const qz_value head = exec->current ? exec->current->head[node] : QZ_NO_VALUE;
+    const qz_value head = exec->current ? exec->current->values[node].head : QZ_NO_VALUE;
     return head != QZ_NO_VALUE && follows(exec, exec->current, head) ? head : QZ_NO_VALUE;
 }
 
@@ -128,12 +128,12 @@ static qzk_view view_of(const qzi_exec *e, const qzi_plan *plan, qz_value v)
 {
     const qzi_shape *s = &plan->shapes[v];
     return (qzk_view){
-        .data = e->arena + plan->offset[v],
+        .data = e->arena + plan->values[v].offset,
         .n = s->n,
         .h = s->h,
         .w = s->w,
         .c = s->c,
-        .pixel_stride = plan->stride[v],
+        .pixel_stride = plan->values[v].stride,
     };
 }
 
@@ -152,7 +152,8 @@ static void prepare_node(const qzi_exec *e, const qzi_plan *plan, size_t i, node
         qz_value v = node->in[k];
         run->inputs[k] = &e->graph->nodes[v];
         run->in[k] = view_of(e, plan, v);
-        run->in_placed[k] = plan->placed_in[v] == (qz_value)i && plan->placed_at[v] == (int32_t)k;
+        run->in_placed[k] =
+            plan->values[v].placed_in == (qz_value)i && plan->values[v].placed_at == (int32_t)k;
     }
     run->r = (qzi_op_run){
         .ctx = e->ctx,
@@ -283,7 +284,7 @@ typedef struct exec_followers {
 static void prepare_followers(const qzi_exec *e, const qzi_plan *plan, size_t i, qzi_op_run *run,
                               exec_followers *followers)
 {
-    for (qz_value v = plan->follower[i]; v != QZ_NO_VALUE; v = plan->follower[v]) {
+    for (qz_value v = plan->values[i].follower; v != QZ_NO_VALUE; v = plan->values[v].follower) {
         node_run *next = &followers->runs[run->follower_count];
         prepare_node(e, plan, (size_t)v, next);
         followers->list[run->follower_count++] = &next->r;
@@ -299,12 +300,12 @@ static qz_status run_nodes(const exec_task *task)
     exec_followers followers;
     for (size_t i = 0; i < e->graph->node_count; i++) {
         const qzi_node *node = &e->graph->nodes[i];
-        if (plan->head[i] != QZ_NO_VALUE && follows(e, plan, plan->head[i]))
+        if (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head))
             continue;
-        if (!plan->aliased[i]) {
+        if (!plan->values[i].aliased) {
             double start = e->seconds ? qzi_now() : 0.0;
             prepare_node(e, plan, i, &run);
-            if (plan->follower[i] != QZ_NO_VALUE && plan->head[i] == QZ_NO_VALUE &&
+            if (plan->values[i].follower != QZ_NO_VALUE && plan->values[i].head == QZ_NO_VALUE &&
                 follows(e, plan, (qz_value)i))
                 prepare_followers(e, plan, i, &run.r, &followers);
             run.r.scratch = e->scratch;

@@ -26,15 +26,19 @@ typedef struct group {
     size_t first, last; /* node indexes, inclusive; last = node count for outputs */
 } group;
 
+typedef struct planner_value {
+    qz_value root;     /* resolved in finish_groups */
+    qz_value parent;   /* whose storage the value uses; itself for a root */
+    int64_t channel;   /* first channel inside the parent */
+    size_t last;       /* last reader */
+    size_t uses;       /* number of readers, the caller among them */
+    size_t group_last; /* of a root: last reader of the group so far */
+} planner_value;
+
 typedef struct planner {
     const qz_graph *graph;
     qzi_plan *plan;
-    qz_value *root;     /* of each value, resolved in finish_groups */
-    qz_value *parent;   /* whose storage a value uses; itself for a root */
-    int64_t *channel;   /* first channel inside the parent */
-    size_t *last;       /* last reader of each value */
-    size_t *uses;       /* how many read it, the caller among them */
-    size_t *group_last; /* by root: last reader of the group so far */
+    planner_value *values;
     group *groups;
     size_t group_count;
 } planner;
@@ -45,13 +49,7 @@ void qzi_plan_destroy(qzi_plan *plan)
         return;
     qzi_free(plan->ctx, plan->inputs);
     qzi_free(plan->ctx, plan->shapes);
-    qzi_free(plan->ctx, plan->offset);
-    qzi_free(plan->ctx, plan->stride);
-    qzi_free(plan->ctx, plan->placed_at);
-    qzi_free(plan->ctx, plan->placed_in);
-    qzi_free(plan->ctx, plan->aliased);
-    qzi_free(plan->ctx, plan->head);
-    qzi_free(plan->ctx, plan->follower);
+    qzi_free(plan->ctx, plan->values);
     qzi_free(plan->ctx, plan);
 }
 
@@ -59,22 +57,22 @@ static void find_last_readers(planner *p)
 {
     const qz_graph *g = p->graph;
     for (size_t i = 0; i < g->node_count; i++) {
-        p->last[i] = i;
+        p->values[i].last = i;
         for (size_t k = 0; k < g->nodes[i].in_count; k++) {
-            p->last[g->nodes[i].in[k]] = i;
-            p->uses[g->nodes[i].in[k]]++;
+            p->values[g->nodes[i].in[k]].last = i;
+            p->values[g->nodes[i].in[k]].uses++;
         }
     }
     for (size_t i = 0; i < g->output_count; i++) {
-        p->last[g->outputs[i].value] = g->node_count;
-        p->uses[g->outputs[i].value]++;
+        p->values[g->outputs[i].value].last = g->node_count;
+        p->values[g->outputs[i].value].uses++;
     }
 }
 
 static qz_value root_of(const planner *p, qz_value v)
 {
-    while (p->parent[v] != v)
-        v = p->parent[v];
+    while (p->values[v].parent != v)
+        v = p->values[v].parent;
     return v;
 }
 
@@ -101,12 +99,12 @@ static void place_concat(planner *p, size_t i)
                     (x->q.scale == node->q.scale && x->q.zero_point == node->q.zero_point &&
                      channel % 4 == 0 && /* view rule of kernels.h */
                      (x->c % 4 == 0 || k + 1 == node->in_count));
-        if (same && p->parent[v] == v && !is_alias(p, (size_t)v) &&
-            p->plan->placed_in[v] == QZ_NO_VALUE) {
-            p->parent[v] = (qz_value)i;
-            p->channel[v] = channel;
-            p->plan->placed_in[v] = (qz_value)i;
-            p->plan->placed_at[v] = (int32_t)k;
+        if (same && p->values[v].parent == v && !is_alias(p, (size_t)v) &&
+            p->plan->values[v].placed_in == QZ_NO_VALUE) {
+            p->values[v].parent = (qz_value)i;
+            p->values[v].channel = channel;
+            p->plan->values[v].placed_in = (qz_value)i;
+            p->plan->values[v].placed_at = (int32_t)k;
         }
         channel += x->c;
     }
@@ -117,7 +115,7 @@ static bool share_with(planner *p, size_t i, qz_value v)
     const qzi_node *node = &p->graph->nodes[i];
     const qz_value root = root_of(p, v);
     const qzi_shape *x = &p->plan->shapes[v], *y = &p->plan->shapes[i];
-    if (p->graph->nodes[v].dtype != node->dtype || p->group_last[root] > i)
+    if (p->graph->nodes[v].dtype != node->dtype || p->values[root].group_last > i)
         return false;
     if (x->h != y->h || x->w != y->w || x->c != y->c) /* the factor of a broadcast product */
         return false;
@@ -126,18 +124,18 @@ static bool share_with(planner *p, size_t i, qz_value v)
             return false;
     }
     /* a slice of a wider tensor is not ours to keep */
-    for (qz_value u = v; u != root; u = p->parent[u]) {
-        if (p->plan->placed_in[u] != QZ_NO_VALUE)
+    for (qz_value u = v; u != root; u = p->values[u].parent) {
+        if (p->plan->values[u].placed_in != QZ_NO_VALUE)
             return false;
     }
-    p->parent[i] = v;
+    p->values[i].parent = v;
     return true;
 }
 
 static void share_in_place(planner *p, size_t i)
 {
     const qzi_node *node = &p->graph->nodes[i];
-    if (!qzi_op_get(node->op)->in_place || p->parent[i] != (qz_value)i)
+    if (!qzi_op_get(node->op)->in_place || p->values[i].parent != (qz_value)i)
         return;
     qz_value first = node->in[0], second = QZ_NO_VALUE;
     if (node->op == QZI_OP_ADD) { /* over what was computed last, so that it may follow that */
@@ -151,9 +149,9 @@ static void share_in_place(planner *p, size_t i)
 /* When a value stands: behind which node's run. */
 static qz_value made_by(const planner *p, qz_value v)
 {
-    while (p->plan->aliased[v])
+    while (p->plan->values[v].aliased)
         v = p->graph->nodes[v].in[0];
-    return p->plan->head[v] != QZ_NO_VALUE ? p->plan->head[v] : v;
+    return p->plan->values[v].head != QZ_NO_VALUE ? p->plan->values[v].head : v;
 }
 
 /* Whether node i may follow a convolution, and which. */
@@ -162,52 +160,52 @@ static void find_head(planner *p, size_t i)
     const qz_graph *g = p->graph;
     const qzi_node *node = &g->nodes[i];
     qzi_plan *plan = p->plan;
-    qz_value v = p->parent[i];
-    if (!qzi_op_get(node->op)->apply || plan->aliased[i] || v == (qz_value)i)
+    qz_value v = p->values[i].parent;
+    if (!qzi_op_get(node->op)->apply || plan->values[i].aliased || v == (qz_value)i)
         return;
-    while (plan->aliased[v] && g->nodes[v].op != QZI_OP_SLICE && p->uses[v] == 1)
+    while (plan->values[v].aliased && g->nodes[v].op != QZI_OP_SLICE && p->values[v].uses == 1)
         v = g->nodes[v].in[0];
     const qzi_node *x = &g->nodes[v];
     const qz_value head = made_by(p, v);
     const qzi_op op = g->nodes[head].op;
-    if (plan->aliased[v] || p->uses[v] != 1 || x->c != node->c ||
+    if (plan->values[v].aliased || p->values[v].uses != 1 || x->c != node->c ||
         (op != QZI_OP_CONV2D && op != QZI_OP_LINEAR))
         return;
     for (size_t k = 0; k < node->in_count; k++) {
-        if (node->in[k] != p->parent[i] && made_by(p, node->in[k]) >= head)
+        if (node->in[k] != p->values[i].parent && made_by(p, node->in[k]) >= head)
             return;
     }
     qz_value last = head;
     int32_t count = 1;
-    for (; plan->follower[last] != QZ_NO_VALUE; last = plan->follower[last])
+    for (; plan->values[last].follower != QZ_NO_VALUE; last = plan->values[last].follower)
         count++;
     if (count > QZI_MAX_FOLLOWERS || last != v)
         return;
-    plan->follower[last] = (qz_value)i;
-    plan->head[i] = head;
+    plan->values[last].follower = (qz_value)i;
+    plan->values[i].head = head;
 }
 
 static void form_groups(planner *p)
 {
     const qz_graph *g = p->graph;
     for (size_t i = 0; i < g->node_count; i++)
-        p->parent[i] = (qz_value)i;
+        p->values[i].parent = (qz_value)i;
     for (size_t i = 0; i < g->node_count; i++) {
         if (is_alias(p, i)) {
-            p->parent[i] = g->nodes[i].in[0];
+            p->values[i].parent = g->nodes[i].in[0];
             if (g->nodes[i].op == QZI_OP_SLICE)
-                p->channel[i] = g->nodes[i].u.slice.first;
-            p->plan->aliased[i] = true;
+                p->values[i].channel = g->nodes[i].u.slice.first;
+            p->plan->values[i].aliased = true;
         } else if (g->nodes[i].op == QZI_OP_CONCAT) {
             place_concat(p, i);
         }
     }
     for (size_t i = 0; i < g->node_count; i++)
-        p->group_last[i] = 0;
+        p->values[i].group_last = 0;
     for (size_t i = 0; i < g->node_count; i++) {
         share_in_place(p, i);
-        size_t *last = &p->group_last[root_of(p, (qz_value)i)];
-        *last = QZI_MAX(*last, p->last[i]);
+        size_t *last = &p->values[root_of(p, (qz_value)i)].group_last;
+        *last = QZI_MAX(*last, p->values[i].last);
     }
     for (size_t i = 0; i < g->node_count; i++)
         find_head(p, i);
@@ -310,13 +308,14 @@ static qz_status finish_groups(planner *p)
     for (size_t i = 0; i < g->node_count; i++) {
         const qzi_shape *s = &plan->shapes[i];
         qz_value root = root_of(p, (qz_value)i);
-        p->root[i] = root;
-        plan->stride[i] = qzi_pixel_stride(g->nodes[root].dtype, g->nodes[root].c);
+        p->values[i].root = root;
+        plan->values[i].stride = qzi_pixel_stride(g->nodes[root].dtype, g->nodes[root].c);
         if (root != (qz_value)i)
             continue;
         size_t bytes;
         if (!qzi_mul_size((size_t)s->n * (size_t)s->h * (size_t)s->w,
-                          (size_t)plan->stride[i] * qz_dtype_size(g->nodes[i].dtype), &bytes) ||
+                          (size_t)plan->values[i].stride * qz_dtype_size(g->nodes[i].dtype),
+                          &bytes) ||
             bytes > SIZE_MAX / 4)
             return qzi_fail(g->ctx, QZ_ERR_ARGUMENT, "%s: its output does not fit in memory",
                             g->nodes[i].name);
@@ -329,85 +328,64 @@ static qz_status finish_groups(planner *p)
     }
     for (size_t i = 0; i < g->node_count; i++) {
         for (size_t k = 0; k < p->group_count; k++) {
-            if (p->groups[k].root != p->root[i])
+            if (p->groups[k].root != p->values[i].root)
                 continue;
             p->groups[k].first = QZI_MIN(p->groups[k].first, i);
-            p->groups[k].last = QZI_MAX(p->groups[k].last, p->last[i]);
+            p->groups[k].last = QZI_MAX(p->groups[k].last, p->values[i].last);
             break;
         }
     }
     QZI_TRY(place_groups(p));
     for (size_t k = 0; k < p->group_count; k++)
-        plan->offset[p->groups[k].root] = p->groups[k].offset;
+        plan->values[p->groups[k].root].offset = p->groups[k].offset;
     for (size_t i = 0; i < g->node_count; i++) {
         int64_t channel = 0;
-        for (qz_value v = (qz_value)i; p->parent[v] != v; v = p->parent[v])
-            channel += p->channel[v];
-        plan->offset[i] =
-            plan->offset[p->root[i]] + (size_t)channel * qz_dtype_size(g->nodes[i].dtype);
+        for (qz_value v = (qz_value)i; p->values[v].parent != v; v = p->values[v].parent)
+            channel += p->values[v].channel;
+        plan->values[i].offset = plan->values[p->values[i].root].offset +
+                                 (size_t)channel * qz_dtype_size(g->nodes[i].dtype);
     }
     return QZ_OK;
 }
 
+static qz_status make(planner *p, const qzi_shape *inputs)
+{
+    const qz_graph *graph = p->graph;
+    qzi_plan *plan = p->plan;
+    const size_t n = graph->node_count;
+    plan->input_count = graph->input_count;
+    plan->inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*plan->inputs));
+    plan->shapes = qzi_calloc(graph->ctx, n, sizeof(*plan->shapes));
+    plan->values = qzi_calloc(graph->ctx, n, sizeof(*plan->values));
+    p->values = qzi_calloc(graph->ctx, n, sizeof(*p->values));
+    p->groups = qzi_calloc(graph->ctx, n, sizeof(*p->groups));
+    if (!plan->inputs || !plan->shapes || !plan->values || !p->values || !p->groups)
+        return QZ_ERR_MEMORY;
+    memcpy(plan->inputs, inputs, graph->input_count * sizeof(*inputs));
+    for (size_t i = 0; i < n; i++)
+        plan->values[i] = (qzi_plan_value){.placed_in = QZ_NO_VALUE,
+                                           .placed_at = -1,
+                                           .head = QZ_NO_VALUE,
+                                           .follower = QZ_NO_VALUE};
+    QZI_TRY(qzi_graph_shapes(graph, inputs, plan->shapes));
+    find_last_readers(p);
+    form_groups(p);
+    return finish_groups(p);
+}
+
 qz_status qzi_plan_create(const qz_graph *graph, const qzi_shape *inputs, qzi_plan **out)
 {
-    const qz_context *ctx = graph->ctx;
-    size_t n = graph->node_count;
-    planner p = {.graph = graph};
-    qz_status st;
-    qzi_plan *plan = qzi_calloc(ctx, 1, sizeof(*plan));
-    if (!plan)
+    planner p = {.graph = graph, .plan = qzi_calloc(graph->ctx, 1, sizeof(*p.plan))};
+    if (!p.plan)
         return QZ_ERR_MEMORY;
-    plan->ctx = ctx;
-    p.plan = plan;
-    plan->input_count = graph->input_count;
-    plan->inputs = qzi_calloc(ctx, graph->input_count, sizeof(*plan->inputs));
-    plan->shapes = qzi_calloc(ctx, n, sizeof(*plan->shapes));
-    plan->offset = qzi_calloc(ctx, n, sizeof(*plan->offset));
-    plan->stride = qzi_calloc(ctx, n, sizeof(*plan->stride));
-    plan->placed_at = qzi_calloc(ctx, n, sizeof(*plan->placed_at));
-    plan->placed_in = qzi_calloc(ctx, n, sizeof(*plan->placed_in));
-    plan->aliased = qzi_calloc(ctx, n, sizeof(*plan->aliased));
-    plan->head = qzi_calloc(ctx, n, sizeof(*plan->head));
-    plan->follower = qzi_calloc(ctx, n, sizeof(*plan->follower));
-    p.root = qzi_calloc(ctx, n, sizeof(*p.root));
-    p.parent = qzi_calloc(ctx, n, sizeof(*p.parent));
-    p.channel = qzi_calloc(ctx, n, sizeof(*p.channel));
-    p.last = qzi_calloc(ctx, n, sizeof(*p.last));
-    p.uses = qzi_calloc(ctx, n, sizeof(*p.uses));
-    p.group_last = qzi_calloc(ctx, n, sizeof(*p.group_last));
-    p.groups = qzi_calloc(ctx, n, sizeof(*p.groups));
-    if (!plan->inputs || !plan->shapes || !plan->offset || !plan->stride || !plan->placed_at ||
-        !plan->placed_in || !plan->aliased || !plan->head || !plan->follower || !p.uses ||
-        !p.root || !p.parent || !p.channel || !p.last || !p.group_last || !p.groups) {
-        st = QZ_ERR_MEMORY;
-        goto done;
-    }
-    for (size_t i = 0; i < graph->input_count; i++)
-        plan->inputs[i] = inputs[i];
-    for (size_t i = 0; i < n; i++) {
-        plan->placed_in[i] = QZ_NO_VALUE;
-        plan->placed_at[i] = -1;
-        plan->head[i] = plan->follower[i] = QZ_NO_VALUE;
-    }
-    st = qzi_graph_shapes(graph, inputs, plan->shapes);
-    if (st != QZ_OK)
-        goto done;
-    find_last_readers(&p);
-    form_groups(&p);
-    st = finish_groups(&p);
-done:
-    qzi_free(ctx, p.root);
-    qzi_free(ctx, p.parent);
-    qzi_free(ctx, p.channel);
-    qzi_free(ctx, p.last);
-    qzi_free(ctx, p.uses);
-    qzi_free(ctx, p.group_last);
-    qzi_free(ctx, p.groups);
+    p.plan->ctx = graph->ctx;
+    qz_status st = make(&p, inputs);
+    qzi_free(graph->ctx, p.values);
+    qzi_free(graph->ctx, p.groups);
     if (st != QZ_OK) {
-        qzi_plan_destroy(plan);
+        qzi_plan_destroy(p.plan);
         return st;
     }
-    *out = plan;
+    *out = p.plan;
     return QZ_OK;
 }

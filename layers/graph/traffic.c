@@ -37,7 +37,7 @@ qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_val
     const qzi_shape *out = &plan->shapes[value];
     const bool concat = node->op == QZI_OP_CONCAT;
     qzi_traffic t = {0};
-    if (plan->aliased[value])
+    if (plan->values[value].aliased)
         return t;
     if (node->op == QZI_OP_INPUT)
         t.read = written_of(out, out->c, QZ_F32); /* the caller's, dense */
@@ -46,7 +46,7 @@ qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_val
     for (size_t k = 0; k < node->in_count; k++) {
         const qz_value x = node->in[k];
         const qzi_shape *in = &plan->shapes[x];
-        if (concat && plan->placed_in[x] == value && plan->placed_at[x] == (int32_t)k)
+        if (concat && plan->values[x].placed_in == value && plan->values[x].placed_at == (int32_t)k)
             continue; /* its producer wrote it there */
         if (concat)
             t.written += written_of(in, in->c, node->dtype);

@@ -306,7 +306,7 @@ static size_t count_followers(const qz_graph *g, const qzi_shape *in)
     size_t count = 0;
     assert_int_equal(qzi_plan_create(g, in, &plan), QZ_OK);
     for (size_t i = 0; i < g->node_count; i++)
-        count += plan->head[i] != QZ_NO_VALUE;
+        count += plan->values[i].head != QZ_NO_VALUE;
     qzi_plan_destroy(plan);
     return count;
 }
@@ -394,11 +394,11 @@ static void convolutions_apply_what_follows(void **state)
     for (size_t i = 0; i < g->node_count; i++) {
         const char *name = g->nodes[i].name, *prefix = "follows.";
         if (strncmp(name, prefix, strlen(prefix)) != 0) {
-            assert_int_equal(plan->head[i], QZ_NO_VALUE);
+            assert_int_equal(plan->values[i].head, QZ_NO_VALUE);
             continue;
         }
-        assert_int_not_equal(plan->head[i], QZ_NO_VALUE);
-        const char *head = g->nodes[plan->head[i]].name;
+        assert_int_not_equal(plan->values[i].head, QZ_NO_VALUE);
+        const char *head = g->nodes[plan->values[i].head].name;
         assert_memory_equal(name + strlen(prefix), head, strlen(head));
     }
     qzi_plan_destroy(plan);

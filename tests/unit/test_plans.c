@@ -30,9 +30,9 @@ static void values_lie_in_the_arena(const qz_graph *graph, const qzi_plan *plan)
         const qzi_shape *s = &plan->shapes[i];
         const size_t size = qz_dtype_size(graph->nodes[i].dtype);
         const size_t pixels = (size_t)s->n * (size_t)s->h * (size_t)s->w;
-        assert_true(plan->stride[i] >= s->c);
-        assert_true(plan->offset[i] +
-                        ((pixels - 1) * (size_t)plan->stride[i] + (size_t)s->c) * size <=
+        assert_true(plan->values[i].stride >= s->c);
+        assert_true(plan->values[i].offset +
+                        ((pixels - 1) * (size_t)plan->values[i].stride + (size_t)s->c) * size <=
                     plan->arena_bytes);
     }
 }
@@ -149,7 +149,7 @@ static void bytes_that_nodes_move(void **state)
     moves(g, plan, "input", PIXELS * 3 * 4, PIXELS * 3 * 4);
     moves(g, plan, "a", PIXELS * 3 * 4, PIXELS * 10 * 4);
     moves(g, plan, "add", PIXELS * 20 * 4, PIXELS * 10 * 4);
-    assert_int_equal(plan->head[sum], b);
+    assert_int_equal(plan->values[sum].head, b);
     const qzi_traffic within = qzi_plan_traffic(g, plan, sum, true); /* on what b gives */
     assert_int_equal(within.read, PIXELS * 10 * 4);
     assert_int_equal(within.written, 0);
