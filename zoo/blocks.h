@@ -19,6 +19,16 @@ typedef struct qzi_norm {
 /* That of the networks which came from TensorFlow. */
 #define QZI_BN_EPS_001 ((qzi_norm){.eps = 1e-3f})
 
+/* torchvision's conv1x1 and conv3x3: no bias, and padding that keeps the size at stride 1. */
+#define QZI_CONV1X1(out, stride) \
+    (&(qz_conv2d_options){.out_channels = (out), .kernel_h = 1, .stride_h = (stride)})
+#define QZI_CONV3X3(out, stride, groups_)        \
+    (&(qz_conv2d_options){.out_channels = (out), \
+                          .kernel_h = 3,         \
+                          .stride_h = (stride),  \
+                          .padding_h = 1,        \
+                          .groups = (groups_)})
+
 qz_value qzi_block_norm(qz_graph *graph, qzi_norm norm, const char *name, qz_value x);
 
 /* Convolution without bias, then batch norm; both under their own names in the current scope. */

@@ -24,13 +24,10 @@ static qz_value dense_layer(qz_graph *g, const struct densenet *net, qz_value x)
 {
     x = qz_batch_norm2d(g, "norm1", x, QZI_BN.eps);
     x = qz_activate(g, "relu1", x, QZ_ACT_RELU);
-    x = qz_conv2d(g, "conv1", x,
-                  &(qz_conv2d_options){.out_channels = 4 * net->growth, .kernel_h = 1});
+    x = qz_conv2d(g, "conv1", x, QZI_CONV1X1(4 * net->growth, 1));
     x = qz_batch_norm2d(g, "norm2", x, QZI_BN.eps);
     x = qz_activate(g, "relu2", x, QZ_ACT_RELU);
-    return qz_conv2d(
-        g, "conv2", x,
-        &(qz_conv2d_options){.out_channels = net->growth, .kernel_h = 3, .padding_h = 1});
+    return qz_conv2d(g, "conv2", x, QZI_CONV3X3(net->growth, 1, 1));
 }
 
 static qz_value dense_block(qz_graph *g, const struct densenet *net, int32_t layers, qz_value x)
@@ -51,7 +48,7 @@ static qz_value transition(qz_graph *g, int32_t channels, qz_value x)
 {
     x = qz_batch_norm2d(g, "norm", x, QZI_BN.eps);
     x = qz_activate(g, "relu", x, QZ_ACT_RELU);
-    x = qz_conv2d(g, "conv", x, &(qz_conv2d_options){.out_channels = channels, .kernel_h = 1});
+    x = qz_conv2d(g, "conv", x, QZI_CONV1X1(channels, 1));
     return qz_avg_pool2d(g, "pool", x, &(qz_pool2d_options){.kernel_h = 2});
 }
 

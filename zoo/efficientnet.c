@@ -61,8 +61,7 @@ static qz_value fused_mbconv(qz_graph *g, qzi_norm norm, qz_value x, int32_t hid
                                                    .stride_h = stride},
                               QZ_ACT_SILU);
     if (expands)
-        x = qzi_block_conv_bn_act(
-            g, norm, "1", x, &(qz_conv2d_options){.out_channels = out, .kernel_h = 1}, QZ_ACT_NONE);
+        x = qzi_block_conv_bn_act(g, norm, "1", x, QZI_CONV1X1(out, 1), QZ_ACT_NONE);
     return x;
 }
 
@@ -71,8 +70,7 @@ static qz_value mbconv(qz_graph *g, qzi_norm norm, qz_value x, int32_t in, int32
 {
     int32_t i = 0;
     if (hidden != in)
-        x = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, x,
-                                  &(qz_conv2d_options){.out_channels = hidden, .kernel_h = 1},
+        x = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, x, QZI_CONV1X1(hidden, 1),
                                   QZ_ACT_SILU);
     x = qzi_block_conv_bn_act(
         g, norm, qzi_index(i++).text, x,
@@ -81,9 +79,7 @@ static qz_value mbconv(qz_graph *g, qzi_norm norm, qz_value x, int32_t in, int32
         QZ_ACT_SILU);
     x = qzi_block_squeeze_excitation(g, qzi_index(i++).text, x, hidden, QZI_MAX(in / 4, 1),
                                      QZ_ACT_SILU, QZ_ACT_SIGMOID);
-    return qzi_block_conv_bn_act(g, norm, qzi_index(i).text, x,
-                                 &(qz_conv2d_options){.out_channels = out, .kernel_h = 1},
-                                 QZ_ACT_NONE);
+    return qzi_block_conv_bn_act(g, norm, qzi_index(i).text, x, QZI_CONV1X1(out, 1), QZ_ACT_NONE);
 }
 
 static qz_value residual_block(qz_graph *g, qzi_norm norm, qz_value x, int32_t in, int32_t out,
@@ -127,11 +123,9 @@ static void build_efficientnet(qz_graph *g, const void *config, const qzi_build_
         }
         x = qz_graph_leave(g, x);
     }
-    x = qzi_block_conv_bn_act(
-        g, net->norm, qzi_index(feature).text, x,
-        &(qz_conv2d_options){.out_channels = net->last > 0 ? net->last : 4 * channels,
-                             .kernel_h = 1},
-        QZ_ACT_SILU);
+    x = qzi_block_conv_bn_act(g, net->norm, qzi_index(feature).text, x,
+                              QZI_CONV1X1(net->last > 0 ? net->last : 4 * channels, 1),
+                              QZ_ACT_SILU);
     x = qz_graph_leave(g, x);
     x = qzi_block_pool_flatten(g, "avgpool", x);
     qz_graph_enter(g, "classifier");

@@ -35,15 +35,14 @@ static qz_value inverted_residual(qz_graph *g, qz_value x, const struct stack *s
     int32_t hidden = in * stack->t;
     qz_value y = x;
     qz_graph_enter(g, "layers");
-    y = conv_bn_relu(g, 0, y, &(qz_conv2d_options){.out_channels = hidden, .kernel_h = 1});
+    y = conv_bn_relu(g, 0, y, QZI_CONV1X1(hidden, 1));
     y = conv_bn_relu(g, 3, y,
                      &(qz_conv2d_options){.out_channels = hidden,
                                           .kernel_h = stack->k,
                                           .stride_h = stride,
                                           .padding_h = stack->k / 2,
                                           .groups = hidden});
-    y = qzi_block_conv_bn(g, QZI_BN, "6", "7", y,
-                          &(qz_conv2d_options){.out_channels = out, .kernel_h = 1});
+    y = qzi_block_conv_bn(g, QZI_BN, "6", "7", y, QZI_CONV1X1(out, 1));
     y = qz_graph_leave(g, y);
     if (in == out && stride == 1)
         y = qz_add(g, "add", y, x, QZ_ACT_NONE);
@@ -57,14 +56,9 @@ static void build_mnasnet(qz_graph *g, const void *config, const qzi_build_optio
     int32_t channels = qzi_make_divisible(16, net->width, 8);
     qz_value x = qzi_block_image_input(g);
     qz_graph_enter(g, "layers");
-    x = conv_bn_relu(
-        g, 0, x,
-        &(qz_conv2d_options){.out_channels = stem, .kernel_h = 3, .stride_h = 2, .padding_h = 1});
-    x = conv_bn_relu(
-        g, 3, x,
-        &(qz_conv2d_options){.out_channels = stem, .kernel_h = 3, .padding_h = 1, .groups = stem});
-    x = qzi_block_conv_bn(g, QZI_BN, "6", "7", x,
-                          &(qz_conv2d_options){.out_channels = channels, .kernel_h = 1});
+    x = conv_bn_relu(g, 0, x, QZI_CONV3X3(stem, 2, 1));
+    x = conv_bn_relu(g, 3, x, QZI_CONV3X3(stem, 1, stem));
+    x = qzi_block_conv_bn(g, QZI_BN, "6", "7", x, QZI_CONV1X1(channels, 1));
     for (size_t i = 0; i < QZI_ARRAY_LEN(stacks); i++) {
         const struct stack *stack = &stacks[i];
         int32_t out = qzi_make_divisible(stack->c, net->width, 8);
@@ -77,7 +71,7 @@ static void build_mnasnet(qz_graph *g, const void *config, const qzi_build_optio
         }
         x = qz_graph_leave(g, x);
     }
-    x = conv_bn_relu(g, 14, x, &(qz_conv2d_options){.out_channels = 1280, .kernel_h = 1});
+    x = conv_bn_relu(g, 14, x, QZI_CONV1X1(1280, 1));
     x = qz_graph_leave(g, x);
     x = qzi_block_pool_flatten(g, "mean", x);
     qz_graph_enter(g, "classifier");

@@ -29,8 +29,7 @@ static qz_value inverted_residual(qz_graph *g, qzi_norm norm, qz_value x, int32_
     qz_value y = x;
     qz_graph_enter(g, "conv");
     if (expand != 1)
-        y = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, y,
-                                  &(qz_conv2d_options){.out_channels = hidden, .kernel_h = 1},
+        y = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, y, QZI_CONV1X1(hidden, 1),
                                   QZ_ACT_RELU6);
     y = qzi_block_conv_bn_act(
         g, norm, qzi_index(i++).text, y,
@@ -38,7 +37,7 @@ static qz_value inverted_residual(qz_graph *g, qzi_norm norm, qz_value x, int32_
             .out_channels = hidden, .kernel_h = 3, .stride_h = stride, .groups = hidden},
         QZ_ACT_RELU6);
     y = qzi_block_conv_bn(g, norm, qzi_index(i).text, qzi_index(i + 1).text, y,
-                          &(qz_conv2d_options){.out_channels = out, .kernel_h = 1});
+                          QZI_CONV1X1(out, 1));
     y = qz_graph_leave(g, y);
     if (stride == 1 && in == out)
         y = qz_add(g, "skip_add", x, y, QZ_ACT_NONE);
@@ -69,8 +68,7 @@ static qz_value features(qz_graph *g, const void *config, qz_value x,
             channels = out;
         }
     }
-    return qzi_block_conv_bn_act(g, norm, qzi_index(feature).text, x,
-                                 &(qz_conv2d_options){.out_channels = last, .kernel_h = 1},
+    return qzi_block_conv_bn_act(g, norm, qzi_index(feature).text, x, QZI_CONV1X1(last, 1),
                                  QZ_ACT_RELU6);
 }
 

@@ -32,9 +32,8 @@ static qz_value inverted_residual(qz_graph *g, qzi_norm norm, qz_value x, int32_
     qz_value y = x;
     qz_graph_enter(g, "block");
     if (block->expand != in)
-        y = qzi_block_conv_bn_act(
-            g, norm, qzi_index(i++).text, y,
-            &(qz_conv2d_options){.out_channels = block->expand, .kernel_h = 1}, act);
+        y = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, y, QZI_CONV1X1(block->expand, 1),
+                                  act);
     y = qzi_block_conv_bn_act(g, norm, qzi_index(i++).text, y,
                               &(qz_conv2d_options){.out_channels = block->expand,
                                                    .kernel_h = block->kernel,
@@ -46,8 +45,7 @@ static qz_value inverted_residual(qz_graph *g, qzi_norm norm, qz_value x, int32_
         y = qzi_block_squeeze_excitation(g, qzi_index(i++).text, y, block->expand,
                                          qzi_make_divisible(block->expand / 4, 1.0, 8), QZ_ACT_RELU,
                                          QZ_ACT_HARDSIGMOID);
-    y = qzi_block_conv_bn_act(g, norm, qzi_index(i).text, y,
-                              &(qz_conv2d_options){.out_channels = block->out, .kernel_h = 1},
+    y = qzi_block_conv_bn_act(g, norm, qzi_index(i).text, y, QZI_CONV1X1(block->out, 1),
                               QZ_ACT_NONE);
     y = qz_graph_leave(g, y);
     if (block->stride == 1 && in == block->out)
@@ -74,8 +72,7 @@ static qz_value features(qz_graph *g, const void *config, qz_value x,
         x = qz_graph_leave(g, x);
         channels = net->blocks[i].out;
     }
-    return qzi_block_conv_bn_act(g, norm, qzi_index(i + 1).text, x,
-                                 &(qz_conv2d_options){.out_channels = 6 * channels, .kernel_h = 1},
+    return qzi_block_conv_bn_act(g, norm, qzi_index(i + 1).text, x, QZI_CONV1X1(6 * channels, 1),
                                  QZ_ACT_HARDSWISH);
 }
 

@@ -41,10 +41,8 @@ static qz_value residual_block(qz_graph *g, const struct regnet *net, qz_value x
 {
     qz_value shortcut = x;
     if (in != width || stride != 1)
-        shortcut = qzi_block_conv_bn_act(
-            g, QZI_BN, "proj", x,
-            &(qz_conv2d_options){.out_channels = width, .kernel_h = 1, .stride_h = stride},
-            QZ_ACT_NONE);
+        shortcut =
+            qzi_block_conv_bn_act(g, QZI_BN, "proj", x, QZI_CONV1X1(width, stride), QZ_ACT_NONE);
     x = bottleneck(g, net, x, in, width, stride);
     x = qz_add(g, "add", shortcut, x, QZ_ACT_NONE);
     return qz_activate(g, "activation", x, QZ_ACT_RELU);

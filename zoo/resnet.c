@@ -33,18 +33,13 @@ static qz_value basic_block(qz_graph *g, const struct layer *layer, qz_value x, 
                             bool project)
 {
     int32_t planes = layer->planes;
-    qz_value y = qzi_block_conv_bn(
-        g, layer->norm, "conv1", "bn1", x,
-        &(qz_conv2d_options){
-            .out_channels = planes, .kernel_h = 3, .stride_h = stride, .padding_h = 1});
+    qz_value y =
+        qzi_block_conv_bn(g, layer->norm, "conv1", "bn1", x, QZI_CONV3X3(planes, stride, 1));
     y = qz_activate(g, "relu", y, QZ_ACT_RELU);
-    y = qzi_block_conv_bn(
-        g, layer->norm, "conv2", "bn2", y,
-        &(qz_conv2d_options){.out_channels = planes, .kernel_h = 3, .padding_h = 1});
+    y = qzi_block_conv_bn(g, layer->norm, "conv2", "bn2", y, QZI_CONV3X3(planes, 1, 1));
     if (project)
-        x = qzi_block_conv_bn(
-            g, layer->norm, "downsample.0", "downsample.1", x,
-            &(qz_conv2d_options){.out_channels = planes, .kernel_h = 1, .stride_h = stride});
+        x = qzi_block_conv_bn(g, layer->norm, "downsample.0", "downsample.1", x,
+                              QZI_CONV1X1(planes, stride));
     return qz_add(g, "add_relu", y, x, QZ_ACT_RELU);
 }
 
@@ -54,8 +49,7 @@ static qz_value bottleneck(qz_graph *g, const struct resnet *net, const struct l
 {
     int32_t inner = layer->planes * net->width / 64 * net->groups;
     int32_t out = layer->planes * 4;
-    qz_value y = qzi_block_conv_bn(g, layer->norm, "conv1", "bn1", x,
-                                   &(qz_conv2d_options){.out_channels = inner, .kernel_h = 1});
+    qz_value y = qzi_block_conv_bn(g, layer->norm, "conv1", "bn1", x, QZI_CONV1X1(inner, 1));
     y = qz_activate(g, "relu1", y, QZ_ACT_RELU);
     y = qzi_block_conv_bn(g, layer->norm, "conv2", "bn2", y,
                           &(qz_conv2d_options){.out_channels = inner,
@@ -65,12 +59,10 @@ static qz_value bottleneck(qz_graph *g, const struct resnet *net, const struct l
                                                .dilation_h = dilation,
                                                .groups = net->groups});
     y = qz_activate(g, "relu2", y, QZ_ACT_RELU);
-    y = qzi_block_conv_bn(g, layer->norm, "conv3", "bn3", y,
-                          &(qz_conv2d_options){.out_channels = out, .kernel_h = 1});
+    y = qzi_block_conv_bn(g, layer->norm, "conv3", "bn3", y, QZI_CONV1X1(out, 1));
     if (project)
-        x = qzi_block_conv_bn(
-            g, layer->norm, "downsample.0", "downsample.1", x,
-            &(qz_conv2d_options){.out_channels = out, .kernel_h = 1, .stride_h = stride});
+        x = qzi_block_conv_bn(g, layer->norm, "downsample.0", "downsample.1", x,
+                              QZI_CONV1X1(out, stride));
     return qz_add(g, "skip_add_relu", y, x, QZ_ACT_RELU);
 }
 

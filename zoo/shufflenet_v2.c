@@ -19,11 +19,7 @@ static const int32_t repeats[3] = {4, 8, 4};
 static qz_value depthwise(qz_graph *g, int32_t first, qz_value x, int32_t channels, int32_t stride)
 {
     return qzi_block_conv_bn(g, QZI_BN, qzi_index(first).text, qzi_index(first + 1).text, x,
-                             &(qz_conv2d_options){.out_channels = channels,
-                                                  .kernel_h = 3,
-                                                  .stride_h = stride,
-                                                  .padding_h = 1,
-                                                  .groups = channels});
+                             QZI_CONV3X3(channels, stride, channels));
 }
 
 /* Modules `first` to `first` + 2: convolution, batch norm, ReLU. */
@@ -37,16 +33,16 @@ static qz_value branch1(qz_graph *g, qz_value x, int32_t in, int32_t half)
 {
     qz_graph_enter(g, "branch1");
     x = depthwise(g, 0, x, in, 2);
-    x = conv_relu(g, 2, x, &(qz_conv2d_options){.out_channels = half, .kernel_h = 1});
+    x = conv_relu(g, 2, x, QZI_CONV1X1(half, 1));
     return qz_graph_leave(g, x);
 }
 
 static qz_value branch2(qz_graph *g, qz_value x, int32_t half, int32_t stride)
 {
     qz_graph_enter(g, "branch2");
-    x = conv_relu(g, 0, x, &(qz_conv2d_options){.out_channels = half, .kernel_h = 1});
+    x = conv_relu(g, 0, x, QZI_CONV1X1(half, 1));
     x = depthwise(g, 3, x, half, stride);
-    x = conv_relu(g, 5, x, &(qz_conv2d_options){.out_channels = half, .kernel_h = 1});
+    x = conv_relu(g, 5, x, QZI_CONV1X1(half, 1));
     return qz_graph_leave(g, x);
 }
 
@@ -72,9 +68,7 @@ static void build_shufflenet_v2(qz_graph *g, const void *config, const qzi_build
     int32_t channels = STEM;
     qz_value x = qzi_block_image_input(g);
     qz_graph_enter(g, "conv1");
-    x = conv_relu(
-        g, 0, x,
-        &(qz_conv2d_options){.out_channels = STEM, .kernel_h = 3, .stride_h = 2, .padding_h = 1});
+    x = conv_relu(g, 0, x, QZI_CONV3X3(STEM, 2, 1));
     x = qz_graph_leave(g, x);
     x = qz_max_pool2d(g, "maxpool", x,
                       &(qz_pool2d_options){.kernel_h = 3, .stride_h = 2, .padding_h = 1});
@@ -89,7 +83,7 @@ static void build_shufflenet_v2(qz_graph *g, const void *config, const qzi_build
         x = qz_graph_leave(g, x);
     }
     qz_graph_enter(g, "conv5");
-    x = conv_relu(g, 0, x, &(qz_conv2d_options){.out_channels = net->channels[3], .kernel_h = 1});
+    x = conv_relu(g, 0, x, QZI_CONV1X1(net->channels[3], 1));
     x = qz_graph_leave(g, x);
     x = qzi_block_pool_flatten(g, "mean", x);
     x = qz_linear(g, "fc", x, options->num_classes, true);
