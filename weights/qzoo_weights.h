@@ -276,8 +276,8 @@ QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *in
 /* ---- words ---- */
 
 /*
- * Whether a word of the command line or of qz_model_options.weights names a file: it has a slash, or
- * ends in .pth, .pt, .safetensors, .npz or .weights. Other words are names of models or tags.
+ * Whether a word of the command line or of qz_model_options.weights names a file: it has a slash,
+ * or ends in .pth, .pt, .safetensors, .npz or .weights. Other words are names of models or tags.
  */
 QZ_API bool qz_weights_is_file(const char *word);
 

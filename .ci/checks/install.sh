@@ -42,7 +42,10 @@ warn='-Wall -Wextra -Werror -pedantic'
     gcc -std=c11 $warn tests/examples/classify.c -o "$stage/c_pkg_shared" $flags &&
         g++ -std=c++17 $warn tests/examples/classify.cpp -o "$stage/cpp_pkg_shared" $flags &&
         gcc -std=c11 $warn -I"$stage/root$prefix/include" tests/examples/classify.c \
-            -o "$stage/c_pkg_static" $statics
+            -o "$stage/c_pkg_static" $statics &&
+        gcc -std=c11 $warn tests/examples/hello.c -o "$stage/hello" $flags &&
+        gcc -std=c11 $warn tests/examples/quantize.c -o "$stage/quantize" $flags &&
+        gcc -std=c11 $warn tests/examples/sessions.c -o "$stage/sessions" $flags -pthread
 } >"$stage/log" 2>&1 || fail "the examples do not build with pkg-config ($flags)"
 cmake -S tests/examples -B "$stage/cmake" -DCMAKE_PREFIX_PATH="$stage/root$prefix" -DCMAKE_BUILD_TYPE=Release \
     -Dqzoo_DIR="$libdir/cmake/qzoo" >"$stage/log" 2>&1 || fail "CMake does not find qzoo"
@@ -53,6 +56,14 @@ export LD_LIBRARY_PATH
 .ci/bmp 3 >"$stage/a.bmp"
 .ci/bmp 7 >"$stage/b.bmp"
 cd "$stage"
+./quantize squeezenet1_1 random model.safetensors a.bmp b.bmp >"$stage/out" 2>"$stage/log" ||
+    fail "quantize fails"
+[ "$(grep -c ' dB$' "$stage/out")" = 4 ] || fail "quantize does not print the output and three nodes"
+./hello model.safetensors a.bmp >"$stage/out" 2>"$stage/log" || fail "hello fails"
+[ "$(grep -c '%' "$stage/out")" = 5 ] || fail "hello does not print five classes"
+./sessions model.safetensors 2 a.bmp b.bmp a.bmp >"$stage/out" 2>"$stage/log" || fail "sessions fails"
+[ "$(sort -u "$stage/out" | grep -c ': ')" = 2 ] || fail "sessions does not print a class for each image"
+./sessions model.safetensors 2 a.bmp gone.bmp >"$stage/out" 2>"$stage/log" && fail "sessions misses no image"
 first=
 for program in c_pkg_shared cmake/classify_cpp_static; do
     "./$program" random a.bmp b.bmp >"$stage/out" 2>"$stage/log" || fail "$program fails"

@@ -53,8 +53,9 @@ qz_status qzi_exec_set_profile(qzi_exec *exec, bool on);
 double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
 
 /*
- * One run. inputs: NCHW float32, one for each INPUT node, all with the same n. They are checked here
- * and nowhere else; NaN or infinity is QZ_ERR_NUMERIC, unless the caller knows that they are finite.
+ * One run. inputs: NCHW float32, one for each INPUT node, all with the same n. They are checked
+ * here and nowhere else. NaN or infinity is QZ_ERR_NUMERIC, unless the caller knows that the inputs
+ * are finite.
  * The outputs' values stay in the arena until the next run: read them with qzi_exec_output.
  */
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite);
@@ -64,7 +65,8 @@ bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q);
 qz_status qzi_exec_run_image(qzi_exec *exec, const qzi_byte_image *image);
 /* dtype, ndim and dims of output i (N x C when flat); no data. */
 qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *tensor);
-/* Output i as NCHW float32, dequantized where it is uint8, after qzi_exec_output_shape succeeded. */
+/* Output i as NCHW float32, dequantized where it is uint8. Only after qzi_exec_output_shape
+ * succeeded. */
 void qzi_exec_output(const qzi_exec *exec, size_t index, float *out);
 
 /* A value as dense NCHW float32, dequantized where it is uint8, and its bytes; room for all of it.

@@ -2,8 +2,8 @@
 /*
  * cut.h - how the work of one convolution is shared among threads. Private.
  *
- * No result depends on it. The op asks qzk_cut_choose for the number of threads and the direction of
- * the cut; a kernel divides its call into units accordingly.
+ * No result depends on it. The op asks qzk_cut_choose for the number of threads and the direction
+ * of the cut; a kernel divides its call into units accordingly.
  */
 #ifndef QZOO_LAYERS_KERNELS_CUT_H
 #define QZOO_LAYERS_KERNELS_CUT_H

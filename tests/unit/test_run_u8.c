@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_run_u8.c - qz_session_run_u8 goes from bytes to bytes where the graph's input is uint8. Every
- * output equals, bit for bit, that of the float image which qz_image_preprocess makes.
+ * test_run_u8.c - qz_session_run_u8 goes from bytes to bytes where the graph's input is uint8.
+ * Every output equals, bit for bit, that of the float image which qz_image_preprocess makes.
  */
 #include "assert_ok.h"
 #include "zoo/model/model.h"

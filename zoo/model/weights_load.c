@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * weights_load.c - a state dict into the parameters of a model's float graph, by torchvision's keys.
+ * weights_load.c - a state dict into the parameters of a float graph, by torchvision's keys.
  *
  * A file is not trusted: shape, type and finite numbers of each tensor are checked before anything
  * is computed with it.

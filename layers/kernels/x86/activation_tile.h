@@ -7,6 +7,62 @@
 #include "layers/kernels/activation.h"
 #include "layers/kernels/x86/vec.h"
 
+#if VL == 16
+VEC_INLINE vf vf_abs(vf v)
+{
+    return _mm512_abs_ps(v);
+}
+VEC_INLINE vf vf_negate(vf v)
+{
+    return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
+}
+/* v < limit ? v : limit, so NaN gives limit */
+VEC_INLINE vf vf_at_most(vf v, float limit)
+{
+    return _mm512_min_ps(v, _mm512_set1_ps(limit));
+}
+/* x < 0 ? a : b */
+VEC_INLINE vf vf_where_negative(vf x, vf a, vf b)
+{
+    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), a);
+}
+/* x is NaN ? x : y */
+VEC_INLINE vf vf_keep_nan(vf x, vf y)
+{
+    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
+}
+/* Zeros in the lanes that do not exist. */
+VEC_INLINE vf vf_only(vf v, vmask m)
+{
+    return _mm512_maskz_mov_ps(m, v);
+}
+#else
+VEC_INLINE vf vf_abs(vf v)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
+}
+VEC_INLINE vf vf_negate(vf v)
+{
+    return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f));
+}
+VEC_INLINE vf vf_at_most(vf v, float limit)
+{
+    return _mm256_min_ps(v, _mm256_set1_ps(limit));
+}
+VEC_INLINE vf vf_where_negative(vf x, vf a, vf b)
+{
+    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
+}
+VEC_INLINE vf vf_keep_nan(vf x, vf y)
+{
+    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
+}
+VEC_INLINE vf vf_only(vf v, vmask m)
+{
+    return _mm256_and_ps(v, _mm256_castsi256_ps(m));
+}
+#endif
+
 /* f(x) for each of n elements. */
 #define QZK_MAP(name, f)                                              \
     static void name(const float *x, float *y, size_t n)              \

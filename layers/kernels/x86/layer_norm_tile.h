@@ -8,6 +8,35 @@
 
 #include <math.h>
 
+#if VL == 16
+VEC_INLINE vb vb_sad(vb v) /* sums of bytes in 64-bit lanes */
+{
+    return _mm512_sad_epu8(v, _mm512_setzero_si512());
+}
+VEC_INLINE vb vb_add64(vb a, vb b)
+{
+    return _mm512_add_epi64(a, b);
+}
+/* Sums of two squares of 16-bit lanes in 32-bit lanes. */
+VEC_INLINE vb vb_squares16(vb v)
+{
+    return _mm512_madd_epi16(v, v);
+}
+#else
+VEC_INLINE vb vb_sad(vb v)
+{
+    return _mm256_sad_epu8(v, _mm256_setzero_si256());
+}
+VEC_INLINE vb vb_add64(vb a, vb b)
+{
+    return _mm256_add_epi64(a, b);
+}
+VEC_INLINE vb vb_squares16(vb v)
+{
+    return _mm256_madd_epi16(v, v);
+}
+#endif
+
 /* The 16 lanes of CONTRACT.md: one vector, or two. */
 #define NV (16 / VL)
 

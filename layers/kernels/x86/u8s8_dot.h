@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * u8s8_dot.h - the dot product that the int8 convolution kernels are written in, and requantization.
+ * u8s8_dot.h - the dot product of the int8 convolution kernels, and requantization.
  *
  * The kernels exist once, as templates (u8s8_*_tile.h); this header gives them a vector of 64 bytes
  * (AVX-512) or 32 bytes (AVX2), and a dot product of four unsigned with four signed bytes in each

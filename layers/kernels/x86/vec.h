@@ -2,8 +2,8 @@
 /*
  * vec.h - the vectors of the bundle that is being compiled: one vocabulary for all kernels.
  *
- * Kernels are written once, in *_tile.h headers over these names, and compiled once for each bundle:
- * 16 registers of 32 bytes with AVX2, 32 registers of 64 bytes with AVX-512.
+ * Kernels are written once, in *_tile.h headers over these names, and compiled once for each
+ * bundle: 16 registers of 32 bytes with AVX2, 32 registers of 64 bytes with AVX-512.
  *
  *   vf  VL floats                       vf_add, vf_fma, ...
  *   vb  VB = 4 * VL bytes, or 16-bit    vb_load, vb_max, ...
@@ -530,92 +530,7 @@ VEC_INLINE void vi_store_u8_n(uint8_t *p, vb v, size_t n)
 
 #endif
 
-/* ---- what a few tiles use ---- */
-
-#if VL == 16
-VEC_INLINE vf vf_abs(vf v)
-{
-    return _mm512_abs_ps(v);
-}
-VEC_INLINE vf vf_negate(vf v)
-{
-    return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
-}
-/* v < limit ? v : limit, so NaN gives limit */
-VEC_INLINE vf vf_at_most(vf v, float limit)
-{
-    return _mm512_min_ps(v, _mm512_set1_ps(limit));
-}
-/* x < 0 ? a : b */
-VEC_INLINE vf vf_where_negative(vf x, vf a, vf b)
-{
-    return _mm512_mask_mov_ps(b, _mm512_cmp_ps_mask(x, _mm512_setzero_ps(), _CMP_LT_OQ), a);
-}
-/* x is NaN ? x : y */
-VEC_INLINE vf vf_keep_nan(vf x, vf y)
-{
-    return _mm512_mask_mov_ps(y, _mm512_cmp_ps_mask(x, x, _CMP_UNORD_Q), x);
-}
-/* Zeros in the lanes that do not exist. */
-VEC_INLINE vf vf_only(vf v, vmask m)
-{
-    return _mm512_maskz_mov_ps(m, v);
-}
-#else
-VEC_INLINE vf vf_abs(vf v)
-{
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
-}
-VEC_INLINE vf vf_negate(vf v)
-{
-    return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f));
-}
-VEC_INLINE vf vf_at_most(vf v, float limit)
-{
-    return _mm256_min_ps(v, _mm256_set1_ps(limit));
-}
-VEC_INLINE vf vf_where_negative(vf x, vf a, vf b)
-{
-    return _mm256_blendv_ps(b, a, _mm256_cmp_ps(x, _mm256_setzero_ps(), _CMP_LT_OQ));
-}
-VEC_INLINE vf vf_keep_nan(vf x, vf y)
-{
-    return _mm256_blendv_ps(y, x, _mm256_cmp_ps(x, x, _CMP_UNORD_Q));
-}
-VEC_INLINE vf vf_only(vf v, vmask m)
-{
-    return _mm256_and_ps(v, _mm256_castsi256_ps(m));
-}
-#endif
-
-#if VL == 16
-VEC_INLINE vb vb_sad(vb v) /* sums of bytes in 64-bit lanes */
-{
-    return _mm512_sad_epu8(v, _mm512_setzero_si512());
-}
-VEC_INLINE vb vb_add64(vb a, vb b)
-{
-    return _mm512_add_epi64(a, b);
-}
-/* Sums of two squares of 16-bit lanes in 32-bit lanes. */
-VEC_INLINE vb vb_squares16(vb v)
-{
-    return _mm512_madd_epi16(v, v);
-}
-#else
-VEC_INLINE vb vb_sad(vb v)
-{
-    return _mm256_sad_epu8(v, _mm256_setzero_si256());
-}
-VEC_INLINE vb vb_add64(vb a, vb b)
-{
-    return _mm256_add_epi64(a, b);
-}
-VEC_INLINE vb vb_squares16(vb v)
-{
-    return _mm256_madd_epi16(v, v);
-}
-#endif
+/* ---- bytes of the contract ---- */
 
 /* clampq of CONTRACT.md on lanes. */
 VEC_INLINE vb clampq(vf v, vf lo, vf hi, vb zp)
