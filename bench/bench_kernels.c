@@ -10,8 +10,8 @@
  * --isa and --kernel keep the kernels of that bundle, or whose name contains TEXT; S is spent on
  * each kernel and layer (0.1). A star marks the kernel that a model would take; the sums are over
  * those, each layer as often as the network has it. Below linear layers of one row, and 1 MB of
- * weights, stands how fast weights were read and how fast plain loads read as many bytes. A rate by
- * Winograd's algorithm counts the multiplications of the direct one.
+ * weights, it prints how fast weights were read and how fast plain loads read as many bytes. A rate
+ * by Winograd's algorithm counts the multiplications of the direct one.
  */
 #include "bench_kernels.h"
 #include "layers/qzoo_cpu.h"

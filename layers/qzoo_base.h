@@ -130,7 +130,7 @@ typedef struct qz_context_options {
     /* of the context's pool; 0: physical cores. Behind runs that follow one another within 2 ms
      * they look out for the next one for some 20 ms, else they sleep at once. */
     uint32_t threads;
-    void *threadpool;      /* a pthreadpool_t of the caller's, which stays his; NULL: own pool */
+    void *threadpool;      /* a pthreadpool_t that remains the caller's; NULL: own pool */
     const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
 } qz_context_options;
 #define QZ_CONTEXT_OPTIONS_INIT QZ_OPTIONS_INIT(qz_context_options)

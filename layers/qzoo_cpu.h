@@ -11,7 +11,7 @@
 extern "C" {
 #endif
 
-/* What is known of the CPU. Sizes in bytes, 0 never: where nothing is known, usual sizes stand. */
+/* Facts about the CPU. Sizes are in bytes and never 0: where nothing is known, usual sizes. */
 typedef struct qz_cpu_info {
     char name[96];
     uint32_t physical_cores;

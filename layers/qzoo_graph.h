@@ -145,7 +145,7 @@ QZ_API size_t qz_graph_param_count(const qz_graph *graph);
 /* `index` below qz_graph_param_count. */
 QZ_API void qz_graph_param_at(const qz_graph *graph, size_t index, qz_param_info *info);
 
-/* What is told of a node. Texts belong to the graph and are never NULL. */
+/* Facts about a node. Texts belong to the graph and are never NULL. */
 typedef struct qz_node_info {
     const char *name;
     const char *op;              /* "conv2d", "add", "hardswish", … */

@@ -122,7 +122,7 @@ static bool writes_any_qparams(const convert_work *work, qz_value value)
 
 /*
  * CONTRACT.md: an input of a concat that nothing else reads takes the concat's parameters. One that
- * is a concat itself does whoever reads it: the features of a dense block are joined again and
+ * is a concat itself does so whatever reads it: the features of a dense block are joined again and
  * again, and are requantized nowhere on their way. Not so in a model that PyTorch quantized: there
  * the inputs were clipped to their own ranges, and its values are what is wanted.
  */
@@ -337,7 +337,7 @@ static qz_status add_weights(const qz_graph *graph, bool per_channel, qz_graph *
     for (size_t i = 0; i < out->node_count; i++) {
         qzi_node *node = &out->nodes[i];
         if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
-            continue; /* borders stand between the nodes, which keep their order */
+            continue; /* borders are between the nodes, which keep their order */
         if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR))
             QZI_TRY(make_weights(graph, from, per_channel, out, node));
         else

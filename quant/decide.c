@@ -149,7 +149,7 @@ static bool has_weights(qzi_op op)
 }
 
 /* Why the node cannot or shall not be int8, by itself; allocated, NULL where nothing speaks
- * against it (or memory ran out, which *st tells). */
+ * against it (or memory ran out, then *st is set). */
 static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const qzi_node *node,
                         bool excluded, qz_status *st)
 {

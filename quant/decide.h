@@ -10,7 +10,7 @@
  * The choice for one node of a fused float graph under a qconfig.
  *
  * Convolutions and linears are int8 unless the qconfig says otherwise. The other ops have nothing
- * to gain alone: they are int8 where an input is, and join the fp32 island that they stand in
+ * to gain alone: they are int8 where an input is, and otherwise join the fp32 island around them,
  * where none is. Ops that move or clamp values keep their input's parameters in int8, averaging
  * pools do in the backends that follow torch; sigmoid and hardsigmoid have those that hold [0, 1).
  */

@@ -8,7 +8,7 @@
 /*
  * Joins conv+bn, conv+bn+act, conv+act, linear+act, bn+act, add+act where the inner values have
  * one reader and are no outputs; folds batch norm into weight and bias as CONTRACT.md says. In
- * place; the fused node stands where the first one stood, under its name, and is found under the
+ * place; the fused node replaces the first one, under its name, and is also found under the
  * names of the others too. In a graph whose weights have no data (a saved int8 model being
  * rebuilt) only the structure changes; a graph that has some of the data is QZ_ERR_STATE.
  * When it fails the graph computes what it did before. is_qat: QZ_ERR_UNSUPPORTED for now.

@@ -38,7 +38,7 @@ static const qzi_support support[] = {
     {"layer_norm", NATIVE, true, "exact sums of bytes; " OBSERVES, ""},
     {"layer_scale", ALL, true, "one factor for each channel; " OBSERVES, ""},
     {"channel_affine", ALL, false, "works on the image before it is quantized",
-     "torchvision's transform_input stands before the quant stub"},
+     "torchvision's transform_input comes before the quant stub"},
     {"relu", ALL, true, "fused where a convolution, linear, batch norm or add precedes it; " KEEPS,
      "torch.ao.nn.intrinsic.quantized"},
     {"relu6", ALL, true,

@@ -11,7 +11,7 @@
 typedef struct node_rates {
     double ms, share; /* share: of the time of all nodes */
     double gmacs;     /* 1e9 multiply-adds a second; NaN without any, or without time */
-    double gb;        /* 1e9 bytes a second, read and written; NaN likewise */
+    double gb;        /* 1e9 bytes a second, read and written; NaN: none */
 } node_rates;
 
 static double total_seconds(const qz_profile_row *rows, size_t count)

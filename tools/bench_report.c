@@ -57,7 +57,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
     if (s->info.random_weights || s->synthetic)
         json_object_set_new(json, "made_up",
                             json_string("random weights or synthetic calibration: sqnr_db and "
-                                        "top1_agreement tell nothing of accuracy"));
+                                        "top1_agreement say nothing about accuracy"));
     return json;
 }
 
@@ -70,7 +70,7 @@ text_table *bench_table_new(void)
     return table_new(headers, 13);
 }
 
-/* NaN: there is nothing to tell. */
+/* NaN: there is no value. */
 static void cell_number(text_table *table, double value, int digits, const char *unit)
 {
     if (isnan(value))

@@ -287,7 +287,7 @@ int cmd_bench(const tool_options *o)
         table_print(table, stdout);
         if (made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
-                   "agreement tell nothing of accuracy;\n  for that: qzoo eval %s --weights "
+                   "agreement say nothing about accuracy;\n  for that: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
                    o->positional.words[0]);
     }

@@ -58,7 +58,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     return EXIT_DONE;
 }
 
-/* The format that the options ask for; a saved model is int8 unless told otherwise, which fails. */
+/* The format that the options ask for; a saved model is int8; another request fails. */
 static int choose_format(const tool_options *o, bool file, qz_onnx_format *format)
 {
     const char *precision = o->precision ? o->precision : file ? "int8" : "fp32";

@@ -48,7 +48,7 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
 }
 
-/* A module's name ("layer1.0") stands for the node that gives its output. */
+/* A module's name ("layer1.0") means the node that computes its output. */
 static int resolve_nodes(run_state *r)
 {
     const tool_options *o = r->o;

@@ -94,7 +94,7 @@ static void list_row(text_table *t, const qz_weights_info *info, qz_cache_state 
     table_cell(t, "%s", info->quantized[0] ? info->quantized : "float");
     table_cell(t, "%.1f", (double)info->params * 1e-6);
     table_cell(t, "%s", states[state]);
-    table_cell(t, "%s", info->licence[0] ? info->licence : "not told");
+    table_cell(t, "%s", info->licence[0] ? info->licence : "unknown");
 }
 
 /* Only the own cache is looked at for all: torch hub's files would have to be hashed. */

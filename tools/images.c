@@ -92,7 +92,8 @@ int images_find(qz_context *ctx, const char *const *what, size_t count, image_li
         int status;
         if (strcmp(what[i], "synthetic") == 0 || strncmp(what[i], "synthetic:", 10) == 0) {
             if (count != 1)
-                return tool_fail(EXIT_USAGE, "--calib: synthetic images stand alone");
+                return tool_fail(EXIT_USAGE,
+                                 "--calib: synthetic images cannot be mixed with others");
             return set_synthetic(list, what[i]);
         }
         if (stat(what[i], &st) != 0)

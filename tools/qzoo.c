@@ -26,7 +26,7 @@ static void print_help(const tool_command *command)
                "costs\n\n");
         for (const tool_command *c = tool_commands; c->name; c++)
             printf("  %-10s %s\n", c->name, c->summary);
-        printf("\nqzoo COMMAND --help tells a command's options. zoo-bench is qzoo bench, and so "
+        printf("\nqzoo COMMAND --help lists a command's options. zoo-bench is qzoo bench, and so "
                "on.\n");
     }
     printf("\nexit status: 0 done, 1 the work failed, 2 wrong usage, 3 an input is missing, "

@@ -16,7 +16,7 @@ extern "C" {
 typedef struct qz_state_dict qz_state_dict;
 
 /*
- * Reads a file of tensors; the format is told by the content, not the name:
+ * Reads a file of tensors. The content decides the format, not the name:
  *
  *   .safetensors
  *   .pth, .pt     torch.save's, the zip format (torch >= 1.6) and the legacy one before it: a state
@@ -43,7 +43,7 @@ QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_st
  * changes them.
  */
 QZ_API qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict);
-/* The same from memory; `name` stands for the path in messages. The bytes are not kept. */
+/* The same from memory; messages use `name` as the path. The bytes are not kept. */
 QZ_API qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size,
                                      const char *name, qz_state_dict **dict);
 /* With its tensors. NULL is fine. */
@@ -57,7 +57,7 @@ QZ_API const char *qz_state_dict_key(const qz_state_dict *dict, size_t index);
 QZ_API const qz_tensor *qz_state_dict_tensor(const qz_state_dict *dict, size_t index);
 /* The tensor of a key; NULL where there is none. */
 QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char *key);
-/* Where it stands in the order of the file; qz_state_dict_count where there is none. */
+/* Its index in the order of the file; qz_state_dict_count where there is none. */
 QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
 /* The metadata of a TorchScript archive: the text of its root module's class, unchanged. */
 #define QZ_METADATA_TORCHSCRIPT "torchscript.code"
@@ -191,10 +191,10 @@ QZ_API qz_status qz_catalogue_open(qz_context *context, const char *user_file,
 QZ_API void qz_catalogue_close(qz_catalogue *catalogue);
 /* Number of entries. */
 QZ_API size_t qz_catalogue_count(const qz_catalogue *catalogue);
-/* NULL out of range. Entries of one model stand together, models in bytewise order. */
+/* NULL out of range. Entries of one model are together, models in bytewise order. */
 QZ_API const qz_weights_info *qz_catalogue_at(const qz_catalogue *catalogue, size_t index);
 /*
- * `tag` NULL or "default" in any case: the default float weights. QZ_ERR_UNKNOWN_NAME tells the
+ * `tag` NULL or "default" in any case: the default float weights. QZ_ERR_UNKNOWN_NAME names the
  * tags that there are.
  */
 QZ_API qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *model,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * state_dict.c - opens a file of named tensors: reads it, tells its format by its content, and
+ * state_dict.c - opens a file of named tensors: reads it, recognizes its format by its content, and
  * answers questions about what the format's reader found.
  */
 #include "weights/state_dict.h"
@@ -15,7 +15,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Enough of a file to tell its format. */
+/* Enough of a file to recognize its format. */
 #define HEAD_SIZE 512
 
 typedef struct file_kind {

@@ -95,7 +95,7 @@ void qzi_raw_set_dense(qzi_raw_tensor *raw)
     }
 }
 
-/* A C bool that holds 2 is undefined behaviour for whoever reads it. */
+/* A C bool that holds 2 is undefined behaviour for the reader. */
 static bool bools_are_valid(const uint8_t *data, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -118,7 +118,7 @@ static qz_status place(qz_state_dict *dict, const char *key, const qzi_raw_tenso
         tensor->data = (void *)(uintptr_t)&nothing;
         return QZ_OK;
     }
-    /* views cost nothing here, but whoever reads them all must not get more than files hold */
+    /* views cost nothing here, but a reader of all must not get more than files hold */
     QZI_TRY(qzi_dict_charge(dict, bytes));
     bool swap = size > 1 && raw->big_endian != (QZI_BIG_ENDIAN == 1);
     if (!swap && (uintptr_t)raw->data % size == 0 && is_dense(raw)) {

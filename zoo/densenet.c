@@ -5,7 +5,7 @@
  *   Huang et al., Densely Connected Convolutional Networks, 2016
  *
  * What a block has so far is one value: each layer joins its new features to it, so that the memory
- * planner lets all of a block's values stand in one place and no concatenation copies. torchvision
+ * planner stores all of a block's values in one place and no concatenation copies. torchvision
  * has no quantizable variant; the concatenation after denselayerN is named catN.
  */
 #include "zoo/blocks.h"

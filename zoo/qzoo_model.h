@@ -36,7 +36,7 @@ QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
 /* Parameters (no buffers) and multiply-adds at the native input size, without making weights. */
 QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params,
                                  uint64_t *macs);
-/* QZ_ERR_UNKNOWN_NAME tells the nearest names. */
+/* The message of QZ_ERR_UNKNOWN_NAME has the nearest names. */
 QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info);
 /* ImageNet-1k class name (0 to 999); NULL out of range. */
 QZ_API const char *qz_imagenet_class(int32_t index);
@@ -118,7 +118,7 @@ QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int3
                                        int32_t height, size_t stride);
 /* Makes the int8 model. Its graph has no float weights but those of layers that stay fp32 and of
  * norms. The float model stays beside it for comparison and float sessions, until
- * qz_model_drop_float or qz_model_finalize takes it away; qz_model_get_memory tells what is held.
+ * qz_model_drop_float or qz_model_finalize removes it; qz_model_get_memory reports what is held.
  */
 QZ_API qz_status qz_model_convert(qz_model *model);
 /* Frees the float model of a converted one, with all that was packed of it. Float sessions and
@@ -149,7 +149,7 @@ typedef struct qz_model_info {
     bool random_weights;
     bool converted;
     const char *backend;  /* "" for a float model that was never prepared */
-    const char *observer; /* "" likewise */
+    const char *observer; /* "" also */
     size_t calibration_images;
     int32_t num_classes;
     int32_t input_h, input_w;
@@ -170,7 +170,7 @@ typedef struct qz_model_memory {
     size_t canonical_bytes; /* int8 weights in torch's order, their scales and biases; 0 after
                                qz_model_finalize(model, true) */
     size_t island_bytes;    /* float parameters of what stays fp32 in the int8 graph, and of its
-                               norms; 0 likewise */
+                               norms; 0 then too */
     size_t packed_bytes;    /* all that was packed for kernels */
     size_t packings;        /* how often: once for each precision, bundle and use of Winograd's
                                algorithm that a session asked for, however many sessions share it */

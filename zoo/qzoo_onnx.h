@@ -19,7 +19,7 @@ typedef enum qz_onnx_format {
     QZ_ONNX_FP32 = 0,
     QZ_ONNX_FP16,      /* weights and arithmetic in half precision */
     QZ_ONNX_QDQ,       /* int8 as float ops between DequantizeLinear and QuantizeLinear */
-    QZ_ONNX_QOPERATOR, /* int8 as QLinearConv and its kin, com.microsoft's where ONNX has none */
+    QZ_ONNX_QOPERATOR, /* int8 as QLinearConv and similar, com.microsoft's where ONNX has none */
     QZ_ONNX_FORMAT_COUNT
 } qz_onnx_format;
 /* "fp32", "fp16", "qdq", "qoperator"; NULL for another number. */

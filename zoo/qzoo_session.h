@@ -58,7 +58,7 @@ typedef qz_status (*qz_node_fn)(void *user, const char *name, const qz_tensor *v
                                 const qz_tensor *bytes);
 /* fn NULL: none. A failure that the hook returns ends the run with that status. */
 QZ_API void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user);
-/* The node whose value stands for NAME: itself, the one that it was fused into, or the last of a
+/* The node that NAME means: itself, the one that it was fused into, or the last of a
  * module ("layer1.0"). NULL: unknown. */
 QZ_API const char *qz_session_node_name(const qz_session *session, const char *name);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * base.h - what every other part of the library stands on: errors, allocator, arena, strings,
+ * base.h - what every other part of the library uses: errors, allocator, arena, strings,
  * threads, floating-point environment. Private; cross-file names begin with qzi_.
  */
 #ifndef QZOO_LAYERS_BASE_BASE_H

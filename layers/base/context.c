@@ -47,7 +47,7 @@ static const char *get_folder(const char *variable)
     return value && value[0] != 0 ? value : NULL;
 }
 
-/* *dir stays NULL where nothing tells the folder. */
+/* *dir stays NULL where no variable names the folder. */
 static qz_status resolve_cache_dir(const qz_context *ctx, const char *asked, char **dir)
 {
     const char *base;

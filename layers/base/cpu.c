@@ -2,10 +2,10 @@
 /*
  * cpu.c - which instruction bundles run here, and what is known of cores and caches.
  *
- * Bundles are told by cpuid and xgetbv (x86-64) or getauxval (aarch64): the operating system must
- * save the registers too. Names and cache sizes come from cpuinfo where it is built in and its
+ * Bundles are detected by cpuid and xgetbv (x86-64) or getauxval (aarch64): the operating system
+ * must save the registers too. Names and cache sizes come from cpuinfo where it is built in and its
  * sources are readable (it writes to stderr where they are not), else from the system; where
- * nothing is known, usual sizes stand.
+ * nothing is known, usual sizes are reported.
  */
 #if defined(__linux__)
 #define _GNU_SOURCE /* sched_getaffinity */
@@ -274,7 +274,7 @@ static bool proc_cpuinfo(const char *key, char *value, size_t size)
     return found;
 }
 
-/* Cores by the first package's own count; 0 where /proc/cpuinfo does not tell. */
+/* Cores by the first package's own count; 0 where /proc/cpuinfo does not say. */
 static uint32_t proc_cores(uint32_t logical)
 {
     char cores[16], siblings[16];

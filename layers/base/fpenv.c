@@ -57,7 +57,7 @@ void qzi_fpenv_leave(qzi_fpenv env)
 #else
 #include <fenv.h>
 
-/* Only the rounding direction can be told portably. */
+/* Only the rounding direction can be read portably. */
 qzi_fpenv qzi_fpenv_enter(void)
 {
     int saved = fegetround();

@@ -471,7 +471,7 @@ static bool is_one_pixel(const qzi_node *node)
 qz_value qz_mul(qz_graph *graph, const char *name, qz_value a, qz_value b)
 {
     qz_value in[] = {a, b};
-    /* the image comes first, so that the product may stand in its place */
+    /* the image comes first, so that the product may overwrite it */
     if (graph->status == QZ_OK && a >= 0 && b >= 0 && (size_t)a < graph->node_count &&
         (size_t)b < graph->node_count && is_one_pixel(&graph->nodes[a]) &&
         !is_one_pixel(&graph->nodes[b])) {

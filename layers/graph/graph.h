@@ -3,7 +3,7 @@
  * graph.h - the graph (IR): nodes, values, parameters. Private to the library; passes (fuse,
  * prepare, convert, export) read and change it through this header.
  *
- * One node gives one value, and value i is nodes[i]'s: their indexes are the same. Nodes stand in
+ * A node has one value, and value i is that of nodes[i]. Nodes are in
  * an order in which every input precedes its reader. Passes that remove or insert nodes build a
  * new order with qzi_graph_rewrite.
  */
@@ -104,7 +104,7 @@ qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qz
 void qzi_graph_op_node(const qz_graph *graph, qz_value value, const qzi_node **inputs,
                        qzi_op_node *n);
 
-/* Size (batch 1) for which qz_graph_node_at tells MACs and shapes; 0 x 0 tells none. */
+/* Size (batch 1) for which qz_graph_node_at reports MACs and shapes; 0 x 0 reports none. */
 qz_status qzi_graph_list_size(qz_graph *graph, int32_t h, int32_t w);
 
 #endif

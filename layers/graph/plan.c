@@ -6,7 +6,7 @@
  * is a part of its input, an element-wise op may write over its dying input, and a concat's inputs
  * are written by their producers straight into their slices. A group lives from its first
  * definition to its last reader; groups are placed largest first at the lowest offset where no
- * group alive at the same time stands (Pisarchyk and Lee, "Efficient Memory Management for Deep
+ * group alive at the same time is placed (Pisarchyk and Lee, "Efficient Memory Management for Deep
  * Neural Net Inference", greedy by size). Where that takes more than what is alive at once, the
  * group that ended highest is placed first, and so on for some orders: test_plans has what it
  * brings.
@@ -146,7 +146,7 @@ static void share_in_place(planner *p, size_t i)
         share_with(p, i, second);
 }
 
-/* When a value stands: behind which node's run. */
+/* When a value is final: after which node's run. */
 static qz_value made_by(const planner *p, qz_value v)
 {
     while (p->plan->values[v].aliased)

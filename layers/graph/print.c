@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* print.c - what a graph tells of itself: rows for programs, a listing for people. */
+/* print.c - a graph as rows for programs, and as a listing for people. */
 #include "layers/graph/graph.h"
 
 #include <stdio.h>

@@ -69,7 +69,7 @@ qz_status qzi_graph_prune(qz_graph *graph)
         goto done;
     }
     mark_live(graph, live);
-    /* a dead value has dead readers only: what stands in for it is never read */
+    /* a dead value has dead readers only: its replacement is never read */
     for (size_t i = 0; i < n; i++)
         redirect[i] = graph->nodes[i].in_count ? graph->nodes[i].in[0] : QZ_NO_VALUE;
     for (size_t i = 0; i < graph->mark_count; i++) {

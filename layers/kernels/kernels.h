@@ -22,7 +22,7 @@
  *
  * Extents. A float view owns c elements of each pixel. A uint8 view owns ceil4(c) bytes of each
  * pixel for *reading* (c of them for writing): its data pointer and pixel_stride are multiples of
- * 4, and pixel_stride >= ceil4(c). What stands in the padding bytes is unspecified, and no result
+ * 4, and pixel_stride >= ceil4(c). The content of the padding bytes is unspecified, and no result
  * may depend on it (packed weights are zero there). Bytes past the last pixel's ceil4(c) are not
  * owned.
  */
@@ -83,9 +83,9 @@ typedef struct qzk_conv_args {
     int32_t ways;
     bool by_channels;
     /*
-     * run() calls it when a region of the output stands, each output once, on the thread that wrote
-     * it and while it is near: for what follows element by element (a residual, a table). It may
-     * overwrite the region. NULL: nothing follows.
+     * run() calls it when a region of the output is final, for each output once, on the thread that
+     * wrote it and while it is near: for what follows element by element (a residual, a table). It
+     * may overwrite the region. NULL: nothing follows.
      */
     void (*done)(void *user, qzk_region region);
     void *done_user;

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* peak.c - measures ceilings of arithmetic and of memory, and tells which kernels a bundle takes.
+/* peak.c - measures ceilings of arithmetic and of memory, and lists the kernels that a bundle
+ * takes.
  */
 #include "layers/kernels/peak.h"
 #include "layers/base/base.h"

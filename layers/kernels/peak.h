@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * peak.h - what the multiply-add units can do: loops of nothing but the instruction that a
- * bundle's convolutions stand on. The measured rate is the ceiling that bench reports shares of.
+ * bundle's convolutions use. The measured rate is the ceiling that bench reports shares of.
  * And what memory can do: loops of nothing but loads, the ceiling of layers that wait for weights.
  */
 #ifndef QZOO_LAYERS_KERNELS_PEAK_H

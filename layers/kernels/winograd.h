@@ -74,7 +74,7 @@ static inline void qzk_winograd_pixels(const qzk_conv_args *args, qzk_winograd_t
         }
 }
 
-/* Tells of the outputs of a tile, in some channels, row by row. */
+/* Reports the outputs of a tile as done, in some channels, row by row. */
 static inline void qzk_winograd_done(const qzk_conv_args *args, qzk_winograd_tile tile,
                                      int64_t channel, int64_t channels)
 {

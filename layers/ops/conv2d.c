@@ -157,7 +157,7 @@ static size_t scratch(const qzi_op_run *r)
     return r->packed->kernel->scratch_size(&args);
 }
 
-/* What follows, for a region that stands. */
+/* Runs the followers on a region that is final. */
 static void follow(void *user, qzk_region region)
 {
     const qzi_op_run *r = user;

@@ -174,15 +174,15 @@ struct qzi_op_run {
     const qzi_packed_node *packed;
     const qzk_view *in; /* in_count views */
     qzk_view out;
-    /* concat: in[i] already stands in its place in out */
+    /* concat: in[i] is already in its place in out */
     const bool *in_placed;
     const qz_tensor *external;   /* INPUT: the caller's NCHW float32, or */
     const qzi_byte_image *image; /* the caller's bytes */
     uint32_t threads;
     void *scratch; /* threads pieces of scratch_stride bytes */
     size_t scratch_stride;
-    /* convolutions: element-wise nodes to apply to each region of the output as soon as it stands,
-     * in order, each in place over the one before (plan.h) */
+    /* convolutions: element-wise nodes to apply to each region of the output as soon as it is
+     * final, in order, each in place over the one before (plan.h) */
     const qzi_op_run *const *followers;
     size_t follower_count;
 };
@@ -201,7 +201,7 @@ struct qzi_op_class {
     void (*run)(const qzi_op_run *r);
     /* Ops that compute each element from those at its place alone: a region. NULL: it does not. */
     void (*apply)(const qzi_op_run *r, qzk_region region);
-    bool in_place; /* the output may stand where input 0 stood (of an addition: input 1 too) */
+    bool in_place; /* the output may overwrite input 0 (of an addition: input 1 too) */
     bool alias;    /* the output is input 0 (dropout; flatten of 1x1; slice where it can) */
 };
 

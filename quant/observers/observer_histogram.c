@@ -162,7 +162,7 @@ static placement place(const qzi_observer *o, float min, float max)
 
 /*
  * torch's _combine_histograms without its fine grid: new_counts (float32) += old histogram, each
- * bin of which stands for UPSAMPLE equal fine bins. The running sum over fine bins is taken term by
+ * bin of which represents UPSAMPLE equal fine bins. The running sum over fine bins is taken term by
  * term as torch's cumsum does (a product would round otherwise), but only over the old histogram:
  * the zeros around it do not change the sum. Fine bins past the end, which torch refuses, are
  * counted in the last bin.

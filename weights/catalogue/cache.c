@@ -3,7 +3,7 @@
  * cache.c - where fetched files lie, and what lies there: paths, hashes, locks, pruning.
  *
  * A file under its final name was complete and had the right hash when it got that name; it is not
- * hashed again at each use. Torch hub's files are, since torch checks them only if it was told to.
+ * hashed again at each use. Torch hub's files are, since torch checks them only on request.
  */
 #include "weights/catalogue/cache.h"
 
@@ -157,7 +157,7 @@ static char *find_in_hub(qz_context *ctx, const qz_weights_info *info)
 {
     char *folder = hub_folder(ctx), *path = NULL;
     const char *base = strrchr(info->url, '/') + 1;
-    char digits[9]; /* as many as names tell */
+    char digits[9]; /* as many as names contain */
     if (!folder)
         return NULL;
     snprintf(digits, sizeof(digits), "%s", info->sha256);
@@ -249,7 +249,7 @@ qz_status qzi_cache_lock(const qz_context *ctx, const char *path, int *fd)
                 continue;
             return qzi_fail_errno(ctx, path, "cannot be locked", error);
         }
-        /* whoever held it before may have removed it since it was opened here */
+        /* the process that held it may have removed it since it was opened here */
         if (fstat(*fd, &ours) == 0 && stat(path, &theirs) == 0 && ours.st_ino == theirs.st_ino &&
             ours.st_dev == theirs.st_dev)
             return QZ_OK;
@@ -274,7 +274,7 @@ static bool is_known(const qz_catalogue *catalogue, const char *name)
     return false;
 }
 
-/* Removes one file of the folder, under the lock of whoever might be writing it. */
+/* Removes one file of the folder, under the lock of a process that might be writing it. */
 static qz_status prune_file(const qz_context *ctx, const char *folder, const char *name,
                             qz_prune_result *result)
 {

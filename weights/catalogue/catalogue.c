@@ -9,8 +9,8 @@
 #include <strings.h>
 
 /*
- * The file's name in the cache: that of the URL where it tells the hash, as torchvision's do, else
- * with the hash's first digits put in. Only harmless characters of a URL get into it.
+ * The file's name in the cache: that of the URL if it contains the hash, as torchvision's do,
+ * otherwise with the hash's first digits put in. Only harmless characters of a URL get into it.
  */
 qz_status qzi_catalogue_name_file(qz_catalogue *catalogue, qz_weights_info *info)
 {
@@ -24,10 +24,10 @@ qz_status qzi_catalogue_name_file(qz_catalogue *catalogue, qz_weights_info *info
     char hash[9], name[160];
     memcpy(hash, info->sha256, 8);
     hash[8] = '\0';
-    bool told = false;
-    for (size_t i = 0; i + 8 <= stem && !told; i++)
-        told = memcmp(base + i, hash, 8) == 0;
-    if (told)
+    bool named = false;
+    for (size_t i = 0; i + 8 <= stem && !named; i++)
+        named = memcmp(base + i, hash, 8) == 0;
+    if (named)
         snprintf(name, sizeof(name), "%.*s", (int)length, base);
     else
         snprintf(name, sizeof(name), "%.*s-%s%.*s", (int)stem, base, hash, (int)(length - stem),
@@ -123,7 +123,7 @@ qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *model, co
     }
     if (*tags == '\0')
         return qzi_fail(catalogue->ctx, QZ_ERR_UNKNOWN_NAME,
-                        "no published weights of '%s' are known; qzoo weights list tells what "
+                        "no published weights of '%s' are known; qzoo weights list shows what "
                         "there is",
                         model);
     return qzi_fail(catalogue->ctx, QZ_ERR_UNKNOWN_NAME,

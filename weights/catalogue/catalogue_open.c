@@ -33,7 +33,7 @@ static const qz_weights_info published[] = {
 #undef QZI_WEIGHTS
 };
 
-/* Models in order, and of one model the entries as they stand. */
+/* Models in order, and the entries of one model in their order. */
 static bool entry_before(const void *arg, size_t a, size_t b)
 {
     const qz_weights_info *entries = arg;

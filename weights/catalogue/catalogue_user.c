@@ -4,7 +4,7 @@
  * jansson. Part of the feature `fetch`: a build for inference alone needs no JSON library.
  *
  * The file is the user's and is trusted to name what he wants fetched; that it says what it means
- * is checked all the same, entry by entry, so that a slip is told and not fetched.
+ * is checked all the same, entry by entry, so that a slip is reported and not fetched.
  */
 #include "weights/catalogue/catalogue.h"
 

@@ -4,7 +4,7 @@
  *
  * A range is asked for with If-Range, so that a server whose file has changed sends it whole; a
  * server without ranges does so too, and the file begins anew. Proxies are those of the
- * environment. libcurl is told to speak nothing but https (and http, when that was asked for), also
+ * environment. libcurl may speak https only (and http, where requested), also
  * after redirects.
  */
 #include "weights/catalogue/fetch.h"
@@ -29,7 +29,7 @@ typedef struct session {
     qzi_transfer *t;
     CURL *curl;
     uint64_t asked_from; /* the range that was asked for; 0: none */
-    uint64_t total;      /* of the file, as the answer tells it; 0: not told */
+    uint64_t total;      /* of the file, from the answer; 0: unknown */
     uint64_t range_begin;
     bool has_range; /* Content-Range was there and readable */
     bool begun;     /* the first byte of a good answer came */
@@ -245,7 +245,7 @@ static qz_status tell_http(const qzi_transfer *t)
     return qzi_fail(t->ctx, QZ_ERR_NETWORK, "%s: HTTP status %ld: %s", t->url, http, hint);
 }
 
-static qz_status tell(session *s, CURLcode code)
+static qz_status report(session *s, CURLcode code)
 {
     qzi_transfer *t = s->t;
     const char *text = s->error[0] != '\0' ? s->error : curl_easy_strerror(code);
@@ -286,9 +286,9 @@ static qz_status run(session *s)
         CURLcode code = curl_easy_perform(s->curl);
         curl_easy_getinfo(s->curl, CURLINFO_RESPONSE_CODE, &t->http_status);
         if (s->status != QZ_OK)
-            st = s->status; /* its message stands */
+            st = s->status; /* its message is recorded */
         else if (code != CURLE_OK)
-            st = tell(s, code);
+            st = report(s, code);
         else if (!s->begun && !begin_body(s)) /* an empty file */
             st = s->status;
     }

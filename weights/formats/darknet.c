@@ -3,8 +3,8 @@
  * darknet.c - darknet's .weights: int32 major, minor, revision, then the number of images
  * seen in training (int64 since version 0.2, else int32), then float32 numbers to the end.
  *
- * Which layers the numbers are of stands in a .cfg file elsewhere, so all of them are one tensor;
- * whoever builds the network knows how to take it apart.
+ * A .cfg file elsewhere says which layers the numbers belong to. So all of them are one tensor;
+ * the builder of the network knows how to divide it.
  */
 #include "weights/bytes.h"
 #include "weights/state_dict.h"

@@ -116,7 +116,7 @@ static qz_status push_new(qzi_pickle_reader *r, qzi_pickle_kind kind, int64_t in
     return push(r, object);
 }
 
-/* A str or bytes whose length stands before it in `width` bytes. */
+/* A str or bytes, after its length in `width` bytes. */
 static qz_status push_text(qzi_pickle_reader *r, qzi_pickle_kind kind, size_t width)
 {
     uint64_t size = 0;

@@ -36,7 +36,7 @@ typedef enum qzi_pickle_global {
     QZI_PICKLE_REBUILD_PARAMETER,
     QZI_PICKLE_PER_TENSOR,  /* torch.per_tensor_affine and _symmetric */
     QZI_PICKLE_PER_CHANNEL, /* torch.per_channel_affine and _symmetric */
-    QZI_PICKLE_DTYPE,       /* torch.qint8 and the like, as values */
+    QZI_PICKLE_DTYPE,       /* torch.qint8 and similar, as values */
     QZI_PICKLE_FIRST,       /* a function that gives its first argument */
     QZI_PICKLE_SET,
     QZI_PICKLE_RECONSTRUCTOR, /* of copyreg: (class, base, state) */

@@ -3,7 +3,7 @@
  * pickle_dict.c - finds the tensors among the objects of a pickle, and their names.
  *
  * Objects are only walked. A torch module is one whose state has _parameters, _buffers and
- * _modules; in TorchScript archives tensors and modules stand in the state itself, and quantized
+ * _modules; in TorchScript archives tensors and modules are in the state itself, and quantized
  * layers keep their tensors in the state of a packed object. Modules may share modules, so depth
  * and number of visits are bounded.
  */
@@ -366,7 +366,7 @@ static qz_status add_root_module(walker *w, const qzi_pickle_object *module)
 /* ---- state dicts ---- */
 
 /*
- * What may stand in a state dict: tensors, and of quantized models also packed parameters, types
+ * What a state dict may contain: tensors, and of quantized models also packed parameters, types
  * and None, where a layer has no bias.
  */
 static bool belongs(const qzi_pickle_object *key, const qzi_pickle_object *value)
@@ -409,7 +409,7 @@ static qz_status add_state_dict(walker *w, const qzi_pickle_object *state)
 
 /*
  * The dict of tensors or the module: the whole object, or of a checkpoint (epoch, optimizer, …)
- * what stands under the usual names. An averaged module (ema) is the better one.
+ * what is under the usual names. An averaged module (ema) is the better one.
  */
 static qz_status add_root(walker *w, const qzi_pickle_object *root)
 {

@@ -55,7 +55,7 @@ static qz_status find_record(const pth *file, const char *record, qzi_pickle_tex
     return QZ_OK;
 }
 
-/* Finds the pickle, if it is there: it tells torch's archives. */
+/* Finds the pickle. Its presence marks torch's archives. */
 static qz_status find_pickle(pth *file)
 {
     for (size_t i = 0; i < file->zip.count; i++) {
@@ -105,7 +105,7 @@ static qz_status find_storage(const qzi_storage_source *source, qzi_pickle_text 
     return QZ_OK;
 }
 
-/* Class __torch__.a.b.C stands in NAME/code/__torch__/a/b.py. */
+/* Class __torch__.a.b.C is in NAME/code/__torch__/a/b.py. */
 static qz_status keep_code(const pth *file, const qzi_pickle_object *root)
 {
     static const char begin[] = "__torch__.";

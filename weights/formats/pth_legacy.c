@@ -146,13 +146,13 @@ static qz_status read_head(legacy *file)
 {
     const qz_state_dict *dict = file->dict;
     qzi_pickle pickle = {0};
-    QZI_TRY(next_pickle(file, &pickle)); /* by which the format was told */
+    QZI_TRY(next_pickle(file, &pickle)); /* by which the format was recognized */
     QZI_TRY(next_pickle(file, &pickle));
     if (pickle.root->kind != QZI_PICKLE_INT || pickle.root->u.integer != PROTOCOL_VERSION)
         return damaged(dict, "unknown version");
     QZI_TRY(next_pickle(file, &pickle));
     if (pickle.root->kind != QZI_PICKLE_DICT)
-        return damaged(dict, "it does not tell its byte order");
+        return damaged(dict, "it does not contain its byte order");
     for (size_t i = 0; i < pickle.root->u.seq.count; i += 2) {
         qzi_pickle_object *const *item = &pickle.root->u.seq.items[i];
         if (item[0]->kind == QZI_PICKLE_STR &&

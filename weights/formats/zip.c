@@ -32,7 +32,7 @@ static qz_status damaged(const qz_state_dict *dict, const char *what)
                     "%s: damaged zip archive (%s); download or save it again", dict->name, what);
 }
 
-/* The zip64 end record that stands before the end record at `end`, if there is one. */
+/* The zip64 end record before the end record at `end`, if there is one. */
 static qz_status read_end64(const qz_state_dict *dict, size_t end, directory *dir)
 {
     const uint8_t *bytes = dict->bytes;

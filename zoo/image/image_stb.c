@@ -28,7 +28,7 @@
 #define JPEG_PIXELS_FREE 65536
 #define ALLOC_SLACK ((size_t)16 << 20)
 
-/* stb_image hands no user pointer to its allocator, so the call's own stands here. */
+/* stb_image passes no user pointer to its allocator, so the call's own is kept here. */
 static _Thread_local struct {
     const qz_context *ctx;
     size_t limit;  /* of one allocation */

@@ -8,7 +8,7 @@
 /* An empty model: qz_model_destroy takes it in any state from here on. */
 qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model);
 /*
- * Builds the float graph and fills in what info tells of it (parameters, MACs). Parameters have no
+ * Builds the float graph and counts its parameters and MACs. Parameters have no
  * data yet. NULL, and num_classes 0: the architecture's own.
  */
 qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model_info.c - what a model tells of itself: sizes, origin, options, graphs.
+ * model_info.c - facts about a model: sizes, origin, options, graphs.
  */
 #include "layers/graph/exec.h"
 #include "zoo/model/model.h"

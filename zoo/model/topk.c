@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-/* Whether a stands before b: larger first, NaN last; among equals the lower index, which stands
+/* Whether a comes before b: larger first, NaN last; among equals the lower index, which comes
  * there already. */
 static bool before(float a, float b)
 {

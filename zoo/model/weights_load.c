@@ -159,7 +159,7 @@ qz_status qzi_weights_load_param(const qz_model *model, qz_graph *graph, size_t 
     return report_one(model->ctx, param->key, &p, path);
 }
 
-/* What a warning tells of a kind of key: how many, and the first three. */
+/* What a warning says about a kind of key: how many, and the first three. */
 struct key_list {
     size_t count;
     const char *first[3];

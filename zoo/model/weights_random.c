@@ -15,7 +15,7 @@ static bool has_one_dimensional_weight(const qz_graph *graph, size_t bias)
     const char *dot = strrchr(key, '.');
     if (bias == 0 || !dot || strcmp(dot, ".bias") != 0)
         return false;
-    /* A weight stands right before its bias: state dicts keep the order in which they are made. */
+    /* A weight comes right before its bias: state dicts keep the order of creation. */
     const qzi_param *weight = &graph->params[bias - 1];
     size_t prefix = (size_t)(dot - key);
     return strncmp(weight->key, key, prefix) == 0 && strcmp(weight->key + prefix, ".weight") == 0 &&

@@ -66,7 +66,7 @@ void qzi_onnx_output(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_
                      const int64_t *dims);
 void qzi_onnx_metadata(qzi_onnx_doc *doc, const char *key, const char *value);
 
-/* The file; with `external`, or above 2 GB, large tensors stand in <path>.data beside it. */
+/* The file; with `external`, or above 2 GB, large tensors go to <path>.data beside it. */
 qz_status qzi_onnx_doc_write(qzi_onnx_doc *doc, const char *path, const char *graph_name,
                              int32_t opset, bool external);
 

@@ -216,7 +216,7 @@ static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
 
 /* ---- the whole ---- */
 
-/* Shapes at the size that is exported; batch 1 stands for any. */
+/* Shapes at the size that is exported; batch 1 represents any. */
 static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qzi_shape *shapes)
 {
     qzi_shape *inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*inputs));

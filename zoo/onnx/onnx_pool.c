@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * onnx_pool.c - pooling. Sizes are known at export, so windows are told by explicit padding:
+ * onnx_pool.c - pooling. Sizes are known at export, so windows are expressed by explicit padding:
  * runtimes differ in what ceil_mode means, and none has torch's adaptive pooling.
  */
 #include "zoo/onnx/onnx_emit.h"
@@ -73,7 +73,7 @@ qz_status qzi_onnx_avg_pool(qzi_onnx_emit *e, const qzi_onnx_call *call)
 }
 
 /* The averages along an axis as a matrix: torch's windows [o * in / out, ceil((o + 1) * in / out)).
- * At (o * o_step + i * i_step) stands the weight of input i in output o. */
+ * The weight of input i in output o is at (o * o_step + i * i_step). */
 static const char *axis_matrix(qzi_onnx_emit *e, const char *name, int32_t in, int32_t out,
                                bool columns)
 {

@@ -7,7 +7,7 @@
 
 const char *qzi_torch_module(const qzi_node *node)
 {
-    /* transform_input stands before what torch calls QuantStub */
+    /* transform_input comes before torch's QuantStub */
     return node->op == QZI_OP_INPUT || node->op == QZI_OP_CHANNEL_AFFINE ? "quant" : node->name;
 }
 

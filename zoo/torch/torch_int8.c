@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * torch_int8.c - makes a converted model of an int8 model that PyTorch made (torch_int8.h): tells
+ * torch_int8.c - makes a converted model of an int8 model that PyTorch made (torch_int8.h): finds
  * the form, checks numbers and shapes, and attaches the weights.
  */
 #include "zoo/torch/torch_int8.h"
@@ -118,7 +118,7 @@ static qz_status add_weights(const qzi_torch_import *import)
     for (size_t i = 0; i < graph->node_count; i++) {
         qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
-            continue; /* borders stand between the nodes, which keep their order */
+            continue; /* borders are between the nodes, which keep their order */
         if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR)) {
             QZI_TRY(make_weights(import, from, node));
             model->origin.hash = hash_weights(node, model->origin.hash);
@@ -130,7 +130,7 @@ static qz_status add_weights(const qzi_torch_import *import)
     return QZ_OK;
 }
 
-/* Quantized layers of the file that the model does not have, told as a warning. */
+/* Quantized layers of the file that the model does not have, as a warning. */
 static qz_status warn_unexpected(const qzi_torch_import *import)
 {
     qz_model *model = import->model;
@@ -184,7 +184,7 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
     qz_model *model = import->model;
     const bool qat = is_qat(import->dict);
     QZI_TRY(check_options(model, import->path, options));
-    /* by the ops alone the backends of PyTorch decide alike; which it is, the weights tell */
+    /* PyTorch's backends decide alike, by the ops alone; the weights show which backend it is */
     model->qconfig = (qzi_qconfig){.backend = qzi_backend_get(QZ_BACKEND_FBGEMM), .imported = true};
     if (qat)
         QZI_TRY(qzi_torch_load_qat(import));

@@ -2,7 +2,7 @@
 /*
  * torch_int8.h - int8 models that PyTorch made, loaded as converted models. Private.
  *
- * Three forms are told apart by their content:
+ * Three forms are distinguished by their content:
  *
  *   keys     the state dict of a quantized module (torchvision's published files): NAME.weight is
  *            quantized, NAME.scale and NAME.zero_point belong to the module's output, "quant" is

@@ -3,13 +3,13 @@
  * torch_int8_qat.c - checkpoints of quantization-aware training that were not converted
  * (torch_int8.h, "qat"), turned into int8 as torch.ao.quantization.convert does:
  *
- *   - batch norm, which stands in the convolution's module as NAME.bn, is folded into its weights;
+ *   - batch norm, which is in the convolution's module as NAME.bn, is folded into its weights;
  *   - the weight's scale is that of the range which weight_fake_quant saw, after it has seen the
  *     folded weights once more where its observer is still on;
  *   - a value's scale and zero point are those of the range of activation_post_process.
  *
- * Whether an activation has 7 or 8 bits (reduce_range) the ranges do not tell; the scale that
- * stands beside them does.
+ * Whether an activation has 7 or 8 bits (reduce_range) does not follow from the ranges; the scale
+ * beside them shows it.
  */
 #include "zoo/model/weights_load.h"
 #include "zoo/model/weights_random.h"
@@ -23,7 +23,7 @@
 
 /* ---- float weights ---- */
 
-/* The convolution whose module holds the batch norm; -1: the node is none, or stands alone. */
+/* The convolution whose module holds the batch norm; -1: the node is none, or is alone. */
 static qz_value convolution_of(const qz_graph *graph, const qzi_node *node)
 {
     if (node->op != QZI_OP_BATCH_NORM2D || graph->nodes[node->in[0]].op != QZI_OP_CONV2D)

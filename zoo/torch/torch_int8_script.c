@@ -4,8 +4,8 @@
  * of forward() must be a node of the model's own graph, with the same op and the same inputs, and
  * brings its scale and zero point.
  *
- * Layers with weights are told by the names of their packed parameters, all others by what they
- * read, so that the order of the text is free.
+ * Layers with weights are recognized by the names of their packed parameters, all others by what
+ * they read, so that the order of the text is free.
  */
 #include "weights/formats/torch_script.h"
 #include "zoo/torch/torch_import.h"
@@ -58,7 +58,7 @@ static const struct script_op ops[] = {
     {"torch.dequantize", "T", QZI_OP_DEQUANTIZE, QZ_ACT_NONE},
 };
 
-/* The arguments of a call, told apart. */
+/* The arguments of a call, separated. */
 struct operands {
     qz_value tensors[MAX_READ];
     size_t count;

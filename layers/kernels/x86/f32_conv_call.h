@@ -32,7 +32,7 @@ typedef struct conv_plan {
 
 /*
  * With few input channels the taps of one kernel row are taken as one run of kw * ic floats, where
- * the view lets them: they stand one after the other in memory.
+ * the view allows: they are one after the other in memory.
  */
 #define ROW_RUN_MAX 64
 static bool rows_are_runs(const qzk_conv_shape *s)
@@ -295,7 +295,7 @@ typedef struct conv_state {
     float *copies;
     int64_t block;   /* whose tables these are; */
     int64_t first;   /* its first tile */
-    uint64_t filled; /* tiles of it whose table stands */
+    uint64_t filled; /* tiles of it whose table is filled */
 } conv_state;
 
 /* The first pixel of a tile; of the one behind the last: all pixels. */
@@ -419,7 +419,8 @@ static void conv_run(const qzk_conv_args *args, int64_t begin, int64_t end, void
     st.tables = (const float **)(st.run_offsets + c->runs);
     st.copies = (float *)(st.tables + c->table_entries * (size_t)c->block);
     const int64_t steps = (int64_t)c->group_steps * args->shape->groups;
-    bool block_whole = false; /* all of the block is ours: told of at once, else step by step */
+    bool block_whole =
+        false; /* all of the block is ours: reported at once, otherwise step by step */
     while (begin < end) {
         /* the block of the tile that would be next if a tile were all of a unit */
         int64_t block = ((begin / steps + 1) * c->blocks - 1) / c->tiles;

@@ -234,7 +234,7 @@ static void winograd_finish(const winograd_state *st, const float *bias, int32_t
     }
 }
 
-/* Tells of the outputs of a group of panels in the block. */
+/* Reports the outputs of a group of panels in the block as done. */
 static void winograd_done(const winograd_state *st, int32_t group)
 {
     const winograd_cut *c = &st->cut;

@@ -79,7 +79,7 @@ static __attribute__((noinline)) void amx_finish(amx_pending *p, int32_t count)
 
 /*
  * M tiles of pixels by N of weights. Tile registers: 0 to 3 sums, 4 and 5 pixels, 6 and 7 weights.
- * The intrinsics do not tell every compiler that memory is read.
+ * Not every compiler knows from the intrinsics that memory is read.
  */
 VEC_INLINE void amx_multiply(const amx_job *job, amx_pending *pending, const int M, const int N)
 {

@@ -12,9 +12,9 @@
  * image are dealt to s planes, so that the next output row reads the next row of each plane.
  *
  * K consists of runs: a kernel row of the image is kw * channels bytes side by side, padded to 64
- * by weights of zero; what stands there in the grid does not matter. Kernels with gaps between
+ * by weights of zero; the grid's content there does not matter. Kernels with gaps between
  * their columns have a run for each tap. 1x1 kernels are a grid of one column, and whole tiles of
- * multiples of 64 channels are taken from the input as it stands.
+ * multiples of 64 channels are read from the input in place.
  */
 #include "layers/kernels/x86/u8s8_amx_tile.h"
 
@@ -120,7 +120,7 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
 typedef struct amx_work {
     const qzk_conv_args *args;
     amx_plan plan;
-    bool flat;   /* a 1x1 kernel over pixels as they stand: one column, a row for each pixel */
+    bool flat;   /* a 1x1 kernel over pixels in place: one column, a row for each pixel */
     bool direct; /* whole tiles are taken from the input */
     bool few;    /* pixels: no tiles at all */
     int64_t images, in_h, in_w, out_h, out_w;

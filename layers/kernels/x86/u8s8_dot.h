@@ -272,7 +272,7 @@ VEC_INLINE void vb_put_weight(int8_t *step, size_t half_stride, int32_t lane, in
 
 /* ---- from sums to bytes ---- */
 
-/* What stands first in the packed weights of every kernel. */
+/* The first bytes of the packed weights of every kernel. */
 typedef struct packed_head {
     int32_t limit; /* scaled sums may be too large for a conversion to integers */
 } packed_head;

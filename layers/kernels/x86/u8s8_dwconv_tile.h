@@ -400,7 +400,7 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
     }
 }
 
-/* Tells of the blocks [from, to) of a group of output rows. */
+/* Reports the blocks [from, to) of a group of output rows as done. */
 static void dw_done(const dw_work *work, int64_t line, int64_t from, int64_t to)
 {
     const qzk_view *out = &work->args->out;
@@ -418,7 +418,7 @@ static void dw_run(const qzk_conv_args *args, int64_t begin, int64_t end, void *
     work.strip = dw_strip(args, &work.plan);
     work.fn = s->kh == 3 && s->kw == 3 ? dw_3x3 : s->kh == 5 && s->kw == 5 ? dw_5x5 : dw_any;
     const int64_t lines = args->out.n * work.groups;
-    int64_t from = 0; /* first block of the line that was not told of yet */
+    int64_t from = 0; /* first block of the line that was not reported yet */
     for (int64_t unit = begin; unit < end; unit++) {
         const int64_t line = args->by_channels ? unit % lines : unit / work.plan.blocks;
         const int64_t block = args->by_channels ? unit / lines : unit % work.plan.blocks;

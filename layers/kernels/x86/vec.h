@@ -112,7 +112,7 @@ VEC_INLINE vf vf_permute(vf v, vindex index)
 {
     return _mm512_permutexvar_ps(index, v);
 }
-/* Both give the second operand when one is NaN or both are zeros: v must stand there. */
+/* Both return the second operand when one is NaN or both are zeros: v must be the second. */
 VEC_INLINE vf vf_clamp(vf v, vf lo, vf hi)
 {
     return _mm512_min_ps(hi, _mm512_max_ps(lo, v));
