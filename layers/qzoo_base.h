@@ -106,8 +106,8 @@ QZ_API qz_isa qz_isa_best(void);
 
 /*
  * Replaceable allocator. alloc returns memory aligned to `align` (a power of two, at least
- * sizeof(void *)) or NULL; free gets what alloc returned, never NULL. Both are called from any
- * thread that uses the context.
+ * sizeof(void *)) or NULL; free receives a pointer that alloc returned, never NULL. Both are called
+ * from any thread that uses the context.
  */
 typedef struct qz_allocator {
     void *(*alloc)(void *user, size_t size, size_t align);
@@ -117,7 +117,8 @@ typedef struct qz_allocator {
 
 /* How important a line of the log is. */
 typedef enum qz_log_level { QZ_LOG_DEBUG, QZ_LOG_INFO, QZ_LOG_WARNING } qz_log_level;
-/* Gets one line without its end; called from any thread that uses the context, also at once. */
+/* Receives one line without its newline. Called from any thread that uses the context, also from
+ * several at once. */
 typedef void (*qz_log_fn)(void *user, qz_log_level level, const char *message);
 
 /* How a context is made. Begin with QZ_CONTEXT_OPTIONS_INIT: zero is the default everywhere. */
@@ -127,8 +128,8 @@ typedef struct qz_context_options {
     qz_log_fn log;                 /* NULL: silence */
     void *log_user;
     qz_isa isa; /* ceiling; AUTO: what the CPU has */
-    /* of the context's pool; 0: physical cores. Behind runs that follow one another within 2 ms
-     * they look out for the next one for some 20 ms, else they sleep at once. */
+    /* of the context's pool; 0: physical cores. After runs that follow one another within 2 ms
+     * the threads stay awake for about 20 ms; otherwise they sleep at once. */
     uint32_t threads;
     void *threadpool;      /* a pthreadpool_t that remains the caller's; NULL: own pool */
     const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
@@ -154,7 +155,7 @@ QZ_API const char *qz_context_message(const qz_context *context);
 
 /* The ceiling of instruction sets, never AUTO. */
 QZ_API qz_isa qz_context_isa(const qz_context *context);
-/* Threads of a run that does not say otherwise, at least 1. */
+/* Number of threads of a run by default, at least 1. */
 QZ_API uint32_t qz_context_threads(const qz_context *context);
 QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL where none is known */
 

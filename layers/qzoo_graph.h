@@ -20,7 +20,7 @@ extern "C" {
 
 /* A network under construction or done. Belongs to one thread at a time while it is built. */
 typedef struct qz_graph qz_graph;
-typedef int32_t qz_value; /* what a node gives */
+typedef int32_t qz_value; /* the value that a node computes */
 #define QZ_NO_VALUE (-1)
 
 /* An empty graph, which the caller destroys. QZ_ERR_ARGUMENT, QZ_ERR_MEMORY. */
@@ -28,9 +28,9 @@ QZ_API qz_status qz_graph_create(qz_context *context, qz_graph **graph);
 /* With its parameters. NULL is fine. */
 QZ_API void qz_graph_destroy(qz_graph *graph);
 
-/* Opens and closes a scope. The result of a scope may be given to the closing call (else
- * QZ_NO_VALUE); it is then found under the scope's name, as the output of torch's module is.
- * Returns `result`. */
+/* Opens and closes a scope, one of torch's modules. The closing call may name the scope's result
+ * (otherwise QZ_NO_VALUE); the result is then found under the scope's name, as the output of
+ * torch's module is. Returns `result`. */
 QZ_API void qz_graph_enter(qz_graph *graph, const char *fmt, ...) QZ_PRINTF(2, 3);
 /* Closes the scope that was opened last; see qz_graph_enter. */
 QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
@@ -73,7 +73,7 @@ QZ_API qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x,
 
 /* nn.BatchNorm2d in eval mode: (x - running_mean) / sqrt(running_var + eps) * weight + bias. */
 QZ_API qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
-/* FrozenBatchNorm2d of detectors: no num_batches_tracked, and nothing of it is trainable. */
+/* FrozenBatchNorm2d of detectors: no num_batches_tracked, no trainable parameters. */
 QZ_API qz_value qz_frozen_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
 /* Over the channels of each pixel: torchvision's LayerNorm2d; nn.LayerNorm(C), channels last. */
 QZ_API qz_value qz_layer_norm(qz_graph *graph, const char *name, qz_value x, float eps);
@@ -121,12 +121,12 @@ QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x,
                                   int32_t count);
 /* Channel i of group g becomes channel i * groups + g. */
 QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
-/* Identities in eval mode; kept so that names and training have their place. */
+/* nn.Dropout, an identity in eval mode. The node keeps the name, and a place for training. */
 QZ_API qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p);
 /* As qz_dropout: torchvision.ops.StochasticDepth in eval mode. */
 QZ_API qz_value qz_stochastic_depth(qz_graph *graph, const char *name, qz_value x, float p);
 
-/* Adds an output, in order. NAME is that of the file that --dump-outputs writes. */
+/* Adds an output, in order. --dump-outputs writes it as NAME.npy. */
 QZ_API void qz_graph_output(qz_graph *graph, const char *name, qz_value value);
 
 /* Checks the whole graph. Reports the first builder error, or what verification finds. */

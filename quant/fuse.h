@@ -11,7 +11,7 @@
  * place; the fused node replaces the first one, under its name, and is also found under the
  * names of the others too. In a graph whose weights have no data (a saved int8 model being
  * rebuilt) only the structure changes; a graph that has some of the data is QZ_ERR_STATE.
- * When it fails the graph computes what it did before. is_qat: QZ_ERR_UNSUPPORTED for now.
+ * After a failure the graph computes the same as before. is_qat: QZ_ERR_UNSUPPORTED for now.
  */
 qz_status qzi_fuse(qz_graph *graph, bool is_qat);
 /* Replaces every ReLU6 by ReLU (torchvision's quantizable mobilenets; --relu). */

@@ -25,21 +25,20 @@ typedef struct qz_state_dict qz_state_dict;
  *   .pt           TorchScript archives: parameters and buffers; of a packed quantized layer P the
  *                 tensors P.weight, P.bias and P.config (torch's own packed integers)
  *   .npz          numpy's archives
- *   .weights      darknet's: the file does not say what layers it is for, so it is one flat
- *                 float32 tensor "weights", with "header" (int32: major, minor, revision) and
- *                 "seen" (int64, in old files int32: training
- *                 images)
+ *   .weights      darknet's. The file does not name its layers, so it is one flat float32 tensor
+ *                 "weights", with "header" (int32: major, minor, revision) and "seen" (training
+ *                 images; int64, in old files int32)
  *
- * Nothing in a pickle is ever executed: objects are walked for their tensors, and a call of
- * anything but the few functions that rebuild tensors is refused by name. QZ_ERR_IO, QZ_ERR_FORMAT,
+ * Nothing in a pickle is ever executed. Objects are searched for their tensors. Any call but those
+ * of the few functions that rebuild tensors is refused by name. QZ_ERR_IO, QZ_ERR_FORMAT,
  * QZ_ERR_UNSUPPORTED, QZ_ERR_MEMORY; the message begins with the path.
  */
 QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict);
 /*
  * The same with the file mapped, not copied, where its format allows: half the memory, and a third
- * of the time of a large file. Only for a file that nobody changes in place while the dict lives
- * (one that is replaced or removed stays as it was): were it truncated, reading a tensor would end
- * the process (SIGBUS). Weights by a tag are loaded so: the cache replaces its files and never
+ * of the time of a large file. Only for a file that nobody changes in place while the dict exists:
+ * if the file is truncated, reading a tensor ends the process (SIGBUS). A file that is replaced or
+ * removed does no harm. Weights by a tag are mapped, because the cache replaces its files and never
  * changes them.
  */
 QZ_API qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict);
@@ -65,8 +64,8 @@ QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
 
 /*
- * How the integers of a quantized tensor mean real numbers: scale x (q - zero_point), one pair for
- * all or one for each index of dimension `axis`.
+ * The real numbers of a quantized tensor: scale x (q - zero_point), with one pair for all elements
+ * or one for each index of dimension `axis`.
  */
 typedef struct qz_tensor_quant {
     int32_t axis;  /* -1: one pair for all */
@@ -86,7 +85,7 @@ QZ_API qz_status qz_tensor_to_f32(qz_context *context, const qz_tensor *tensor,
                                   const qz_tensor_quant *quant, float *out);
 
 /*
- * Replaces the keys that older torchvision versions wrote by those of today, as its own loaders do
+ * Replaces keys that older torchvision versions wrote by the present ones, as its own loaders do
  * (densenet's norm.1, FPN's inner_blocks.N.weight, RPN's and RetinaNet's heads, mask_fcnN).
  * `*renamed` (may be NULL): how many.
  */
@@ -103,8 +102,8 @@ typedef struct qz_safetensors_entry {
 /*
  * Writes a safetensors file (https://github.com/huggingface/safetensors, format description):
  * tensors in the given order, metadata as key/value pairs, the header padded with spaces to a
- * multiple of 8. The same input gives the same bytes. Written to a temporary file beside `path`
- * and renamed, so that no half file is ever seen under that name.
+ * multiple of 8. The same input makes the same bytes. The file is written under a temporary
+ * name beside `path` and then renamed, so no reader sees half a file.
  */
 QZ_API qz_status qz_safetensors_save(qz_context *context, const char *path,
                                      const qz_safetensors_entry *entries, size_t count,
@@ -139,7 +138,7 @@ QZ_API qz_status qz_sha256_file(qz_context *context, const char *path, char hex[
 
 /* ---- the catalogue of published weights ---- */
 
-/* What somebody measured of published weights. */
+/* A published measurement of weights. */
 typedef struct qz_metric {
     const char *name;    /* "acc@1", "box_map", ...; NULL ends the list */
     int32_t thousandths; /* 76130 is 76.13 */
@@ -164,7 +163,7 @@ typedef struct qz_weights_info {
     int32_t resize, crop;
     const char *interpolation; /* "bilinear", "bicubic" */
     float mean[3], std[3];
-    bool transform_input; /* googlenet, inception_v3: the weights want it on */
+    bool transform_input; /* googlenet, inception_v3: the weights need it */
     const char *licence;
     const char *quantized; /* an int8 model for this backend ("fbgemm", "qnnpack"); "": float */
     const char *parent;    /* tag of the float weights that it was made of */
@@ -187,7 +186,7 @@ typedef struct qz_catalogue qz_catalogue;
  */
 QZ_API qz_status qz_catalogue_open(qz_context *context, const char *user_file,
                                    qz_catalogue **catalogue);
-/* Entries that it gave are gone then. NULL is fine. */
+/* Its entries are no longer valid. NULL is fine. */
 QZ_API void qz_catalogue_close(qz_catalogue *catalogue);
 /* Number of entries. */
 QZ_API size_t qz_catalogue_count(const qz_catalogue *catalogue);
@@ -203,10 +202,10 @@ QZ_API qz_status qz_catalogue_find(const qz_catalogue *catalogue, const char *mo
 /* ---- the cache and downloads ---- */
 
 /*
- * Files lie in weights/ of the context's cache folder ($QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else
- * ~/.cache/qzoo), and get their final name only when their hash is right. Beside it torch hub's
- * cache is read and never written: $TORCH_HOME, else $XDG_CACHE_HOME/torch, else ~/.cache/torch,
- * there hub/checkpoints.
+ * Files are in weights/ of the context's cache folder: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else
+ * ~/.cache/qzoo. A file gets its final name only when its hash is right. Torch hub's cache is read
+ * too, and never written: hub/checkpoints of $TORCH_HOME, else $XDG_CACHE_HOME/torch, else
+ * ~/.cache/torch.
  */
 typedef enum qz_cache_state {
     QZ_CACHE_ABSENT = 0,
@@ -215,9 +214,9 @@ typedef enum qz_cache_state {
 } qz_cache_state;
 
 /*
- * Where the file lies, into `path` (`size` bytes; QZ_ERR_ARGUMENT when too small). A file of torch
- * hub's is hashed each time, since nobody is known to have done it; one of another hash counts as
- * absent. Absent: the path that it would get.
+ * Writes the file's path into `path` (`size` bytes; QZ_ERR_ARGUMENT when too small). A file of
+ * torch hub's cache is hashed each time, since torch does not promise to have done so; a file with
+ * another hash counts as absent. Absent: the path that the file would get.
  */
 QZ_API qz_status qz_cache_find(qz_context *context, const qz_weights_info *info,
                                qz_cache_state *state, char *path, size_t size);
@@ -231,7 +230,7 @@ typedef struct qz_prune_result {
 } qz_prune_result;
 /*
  * Removes unfinished downloads and files that the catalogue does not know, or with `all` every
- * file of the cache's own weights folder; what is being fetched at this moment stays.
+ * file of the cache's own weights folder. Downloads under way stay.
  */
 QZ_API qz_status qz_cache_prune(qz_context *context, const qz_catalogue *catalogue, bool all,
                                 qz_prune_result *result);
@@ -248,11 +247,11 @@ typedef bool (*qz_fetch_progress_fn)(void *user, const qz_fetch_progress *progre
 /* How to download. Begin with QZ_FETCH_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_fetch_options {
     size_t size; /* sizeof(qz_fetch_options) */
-    /* A folder that is asked in place of the publisher for <folder>/<name>, an https or http URL
-     * (http counts as asking for it); NULL: $QZOO_MIRROR, if it is set. */
+    /* An https or http URL of a folder; <folder>/<name> is fetched in place of the publisher's file
+     * (an http mirror allows http). NULL: $QZOO_MIRROR, if it is set. */
     const char *mirror;
-    bool allow_http;      /* else only https, also after redirects */
-    bool offline;         /* no network: what is not cached is QZ_ERR_NETWORK */
+    bool allow_http;      /* false: only https, also after redirects */
+    bool offline;         /* no network: QZ_ERR_NETWORK unless the file is cached */
     const char *ca_file;  /* certificates to trust; NULL: $CURL_CA_BUNDLE, $SSL_CERT_FILE, the
                              system's */
     uint32_t timeout;     /* seconds without a byte, and for connecting; 0: 30 */
@@ -264,11 +263,11 @@ typedef struct qz_fetch_options {
 #define QZ_FETCH_OPTIONS_INIT QZ_OPTIONS_INIT(qz_fetch_options)
 
 /*
- * Sees to it that the file is in the cache with the right hash: at once where it is, else by a
- * download that goes on where an earlier one stopped. Two fetches of one file, in any processes,
- * do one download. `path` as in qz_cache_find. Proxies by the usual environment variables.
- * QZ_ERR_NETWORK, QZ_ERR_CHECKSUM (nothing stays of a file with a wrong hash), QZ_ERR_IO (the cache
- * cannot be written), QZ_ERR_CANCELLED, QZ_ERR_UNSUPPORTED (built without the feature `fetch`).
+ * Puts the file into the cache with the right hash, unless it is there already. A download
+ * continues where an earlier one stopped. Two fetches of one file, in any processes, do one
+ * download. `path` as in qz_cache_find. Proxies by the usual environment variables. QZ_ERR_NETWORK,
+ * QZ_ERR_CHECKSUM (a file with a wrong hash is removed), QZ_ERR_IO (the cache cannot be written),
+ * QZ_ERR_CANCELLED, QZ_ERR_UNSUPPORTED (built without the feature `fetch`).
  */
 QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
                                   const qz_fetch_options *options, char *path, size_t size);

@@ -20,7 +20,7 @@ typedef enum qz_interpolation {
 /* "bilinear", "bicubic"; NULL for another number. */
 QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
 
-/* How the published weights want their images: resize the shorter side, centre crop, /255,
+/* How images are prepared for a network: resize the shorter side, centre crop, divide by 255,
  * subtract mean, divide by std. */
 typedef struct qz_preprocess {
     int32_t resize; /* shorter side; 0: no resizing */

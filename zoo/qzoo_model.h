@@ -132,7 +132,7 @@ QZ_API qz_status qz_model_drop_float(qz_model *model);
  * with no_winograd are then QZ_ERR_STATE. */
 QZ_API qz_status qz_model_finalize(qz_model *model, bool drop_source);
 
-/* Saved int8 models (saved_model.c has the format). */
+/* Saved int8 models (zoo/saved/saved_model.h has the format). */
 QZ_API qz_status qz_model_save(qz_model *model, const char *path);
 /*
  * The caller destroys it. QZ_ERR_IO, QZ_ERR_FORMAT (damaged), QZ_ERR_UNSUPPORTED (a newer

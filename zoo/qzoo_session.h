@@ -31,7 +31,7 @@ typedef struct qz_session_options {
 } qz_session_options;
 #define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
 
-/* What one thread runs a model with. */
+/* The state of runs of a model: one thread at a time uses a session. */
 typedef struct qz_session qz_session;
 
 /* One run's state. Many sessions may share a model and run at once, each on its own thread. */
@@ -104,7 +104,7 @@ QZ_API void qz_session_get_memory(const qz_session *session, qz_session_memory *
 /* A class and how sure the network is of it. */
 typedef struct qz_top {
     int32_t index;
-    float score;       /* as the network gives it (logit) */
+    float score;       /* the network's output (logit) */
     float probability; /* softmax */
 } qz_top;
 /* The k largest of row `row` of an N x C tensor; ties: the lower index first. Returns how many. */

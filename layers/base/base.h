@@ -94,21 +94,21 @@ void qzi_arena_free(qzi_arena *arena); /* everything; the arena may be used agai
 /* ---- threads (threads.c) ---- */
 
 /*
- * lead(arg) on the calling thread, at the head of up to `threads` threads of the context's pool,
- * which stay awake until it returns: parallel regions that it asks for begin at once. For runs of
- * many regions; others need no team. Calls from several threads at once are served one after the
- * other; one inside of another, or of a region, gets no threads of its own.
+ * Runs lead(arg) on the calling thread, with up to `threads` threads of the context's pool. These
+ * stay awake until lead returns, so that its parallel regions begin at once. For runs of many
+ * regions; a single region needs no team. Calls from several threads are served one after the
+ * other. A call inside another call, or inside a region, gets no threads of its own.
  */
 typedef void (*qzi_lead_fn)(void *arg);
 void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, void *arg);
 
 /*
- * A region: fn(arg, begin, end, thread) does units [begin, end) of the work; thread is below the
- * number of threads asked for and no two calls with one thread number run at once, so it may index
- * scratch. The floating-point environment is set (and restored) around it. Results must not depend
- * on how units are split. In a team its threads do the work, else those of the context's pool.
+ * A region: fn(arg, begin, end, thread) does units [begin, end) of the work. `thread` is below the
+ * requested number of threads, and no two calls with one thread number run at once, so it may index
+ * scratch. The floating-point environment is set (and restored) around fn. Results must not depend
+ * on how units are split. In a team its threads do the work, otherwise those of the context's pool.
  *
- * threads 1 runs on the calling thread. grain: the least units worth a thread of their own.
+ * threads 1 runs on the calling thread. grain: the least number of units worth another thread.
  */
 typedef void (*qzi_task_fn)(void *arg, int64_t begin, int64_t end, uint32_t thread);
 void qzi_parallel(const qz_context *ctx, uint32_t threads, int64_t units, int64_t grain,

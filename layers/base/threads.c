@@ -3,20 +3,20 @@
  * threads.c - teams of threads, and the parallel regions that they run, on pthreadpool.
  *
  * Waking the threads of a pool takes some 50 microseconds, as long as a few layers of a small
- * network. So a run of a model wakes them once: the caller leads a team for the whole of the run,
- * the pool's threads serve it, and between two regions they wait on one word of memory. A region
- * neither waits for who is not awake yet: whoever is there does all of its work.
+ * network. So a run of a model wakes them once. The caller leads a team for the whole run. The
+ * pool's threads serve it, and between two regions they wait on one word of memory. A region does
+ * not wait for sleeping threads: the threads that are awake do all of its work.
  *
- * Each member has a share of a region's work, always the same for equal regions, so that a layer
- * finds in the caches of a core what the layer before left there. It draws pieces of its share from
- * a counter, and then of the others' shares until none is left, so the load balances by itself.
+ * Each member has a share of a region's work, always the same for equal regions. So a layer finds
+ * in a core's caches what the layer before left there. A member takes pieces of its share from a
+ * counter, and then pieces of the other shares until none is left. So the load balances by itself.
  *
  * Opening and closing a region: the leader writes the region, then opens the gate; a member first
  * counts itself busy, then reads the gate again, and touches the region only if it is open. The
- * leader closes the gate when no piece is left, and waits until nobody is busy. Both sides write
- * one of the two words and then read the other, sequentially consistent: one of them sees the
- * other. Beginning and end of a team are ordered by the gate and by `left`; pthreadpool sees to
- * that too, but by futexes, of which a race detector knows nothing.
+ * leader closes the gate when no piece is left, and waits until no member is busy. Each side writes
+ * one of the two words and then reads the other, sequentially consistent, so at least one of them
+ * sees the other's write. The gate and `left` order the beginning and the end of a team.
+ * pthreadpool orders them too, but by futexes, which a race detector does not see.
  *
  * pthreadpool's flag that disables denormals is never set: it would change results.
  */
@@ -30,13 +30,13 @@
 /* Members beyond these begin with the shares of the first. */
 #define MAX_SHARES 64
 
-/* Microseconds between two teams in which the pool's threads better stay awake. */
+/* Microseconds between two teams during which the pool's threads stay awake. */
 #define SOON 2000
 
 /*
- * Turns of a waiting loop, of some 40 ns, after which others may have the processor: at once where
- * there are more threads than processors; else not before the next region surely has begun, because
- * who gives up a busy processor gets it back after milliseconds.
+ * Turns of a waiting loop, about 40 ns each, before a thread yields its processor. With more
+ * threads than processors it yields at once. Otherwise it waits long enough for the next region to
+ * begin, because a thread that yields a busy processor gets it back only after milliseconds.
  */
 #define PATIENCE (1 << 18)
 #define PATIENCE_CROWDED (1 << 8)
@@ -75,7 +75,7 @@ typedef struct team {
 /* The team that this thread leads. */
 static _Thread_local team *own_team;
 
-/* A region inside a region runs on the thread that asks: the others are busy with the outer one. */
+/* A region inside a region runs on the calling thread: the others are busy with the outer one. */
 static _Thread_local bool inside_region;
 
 static void wait_a_little(const team *t, uint32_t *turns)
@@ -134,9 +134,9 @@ static void serve(team *t, uint32_t number)
 }
 
 /*
- * One item for each thread of the pool; a thread takes its own first and then those of threads that
- * sleep, so that numbers are in use once, but say little of who has one: the leader is known by
- * itself.
+ * One item for each thread of the pool. A thread takes its own item first, and then the items of
+ * sleeping threads. Item numbers are unique but do not identify a thread: the leader is recognized
+ * by its own mark.
  */
 static void join_team(void *context, size_t item)
 {
@@ -144,7 +144,7 @@ static void join_team(void *context, size_t item)
     (void)atomic_load_explicit(&t->gate, memory_order_acquire);
     if (pthread_equal(pthread_self(), t->leader)) {
         if (atomic_load_explicit(&t->begun, memory_order_relaxed))
-            return; /* the work is done already, the item was a sleeper's */
+            return; /* the work is done already; the item was that of a sleeping thread */
         atomic_store_explicit(&t->begun, true, memory_order_relaxed);
         t->lead(t->lead_arg);
         atomic_store_explicit(&t->gate, GATE_END, memory_order_release);
@@ -153,7 +153,8 @@ static void join_team(void *context, size_t item)
     if (item < t->threads) {
         serve(t, (uint32_t)item);
     } else {
-        /* one too many; but who returns may take the item of the leader, before that does */
+        /* one too many; but a thread that returns may take the leader's item before the leader does
+         * */
         for (uint32_t turns = 0; !atomic_load_explicit(&t->begun, memory_order_relaxed);)
             wait_a_little(t, &turns);
     }
@@ -175,7 +176,7 @@ void qzi_threads_destroy(qz_context *ctx)
 
 static pthreadpool_t get_pool(const qz_context *ctx)
 {
-    /* The pool is a cache: making it late does not change what the context is. */
+    /* The pool is a cache: creating it late does not change the context's meaning. */
     qz_context *c = (qz_context *)(uintptr_t)ctx;
     pthread_mutex_lock(&c->pool_lock);
     if (!c->pool && !c->pool_failed) {
@@ -232,7 +233,7 @@ void qzi_team_run(const qz_context *ctx, uint32_t threads, qzi_lead_fn lead, voi
     atomic_store_explicit(&c->team_ended, now_us(), memory_order_relaxed);
 }
 
-/* A region that a member asks for, alone. */
+/* A region that a member starts, alone. */
 static void run_alone(int64_t units, qzi_task_fn fn, void *arg)
 {
     const bool outer = inside_region;
@@ -252,7 +253,7 @@ static void run_region(team *t, int64_t tasks, int64_t units, int64_t grain, qzi
     r->arg = arg;
     r->members = (uint32_t)tasks;
     r->shares = QZI_MIN(tasks, (int64_t)MAX_SHARES);
-    /* a share is drawn in halves: what balances the load most, for the least drawing */
+    /* a share is taken in halves: best balance for the fewest steps */
     const int64_t least = units / r->shares, more = units % r->shares;
     r->piece = least > 2 * grain ? least / 2 + 1 : least + 1;
     for (int64_t i = 0, begin = 0; i < r->shares; i++) {

@@ -38,7 +38,7 @@ const qzi_packed_node *qzi_packed_at(const qzi_packed *packed, qz_value node);
 typedef struct qzi_exec qzi_exec;
 
 /*
- * Called after each node (INPUT nodes too), on the thread that runs, with the value that it gave.
+ * Called after each node (INPUT nodes too), on the thread of the run, with the node's value.
  * The view is valid during the call only.
  */
 typedef qz_status (*qzi_node_hook)(void *user, const qz_graph *graph, qz_value node,
@@ -48,7 +48,7 @@ qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint3
                           qzi_exec **exec);
 void qzi_exec_destroy(qzi_exec *exec);
 void qzi_exec_set_hook(qzi_exec *exec, qzi_node_hook hook, void *user);
-/* Collects the time of each node; qzi_exec_node_seconds gives the sum since then. */
+/* Collects the time of each node; qzi_exec_node_seconds returns the sum since then. */
 qz_status qzi_exec_set_profile(qzi_exec *exec, bool on);
 double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * kernels.h - the kernel table: what a kernel gets, what it must give, and how one is chosen.
+ * kernels.h - the kernel table: what a kernel receives, what it must compute, and how one is
+ * chosen.
  *
  * CONTRACT.md beside this file defines the numbers; ref/ is that definition in C; every other
  * kernel equals it byte for byte. kernels.inc lists all kernels once: the list drives prototypes,
@@ -37,8 +38,8 @@ typedef struct qzk_view {
 /* ---- convolution and linear ---- */
 
 /*
- * What of a convolution is known before any input: kernels are chosen and weights packed by this
- * alone. Linear is a 1x1 convolution over 1x1 pixels (n = rows). Output channel o belongs to group
+ * A convolution without its input's size: kernels are chosen and weights packed by this alone.
+ * Linear is a 1x1 convolution over 1x1 pixels (n = rows). Output channel o belongs to group
  * o / (oc / groups); depthwise is groups == ic. Bottom and right padding follow from the output
  * size.
  */
@@ -75,16 +76,17 @@ typedef struct qzk_conv_args {
     float lo, hi;
     int32_t y_zp; /* int8 kernels */
     /*
-     * How to cut the work into units, which no result depends on. `ways` threads are to share it
-     * (0 and 1: one): equal shares of [0, units) cost about the same. by_channels: a share is some
-     * output channels of all pixels, so that each thread reads its part of the weights; else some
-     * pixels, so that it reads its part of the input. Kernels do so as far as the shape lets them.
+     * How to cut the work into units; no result depends on it. `ways` threads will share the work
+     * (0 and 1: one thread): equal shares of [0, units) cost about the same. by_channels: a share
+     * is some output channels of all pixels, so that each thread reads its part of the weights.
+     * Otherwise a share is some pixels, so that each thread reads its part of the input. Kernels do
+     * so as far as the shape allows.
      */
     int32_t ways;
     bool by_channels;
     /*
      * run() calls it when a region of the output is final, for each output once, on the thread that
-     * wrote it and while it is near: for what follows element by element (a residual, a table). It
+     * wrote it and while it is near: for element-wise nodes that follow (a residual, a table). It
      * may overwrite the region. NULL: nothing follows.
      */
     void (*done)(void *user, qzk_region region);

@@ -48,8 +48,8 @@ static bool same_shape(const qz_tensor *a, const qz_tensor *b)
     return true;
 }
 
-/* The file's number of classes where a mismatch is just that: a last layer (of the network, of an
- * auxiliary head), its rows only. */
+/* The file's class count if that is the only mismatch, otherwise 0. It is, if only the rows of a
+ * last layer differ (of the network or of an auxiliary head). */
 static int64_t classes_in_file(const qz_model *model, const qz_graph *graph, size_t index,
                                const qz_tensor *found)
 {

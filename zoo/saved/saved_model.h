@@ -2,11 +2,11 @@
 /*
  * saved_model.h - the file of an int8 model, version 1. Private.
  *
- * A safetensors file. The graph is not in it: it follows from the architecture, the options and the
- * parameters of the observed values, by the same code that converted the model. A file holds what
- * cannot be computed again, and where it came from. Nothing in it depends on the machine: the same
- * weights, images and options give the same bytes everywhere, and saving an opened file gives its
- * bytes again.
+ * A safetensors file. The graph is not in the file: it follows from the architecture, the options
+ * and the parameters of the observed values, by the code that converted the model. A file holds the
+ * data that cannot be computed again, and its origin. Nothing in it depends on the machine: the
+ * same weights, images and options give the same bytes everywhere, and saving an opened file gives
+ * its bytes again.
  *
  * Metadata, all of it text and all of it required:
  *   format              "qzoo.int8/1"; a reader refuses another number
