@@ -141,6 +141,13 @@ typedef struct qzk_mul_params {
     float lo, hi; /* already minus y_zp */
 } qzk_mul_params;
 
+/* u8 affine: y = clamp(rne((x - x_zp) * mult[c] + shift[c]), lo, hi) + y_zp. */
+typedef struct qzk_affine_params {
+    const float *mult, *shift; /* by channel */
+    int32_t x_zp, y_zp;
+    float lo, hi; /* already minus y_zp */
+} qzk_affine_params;
+
 /* u8 layer norm; the zero point of x cancels. */
 typedef struct qzk_layer_norm_params {
     float x_scale, eps;
@@ -154,6 +161,14 @@ typedef struct qzk_avgpool_params {
     float lo, hi; /* already minus y_zp */
 } qzk_avgpool_params;
 
+/* Pixels of c channels, from x to y; both of the type of the function. Strides are in elements. */
+typedef struct qzk_rows {
+    const void *x;
+    void *y;
+    size_t pixels, c;
+    int64_t x_stride, y_stride; /* between pixels */
+} qzk_rows;
+
 /*
  * One entry per function; dispatch.c fills the reference first and lets each allowed bundle
  * override in rising order. Runs of elements are contiguous; x and y may be equal where the op may
@@ -165,8 +180,7 @@ typedef struct qzk_kernels {
     void (*f32_add)(const float *a, const float *b, float *y, size_t n, float lo, float hi);
     void (*f32_clamp)(const float *x, float *y, size_t n, float lo, float hi); /* NaN stays NaN */
     /* y[p][c] = fma(x[p][c], scale[c], shift[c]): batch norm in eval mode */
-    void (*f32_affine)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                       int64_t y_stride, const float *scale, const float *shift);
+    void (*f32_affine)(const qzk_rows *rows, const float *scale, const float *shift);
     /* y[ch] = max over taps; taps[t] points to c elements. NaN wins. count >= 1. */
     void (*f32_maxpool)(const float *const *taps, size_t count, size_t c, float *y);
     /* y[ch] = (taps[0][ch] + taps[1][ch] + …, from 0, in order) / divisor */
@@ -180,13 +194,10 @@ typedef struct qzk_kernels {
     void (*f32_gelu)(const float *x, float *y, size_t n);
     void (*f32_mul)(const float *a, const float *b, float *y, size_t n);
     /* y[p][c] = x[p][c] * factor[c] */
-    void (*f32_mul_channels)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                             int64_t y_stride, const float *factor);
-    void (*f32_layer_norm)(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                           int64_t y_stride, const float *weight, const float *bias, float eps);
+    void (*f32_mul_channels)(const qzk_rows *rows, const float *factor);
+    void (*f32_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias, float eps);
     /* y[p][i*groups + g] = x[p][g*(c/groups) + i]; groups divides c */
-    void (*f32_shuffle)(const float *x, float *y, size_t pixels, size_t c, size_t groups,
-                        int64_t x_stride, int64_t y_stride);
+    void (*f32_shuffle)(const qzk_rows *rows, size_t groups);
 
     void (*u8_add)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    const qzk_add_params *p);
@@ -196,21 +207,16 @@ typedef struct qzk_kernels {
     void (*u8_avgpool)(const uint8_t *const *taps, size_t count, size_t c,
                        const qzk_avgpool_params *p, uint8_t *y);
     /* y[p][c] = clamp(rne((x - x_zp) * mult[c] + shift[c]), lo, hi) + y_zp: int8 batch norm */
-    void (*u8_affine)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                      int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
-                      int32_t y_zp, float lo, float hi);
+    void (*u8_affine)(const qzk_rows *rows, const qzk_affine_params *p);
 
     void (*u8_mul)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    const qzk_mul_params *p);
     /* the same with b[c] for every pixel */
-    void (*u8_mul_channels)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                            int64_t y_stride, const uint8_t *factor, const qzk_mul_params *p);
+    void (*u8_mul_channels)(const qzk_rows *rows, const uint8_t *factor, const qzk_mul_params *p);
     /* weight and bias already divided by the output's scale */
-    void (*u8_layer_norm)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                          int64_t y_stride, const float *weight, const float *bias,
+    void (*u8_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias,
                           const qzk_layer_norm_params *p);
-    void (*u8_shuffle)(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
-                       int64_t x_stride, int64_t y_stride);
+    void (*u8_shuffle)(const qzk_rows *rows, size_t groups);
 
     /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN gives zp */
     void (*quantize)(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);

@@ -60,14 +60,13 @@ static void apply(const qzi_op_run *r, qzk_region region)
     if (node->dtype == QZ_U8) {
         int32_t lo, hi, zp = node->q.zero_point;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
-        r->kernels->u8_affine(QZI_AT(const uint8_t, x, region), QZI_AT(uint8_t, y, region), pixels,
-                              c, x->pixel_stride, y->pixel_stride, scale, shift,
-                              r->inputs[0]->q.zero_point, zp, (float)(lo - zp), (float)(hi - zp));
+        r->kernels->u8_affine(QZI_ROWS(uint8_t, x, y, region),
+                              &(qzk_affine_params){scale, shift, r->inputs[0]->q.zero_point, zp,
+                                                   (float)(lo - zp), (float)(hi - zp)});
         return;
     }
     float *py = QZI_AT(float, y, region);
-    r->kernels->f32_affine(QZI_AT(const float, x, region), py, pixels, c, x->pixel_stride,
-                           y->pixel_stride, scale, shift);
+    r->kernels->f32_affine(QZI_ROWS(float, x, y, region), scale, shift);
     if (node->act != QZ_ACT_NONE) {
         float lo, hi;
         qzi_act_range_f32(node->act, &lo, &hi);

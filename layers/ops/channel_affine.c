@@ -60,18 +60,15 @@ static void apply(const qzi_op_run *r, qzk_region region)
     const qzk_view *x = &r->in[0], *y = &r->out;
     const float *scale = (const float *)r->packed->blob + region.channel;
     const float *shift = scale + node->c;
-    const size_t pixels = (size_t)region.count, c = (size_t)region.channels;
     if (node->dtype == QZ_U8) {
         const int32_t zp = node->q.zero_point;
-        r->kernels->u8_affine(QZI_AT(const uint8_t, x, region), QZI_AT(uint8_t, y, region), pixels,
-                              c, x->pixel_stride, y->pixel_stride, scale, shift,
-                              r->inputs[0]->q.zero_point, zp, (float)-zp, (float)(255 - zp));
+        r->kernels->u8_affine(QZI_ROWS(uint8_t, x, y, region),
+                              &(qzk_affine_params){scale, shift, r->inputs[0]->q.zero_point, zp,
+                                                   (float)-zp, (float)(255 - zp)});
     } else if (node->op == QZI_OP_LAYER_SCALE) {
-        r->kernels->f32_mul_channels(QZI_AT(const float, x, region), QZI_AT(float, y, region),
-                                     pixels, c, x->pixel_stride, y->pixel_stride, scale);
+        r->kernels->f32_mul_channels(QZI_ROWS(float, x, y, region), scale);
     } else {
-        r->kernels->f32_affine(QZI_AT(const float, x, region), QZI_AT(float, y, region), pixels, c,
-                               x->pixel_stride, y->pixel_stride, scale, shift);
+        r->kernels->f32_affine(QZI_ROWS(float, x, y, region), scale, shift);
     }
 }
 

@@ -23,13 +23,15 @@ static void shuffle_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
     size_t pixels = (size_t)(end - begin), c = (size_t)y->c;
     size_t groups = (size_t)r->node->u.shuffle.groups;
     if (r->node->dtype == QZ_U8)
-        r->kernels->u8_shuffle((const uint8_t *)x->data + begin * x->pixel_stride,
-                               (uint8_t *)y->data + begin * y->pixel_stride, pixels, c, groups,
-                               x->pixel_stride, y->pixel_stride);
+        r->kernels->u8_shuffle(&(qzk_rows){(const uint8_t *)x->data + begin * x->pixel_stride,
+                                           (uint8_t *)y->data + begin * y->pixel_stride, pixels, c,
+                                           x->pixel_stride, y->pixel_stride},
+                               groups);
     else
-        r->kernels->f32_shuffle((const float *)x->data + begin * x->pixel_stride,
-                                (float *)y->data + begin * y->pixel_stride, pixels, c, groups,
-                                x->pixel_stride, y->pixel_stride);
+        r->kernels->f32_shuffle(&(qzk_rows){(const float *)x->data + begin * x->pixel_stride,
+                                            (float *)y->data + begin * y->pixel_stride, pixels, c,
+                                            x->pixel_stride, y->pixel_stride},
+                                groups);
 }
 
 static void run(const qzi_op_run *r)

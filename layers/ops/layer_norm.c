@@ -67,13 +67,15 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
             .lo = (float)-zp,
             .hi = (float)(255 - zp),
         };
-        r->kernels->u8_layer_norm((const uint8_t *)x->data + begin * x->pixel_stride,
-                                  (uint8_t *)y->data + begin * y->pixel_stride, pixels, c,
-                                  x->pixel_stride, y->pixel_stride, w, b, &p);
+        r->kernels->u8_layer_norm(&(qzk_rows){(const uint8_t *)x->data + begin * x->pixel_stride,
+                                              (uint8_t *)y->data + begin * y->pixel_stride, pixels,
+                                              c, x->pixel_stride, y->pixel_stride},
+                                  w, b, &p);
     } else {
-        r->kernels->f32_layer_norm((const float *)x->data + begin * x->pixel_stride,
-                                   (float *)y->data + begin * y->pixel_stride, pixels, c,
-                                   x->pixel_stride, y->pixel_stride, w, b, node->u.bn.eps);
+        r->kernels->f32_layer_norm(&(qzk_rows){(const float *)x->data + begin * x->pixel_stride,
+                                               (float *)y->data + begin * y->pixel_stride, pixels,
+                                               c, x->pixel_stride, y->pixel_stride},
+                                   w, b, node->u.bn.eps);
     }
 }
 

@@ -84,14 +84,16 @@ static void run_channels(const qzi_op_run *r, int64_t begin, int64_t end)
         int64_t count = QZI_MIN(end, (image + 1) * plane) - begin;
         if (r->node->dtype == QZ_U8)
             r->kernels->u8_mul_channels(
-                (const uint8_t *)x->data + begin * x->pixel_stride,
-                (uint8_t *)y->data + begin * y->pixel_stride, (size_t)count, c, x->pixel_stride,
-                y->pixel_stride, (const uint8_t *)gate->data + image * gate->pixel_stride, &p);
+                &(qzk_rows){(const uint8_t *)x->data + begin * x->pixel_stride,
+                            (uint8_t *)y->data + begin * y->pixel_stride, (size_t)count, c,
+                            x->pixel_stride, y->pixel_stride},
+                (const uint8_t *)gate->data + image * gate->pixel_stride, &p);
         else
-            r->kernels->f32_mul_channels((const float *)x->data + begin * x->pixel_stride,
-                                         (float *)y->data + begin * y->pixel_stride, (size_t)count,
-                                         c, x->pixel_stride, y->pixel_stride,
-                                         (const float *)gate->data + image * gate->pixel_stride);
+            r->kernels->f32_mul_channels(
+                &(qzk_rows){(const float *)x->data + begin * x->pixel_stride,
+                            (float *)y->data + begin * y->pixel_stride, (size_t)count, c,
+                            x->pixel_stride, y->pixel_stride},
+                (const float *)gate->data + image * gate->pixel_stride);
         begin += count;
     }
 }

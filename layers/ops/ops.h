@@ -249,6 +249,15 @@ void qzi_run_elements(const qzi_op_run *r, int64_t bytes);
 #define QZI_AT(type, view, region) \
     ((type *)(view)->data + (region).first * (view)->pixel_stride + (region).channel)
 
+/* The pixels of a region, from view x to view y. */
+#define QZI_ROWS(type, x, y, region)                 \
+    (&(qzk_rows){.x = QZI_AT(const type, x, region), \
+                 .y = QZI_AT(type, y, region),       \
+                 .pixels = (size_t)(region).count,   \
+                 .c = (size_t)(region).channels,     \
+                 .x_stride = (x)->pixel_stride,      \
+                 .y_stride = (y)->pixel_stride})
+
 #define QZI_OP_CLASS(NAME, name) extern const qzi_op_class qzi_op_##name;
 QZI_OP_MAP(QZI_OP_CLASS)
 #undef QZI_OP_CLASS

@@ -49,7 +49,7 @@ static bool check_f32_affine(call *c)
     const float *scale = call_random_f32(c, c->n, 2), *shift = call_random_f32(c, c->n, 4);
     float *y = c->in_place ? x : call_fresh(c, s.y_size, 4);
     const float *y0 = call_copy_of(c, y, s.y_size, 4);
-    c->k->f32_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, scale, shift);
+    c->k->f32_affine(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, scale, shift);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         float want = y0[i]; /* between the pixels */
@@ -71,7 +71,8 @@ static bool check_u8_affine(call *c)
     const uint8_t *y0 = call_copy_of(c, y, s.y_size, 1);
     int32_t x_zp = call_random_zp(c->rng), y_zp = call_random_zp(c->rng);
     call_random_bounds(c->rng, y_zp, &lo, &hi);
-    c->k->u8_affine(x, y, s.pixels, c->n, s.x_stride, s.y_stride, mult, shift, x_zp, y_zp, lo, hi);
+    c->k->u8_affine(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride},
+                    &(qzk_affine_params){mult, shift, x_zp, y_zp, lo, hi});
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         uint8_t want = y0[i];

@@ -131,7 +131,7 @@ bool check_f32_mul_channels(call *c)
     const float *x0 = call_copy_of(c, x, s.x_size, 4), *factor = call_random_f32(c, c->n, 2);
     float *y = c->in_place ? x : call_fresh(c, s.y_size, 4);
     const float *y0 = call_copy_of(c, y, s.y_size, 4);
-    c->k->f32_mul_channels(x, y, s.pixels, c->n, s.x_stride, s.y_stride, factor);
+    c->k->f32_mul_channels(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, factor);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         float want = ch < c->n ? x0[p * (size_t)s.x_stride + ch] * factor[ch] : y0[i];
@@ -177,7 +177,7 @@ bool check_u8_mul_channels(call *c)
     uint8_t *y = c->in_place ? x : call_fresh(c, s.y_size, 1);
     const uint8_t *y0 = call_copy_of(c, y, s.y_size, 1);
     qzk_mul_params q = random_mul(c);
-    c->k->u8_mul_channels(x, y, s.pixels, c->n, s.x_stride, s.y_stride, factor, &q);
+    c->k->u8_mul_channels(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, factor, &q);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         uint8_t want = y0[i];
@@ -214,7 +214,8 @@ bool check_f32_layer_norm(call *c)
     float *y = c->in_place ? x : call_fresh(c, s.y_size, 4);
     const float *y0 = call_copy_of(c, y, s.y_size, 4);
     float *centred = call_space(c, c->n, 4), r = 0, mean = 0;
-    c->k->f32_layer_norm(x, y, s.pixels, c->n, s.x_stride, s.y_stride, weight, bias, eps);
+    c->k->f32_layer_norm(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, weight, bias,
+                         eps);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         if (ch == 0 && c->n > 0) {
@@ -257,7 +258,8 @@ bool check_u8_layer_norm(call *c)
     q.x_scale = call_random_scale(c->rng);
     call_random_bounds(c->rng, q.y_zp, &q.lo, &q.hi);
     float mean = 0, r = 0;
-    c->k->u8_layer_norm(x, y, s.pixels, c->n, s.x_stride, s.y_stride, weight, bias, &q);
+    c->k->u8_layer_norm(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, weight, bias,
+                        &q);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         const uint8_t *row = x0 + p * (size_t)s.x_stride;
@@ -298,7 +300,7 @@ bool check_u8_shuffle(call *c)
     const uint8_t *x = call_random_u8(c, s.x_size);
     uint8_t *y = call_fresh(c, s.y_size, 1);
     const uint8_t *y0 = call_copy_of(c, y, s.y_size, 1);
-    c->k->u8_shuffle(x, y, s.pixels, c->n, groups, s.x_stride, s.y_stride);
+    c->k->u8_shuffle(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, groups);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         uint8_t want = y0[i];
@@ -317,7 +319,7 @@ bool check_f32_shuffle(call *c)
     const float *x = call_random_f32(c, s.x_size, 8);
     float *y = call_fresh(c, s.y_size, 4);
     const float *y0 = call_copy_of(c, y, s.y_size, 4);
-    c->k->f32_shuffle(x, y, s.pixels, c->n, groups, s.x_stride, s.y_stride);
+    c->k->f32_shuffle(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, groups);
     for (size_t i = 0; i < s.y_size; i++) {
         size_t p = i / (size_t)s.y_stride, ch = i % (size_t)s.y_stride;
         const float *want = &y0[i];

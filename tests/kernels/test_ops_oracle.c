@@ -414,9 +414,11 @@ static void batchnorm(void **state)
         const json_t *result = result_of(json_object_get(root, what), engines[k / 2], what);
         assert_non_null(result);
         quantized want = quantized_of(result);
-        kernels.u8_affine(xv.data, y.data, (size_t)(y.n * y.h * y.w), (size_t)y.c, xv.pixel_stride,
-                          y.pixel_stride, mult, shift, x.zp, want.zp, relu ? 0.0f : (float)-want.zp,
-                          (float)(255 - want.zp));
+        kernels.u8_affine(&(qzk_rows){xv.data, y.data, (size_t)(y.n * y.h * y.w), (size_t)y.c,
+                                      xv.pixel_stride, y.pixel_stride},
+                          &(qzk_affine_params){mult, shift, x.zp, want.zp,
+                                               relu ? 0.0f : (float)-want.zp,
+                                               (float)(255 - want.zp)});
         compare(&scores[k / 2], &y, &want, what);
     }
     for (int e = 0; e < 2; e++)

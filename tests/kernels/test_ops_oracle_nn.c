@@ -108,7 +108,7 @@ static void compare_mul(score *s, const json_t *item, const char *key, const cha
         uint8_t *y = (uint8_t *)got.data + (size_t)n * pixels * (size_t)got.pixel_stride;
         const uint8_t *f = vb.data;
         if (b.h * b.w == 1) {
-            kernels.u8_mul_channels(x, y, pixels, c, va.pixel_stride, got.pixel_stride,
+            kernels.u8_mul_channels(&(qzk_rows){x, y, pixels, c, va.pixel_stride, got.pixel_stride},
                                     f + n * vb.pixel_stride, &p);
             continue;
         }
@@ -174,7 +174,8 @@ static void layer_norm(void **state)
         .lo = (float)-want.zp,
         .hi = (float)(255 - want.zp),
     };
-    kernels.u8_layer_norm(in, out, x.count / c, c, (int64_t)c, (int64_t)c, weight, bias, &p);
+    kernels.u8_layer_norm(&(qzk_rows){in, out, x.count / c, c, (int64_t)c, (int64_t)c}, weight,
+                          bias, &p);
     for (size_t i = 0; i < x.count; i++, s.values++) {
         const int difference = abs(out[i] - int_at(want.q, i));
         assert_true(difference <= 1);
@@ -195,8 +196,9 @@ static void channel_shuffle(void **state)
     quantized want = quantized_of(result_of(json_object_get(root, "result"), "onednn", "shuffle"));
     qzk_view in = nhwc_of(&x), out = nhwc_of(&want);
     memset(out.data, 0, (size_t)(x.n * x.h * x.w) * (size_t)out.pixel_stride);
-    kernels.u8_shuffle(in.data, out.data, (size_t)(x.n * x.h * x.w), (size_t)x.c,
-                       (size_t)integer(root, "groups"), in.pixel_stride, out.pixel_stride);
+    kernels.u8_shuffle(&(qzk_rows){in.data, out.data, (size_t)(x.n * x.h * x.w), (size_t)x.c,
+                                   in.pixel_stride, out.pixel_stride},
+                       (size_t)integer(root, "groups"));
     compare(&s, &out, &want, "qchannel_shuffle");
     score_print("qchannel_shuffle", "both", &s);
     assert_int_equal(s.one_step, 0);

@@ -18,9 +18,13 @@ static float join_lanes(float lane[LANES])
     return lane[0];
 }
 
-void qzk_f32_layer_norm__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                             int64_t y_stride, const float *weight, const float *bias, float eps)
+void qzk_f32_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
+                             float eps)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
         float sums[LANES] = {0}, squares[LANES] = {0};
         for (size_t i = 0; i < c; i++)
@@ -49,10 +53,13 @@ static void moments_u8(int64_t sum, int64_t squares, int64_t c, const qzk_layer_
     *r = p->x_scale * (1.0f / sqrtf(scaled + p->eps));
 }
 
-void qzk_u8_layer_norm__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                            int64_t y_stride, const float *weight, const float *bias,
+void qzk_u8_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
                             const qzk_layer_norm_params *p)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     const int64_t count = (int64_t)c;
     for (size_t i = 0; i < pixels; i++, x += x_stride, y += y_stride) {
         int64_t sum = 0, squares = 0;

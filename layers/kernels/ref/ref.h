@@ -22,26 +22,20 @@ void qzk_f32_gelu__ref(const float *x, float *y, size_t n);
 
 /* mul_ref.c */
 void qzk_f32_mul__ref(const float *a, const float *b, float *y, size_t n);
-void qzk_f32_mul_channels__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                               int64_t y_stride, const float *factor);
+void qzk_f32_mul_channels__ref(const qzk_rows *rows, const float *factor);
 void qzk_u8_mul__ref(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                      const qzk_mul_params *p);
-void qzk_u8_mul_channels__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
-                              int64_t x_stride, int64_t y_stride, const uint8_t *factor,
-                              const qzk_mul_params *p);
+void qzk_u8_mul_channels__ref(const qzk_rows *rows, const uint8_t *factor, const qzk_mul_params *p);
 
 /* layer_norm_ref.c */
-void qzk_f32_layer_norm__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                             int64_t y_stride, const float *weight, const float *bias, float eps);
-void qzk_u8_layer_norm__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                            int64_t y_stride, const float *weight, const float *bias,
+void qzk_f32_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
+                             float eps);
+void qzk_u8_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
                             const qzk_layer_norm_params *p);
 
 /* shuffle_ref.c */
-void qzk_u8_shuffle__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
-                         int64_t x_stride, int64_t y_stride);
-void qzk_f32_shuffle__ref(const float *x, float *y, size_t pixels, size_t c, size_t groups,
-                          int64_t x_stride, int64_t y_stride);
+void qzk_u8_shuffle__ref(const qzk_rows *rows, size_t groups);
+void qzk_f32_shuffle__ref(const qzk_rows *rows, size_t groups);
 
 /* clamp_ref.c */
 void qzk_f32_clamp__ref(const float *x, float *y, size_t n, float lo, float hi);
@@ -49,11 +43,8 @@ void qzk_u8_clamp__ref(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8
 void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256]);
 
 /* affine_ref.c */
-void qzk_f32_affine__ref(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                         int64_t y_stride, const float *scale, const float *shift);
-void qzk_u8_affine__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                        int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
-                        int32_t y_zp, float lo, float hi);
+void qzk_f32_affine__ref(const qzk_rows *rows, const float *scale, const float *shift);
+void qzk_u8_affine__ref(const qzk_rows *rows, const qzk_affine_params *p);
 
 /* pool_ref.c */
 void qzk_f32_maxpool__ref(const float *const *taps, size_t count, size_t c, float *y);

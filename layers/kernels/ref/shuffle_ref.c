@@ -4,9 +4,12 @@
 
 #include <string.h>
 
-void qzk_u8_shuffle__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
-                         int64_t x_stride, int64_t y_stride)
+void qzk_u8_shuffle__ref(const qzk_rows *rows, size_t groups)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     size_t each = c / groups;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
         for (size_t g = 0; g < groups; g++)
@@ -14,9 +17,12 @@ void qzk_u8_shuffle__ref(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, 
                 y[i * groups + g] = x[g * each + i];
 }
 
-void qzk_f32_shuffle__ref(const float *x, float *y, size_t pixels, size_t c, size_t groups,
-                          int64_t x_stride, int64_t y_stride)
+void qzk_f32_shuffle__ref(const qzk_rows *rows, size_t groups)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     size_t each = c / groups;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
         for (size_t g = 0; g < groups; g++)

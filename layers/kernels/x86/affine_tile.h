@@ -6,9 +6,12 @@
 #include "layers/base/base.h"
 #include "layers/kernels/x86/vec.h"
 
-static void f32_affine(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                       int64_t y_stride, const float *scale, const float *shift)
+static void f32_affine(const qzk_rows *rows, const float *scale, const float *shift)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
         size_t i = 0;
         for (; i + VL <= c; i += VL)
@@ -47,10 +50,16 @@ VEC_INLINE vb affine_quarter(vb x, vb from, const float *mult, const float *shif
 }
 
 /* VB channels of all pixels, then the next VB: multipliers and shifts stay in the nearest cache. */
-static void u8_affine(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                      int64_t y_stride, const float *mult, const float *shift, int32_t x_zp,
-                      int32_t y_zp, float lo, float hi)
+static void u8_affine(const qzk_rows *rows, const qzk_affine_params *p)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    size_t pixels = rows->pixels;
+    const size_t c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
+    const float *mult = p->mult, *shift = p->shift;
+    const int32_t x_zp = p->x_zp, y_zp = p->y_zp;
+    const float lo = p->lo, hi = p->hi;
     const vf low = vf_set1(lo), high = vf_set1(hi);
     const vb from = vi_set1(x_zp), to = vi_set1(y_zp), zp = vb_set1_16(y_zp);
     const float sane = 1048576.0f; /* 255 times it and it fit int32 */
@@ -68,7 +77,7 @@ static void u8_affine(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int
     for (; i + VB <= c; i += VB) {
         const uint8_t *px = x + i;
         uint8_t *py = y + i;
-        for (size_t p = 0; p < pixels; p++, px += x_stride, py += y_stride) {
+        for (size_t k = 0; k < pixels; k++, px += x_stride, py += y_stride) {
             vb a = affine_quarter(vi_load_u8(px), from, mult + i, shift + i);
             vb b = affine_quarter(vi_load_u8(px + VL), from, mult + i + VL, shift + i + VL);
             vb d = affine_quarter(vi_load_u8(px + 2 * VL), from, mult + i + 2 * VL,

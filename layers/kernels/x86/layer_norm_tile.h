@@ -112,9 +112,13 @@ VEC_INLINE void layer_norm_pixels(const float *x, float *y, const int count, siz
     }
 }
 
-static void f32_layer_norm(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                           int64_t y_stride, const float *weight, const float *bias, float eps)
+static void f32_layer_norm(const qzk_rows *rows, const float *weight, const float *bias, float eps)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    size_t pixels = rows->pixels;
+    const size_t c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     for (; pixels >= LN_PIXELS; pixels -= LN_PIXELS) {
         layer_norm_pixels(x, y, LN_PIXELS, c, x_stride, y_stride, weight, bias, eps);
         x += LN_PIXELS * x_stride;
@@ -164,10 +168,13 @@ static void moments_u8(const uint8_t *x, size_t c, const qzk_layer_norm_params *
     *r = p->x_scale * (1.0f / sqrtf(scaled + p->eps));
 }
 
-static void u8_layer_norm(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                          int64_t y_stride, const float *weight, const float *bias,
+static void u8_layer_norm(const qzk_rows *rows, const float *weight, const float *bias,
                           const qzk_layer_norm_params *p)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     const vf lo = vf_set1(p->lo), hi = vf_set1(p->hi);
     const vb zp = vi_set1(p->y_zp);
     for (size_t k = 0; k < pixels && c > 0; k++, x += x_stride, y += y_stride) {

@@ -17,9 +17,12 @@ static void f32_mul(const float *a, const float *b, float *y, size_t n)
     }
 }
 
-static void f32_mul_channels(const float *x, float *y, size_t pixels, size_t c, int64_t x_stride,
-                             int64_t y_stride, const float *factor)
+static void f32_mul_channels(const qzk_rows *rows, const float *factor)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride)
         f32_mul(x, factor, y, c);
 }
@@ -124,9 +127,12 @@ static void u8_mul_dense(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
 }
 
 /* VB channels of all pixels, then the next VB: the factors stay in registers. */
-static void u8_mul_channels(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, int64_t x_stride,
-                            int64_t y_stride, const uint8_t *factor, const qzk_mul_params *p)
+static void u8_mul_channels(const qzk_rows *rows, const uint8_t *factor, const qzk_mul_params *p)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     const vf x_bias = vf_set1(8388608.0f + (float)p->a_zp), mult = vf_set1(p->mult);
     const vf f_bias = vf_set1(8388608.0f + (float)p->b_zp);
     const vb zp = vb_set1_16(p->y_zp);

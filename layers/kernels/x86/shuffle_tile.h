@@ -24,9 +24,12 @@ VEC_INLINE void interleave_f32(const float *a, const float *b, float *y, size_t 
     }
 }
 
-static void f32_shuffle(const float *x, float *y, size_t pixels, size_t c, size_t groups,
-                        int64_t x_stride, int64_t y_stride)
+static void f32_shuffle(const qzk_rows *rows, size_t groups)
 {
+    const float *x = rows->x;
+    float *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     const size_t each = c / groups;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
         if (groups == 2) {
@@ -58,9 +61,12 @@ VEC_INLINE void interleave_u8(const uint8_t *a, const uint8_t *b, uint8_t *y, si
     }
 }
 
-static void u8_shuffle(const uint8_t *x, uint8_t *y, size_t pixels, size_t c, size_t groups,
-                       int64_t x_stride, int64_t y_stride)
+static void u8_shuffle(const qzk_rows *rows, size_t groups)
 {
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    const size_t pixels = rows->pixels, c = rows->c;
+    const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     const size_t each = c / groups;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
         if (groups == 2) {
