@@ -123,7 +123,7 @@ extern const tool_option tool_option_table[]; /* ends with name NULL */
 int options_parse(const tool_command *command, int argc, char **argv, tool_options *options);
 void options_free(tool_options *options);
 
-/* ---- messages (report.c) ---- */
+/* ---- messages (messages.c) ---- */
 
 /* "qzoo: …" on stderr; returns `status`. */
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
@@ -135,7 +135,7 @@ void tool_progress(const tool_options *options, const char *what, size_t done, s
 /* Notes for people: stderr, not with --quiet. */
 void tool_note(const tool_options *options, const char *fmt, ...) QZ_PRINTF(2, 3);
 
-/* ---- text tables (table.c) ---- */
+/* ---- text tables (report_text.c) ---- */
 
 typedef struct text_table text_table;
 text_table *table_new(const char *const *headers, size_t columns); /* "<name": left-aligned */
@@ -143,7 +143,7 @@ void table_cell(text_table *table, const char *fmt, ...) QZ_PRINTF(2, 3); /* nex
 void table_print(const text_table *table, FILE *out);
 void table_free(text_table *table);
 
-/* ---- JSON (json_out.c) ---- */
+/* ---- JSON (report_json.c) ---- */
 
 /* Writes and frees `root` to --json's target. EXIT_DONE or EXIT_FAILED. */
 int json_write(const tool_options *options, json_t *root);

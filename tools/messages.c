@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* report.c - one line for every failure, progress for people. */
+/* messages.c - one line for every failure, progress for people. */
 #include "tool.h"
 
 #include <stdarg.h>

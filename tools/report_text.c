@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* table.c - columns of text that line up: numbers to the right, names to the left. */
+/* report_text.c - columns of text that line up: numbers to the right, names to the left. */
 #include "tool.h"
 
 #include <stdarg.h>

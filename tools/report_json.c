@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* json_out.c - results for programs. */
+/* report_json.c - results for programs. */
 #include "tool.h"
 
 #include <errno.h>
