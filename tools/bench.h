@@ -3,7 +3,8 @@
 #ifndef QZOO_TOOLS_BENCH_H
 #define QZOO_TOOLS_BENCH_H
 
-#include "tool.h"
+#include "report.h"
+#include "subject.h"
 
 typedef struct latency {
     double min, p10, median, p90, p99, mean; /* ms */

@@ -111,7 +111,7 @@ void bench_print_profile(const tool_options *o, const bench_row *row, const char
 {
     const qz_profile_row *rows;
     size_t count;
-    if (!tool_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
+    if (!report_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
         return;
     printf("\n%s %s, by node, mean of %zu runs:\n", model, row->int8 ? "int8" : "fp32", runs);
     print_nodes(row, rows, count, runs);

@@ -7,6 +7,9 @@
  */
 #include "bench.h"
 
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
 #include "qzoo_commit.h"
 
 #include <math.h>
@@ -105,9 +108,9 @@ static qz_status warm_up(const tool_options *o, bench_row *row, const qz_tensor 
     for (size_t i = 0; st == QZ_OK && i < count; i++)
         row->macs += rows[i].macs;
     qz_session_set_profile(row->session, false);
-    for (long i = 0; i < o->warmup && st == QZ_OK; i++)
+    for (long i = 0; i < o->bench.warmup && st == QZ_OK; i++)
         st = run_once(row, input, seconds);
-    return st == QZ_OK && o->warmup == 0 ? run_once(row, input, seconds) : st;
+    return st == QZ_OK && o->bench.warmup == 0 ? run_once(row, input, seconds) : st;
 }
 
 static qz_status measure(const tool_options *o, bench_row *rows, size_t row_count,
@@ -118,14 +121,15 @@ static qz_status measure(const tool_options *o, bench_row *rows, size_t row_coun
     qz_status st = QZ_OK;
     for (size_t k = 0; k < row_count && st == QZ_OK; k++)
         st = warm_up(o, &rows[k], input, &each[k]);
-    for (size_t k = 0; k < row_count && o->profile; k++)
+    for (size_t k = 0; k < row_count && o->bench.profile; k++)
         qz_session_set_profile(rows[k].session, true);
     for (size_t burst = 0; burst < BURSTS && st == QZ_OK; burst++) {
         for (size_t k = 0; k < row_count && st == QZ_OK; k++) {
             /* at least one run a burst, whatever the time */
-            size_t runs = o->runs ? (size_t)o->runs * (burst + 1) / BURSTS - rows[k].count : 0;
-            double until = now() + o->seconds / BURSTS;
-            if (o->runs) {
+            size_t runs =
+                o->bench.runs ? (size_t)o->bench.runs * (burst + 1) / BURSTS - rows[k].count : 0;
+            double until = now() + o->bench.seconds / BURSTS;
+            if (o->bench.runs) {
                 for (; runs && st == QZ_OK; runs--)
                     st = sample(&rows[k], input);
                 continue;
@@ -159,15 +163,16 @@ static int compare(const tool_options *o, const subject *s, bench_row *row)
 
 static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
 {
-    int64_t h = o->height ? o->height : s->info.input_h, w = o->width ? o->width : s->info.input_w;
-    *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {o->batch, 3, h, w}};
+    int64_t h = o->run.size.height ? o->run.size.height : s->info.input_h,
+            w = o->run.size.width ? o->run.size.width : s->info.input_w;
+    *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {o->bench.batch, 3, h, w}};
     size_t image = (size_t)(3 * h * w);
-    if (image > SIZE_MAX / sizeof(float) / (size_t)o->batch)
+    if (image > SIZE_MAX / sizeof(float) / (size_t)o->bench.batch)
         return tool_fail(EXIT_USAGE, "--batch and --size: too large");
-    float *data = malloc(image * (size_t)o->batch * sizeof(*data));
+    float *data = malloc(image * (size_t)o->bench.batch * sizeof(*data));
     if (!data)
-        return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->batch);
-    for (long i = 0; i < o->batch; i++)
+        return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->bench.batch);
+    for (long i = 0; i < o->bench.batch; i++)
         qz_synthetic_image(i, (int32_t)h, (int32_t)w, data + (size_t)i * image);
     input->data = data;
     return EXIT_DONE;
@@ -177,7 +182,7 @@ static int open_session(const tool_options *o, const subject *s, bench_row *row)
 {
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
     so.precision = row->int8 ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
-    so.no_winograd = o->no_winograd;
+    so.no_winograd = o->run.no_winograd;
     qz_status st = qz_session_create(s->model, &so, &row->session);
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
@@ -186,7 +191,7 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
                       const bench_row *fp32, uint32_t threads)
 {
     qz_status st = qz_cpu_peak(s->ctx, QZ_ISA_AUTO, row->int8, &row->peak);
-    if (st == QZ_OK && o->profile)
+    if (st == QZ_OK && o->bench.profile)
         st =
             qz_cpu_read_rate(s->ctx, qz_session_packed_bytes(row->session), threads, &row->read_gb);
     if (st != QZ_OK)
@@ -212,7 +217,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     qz_tensor input = {0};
     size_t count = 0;
     uint32_t threads = qz_context_threads(ctx);
-    int status = subject_open(o, ctx, name, o->ptq, &s);
+    int status = subject_open(o, ctx, name, o->quant.ptq, &s);
     if (status)
         return status;
     if (!s.int8_only)
@@ -237,7 +242,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         status = compare(o, &s, &rows[1]);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
-        if (o->profile) {
+        if (o->bench.profile) {
             bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
             json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
             json_object_set_new(json, "memory", bench_memory_json(&rows[i]));
@@ -266,7 +271,7 @@ int cmd_bench(const tool_options *o)
 {
     qz_context *ctx;
     bool made_up = false;
-    if (o->arg_count < 1)
+    if (o->args.count < 1)
         return tool_fail(EXIT_USAGE, "bench needs a model, such as qzoo bench resnet50 --ptq; "
                                      "qzoo list names them");
     int status = subject_context(o, &ctx);
@@ -274,25 +279,25 @@ int cmd_bench(const tool_options *o)
         return status;
     json_t *results = json_array();
     text_table *table = bench_table_new();
-    if (tool_prints(o))
+    if (report_prints(o))
         print_head(ctx);
-    for (size_t i = 0; i < o->arg_count && status == EXIT_DONE; i++)
-        status = bench_model(o, ctx, o->args[i], results, table, &made_up);
-    if (status == EXIT_DONE && tool_prints(o)) {
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++)
+        status = bench_model(o, ctx, o->args.items[i], results, table, &made_up);
+    if (status == EXIT_DONE && report_prints(o)) {
         table_print(table, stdout);
         if (made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
                    "agreement tell nothing of accuracy;\n  for that: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
-                   o->args[0]);
+                   o->args.items[0]);
     }
     table_free(table);
     if (status == EXIT_DONE) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",
                                  qz_version(), "commit", QZOO_COMMIT, "cpu", json_cpu(ctx),
                                  "results", results);
-        if (o->table)
-            status = bench_save_table(o, o->table, root);
+        if (o->out.table)
+            status = bench_save_table(o, o->out.table, root);
         int written = json_write(o, root);
         status = status ? status : written;
     } else {

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_cpu.c - qzoo cpu: the CPU, measured ceilings of bundles and memory, the kernel of each op. */
-#include "tool.h"
+#include "commands.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <stdlib.h>
 
@@ -33,7 +36,7 @@ static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles
                 table_cell(t, "-");
         }
     }
-    if (tool_prints(o)) {
+    if (report_prints(o)) {
         printf("\nceilings of one thread, measured (multiply-adds with operands in registers):\n");
         table_print(t, stdout);
     }
@@ -65,7 +68,7 @@ static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
         table_cell(t, "%.1f", one);
         table_cell(t, "%.1f", many);
     }
-    if (tool_prints(o) && status == EXIT_DONE) {
+    if (report_prints(o) && status == EXIT_DONE) {
         printf("\nreading memory, measured (the same buffer over and over; layers that wait for "
                "weights get no more):\n");
         table_print(t, stdout);
@@ -89,7 +92,7 @@ static void print_kernels(const tool_options *o, qz_context *ctx, json_t *kernel
         table_cell(t, "%s", rows[i].kernel);
         table_cell(t, "%s", rows[i].isa);
     }
-    if (tool_prints(o)) {
+    if (report_prints(o)) {
         printf("\nkernels under %s:\n", qz_isa_name(qz_context_isa(ctx)));
         table_print(t, stdout);
     }
@@ -100,13 +103,13 @@ int cmd_cpu(const tool_options *o)
 {
     qz_context *ctx;
     qz_cpu_info cpu;
-    if (o->arg_count)
+    if (o->args.count)
         return tool_fail(EXIT_USAGE, "cpu takes no arguments");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
     qz_cpu_query(&cpu);
-    if (tool_prints(o))
+    if (report_prints(o))
         printf("%s\n%u cores (%u logical), L1d %zu KiB, L2 %zu KiB a core, L3 %zu KiB\n", cpu.name,
                cpu.physical_cores, cpu.logical_cores, cpu.l1d_bytes / 1024, cpu.l2_bytes / 1024,
                cpu.l3_bytes / 1024);

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_quantize.c - qzoo quantize: an int8 model in a file, and what each node lost. */
-#include "tool.h"
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <errno.h>
 #include <math.h>
@@ -84,9 +88,10 @@ static int report(const tool_options *o, const subject *s)
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
-    if (status == EXIT_DONE && o->report)
-        status = write_report(o->report, rows, count, output_db, agreement, (size_t)images.dims[0]);
-    if (status == EXIT_DONE && tool_prints(o)) {
+    if (status == EXIT_DONE && o->out.report)
+        status =
+            write_report(o->out.report, rows, count, output_db, agreement, (size_t)images.dims[0]);
+    if (status == EXIT_DONE && report_prints(o)) {
         text_table *t = report_table(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
         printf("worst nodes over %lld images (SQNR against fp32):\n", (long long)images.dims[0]);
         table_print(t, stdout);
@@ -107,35 +112,35 @@ int cmd_quantize(const tool_options *o)
 {
     qz_context *ctx;
     subject s;
-    if (o->arg_count != 1)
+    if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "quantize needs one model");
-    if (!o->output)
+    if (!o->out.output)
         return tool_fail(EXIT_USAGE, "quantize needs -o FILE.safetensors");
-    if (is_model_file(o->args[0]))
+    if (is_model_file(o->args.items[0]))
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
-                         o->args[0]);
+                         o->args.items[0]);
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    status = subject_open(o, ctx, o->args[0], true, &s);
-    if (status == EXIT_DONE && s.int8_only && (o->report || o->json)) {
+    status = subject_open(o, ctx, o->args.items[0], true, &s);
+    if (status == EXIT_DONE && s.int8_only && (o->out.report || o->out.json)) {
         status = tool_fail(EXIT_USAGE,
                            "%s: an int8 model, which has no float model to compare with; --report "
                            "and --json do not go with it",
-                           o->weights);
+                           o->model.weights);
         subject_close(&s);
     }
     if (status == EXIT_DONE) {
-        qz_status st = qz_model_save(s.model, o->output);
+        qz_status st = qz_model_save(s.model, o->out.output);
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
-        else if (tool_prints(o) && s.int8_only)
-            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->output,
+        else if (report_prints(o) && s.int8_only)
+            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->out.output,
                    s.info.name, s.info.backend, s.info.weights,
                    (double)s.info.int8_weights_bytes * 1e-6);
-        else if (tool_prints(o))
+        else if (report_prints(o))
             printf("%s: %s, int8 by %s, calibrated on %s, %.2f MB of weights (fp32 %.2f MB)\n",
-                   o->output, s.info.name, s.info.backend, s.calib,
+                   o->out.output, s.info.name, s.info.backend, s.calib,
                    (double)s.info.int8_weights_bytes * 1e-6,
                    (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE && !s.int8_only)

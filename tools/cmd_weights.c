@@ -2,10 +2,14 @@
 /* cmd_weights.c - qzoo weights: published weights, and the cache that holds them. */
 #include "cmd_weights.h"
 
-#include <signal.h>
+#include "commands.h"
+#include "fetch_bar.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
+
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PATH_SIZE 4096
 
@@ -34,7 +38,7 @@ static int find_weights(const weights *w, const char *name, const qz_weights_inf
 static int want_args(const tool_options *o, const char *what, size_t least, size_t most,
                      const char *usage)
 {
-    if (o->arg_count >= least && o->arg_count <= most)
+    if (o->args.count >= least && o->args.count <= most)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE, "weights %s: %s is needed", what, usage);
 }
@@ -122,8 +126,8 @@ static int list(const weights *w)
     const tool_options *o = w->options;
     int status = want_args(o, "list", 0, 1, "nothing or one MODEL");
     const qz_weights_info *info = NULL;
-    if (status == EXIT_DONE && o->arg_count) /* for the message */
-        status = find_weights(w, o->args[0], &info);
+    if (status == EXIT_DONE && o->args.count) /* for the message */
+        status = find_weights(w, o->args.items[0], &info);
     if (status)
         return status;
     json_t *rows = json_array();
@@ -131,15 +135,15 @@ static int list(const weights *w)
     for (size_t i = 0; (info = qz_catalogue_at(w->catalogue, i)); i++) {
         qz_cache_state state;
         char path[PATH_SIZE];
-        size_t length = o->arg_count ? strcspn(o->args[0], ":") : 0;
-        if (o->arg_count &&
-            (strlen(info->model) != length || strncmp(info->model, o->args[0], length) != 0))
+        size_t length = o->args.count ? strcspn(o->args.items[0], ":") : 0;
+        if (o->args.count &&
+            (strlen(info->model) != length || strncmp(info->model, o->args.items[0], length) != 0))
             continue;
-        state_of(w, info, o->arg_count != 0, &state, path);
+        state_of(w, info, o->args.count != 0, &state, path);
         list_row(t, info, state);
         json_array_append_new(rows, info_json(info, state, path));
     }
-    if (tool_prints(o))
+    if (report_prints(o))
         table_print(t, stdout);
     table_free(t);
     return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
@@ -147,66 +151,12 @@ static int list(const weights *w)
 
 /* ---- fetch ---- */
 
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
-
-static bool on_progress(void *user, const qz_fetch_progress *p)
-{
-    fetch_bar *b = user;
-    if (interrupted)
-        return false;
-    if (b->options->quiet)
-        return true;
-    if (!isatty(STDERR_FILENO)) {
-        if (b->announce)
-            tool_note(b->options, "qzoo: fetching %s", p->info->url);
-        b->announce = false;
-        return true;
-    }
-    b->shown = true;
-    if (p->waiting)
-        fprintf(stderr, "\r\033[K%s: another process fetches it", p->info->file);
-    else if (p->total)
-        fprintf(stderr, "\r\033[K%s %5.1f%% of %.1f MB", p->info->file,
-                100.0 * (double)p->done / (double)p->total, (double)p->total * 1e-6);
-    else
-        fprintf(stderr, "\r\033[K%s %.1f MB", p->info->file, (double)p->done * 1e-6);
-    fflush(stderr);
-    return true;
-}
-
-void fetch_options_of(fetch_bar *bar, qz_fetch_options *f)
-{
-    const tool_options *o = bar->options;
-    *f = (qz_fetch_options)QZ_FETCH_OPTIONS_INIT;
-    f->mirror = o->mirror;
-    f->allow_http = o->allow_http;
-    f->offline = o->offline;
-    f->ca_file = o->ca_file;
-    f->timeout = (uint32_t)o->timeout;
-    f->retries = o->retries_set && o->retries == 0 ? UINT32_MAX : (uint32_t)o->retries;
-    f->progress = on_progress;
-    f->progress_user = bar;
-}
-
-void fetch_bar_end(fetch_bar *bar)
-{
-    if (bar->shown)
-        fputs("\r\033[K", stderr);
-    bar->shown = false;
-}
-
 static int fetch_one(const weights *w, const qz_weights_info *info)
 {
     fetch_bar bar = {.options = w->options};
     char path[PATH_SIZE];
     qz_fetch_options f;
-    fetch_options_of(&bar, &f);
+    fetch_bar_options(&bar, &f);
     qz_status st = qz_weights_fetch(w->ctx, info, &f, path, sizeof(path));
     fetch_bar_end(&bar);
     /* what cannot be written is the cache, which is no input */
@@ -214,7 +164,7 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));
     if (st != QZ_OK)
         return tool_fail_status(w->ctx, st);
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("%s\n", path);
     fflush(stdout);
     return EXIT_DONE;
@@ -223,23 +173,22 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
 static int fetch(const weights *w)
 {
     const tool_options *o = w->options;
-    struct sigaction action = {.sa_handler = on_interrupt};
-    if (o->all ? o->arg_count != 0 : o->arg_count == 0)
+    if (o->weights.all ? o->args.count != 0 : o->args.count == 0)
         return tool_fail(EXIT_USAGE, "weights fetch: MODEL[:TAG]... or --all is needed");
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
+    fetch_bar_catch_interrupt();
     int status = EXIT_DONE;
-    for (size_t i = 0; i < o->arg_count && status == EXIT_DONE; i++) { /* names first */
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) { /* names first */
         const qz_weights_info *info;
-        status = find_weights(w, o->args[i], &info);
+        status = find_weights(w, o->args.items[i], &info);
     }
-    for (size_t i = 0; i < o->arg_count && status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) {
         const qz_weights_info *info = NULL;
-        status = find_weights(w, o->args[i], &info);
+        status = find_weights(w, o->args.items[i], &info);
         if (status == EXIT_DONE)
             status = fetch_one(w, info);
     }
-    for (size_t i = 0; o->all && i < qz_catalogue_count(w->catalogue) && status == EXIT_DONE; i++)
+    for (size_t i = 0;
+         o->weights.all && i < qz_catalogue_count(w->catalogue) && status == EXIT_DONE; i++)
         status = fetch_one(w, qz_catalogue_at(w->catalogue, i));
     return status;
 }
@@ -251,7 +200,7 @@ static int verify_one(const weights *w, const qz_weights_info *info)
     qz_status st = qz_cache_verify(w->ctx, info);
     if (st != QZ_OK)
         return tool_fail_status(w->ctx, st);
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("%s: right\n", info->file);
     return EXIT_DONE;
 }
@@ -261,14 +210,14 @@ static int verify(const weights *w)
 {
     const tool_options *o = w->options;
     int worst = EXIT_DONE;
-    for (size_t i = 0; i < o->arg_count; i++) {
+    for (size_t i = 0; i < o->args.count; i++) {
         const qz_weights_info *info = NULL;
-        int status = find_weights(w, o->args[i], &info);
+        int status = find_weights(w, o->args.items[i], &info);
         if (status == EXIT_DONE)
             status = verify_one(w, info);
         worst = status > worst ? status : worst;
     }
-    for (size_t i = 0; o->arg_count == 0 && i < qz_catalogue_count(w->catalogue); i++) {
+    for (size_t i = 0; o->args.count == 0 && i < qz_catalogue_count(w->catalogue); i++) {
         const qz_weights_info *info = qz_catalogue_at(w->catalogue, i);
         qz_cache_state state;
         char path[PATH_SIZE];
@@ -286,7 +235,7 @@ static int path(const weights *w)
     char text[PATH_SIZE];
     int status = want_args(w->options, "path", 1, 1, "one MODEL[:TAG]");
     if (status == EXIT_DONE)
-        status = find_weights(w, w->options->args[0], &info);
+        status = find_weights(w, w->options->args.items[0], &info);
     if (status)
         return status;
     qz_status st = qz_cache_find(w->ctx, info, &state, text, sizeof(text));
@@ -305,10 +254,10 @@ static int prune(const weights *w)
     int status = want_args(w->options, "prune", 0, 0, "no argument (all files: --all)");
     if (status)
         return status;
-    qz_status st = qz_cache_prune(w->ctx, w->catalogue, w->options->all, &result);
+    qz_status st = qz_cache_prune(w->ctx, w->catalogue, w->options->weights.all, &result);
     if (st != QZ_OK)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("removed %zu files, %.1f MB\n", result.files, (double)result.bytes * 1e-6);
     return EXIT_DONE;
 }
@@ -334,24 +283,24 @@ int cmd_weights(const tool_options *options)
     tool_options o = *options;
     weights w = {.options = &o};
     size_t i = 0, count = sizeof(subcommands) / sizeof(subcommands[0]);
-    if (o.arg_count == 0)
+    if (o.args.count == 0)
         return tool_fail(EXIT_USAGE,
                          "weights: list, fetch, verify, path, prune, show or convert is needed");
-    while (i < count && strcmp(subcommands[i].name, o.args[0]) != 0)
+    while (i < count && strcmp(subcommands[i].name, o.args.items[0]) != 0)
         i++;
     if (i == count)
         return tool_fail(EXIT_USAGE,
                          "weights %s: list, fetch, verify, path, prune, show or convert is needed",
-                         o.args[0]);
-    o.args++;
-    o.arg_count--;
+                         o.args.items[0]);
+    o.args.items++;
+    o.args.count--;
     int status = subject_context(&o, &w.ctx);
     if (status)
         return status;
     if (subcommands[i].run_file) {
         status = subcommands[i].run_file(&o, w.ctx);
     } else {
-        qz_status st = qz_catalogue_open(w.ctx, o.catalogue, &w.catalogue);
+        qz_status st = qz_catalogue_open(w.ctx, o.fetch.catalogue, &w.catalogue);
         status = st == QZ_OK ? subcommands[i].run(&w) : tool_fail_status(w.ctx, st);
         qz_catalogue_close(w.catalogue);
     }

@@ -2,8 +2,12 @@
 /* labels.c - see labels.h. */
 #include "labels.h"
 
+#include "images.h"
+#include "messages.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,7 +40,7 @@ static int add(label_list *labels, char *path, int32_t index)
         }
     }
     free(path);
-    return tool_fail(EXIT_FAILED, "out of memory");
+    return tool_fail_memory();
 }
 
 static char *join(const char *folder, const char *name)
@@ -153,7 +157,7 @@ static int folders_of(const char *data, char ***names, size_t *count)
                 grown[(*count)++] = path;
                 continue;
             }
-            status = tool_fail(EXIT_FAILED, "out of memory");
+            status = tool_fail_memory();
         }
         free(path);
     }
@@ -176,7 +180,7 @@ int labels_from_folders(const char *data, label_list *labels)
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         image_list list;
         const char *folder = names[i];
-        status = images_find(NULL, &folder, 1, &list);
+        status = images_find(&folder, 1, &list);
         for (size_t k = 0; k < list.count && status == EXIT_DONE; k++) {
             status = add(labels, list.paths[k], (int32_t)i);
             list.paths[k] = NULL; /* taken */

@@ -1,10 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /* report_json.c - results for programs. */
-#include "tool.h"
+#include "report.h"
+
+#include "messages.h"
 
 #include <errno.h>
 #include <math.h>
 #include <string.h>
+
+bool report_prints(const tool_options *options)
+{
+    return !options->quiet && !(options->out.json && strcmp(options->out.json, "-") == 0);
+}
 
 json_t *json_number(double value)
 {
@@ -37,13 +44,13 @@ int json_write_file(const char *path, json_t *root)
 int json_write(const tool_options *options, json_t *root)
 {
     if (!root)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    if (!options->json) {
+        return tool_fail_memory();
+    if (!options->out.json) {
         json_decref(root);
         return EXIT_DONE;
     }
-    if (strcmp(options->json, "-") != 0)
-        return json_write_file(options->json, root);
+    if (strcmp(options->out.json, "-") != 0)
+        return json_write_file(options->out.json, root);
     int status = write_to(stdout, "standard output", root);
     json_decref(root);
     return status;

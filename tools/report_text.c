@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* report_text.c - columns of text that line up: numbers to the right, names to the left. */
-#include "tool.h"
+#include "report.h"
 
 #include <stdarg.h>
 #include <stdlib.h>
