@@ -63,7 +63,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
     return json;
 }
 
-text_table *bench_table_new(void)
+report_table *bench_table_new(void)
 {
     static const char *const headers[] = {
         "<model",   "<precision", "<backend",       "median ms", "p10",
@@ -73,7 +73,7 @@ text_table *bench_table_new(void)
 }
 
 /* NaN: there is nothing to tell. */
-static void cell_number(text_table *table, double value, int digits, const char *unit)
+static void cell_number(report_table *table, double value, int digits, const char *unit)
 {
     if (isnan(value))
         table_cell(table, "-");
@@ -81,7 +81,7 @@ static void cell_number(text_table *table, double value, int digits, const char 
         table_cell(table, "%.*f%s", digits, value, unit);
 }
 
-void bench_table_add(text_table *table, const subject *s, const bench_row *row)
+void bench_table_add(report_table *table, const subject *s, const bench_row *row)
 {
     const char *mark = s->info.random_weights || s->synthetic ? "*" : "";
     table_cell(table, "%s", s->info.name);

@@ -67,8 +67,8 @@ void latency_of(bench_row *row)
     };
 }
 
-/* One run, outputs read; *seconds when it is not NULL. */
-static qz_status run_once(bench_row *row, const qz_tensor *input, double *seconds)
+/* One run; reads the outputs. Stores the time when `seconds` is not NULL. */
+static int run_once(const subject *s, bench_row *row, const qz_tensor *input, double *seconds)
 {
     double start = now();
     qz_status st = qz_session_run(row->session, input);
@@ -79,69 +79,72 @@ static qz_status run_once(bench_row *row, const qz_tensor *input, double *second
     }
     if (seconds)
         *seconds = now() - start;
-    return st;
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
 
-static qz_status sample(bench_row *row, const qz_tensor *input)
+static int sample(const subject *s, bench_row *row, const qz_tensor *input)
 {
     if (row->count == row->capacity) {
         size_t capacity = row->capacity ? 2 * row->capacity : 256;
         double *grown = realloc(row->samples, capacity * sizeof(*grown));
         if (!grown)
-            return QZ_ERR_MEMORY;
+            return tool_fail_memory();
         row->samples = grown;
         row->capacity = capacity;
     }
-    return run_once(row, input, &row->samples[row->count++]);
+    return run_once(s, row, input, &row->samples[row->count++]);
 }
 
-/* Warm-up; also counts the multiply-adds of a run, and shows how long one takes. */
-static qz_status warm_up(const tool_options *o, bench_row *row, const qz_tensor *input,
-                         double *seconds)
+/* Warm-up runs. They count the multiply-adds of a run, and the last one says how long a run takes. */
+static int warm_up(const tool_options *o, const subject *s, bench_row *row, const qz_tensor *input,
+                   double *seconds)
 {
     const qz_profile_row *rows;
-    size_t count;
+    size_t count = 0;
     qz_session_set_profile(row->session, true);
-    qz_status st = run_once(row, input, NULL);
-    if (st == QZ_OK)
-        st = qz_session_profile(row->session, &rows, &count);
-    for (size_t i = 0; st == QZ_OK && i < count; i++)
+    int status = run_once(s, row, input, NULL);
+    if (status == EXIT_DONE) {
+        qz_status st = qz_session_profile(row->session, &rows, &count);
+        if (st != QZ_OK)
+            return tool_fail_status(s->ctx, st);
+    }
+    for (size_t i = 0; i < count; i++)
         row->macs += rows[i].macs;
     qz_session_set_profile(row->session, false);
-    for (long i = 0; i < o->bench.warmup && st == QZ_OK; i++)
-        st = run_once(row, input, seconds);
-    return st == QZ_OK && o->bench.warmup == 0 ? run_once(row, input, seconds) : st;
+    for (long i = 0; i < o->bench.warmup && status == EXIT_DONE; i++)
+        status = run_once(s, row, input, seconds);
+    return status || o->bench.warmup ? status : run_once(s, row, input, seconds);
 }
 
-static qz_status measure(const tool_options *o, bench_row *rows, size_t row_count,
-                         const qz_tensor *input)
+static int measure(const tool_options *o, const subject *s, bench_row *rows, size_t row_count,
+                   const qz_tensor *input)
 {
     enum { BURSTS = 10 };
     double each[2] = {0};
-    qz_status st = QZ_OK;
-    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
-        st = warm_up(o, &rows[k], input, &each[k]);
+    int status = EXIT_DONE;
+    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
+        status = warm_up(o, s, &rows[k], input, &each[k]);
     for (size_t k = 0; k < row_count && o->bench.profile; k++)
         qz_session_set_profile(rows[k].session, true);
-    for (size_t burst = 0; burst < BURSTS && st == QZ_OK; burst++) {
-        for (size_t k = 0; k < row_count && st == QZ_OK; k++) {
+    for (size_t burst = 0; burst < BURSTS && status == EXIT_DONE; burst++) {
+        for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
             /* at least one run a burst, whatever the time */
-            size_t runs =
-                o->bench.runs ? (size_t)o->bench.runs * (burst + 1) / BURSTS - rows[k].count : 0;
+            const size_t all = (size_t)o->bench.runs;
+            size_t runs = all ? all * (burst + 1) / BURSTS - rows[k].count : 0;
             double until = now() + o->bench.seconds / BURSTS;
-            if (o->bench.runs) {
-                for (; runs && st == QZ_OK; runs--)
-                    st = sample(&rows[k], input);
+            if (all) {
+                for (; runs && status == EXIT_DONE; runs--)
+                    status = sample(s, &rows[k], input);
                 continue;
             }
             do
-                st = sample(&rows[k], input);
-            while (st == QZ_OK && now() + each[k] / 2 < until);
+                status = sample(s, &rows[k], input);
+            while (status == EXIT_DONE && now() + each[k] / 2 < until);
         }
     }
-    for (size_t k = 0; k < row_count && st == QZ_OK; k++)
+    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
         latency_of(&rows[k]);
-    return st;
+    return status;
 }
 
 /* SQNR and agreement over the first calibration images (synthetic ones for a saved file). */
@@ -210,7 +213,7 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
 
 /* Measures one model into `results` and the table. */
 static int bench_model(const tool_options *o, qz_context *ctx, const char *name, json_t *results,
-                       text_table *table, bool *made_up)
+                       report_table *table, bool *made_up)
 {
     subject s;
     bench_row rows[2] = {0};
@@ -231,11 +234,8 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     }
     if (status == EXIT_DONE)
         status = make_input(o, &s, &input);
-    if (status == EXIT_DONE) {
-        qz_status st = measure(o, rows, count, &input);
-        if (st != QZ_OK)
-            status = tool_fail_status(ctx, st);
-    }
+    if (status == EXIT_DONE)
+        status = measure(o, &s, rows, count, &input);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++)
         status = finish_row(o, &s, &rows[i], i ? &rows[0] : NULL, threads);
     if (status == EXIT_DONE && count == 2)
@@ -243,11 +243,12 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
         if (o->bench.profile) {
-            bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
+            status = bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
             json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
             json_object_set_new(json, "memory", bench_memory_json(&rows[i]));
         }
-        json_array_append_new(results, json);
+        if (json_array_append_new(results, json) != 0 && status == EXIT_DONE)
+            status = tool_fail_memory();
         bench_table_add(table, &s, &rows[i]);
     }
     for (size_t i = 0; i < count; i++) {
@@ -278,31 +279,33 @@ int cmd_bench(const tool_options *o)
     if (status)
         return status;
     json_t *results = json_array();
-    text_table *table = bench_table_new();
+    report_table *table = bench_table_new();
     if (report_prints(o))
         print_head(ctx);
     for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++)
         status = bench_model(o, ctx, o->args.items[i], results, table, &made_up);
     if (status == EXIT_DONE && report_prints(o)) {
-        table_print(table, stdout);
-        if (made_up)
+        status = table_print(table, stdout);
+        if (status == EXIT_DONE && made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
                    "agreement tell nothing of accuracy;\n  for that: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
                    o->args.items[0]);
     }
-    table_free(table);
     if (status == EXIT_DONE) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",
                                  qz_version(), "commit", QZOO_COMMIT, "cpu", json_cpu(ctx),
                                  "results", results);
-        if (o->out.table)
+        if (root && o->out.table)
             status = bench_save_table(o, o->out.table, root);
-        int written = json_write(o, root);
+        int written = report_markdown(o, table);
+        status = status ? status : written;
+        written = json_write(o, root);
         status = status ? status : written;
     } else {
         json_decref(results);
     }
+    table_free(table);
     qz_context_destroy(ctx);
     return status;
 }

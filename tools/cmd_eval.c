@@ -58,14 +58,14 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
     return EXIT_DONE;
 }
 
-static json_t *report(const tool_options *o, const subject *s, const eval_row *rows,
-                      size_t row_count, size_t n)
+static int report(const tool_options *o, const subject *s, const eval_row *rows, size_t row_count,
+                  size_t n)
 {
     static const char *const headers[] = {
         "<model",        "<precision", "<backend",      "n",
         "top-1 correct", "top-1 %",    "top-5 correct", "top-5 %"};
     json_t *results = json_array();
-    text_table *t = table_new(headers, 8);
+    report_table *t = table_new(headers, 8);
     for (size_t i = 0; i < row_count; i++) {
         const eval_row *r = &rows[i];
         const char *backend = r->precision[0] == 'i' ? s->info.backend : "";
@@ -86,14 +86,19 @@ static json_t *report(const tool_options *o, const subject *s, const eval_row *r
         table_cell(t, "%zu", r->top5);
         table_cell(t, "%.1f", 100.0 * top5);
     }
+    int status = EXIT_DONE;
     if (report_prints(o)) {
-        table_print(t, stdout);
+        status = table_print(t, stdout);
         if (s->info.random_weights)
             printf("random weights: these figures say nothing about accuracy; give a real file by "
                    "--weights FILE.pth\n");
     }
+    if (status == EXIT_DONE)
+        status = report_markdown(o, t);
     table_free(t);
-    return results;
+    int written = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
+                                          json_cpu(s->ctx), "results", results));
+    return status ? status : written;
 }
 
 static int eval_subject(const tool_options *o, qz_context *ctx, const label_list *labels)
@@ -121,9 +126,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     for (size_t i = 0; i < row_count; i++)
         qz_session_destroy(rows[i].session);
     if (status == EXIT_DONE)
-        status = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
-                                         json_cpu(ctx), "results",
-                                         report(o, &s, rows, row_count, labels->count)));
+        status = report(o, &s, rows, row_count, labels->count);
     subject_close(&s);
     return status;
 }

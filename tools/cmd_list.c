@@ -37,7 +37,7 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
     static const char *const headers[] = {"<model", "<task", "params (M)",
                                           "GMAC",   "input", "<weights (* default)"};
     json_t *models = json_array();
-    text_table *t = table_new(headers, 6);
+    report_table *t = table_new(headers, 6);
     int status = EXIT_DONE;
     bool found = o->args.count == 0;
     for (size_t i = 0; i < qz_arch_count() && status == EXIT_DONE; i++) {
@@ -67,7 +67,7 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
         status = tool_fail_status(ctx, qz_arch_find(ctx, o->args.items[0], &info));
     }
     if (status == EXIT_DONE && report_prints(o))
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     table_free(t);
     if (status) {
         json_decref(models);
@@ -103,7 +103,7 @@ static int list_ops(const tool_options *o, qz_context *ctx)
         return status;
     const qz_graph *graph = qz_model_graph(s.model, true);
     json_t *nodes = json_array();
-    text_table *t = table_new(headers, 7);
+    report_table *t = table_new(headers, 7);
     size_t int8_count = 0, count = qz_graph_node_count(graph);
     for (size_t i = 0; i < count; i++) {
         qz_node_info n;
@@ -120,7 +120,7 @@ static int list_ops(const tool_options *o, qz_context *ctx)
         table_cell(t, "%s", n.fallback_reason);
     }
     if (report_prints(o)) {
-        table_print(t, stdout);
+        status = table_print(t, stdout);
         printf("%s: %zu of %zu nodes in int8, backend %s\n", s.info.name, int8_count, count,
                s.info.backend);
     }
@@ -131,7 +131,9 @@ static int list_ops(const tool_options *o, qz_context *ctx)
                   "input", 1, 3, s.info.input_h, s.info.input_w, "weights", s.info.weights,
                   "backend", s.info.backend, "nodes", nodes);
     subject_close(&s);
-    return json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));
+    int written =
+        json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));
+    return status ? status : written;
 }
 
 int cmd_list(const tool_options *o)

@@ -3,10 +3,10 @@
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
+#include "output_file.h"
 #include "report.h"
 #include "subject.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +15,7 @@
 #define REPORT_IMAGES 16
 #define WORST_SHOWN 10
 
-static void cell_db(text_table *t, double db)
+static void cell_db(report_table *t, double db)
 {
     if (isnan(db))
         table_cell(t, "-");
@@ -25,11 +25,11 @@ static void cell_db(text_table *t, double db)
         table_cell(t, "%.2f", db);
 }
 
-static text_table *report_table(const qz_sqnr_row *rows, size_t count)
+static report_table *table_of(const qz_sqnr_row *rows, size_t count)
 {
     static const char *const headers[] = {"<node",         "<op",       "<precision",
                                           "activation dB", "weight dB", "bias dB"};
-    text_table *t = table_new(headers, 6);
+    report_table *t = table_new(headers, 6);
     for (size_t i = 0; i < count; i++) {
         table_cell(t, "%s", rows[i].name);
         table_cell(t, "%s", rows[i].op);
@@ -63,17 +63,16 @@ static int write_report(const char *path, const qz_sqnr_row *rows, size_t count,
     size_t n = strlen(path);
     if (n > 5 && strcmp(path + n - 5, ".json") == 0)
         return json_write_file(path, report_json(rows, count, output_db, agreement, images));
-    FILE *out = fopen(path, "w");
-    if (!out)
-        return tool_fail(EXIT_INPUT, "%s: cannot be opened for writing: %s", path, strerror(errno));
-    text_table *t = report_table(rows, count);
-    fprintf(out, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
+    output_file file;
+    int status = output_open(path, &file);
+    if (status)
+        return status;
+    report_table *t = table_of(rows, count);
+    fprintf(file.stream, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
             100.0 * agreement, images);
-    table_print(t, out);
+    status = output_close(&file, table_print(t, file.stream));
     table_free(t);
-    bool bad = ferror(out) != 0;
-    bad |= fclose(out) != 0;
-    return bad ? tool_fail(EXIT_FAILED, "%s: cannot be written", path) : EXIT_DONE;
+    return status;
 }
 
 static int report(const tool_options *o, const subject *s)
@@ -92,9 +91,9 @@ static int report(const tool_options *o, const subject *s)
         status =
             write_report(o->out.report, rows, count, output_db, agreement, (size_t)images.dims[0]);
     if (status == EXIT_DONE && report_prints(o)) {
-        text_table *t = report_table(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
+        report_table *t = table_of(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
         printf("worst nodes over %lld images (SQNR against fp32):\n", (long long)images.dims[0]);
-        table_print(t, stdout);
+        status = table_print(t, stdout);
         table_free(t);
         printf("output %.2f dB, top-1 agreement %.1f %%%s\n", output_db, 100.0 * agreement,
                s->info.random_weights || s->synthetic

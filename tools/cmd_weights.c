@@ -82,7 +82,7 @@ static json_t *info_json(const qz_weights_info *info, qz_cache_state state, cons
     return json;
 }
 
-static void list_row(text_table *t, const qz_weights_info *info, qz_cache_state state)
+static void list_row(report_table *t, const qz_weights_info *info, qz_cache_state state)
 {
     static const char *const states[] = {"", "yes", "hub"};
     const qz_metric *m = info->metrics;
@@ -131,7 +131,7 @@ static int list(const weights *w)
     if (status)
         return status;
     json_t *rows = json_array();
-    text_table *t = table_new(headers, 7);
+    report_table *t = table_new(headers, 7);
     for (size_t i = 0; (info = qz_catalogue_at(w->catalogue, i)); i++) {
         qz_cache_state state;
         char path[PATH_SIZE];
@@ -144,9 +144,11 @@ static int list(const weights *w)
         json_array_append_new(rows, info_json(info, state, path));
     }
     if (report_prints(o))
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     table_free(t);
-    return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
+    int written =
+        json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
+    return status ? status : written;
 }
 
 /* ---- fetch ---- */

@@ -124,7 +124,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
     if (status)
         return status;
     json_t *rows = json_array();
-    text_table *t = table_new(headers, 9);
+    report_table *t = table_new(headers, 9);
     for (size_t i = 0; i < qz_state_dict_count(dict) && status == EXIT_DONE; i++) {
         const qz_tensor *tensor = qz_state_dict_tensor(dict, i);
         const qz_tensor_quant *quant = qz_state_dict_quant(dict, i);
@@ -152,7 +152,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
         json_array_append_new(rows, row_json(key, tensor, quant, &s));
     }
     if (status == EXIT_DONE && report_prints(o))
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     table_free(t);
     qz_state_dict_destroy(dict);
     if (status) {

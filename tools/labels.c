@@ -147,19 +147,21 @@ static int folders_of(const char *data, char ***names, size_t *count)
         return tool_fail(EXIT_INPUT, "%s: %s", data, strerror(errno));
     for (struct dirent *e; status == EXIT_DONE && (e = readdir(dir));) {
         struct stat st;
-        char *path = e->d_name[0] == '.' ? NULL : join(data, e->d_name);
-        if (!path)
+        if (e->d_name[0] == '.')
             continue;
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            char **grown = realloc(*names, (*count + 1) * sizeof(*grown));
-            if (grown) {
-                *names = grown;
-                grown[(*count)++] = path;
-                continue;
-            }
+        char *path = join(data, e->d_name);
+        if (path && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))) {
+            free(path);
+            continue;
+        }
+        char **grown = path ? realloc(*names, (*count + 1) * sizeof(*grown)) : NULL;
+        if (grown) {
+            *names = grown;
+            grown[(*count)++] = path;
+        } else {
+            free(path);
             status = tool_fail_memory();
         }
-        free(path);
     }
     closedir(dir);
     if (*count)

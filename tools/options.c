@@ -178,6 +178,8 @@ const tool_option tool_option_table[] = {
     {"--update-keys", NULL, OPT_WEIGHTS, FLAG(weights.update_keys),
      "show, convert: replace old torchvision keys by today's"},
     {"--json", "FILE|-", OPT_JSON, TEXT(out.json), "write results as JSON; -: to standard output"},
+    {"--markdown", "FILE|-", OPT_MARKDOWN, TEXT(out.markdown),
+     "write the table as markdown; -: to standard output"},
     {"--quiet", NULL, OPT_COMMON, FLAG(quiet), "print no tables, notes or progress"},
     {"--verbose", NULL, OPT_COMMON, FLAG(verbose), "print the library's log on standard error"},
     {"--help", NULL, OPT_COMMON, EARLY, "print this text"},

@@ -109,6 +109,7 @@ enum {
     OPT_EXPORT = 1 << 15,    /* -o --precision --style --opset --io --outputs --external-data */
     OPT_FLOAT = 1 << 16,     /* --no-winograd */
     OPT_CATALOGUE = 1 << 17, /* --catalogue */
+    OPT_MARKDOWN = 1 << 18,  /* --markdown */
 };
 
 typedef enum option_kind {

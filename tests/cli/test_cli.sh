@@ -131,6 +131,20 @@ ls tables/*.json >/dev/null 2>&1 || complain "bench --table wrote nothing"
 expect 0 '' bench squeezenet1_1 --size 64 --runs 3 --table tables --quiet
 ran=$((ran + 1))
 [ "$(grep -c '"model"' tables/*.json)" = 1 ] || complain "bench --table does not replace its rows"
+quick='squeezenet1_1 --size 64 --runs 1'
+expect 0 '^| squeezenet1_1 | int8 | fbgemm |' bench $quick --ptq --backend fbgemm --calib calib \
+    --markdown -
+expect 0 '^|---|---|---|---:|' bench $quick --markdown - --quiet
+expect 0 '"qzoo.bench/1"' bench $quick --markdown t.md --json -
+expect 0 '^model ' bench $quick --markdown t.md --json t.json
+ran=$((ran + 1))
+[ "$(grep -c '^|' t.md)" = 3 ] && [ "$(grep -c '"model"' t.json)" = 1 ] ||
+    complain 'bench --markdown --json lacks rows'
+expect 2 '--markdown -' bench $quick --markdown - --json -
+expect 2 'not an option' run squeezenet1_1 other.bmp --markdown -
+expect 3 'none/t.md' bench $quick --quiet --markdown none/t.md
+expect 0 '' bench $quick --quiet --markdown /dev/null # a device is not replaced
+expect 1 '/dev/full' bench $quick --quiet --markdown /dev/full
 expect 2 'image' bench squeezenet1_1 --size 8 --runs 1
 expect 3 'calib' bench squeezenet1_1 --ptq --calib missing-calib --size 64
 expect 3 'empty' bench squeezenet1_1 --ptq --calib empty --size 64
@@ -194,6 +208,10 @@ differ t1/output.npy t2/output.npy
 # ---- eval --------------------------------------------------------------------------------------
 printf 'file,class_index\na.bmp,3\n"b.bmp",7\n' >labels.csv
 expect 0 ' int8 ' eval squeezenet1_1 --data calib --labels labels.csv --ptq --calib calib
+expect 0 '^| squeezenet1_1 | int8 |' eval m1.safetensors --data calib --labels labels.csv --markdown -
+expect 0 '"qzoo.eval/1"' eval m1.safetensors --data calib --labels labels.csv --markdown e.md --json -
+grep -q '^|---|---|---|---:|' e.md || complain 'eval --markdown wrote no table'
+expect 3 'none/e.md' eval m1.safetensors --data calib --labels labels.csv --quiet --markdown none/e.md
 expect 0 '"qzoo.eval/1"' eval m1.safetensors --data calib --labels labels.csv --json -
 expect 2 '--data' eval squeezenet1_1
 expect 3 'folder for each class' eval squeezenet1_1 --data calib
@@ -245,6 +263,15 @@ expect 3 'NaN' run squeezenet1_1 nan.npy
 expect 3 'NaN' bench squeezenet1_1 --ptq --calib nan.npy --size 64
 expect 3 'cannot be' run squeezenet1_1 other.bmp --dump-outputs /dev/null/x
 expect 3 'cannot' bench squeezenet1_1 --size 64 --runs 1 --quiet --json /dev/null/x
+
+# a result that cannot be written leaves what the path held; the folder is not writable
+mkdir closed && echo old >closed/t.md && chmod 500 closed
+if [ "$(id -u)" != 0 ]; then
+    expect 3 'closed/t.md' bench $quick --quiet --markdown closed/t.md
+fi
+chmod 700 closed
+ran=$((ran + 1))
+[ "$(cat closed/t.md)" = old ] && [ "$(ls closed)" = t.md ] || complain 'closed/t.md was lost'
 
 # ---- names of the program ----------------------------------------------------------------------
 ln -s "$qzoo" zoo-bench
