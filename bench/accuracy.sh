@@ -1,22 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# accuracy.sh QZOO DATA: top-1 and top-5 of real weights on real images, fp32 beside int8, as
-# markdown rows. DATA is the oracle folder (imagenet/, weights/). mobilenet_v3_small's rows want the folder
-# that bench/rotate_images.py makes, as QZOO_ROTATED.
+# accuracy.sh QZOO DATA: prints top-1 and top-5 of real weights on real images, fp32 beside int8, as a
+# markdown table. DATA is the oracle folder (imagenet/, weights/). The rows of mobilenet_v3_small need
+# the folder that bench/rotate_images.py makes, in QZOO_ROTATED.
 set -eu
 qzoo=$1 data=$2
 images=$data/imagenet
-# row MODEL WEIGHTS OPTION...: the table's rows, with the weights and the options behind them
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
+# row MODEL WEIGHTS OPTION...
 row() {
     model=$1 weights=$2
     shift 2
     "$qzoo" eval "$model" --weights "$data/weights/$weights" --data "$images" \
-        --labels "$images/labels_val.csv" --ptq --calib "$images/images_cal" --threads 1 \
-        --markdown - "$@" | sed "1s/\$/ weights | options |/; 2s/\$/---|---|/
-            3,\$s#\$# $weights | $* |#" | tail -n +"$first"
-    first=3 # the heading once
+        --labels "$images/labels_val.csv" --ptq --calib "$images/images_cal" --threads 1 --quiet \
+        --markdown "$table" "$@"
+    [ -n "$started" ] || sed -n '1s/^/| weights | options /p; 2s/^/|---|---/p' "$table"
+    started=yes
+    sed "1,2d; s/^/| $weights | $* /" "$table"
 }
-first=1
+started=''
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend fbgemm --reduce-range
 row mobilenet_v2 mobilenet_v2-tvfp32.pth --backend qnnpack

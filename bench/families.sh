@@ -1,24 +1,28 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# families.sh QZOO [MODEL...]: what int8 gains and costs, by model and backend, as Markdown (kept in
-# bench/FAMILIES.md). Without models: all that `QZOO list` names.
+# families.sh QZOO [MODEL...]: prints the gain and the cost of int8 for each model and backend, as a
+# markdown table (bench/FAMILIES.md). Without models: all that `QZOO list` has.
 #
-# One thread, the model's own image size, seeded random weights, synthetic calibration. Latencies
-# are those of real weights; SQNR and agreement only say how faithful the arithmetic is. Run it on a
-# calm machine. QZOO_CALIB: another calibration. QZOO_SECONDS: how long each model is measured.
+# One thread, the model's own image size, seeded random weights, synthetic calibration: the latencies
+# are those of real weights, but SQNR and agreement only show how faithful the arithmetic is. Needs an
+# idle machine. QZOO_CALIB: another calibration; QZOO_SECONDS: how long each model is measured.
 set -eu
 qzoo=$1
 shift
+table=$(mktemp)
+trap 'rm -f "$table"' EXIT
 # shellcheck disable=SC2046 # names of models have no spaces
-[ $# -gt 0 ] || set -- $("$qzoo" list | awk 'NR > 1 { print $1 }')
-
-first=1
+[ $# -gt 0 ] || set -- $("$qzoo" list --quiet --json - | sed -n 's/^ *"name": "\([^"]*\)".*/\1/p')
+head=1,2p
 for model; do
+    rows='3,$p'
     for backend in fbgemm qnnpack native; do
-        # the heading once
-        "$qzoo" bench "$model" --ptq --backend $backend --calib "${QZOO_CALIB:-synthetic:8}" \
-            --threads 1 --seconds "${QZOO_SECONDS:-2}" --markdown - |
-            tail -n +"$first"
-        first=3
+        if "$qzoo" bench "$model" --ptq --backend $backend --calib "${QZOO_CALIB:-synthetic:8}" \
+            --threads 1 --seconds "${QZOO_SECONDS:-2}" --quiet --markdown "$table"; then
+            sed -n "$head;$rows" "$table"
+            head='' rows='/| int8 |/p' # one heading, one fp32 row a model
+        else
+            echo "| $model | failed | $backend |"
+        fi
     done
 done

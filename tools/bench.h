@@ -3,7 +3,8 @@
 #ifndef QZOO_TOOLS_BENCH_H
 #define QZOO_TOOLS_BENCH_H
 
-#include "tool.h"
+#include "report.h"
+#include "subject.h"
 
 typedef struct latency {
     double min, p10, median, p90, p99, mean; /* ms */
@@ -34,10 +35,10 @@ void latency_of(bench_row *row);
 /* bench_report.c */
 json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row,
                    const int64_t input[4], uint32_t threads);
-text_table *bench_table_new(void);
-void bench_table_add(text_table *table, const subject *s, const bench_row *row);
-void bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
-                         size_t runs);
+report_table *bench_table_new(void);
+void bench_table_add(report_table *table, const subject *s, const bench_row *row);
+int bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
+                        size_t runs);
 json_t *bench_profile_json(const bench_row *row, size_t runs);
 json_t *bench_memory_json(const bench_row *row);
 /* Merges rows into DIR/<cpu>.json: a row of the same model, precision, backend, threads, batch,

@@ -5,6 +5,8 @@
  */
 #include "bench.h"
 
+#include "messages.h"
+
 #include <math.h>
 
 /* What one node does in one run. */
@@ -34,7 +36,7 @@ static node_rates rates_of(const qz_profile_row *row, double total, size_t runs)
     };
 }
 
-static void cell_or_dash(text_table *t, double value)
+static void cell_or_dash(report_table *t, double value)
 {
     if (isnan(value))
         table_cell(t, "-");
@@ -42,13 +44,13 @@ static void cell_or_dash(text_table *t, double value)
         table_cell(t, "%.1f", value);
 }
 
-static void print_nodes(const bench_row *row, const qz_profile_row *rows, size_t count, size_t runs)
+static int print_nodes(const bench_row *row, const qz_profile_row *rows, size_t count, size_t runs)
 {
     static const char *const headers[] = {"<node",  "<kernel, or op", "<tile",   "ms",     "%",
                                           "GMAC/s", "% peak",         "read MB", "wr. MB", "GB/s"};
     const double total = total_seconds(rows, count);
     qz_profile_row sum = {.name = "all", .op = "", .kernel = ""};
-    text_table *t = table_new(headers, 10);
+    report_table *t = table_new(headers, 10);
     for (size_t i = 0; i <= count; i++) {
         const qz_profile_row *r = i < count ? &rows[i] : &sum;
         const node_rates rates = rates_of(r, total, runs);
@@ -78,8 +80,9 @@ static void print_nodes(const bench_row *row, const qz_profile_row *rows, size_t
         sum.read_bytes += r->read_bytes;
         sum.written_bytes += r->written_bytes;
     }
-    table_print(t, stdout);
+    int status = table_print(t, stdout);
     table_free(t);
+    return status;
 }
 
 static double ratio_of(const qz_session_memory *m)
@@ -106,16 +109,17 @@ static void print_memory(const bench_row *row)
            (double)held->canonical_bytes * 1e-6, (double)held->island_bytes * 1e-6);
 }
 
-void bench_print_profile(const tool_options *o, const bench_row *row, const char *model,
-                         size_t runs)
+int bench_print_profile(const tool_options *o, const bench_row *row, const char *model, size_t runs)
 {
     const qz_profile_row *rows;
     size_t count;
-    if (!tool_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
-        return;
+    if (!report_prints(o) || qz_session_profile(row->session, &rows, &count) != QZ_OK)
+        return EXIT_DONE;
     printf("\n%s %s, by node, mean of %zu runs:\n", model, row->int8 ? "int8" : "fp32", runs);
-    print_nodes(row, rows, count, runs);
-    print_memory(row);
+    int status = print_nodes(row, rows, count, runs);
+    if (status == EXIT_DONE)
+        print_memory(row);
+    return status;
 }
 
 json_t *bench_profile_json(const bench_row *row, size_t runs)

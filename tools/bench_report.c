@@ -2,6 +2,8 @@
 /* bench_report.c - measured rows as a table, as JSON, as a CPU's latency table. */
 #include "bench.h"
 
+#include "messages.h"
+
 #include <ctype.h>
 #include <errno.h>
 #include <math.h>
@@ -37,7 +39,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         "precision", precision_of(row), "backend", row->int8 ? s->info.backend : "", "weights",
         s->info.weights, "calib", row->int8 ? s->calib : "", "observer",
         row->int8 ? s->info.observer : "", "isa", qz_isa_name(qz_context_isa(s->ctx)), "threads",
-        (json_int_t)threads, "batch", (json_int_t)o->batch, "input", (json_int_t)input[0],
+        (json_int_t)threads, "batch", (json_int_t)o->bench.batch, "input", (json_int_t)input[0],
         (json_int_t)input[1], (json_int_t)input[2], (json_int_t)input[3]);
     json_t *rest = json_pack(
         "{s:I, s:I, s:I, s:I, s:I, s:I, s:{s:o, s:o, s:o, s:o, s:o, s:o, s:I}, s:o, s:o, s:o, s:o, "
@@ -61,7 +63,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
     return json;
 }
 
-text_table *bench_table_new(void)
+report_table *bench_table_new(void)
 {
     static const char *const headers[] = {
         "<model",   "<precision", "<backend",       "median ms", "p10",
@@ -71,7 +73,7 @@ text_table *bench_table_new(void)
 }
 
 /* NaN: there is no value. */
-static void cell_number(text_table *table, double value, int digits, const char *unit)
+static void cell_number(report_table *table, double value, int digits, const char *unit)
 {
     if (isnan(value))
         table_cell(table, "-");
@@ -79,7 +81,7 @@ static void cell_number(text_table *table, double value, int digits, const char 
         table_cell(table, "%.*f%s", digits, value, unit);
 }
 
-void bench_table_add(text_table *table, const subject *s, const bench_row *row)
+void bench_table_add(report_table *table, const subject *s, const bench_row *row)
 {
     const char *mark = s->info.random_weights || s->synthetic ? "*" : "";
     table_cell(table, "%s", s->info.name);
@@ -166,6 +168,6 @@ int bench_save_table(const tool_options *o, const char *dir, json_t *root)
     json_decref(old);
     int status = json_write_file(path, merged);
     if (status == EXIT_DONE)
-        tool_note(o, "wrote %s", path);
+        tool_note(o->quiet, "wrote %s", path);
     return status;
 }

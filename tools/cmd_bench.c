@@ -7,6 +7,9 @@
  */
 #include "bench.h"
 
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
 #include "qzoo_commit.h"
 
 #include <math.h>
@@ -64,8 +67,8 @@ void latency_of(bench_row *row)
     };
 }
 
-/* One run, outputs read; *seconds when it is not NULL. */
-static qz_status run_once(bench_row *row, const qz_tensor *input, double *seconds)
+/* One run; reads the outputs. Stores the time when `seconds` is not NULL. */
+static int run_once(const subject *s, bench_row *row, const qz_tensor *input, double *seconds)
 {
     double start = now();
     qz_status st = qz_session_run(row->session, input);
@@ -76,70 +79,67 @@ static qz_status run_once(bench_row *row, const qz_tensor *input, double *second
     }
     if (seconds)
         *seconds = now() - start;
-    return st;
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
 
-/* One measured run. */
-static int sample(qz_context *ctx, bench_row *row, const qz_tensor *input)
+static int sample(const subject *s, bench_row *row, const qz_tensor *input)
 {
     if (row->count == row->capacity) {
         size_t capacity = row->capacity ? 2 * row->capacity : 256;
         double *grown = realloc(row->samples, capacity * sizeof(*grown));
         if (!grown)
-            return tool_fail(EXIT_FAILED, "out of memory for %zu measured runs", capacity);
+            return tool_fail_memory();
         row->samples = grown;
         row->capacity = capacity;
     }
-    qz_status st = run_once(row, input, &row->samples[row->count]);
-    if (st != QZ_OK)
-        return tool_fail_status(ctx, st);
-    row->count++;
-    return EXIT_DONE;
+    return run_once(s, row, input, &row->samples[row->count++]);
 }
 
-/* Warm-up; also counts the multiply-adds of a run, and shows how long one takes. */
-static qz_status warm_up(const tool_options *o, bench_row *row, const qz_tensor *input,
-                         double *seconds)
+/* Warm-up runs. They count the multiply-adds of a run, and the last one says how long a run takes.
+ * */
+static int warm_up(const tool_options *o, const subject *s, bench_row *row, const qz_tensor *input,
+                   double *seconds)
 {
     const qz_profile_row *rows;
-    size_t count;
+    size_t count = 0;
     qz_session_set_profile(row->session, true);
-    qz_status st = run_once(row, input, NULL);
-    if (st == QZ_OK)
-        st = qz_session_profile(row->session, &rows, &count);
-    for (size_t i = 0; st == QZ_OK && i < count; i++)
+    int status = run_once(s, row, input, NULL);
+    if (status == EXIT_DONE) {
+        qz_status st = qz_session_profile(row->session, &rows, &count);
+        if (st != QZ_OK)
+            return tool_fail_status(s->ctx, st);
+    }
+    for (size_t i = 0; i < count; i++)
         row->macs += rows[i].macs;
     qz_session_set_profile(row->session, false);
-    for (long i = 0; i < o->warmup && st == QZ_OK; i++)
-        st = run_once(row, input, seconds);
-    return st == QZ_OK && o->warmup == 0 ? run_once(row, input, seconds) : st;
+    for (long i = 0; i < o->bench.warmup && status == EXIT_DONE; i++)
+        status = run_once(s, row, input, seconds);
+    return status || o->bench.warmup ? status : run_once(s, row, input, seconds);
 }
 
-static int measure(const tool_options *o, qz_context *ctx, bench_row *rows, size_t row_count,
+static int measure(const tool_options *o, const subject *s, bench_row *rows, size_t row_count,
                    const qz_tensor *input)
 {
     enum { BURSTS = 10 };
     double each[2] = {0};
     int status = EXIT_DONE;
-    for (size_t k = 0; k < row_count; k++) {
-        qz_status st = warm_up(o, &rows[k], input, &each[k]);
-        if (st != QZ_OK)
-            return tool_fail_status(ctx, st);
-    }
-    for (size_t k = 0; k < row_count && o->profile; k++)
+    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
+        status = warm_up(o, s, &rows[k], input, &each[k]);
+    for (size_t k = 0; k < row_count && o->bench.profile; k++)
         qz_session_set_profile(rows[k].session, true);
     for (size_t burst = 0; burst < BURSTS && status == EXIT_DONE; burst++) {
         for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
             /* at least one run a burst, whatever the time */
-            size_t runs = o->runs ? (size_t)o->runs * (burst + 1) / BURSTS - rows[k].count : 0;
-            double until = now() + o->seconds / BURSTS;
-            if (o->runs) {
+            const size_t all = (size_t)o->bench.runs;
+            size_t runs = all ? all * (burst + 1) / BURSTS - rows[k].count : 0;
+            double until = now() + o->bench.seconds / BURSTS;
+            if (all) {
                 for (; runs && status == EXIT_DONE; runs--)
-                    status = sample(ctx, &rows[k], input);
+                    status = sample(s, &rows[k], input);
                 continue;
             }
             do
-                status = sample(ctx, &rows[k], input);
+                status = sample(s, &rows[k], input);
             while (status == EXIT_DONE && now() + each[k] / 2 < until);
         }
     }
@@ -167,15 +167,16 @@ static int compare(const tool_options *o, const subject *s, bench_row *row)
 
 static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
 {
-    int64_t h = o->height ? o->height : s->info.input_h, w = o->width ? o->width : s->info.input_w;
-    *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {o->batch, 3, h, w}};
+    int64_t h = o->run.size.height ? o->run.size.height : s->info.input_h,
+            w = o->run.size.width ? o->run.size.width : s->info.input_w;
+    *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {o->bench.batch, 3, h, w}};
     size_t image = (size_t)(3 * h * w);
-    if (image > SIZE_MAX / sizeof(float) / (size_t)o->batch)
+    if (image > SIZE_MAX / sizeof(float) / (size_t)o->bench.batch)
         return tool_fail(EXIT_USAGE, "--batch and --size: too large");
-    float *data = malloc(image * (size_t)o->batch * sizeof(*data));
+    float *data = malloc(image * (size_t)o->bench.batch * sizeof(*data));
     if (!data)
-        return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->batch);
-    for (long i = 0; i < o->batch; i++)
+        return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->bench.batch);
+    for (long i = 0; i < o->bench.batch; i++)
         qz_synthetic_image(i, (int32_t)h, (int32_t)w, data + (size_t)i * image);
     input->data = data;
     return EXIT_DONE;
@@ -185,7 +186,7 @@ static int open_session(const tool_options *o, const subject *s, bench_row *row)
 {
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
     so.precision = row->int8 ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
-    so.no_winograd = o->no_winograd;
+    so.no_winograd = o->run.no_winograd;
     qz_status st = qz_session_create(s->model, &so, &row->session);
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
 }
@@ -194,7 +195,7 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
                       const bench_row *fp32, uint32_t threads)
 {
     qz_status st = qz_cpu_peak(s->ctx, QZ_ISA_AUTO, row->int8, &row->peak);
-    if (st == QZ_OK && o->profile)
+    if (st == QZ_OK && o->bench.profile)
         st =
             qz_cpu_read_rate(s->ctx, qz_session_packed_bytes(row->session), threads, &row->read_gb);
     if (st != QZ_OK)
@@ -213,14 +214,14 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
 
 /* Measures one model into `results` and the table. */
 static int bench_model(const tool_options *o, qz_context *ctx, const char *name, json_t *results,
-                       text_table *table, bool *made_up)
+                       report_table *table, bool *made_up)
 {
     subject s;
     bench_row rows[2] = {0};
     qz_tensor input = {0};
     size_t count = 0;
     uint32_t threads = qz_context_threads(ctx);
-    int status = subject_open(o, ctx, name, o->ptq, &s);
+    int status = subject_open(o, ctx, name, o->quant.ptq, &s);
     if (status)
         return status;
     if (!s.int8_only)
@@ -235,19 +236,20 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     if (status == EXIT_DONE)
         status = make_input(o, &s, &input);
     if (status == EXIT_DONE)
-        status = measure(o, ctx, rows, count, &input);
+        status = measure(o, &s, rows, count, &input);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++)
         status = finish_row(o, &s, &rows[i], i ? &rows[0] : NULL, threads);
     if (status == EXIT_DONE && count == 2)
         status = compare(o, &s, &rows[1]);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
-        if (o->profile) {
-            bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
+        if (o->bench.profile) {
+            status = bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
             json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
             json_object_set_new(json, "memory", bench_memory_json(&rows[i]));
         }
-        json_array_append_new(results, json);
+        if (json_array_append_new(results, json) != 0 && status == EXIT_DONE)
+            status = tool_fail_memory();
         bench_table_add(table, &s, &rows[i]);
     }
     for (size_t i = 0; i < count; i++) {
@@ -271,40 +273,40 @@ int cmd_bench(const tool_options *o)
 {
     qz_context *ctx;
     bool made_up = false;
-    if (o->positional.count < 1)
+    if (o->args.count < 1)
         return tool_fail(EXIT_USAGE, "bench needs a model, such as qzoo bench resnet50 --ptq; "
                                      "qzoo list names them");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
     json_t *results = json_array();
-    text_table *table = bench_table_new();
-    if (tool_prints(o))
+    report_table *table = bench_table_new();
+    if (report_prints(o))
         print_head(ctx);
-    for (size_t i = 0; i < o->positional.count && status == EXIT_DONE; i++)
-        status = bench_model(o, ctx, o->positional.words[i], results, table, &made_up);
-    if (status == EXIT_DONE && tool_prints(o)) {
-        table_print(table, stdout);
-        if (made_up)
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++)
+        status = bench_model(o, ctx, o->args.items[i], results, table, &made_up);
+    if (status == EXIT_DONE && report_prints(o)) {
+        status = table_print(table, stdout);
+        if (status == EXIT_DONE && made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
                    "agreement say nothing about accuracy;\n  for that: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
-                   o->positional.words[0]);
+                   o->args.items[0]);
     }
-    if (status == EXIT_DONE)
-        status = markdown_write(o, table);
-    table_free(table);
     if (status == EXIT_DONE) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",
                                  qz_version(), "commit", QZOO_COMMIT, "cpu", json_cpu(ctx),
                                  "results", results);
-        if (o->table)
-            status = bench_save_table(o, o->table, root);
-        int written = json_write(o, root);
+        if (root && o->out.table)
+            status = bench_save_table(o, o->out.table, root);
+        int written = report_markdown(o, table);
+        status = status ? status : written;
+        written = json_write(o, root);
         status = status ? status : written;
     } else {
         json_decref(results);
     }
+    table_free(table);
     qz_context_destroy(ctx);
     return status;
 }

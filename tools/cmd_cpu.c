@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_cpu.c - qzoo cpu: the CPU, measured ceilings of bundles and memory, the kernel of each op. */
-#include "tool.h"
+#include "commands.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <stdlib.h>
 
@@ -9,7 +12,7 @@
 static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles)
 {
     static const char *const headers[] = {"<bundle", "<available", "fp32 GMAC/s", "int8 GMAC/s"};
-    text_table *t = table_new(headers, 4);
+    report_table *t = table_new(headers, 4);
     int status = EXIT_DONE;
     for (int i = QZ_ISA_REF; i < QZ_ISA_COUNT && status == EXIT_DONE; i++) {
         qz_isa isa = (qz_isa)i;
@@ -33,9 +36,9 @@ static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles
                 table_cell(t, "-");
         }
     }
-    if (tool_prints(o)) {
+    if (report_prints(o) && status == EXIT_DONE) {
         printf("\nceilings of one thread, measured (multiply-adds with operands in registers):\n");
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     }
     table_free(t);
     return status;
@@ -47,7 +50,7 @@ static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
     static const size_t sizes[] = {(size_t)512 << 10, (size_t)32 << 20, (size_t)256 << 20};
     static const char *const headers[] = {"buffer MB", "1 thread GB/s", "all threads GB/s"};
     const uint32_t all = qz_context_threads(ctx);
-    text_table *t = table_new(headers, 3);
+    report_table *t = table_new(headers, 3);
     int status = EXIT_DONE;
     for (size_t i = 0; i < sizeof(sizes) / sizeof(*sizes) && status == EXIT_DONE; i++) {
         double one = 0.0, many = 0.0;
@@ -65,21 +68,22 @@ static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
         table_cell(t, "%.1f", one);
         table_cell(t, "%.1f", many);
     }
-    if (tool_prints(o) && status == EXIT_DONE) {
+    if (report_prints(o) && status == EXIT_DONE) {
         printf("\nreading memory, measured (the same buffer over and over; layers that wait for "
                "weights get no more):\n");
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     }
     table_free(t);
     return status;
 }
 
-static void print_kernels(const tool_options *o, qz_context *ctx, json_t *kernels)
+static int print_kernels(const tool_options *o, qz_context *ctx, json_t *kernels)
 {
     static const char *const headers[] = {"<op", "<precision", "<kernel", "<bundle"};
     qz_kernel_row rows[MAX_ROWS];
     size_t count = qz_kernel_rows(ctx, QZ_ISA_AUTO, rows, MAX_ROWS);
-    text_table *t = table_new(headers, 4);
+    report_table *t = table_new(headers, 4);
+    int status = EXIT_DONE;
     for (size_t i = 0; i < count && i < MAX_ROWS; i++) {
         json_array_append_new(kernels, json_pack("{s:s, s:s, s:s, s:s}", "op", rows[i].op,
                                                  "precision", rows[i].precision, "kernel",
@@ -89,24 +93,25 @@ static void print_kernels(const tool_options *o, qz_context *ctx, json_t *kernel
         table_cell(t, "%s", rows[i].kernel);
         table_cell(t, "%s", rows[i].isa);
     }
-    if (tool_prints(o)) {
+    if (report_prints(o)) {
         printf("\nkernels under %s:\n", qz_isa_name(qz_context_isa(ctx)));
-        table_print(t, stdout);
+        status = table_print(t, stdout);
     }
     table_free(t);
+    return status;
 }
 
 int cmd_cpu(const tool_options *o)
 {
     qz_context *ctx;
     qz_cpu_info cpu;
-    if (o->positional.count)
+    if (o->args.count)
         return tool_fail(EXIT_USAGE, "cpu takes no arguments");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
     qz_cpu_query(&cpu);
-    if (tool_prints(o))
+    if (report_prints(o))
         printf("%s\n%u cores (%u logical), L1d %zu KiB, L2 %zu KiB a core, L3 %zu KiB\n", cpu.name,
                cpu.physical_cores, cpu.logical_cores, cpu.l1d_bytes / 1024, cpu.l2_bytes / 1024,
                cpu.l3_bytes / 1024);
@@ -114,8 +119,9 @@ int cmd_cpu(const tool_options *o)
     status = print_bundles(o, ctx, bundles);
     if (status == EXIT_DONE)
         status = print_reads(o, ctx, reads);
+    if (status == EXIT_DONE)
+        status = print_kernels(o, ctx, kernels);
     if (status == EXIT_DONE) {
-        print_kernels(o, ctx, kernels);
         status = json_write(o, json_pack("{s:s, s:o, s:o, s:o, s:o}", "schema", "qzoo.cpu/1", "cpu",
                                          json_cpu(ctx), "bundles", bundles, "reads", reads,
                                          "kernels", kernels));

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_eval.c - qzoo eval: top-1 and top-5 on labelled images, float and int8 from one pass. */
-#include "tool.h"
-
+#include "commands.h"
+#include "images.h"
 #include "labels.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <stdlib.h>
 
@@ -41,28 +44,28 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
     image_list list = {.paths = labels->paths, .count = labels->count};
     for (size_t i = 0; i < labels->count; i++) {
         qz_tensor image = {0}; /* released below whatever happens */
-        tool_progress(o, "evaluating: image", i + 1, labels->count);
+        tool_progress(o->quiet, "evaluating: image", i + 1, labels->count);
         if (labels->classes[i] < 0 || labels->classes[i] >= s->info.num_classes)
             return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],
                              labels->classes[i], s->info.num_classes);
         int status = images_load(s->ctx, &list, i, &s->info, &image);
         for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
             status = eval_image(s->ctx, &rows[k], &image, labels->paths[i], labels->classes[i]);
-        images_release(s->ctx, &image);
+        images_release(&image);
         if (status)
             return status;
     }
     return EXIT_DONE;
 }
 
-static json_t *report(const tool_options *o, const subject *s, const eval_row *rows,
-                      size_t row_count, size_t n, int *status)
+static int report(const tool_options *o, const subject *s, const eval_row *rows, size_t row_count,
+                  size_t n)
 {
     static const char *const headers[] = {
         "<model",        "<precision", "<backend",      "n",
         "top-1 correct", "top-1 %",    "top-5 correct", "top-5 %"};
     json_t *results = json_array();
-    text_table *t = table_new(headers, 8);
+    report_table *t = table_new(headers, 8);
     for (size_t i = 0; i < row_count; i++) {
         const eval_row *r = &rows[i];
         const char *backend = r->precision[0] == 'i' ? s->info.backend : "";
@@ -83,15 +86,19 @@ static json_t *report(const tool_options *o, const subject *s, const eval_row *r
         table_cell(t, "%zu", r->top5);
         table_cell(t, "%.1f", 100.0 * top5);
     }
-    if (tool_prints(o)) {
-        table_print(t, stdout);
+    int status = EXIT_DONE;
+    if (report_prints(o)) {
+        status = table_print(t, stdout);
         if (s->info.random_weights)
             printf("random weights: these figures say nothing about accuracy; give a real file by "
                    "--weights FILE.pth\n");
     }
-    *status = markdown_write(o, t);
+    if (status == EXIT_DONE)
+        status = report_markdown(o, t);
     table_free(t);
-    return results;
+    int written = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
+                                          json_cpu(s->ctx), "results", results));
+    return status ? status : written;
 }
 
 static int eval_subject(const tool_options *o, qz_context *ctx, const label_list *labels)
@@ -99,7 +106,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     subject s;
     eval_row rows[2] = {0};
     size_t row_count = 0;
-    int status = subject_open(o, ctx, o->positional.words[0], o->ptq, &s);
+    int status = subject_open(o, ctx, o->args.items[0], o->quant.ptq, &s);
     if (status)
         return status;
     if (!s.int8_only)
@@ -109,7 +116,7 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
     for (size_t i = 0; i < row_count && status == EXIT_DONE; i++) {
         qz_session_options so = QZ_SESSION_OPTIONS_INIT;
         so.precision = rows[i].precision[0] == 'i' ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
-        so.no_winograd = o->no_winograd;
+        so.no_winograd = o->run.no_winograd;
         qz_status st = qz_session_create(s.model, &so, &rows[i].session);
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
@@ -118,12 +125,8 @@ static int eval_subject(const tool_options *o, qz_context *ctx, const label_list
         status = eval_all(o, &s, labels, rows, row_count);
     for (size_t i = 0; i < row_count; i++)
         qz_session_destroy(rows[i].session);
-    if (status == EXIT_DONE) {
-        json_t *results = report(o, &s, rows, row_count, labels->count, &status);
-        int written = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
-                                              json_cpu(ctx), "results", results));
-        status = status ? status : written;
-    }
+    if (status == EXIT_DONE)
+        status = report(o, &s, rows, row_count, labels->count);
     subject_close(&s);
     return status;
 }
@@ -132,12 +135,12 @@ int cmd_eval(const tool_options *o)
 {
     qz_context *ctx;
     label_list labels = {0};
-    if (o->positional.count != 1)
+    if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "eval needs one model");
-    if (!o->data)
+    if (!o->eval.data)
         return tool_fail(EXIT_USAGE, "eval needs --data DIR");
-    int status = o->labels ? labels_from_csv(o->data, o->labels, &labels)
-                           : labels_from_folders(o->data, &labels);
+    int status = o->eval.labels ? labels_from_csv(o->eval.data, o->eval.labels, &labels)
+                                : labels_from_folders(o->eval.data, &labels);
     if (status == EXIT_DONE && (status = subject_context(o, &ctx)) == EXIT_DONE) {
         status = eval_subject(o, ctx, &labels);
         qz_context_destroy(ctx);

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_export.c - qzoo export: a model as ONNX. */
-#include "tool.h"
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,7 +16,7 @@
 
 static void note_kept(void *user, const char *node, const char *reason)
 {
-    tool_note(user, "qzoo: %s stays fp32: %s", node, reason);
+    tool_note(((const tool_options *)user)->quiet, "qzoo: %s stays fp32: %s", node, reason);
 }
 
 /* Bytes of the file and of the tensors beside it. */
@@ -33,12 +38,12 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     qz_onnx_options e = QZ_ONNX_OPTIONS_INIT;
     qz_tensor images = {0};
     e.format = format;
-    e.opset = (int32_t)o->opset;
-    e.height = (int32_t)o->height;
-    e.width = (int32_t)o->width;
-    e.io_fp16 = is_word(o->io, "fp16");
-    e.all_outputs = is_word(o->outputs, "all");
-    e.external_data = o->external_data;
+    e.opset = (int32_t)o->onnx.opset;
+    e.height = (int32_t)o->run.size.height;
+    e.width = (int32_t)o->run.size.width;
+    e.io_fp16 = o->onnx.io == PRECISION_FP16;
+    e.all_outputs = o->onnx.outputs == OUTPUTS_ALL;
+    e.external_data = o->onnx.external_data;
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
     if (format == QZ_ONNX_FP16) {
@@ -47,31 +52,32 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
             return status;
         e.images = &images;
     }
-    qz_status st = qz_onnx_export(s->model, o->output, &e);
+    qz_status st = qz_onnx_export(s->model, o->out.output, &e);
     free(images.data);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
-    if (tool_prints(o))
-        printf("%s: %s, %s, opset %ld, %.2f MB%s%s\n", o->output, s->info.name,
-               qz_onnx_format_name(format), o->opset ? o->opset : QZ_ONNX_OPSET_DEFAULT,
-               megabytes(o->output), *s->calib ? ", calibrated on " : "", s->calib);
+    if (report_prints(o))
+        printf("%s: %s, %s, opset %ld, %.2f MB%s%s\n", o->out.output, s->info.name,
+               qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),
+               *s->calib ? ", calibrated on " : "", s->calib);
     return EXIT_DONE;
 }
 
-/* The format that the options ask for; a saved model is int8; another request fails. */
+/* The format that the options select. A saved model is int8, and other formats are refused. */
 static int choose_format(const tool_options *o, bool file, qz_onnx_format *format)
 {
-    const char *precision = o->precision ? o->precision : file ? "int8" : "fp32";
-    bool int8 = strcmp(precision, "int8") == 0;
-    const char *name = !int8 ? precision : o->style ? o->style : "qdq";
-    if (o->style && !int8)
-        return tool_fail(EXIT_USAGE, "--style %s: goes with --precision int8 only", o->style);
-    if (file && !int8)
+    static const qz_onnx_format by_precision[] = {QZ_ONNX_FP32, QZ_ONNX_FP16, QZ_ONNX_QDQ};
+    const int given = o->onnx.precision;
+    const int precision = given >= 0 ? given : file ? PRECISION_INT8 : PRECISION_FP32;
+    if (o->onnx.style >= 0 && precision != PRECISION_INT8)
+        return tool_fail(EXIT_USAGE, "--style: goes with --precision int8 only");
+    if (file && precision != PRECISION_INT8)
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model is exported with --precision int8",
-                         o->positional.words[0]);
-    if (is_word(o->io, "fp16") && strcmp(precision, "fp16") != 0)
+                         o->args.items[0]);
+    if (o->onnx.io == PRECISION_FP16 && precision != PRECISION_FP16)
         return tool_fail(EXIT_USAGE, "--io fp16: goes with --precision fp16 only");
-    return qz_onnx_format_parse(name, format) ? EXIT_DONE : EXIT_USAGE;
+    *format = o->onnx.style == STYLE_QOPERATOR ? QZ_ONNX_QOPERATOR : by_precision[precision];
+    return EXIT_DONE;
 }
 
 int cmd_export(const tool_options *o)
@@ -79,17 +85,17 @@ int cmd_export(const tool_options *o)
     qz_onnx_format format = QZ_ONNX_FP32;
     qz_context *ctx;
     subject s;
-    if (o->positional.count != 1)
+    if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "export needs one model");
-    if (!o->output)
+    if (!o->out.output)
         return tool_fail(EXIT_USAGE, "export needs -o FILE.onnx");
-    int status = choose_format(o, is_model_file(o->positional.words[0]), &format);
+    int status = choose_format(o, is_model_file(o->args.items[0]), &format);
     if (status == EXIT_DONE)
         status = subject_context(o, &ctx);
     if (status)
         return status;
     bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
-    status = subject_open(o, ctx, o->positional.words[0], int8, &s);
+    status = subject_open(o, ctx, o->args.items[0], int8, &s);
     if (status == EXIT_DONE) {
         status = write_file(o, &s, format);
         subject_close(&s);

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_list.c - qzoo list: the models, or the nodes of one. */
-#include "tool.h"
+#include "commands.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <string.h>
 
@@ -34,14 +37,14 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
     static const char *const headers[] = {"<model", "<task", "params (M)",
                                           "GMAC",   "input", "<weights (* default)"};
     json_t *models = json_array();
-    text_table *t = table_new(headers, 6);
+    report_table *t = table_new(headers, 6);
     int status = EXIT_DONE;
-    bool found = o->positional.count == 0;
+    bool found = o->args.count == 0;
     for (size_t i = 0; i < qz_arch_count() && status == EXIT_DONE; i++) {
         qz_arch_info info;
         uint64_t params, macs;
         qz_arch_at(i, &info);
-        if (o->positional.count && strcmp(o->positional.words[0], info.name) != 0)
+        if (o->args.count && strcmp(o->args.items[0], info.name) != 0)
             continue;
         found = true;
         qz_status st = qz_arch_measure(ctx, info.name, &params, &macs);
@@ -61,10 +64,10 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
     }
     if (!found) { /* for the message with the nearest names */
         qz_arch_info info;
-        status = tool_fail_status(ctx, qz_arch_find(ctx, o->positional.words[0], &info));
+        status = tool_fail_status(ctx, qz_arch_find(ctx, o->args.items[0], &info));
     }
-    if (status == EXIT_DONE && tool_prints(o))
-        table_print(t, stdout);
+    if (status == EXIT_DONE && report_prints(o))
+        status = table_print(t, stdout);
     table_free(t);
     if (status) {
         json_decref(models);
@@ -91,17 +94,16 @@ static int list_ops(const tool_options *o, qz_context *ctx)
     static const char *one_image[] = {"synthetic:1"};
     subject s;
     tool_options with = *o;
-    if (!with.calib.count &&
-        !is_model_file(o->positional.words[0])) { /* the decisions depend on no image */
-        with.calib = (word_list){one_image, 1};
-        with.calib_chosen = true;
+    if (!with.quant.calib.count && !is_model_file(o->args.items[0])) {
+        with.quant.calib = (option_list){one_image, 1}; /* the decisions depend on no image */
+        with.quant.calib_chosen = true;
     }
-    int status = subject_open(&with, ctx, o->positional.words[0], true, &s);
+    int status = subject_open(&with, ctx, o->args.items[0], true, &s);
     if (status)
         return status;
     const qz_graph *graph = qz_model_graph(s.model, true);
     json_t *nodes = json_array();
-    text_table *t = table_new(headers, 7);
+    report_table *t = table_new(headers, 7);
     size_t int8_count = 0, count = qz_graph_node_count(graph);
     for (size_t i = 0; i < count; i++) {
         qz_node_info n;
@@ -117,8 +119,8 @@ static int list_ops(const tool_options *o, qz_context *ctx)
                    (long long)n.out_shape[3]);
         table_cell(t, "%s", n.fallback_reason);
     }
-    if (tool_prints(o)) {
-        table_print(t, stdout);
+    if (report_prints(o)) {
+        status = table_print(t, stdout);
         printf("%s: %zu of %zu nodes in int8, backend %s\n", s.info.name, int8_count, count,
                s.info.backend);
     }
@@ -129,24 +131,26 @@ static int list_ops(const tool_options *o, qz_context *ctx)
                   "input", 1, 3, s.info.input_h, s.info.input_w, "weights", s.info.weights,
                   "backend", s.info.backend, "nodes", nodes);
     subject_close(&s);
-    return json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));
+    int written =
+        json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));
+    return status ? status : written;
 }
 
 int cmd_list(const tool_options *o)
 {
     qz_context *ctx;
-    if (o->positional.count > 1)
+    if (o->args.count > 1)
         return tool_fail(EXIT_USAGE, "list takes one model at most");
-    if (o->ops && o->positional.count == 0)
+    if (o->list.ops && o->args.count == 0)
         return tool_fail(EXIT_USAGE, "--ops: name a model, such as qzoo list resnet50 --ops");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    if (o->ops) {
+    if (o->list.ops) {
         status = list_ops(o, ctx);
     } else {
         qz_catalogue *catalogue = NULL;
-        qz_status st = qz_catalogue_open(ctx, o->catalogue, &catalogue);
+        qz_status st = qz_catalogue_open(ctx, o->fetch.catalogue, &catalogue);
         status = st == QZ_OK ? list_models(o, ctx, catalogue) : tool_fail_status(ctx, st);
         qz_catalogue_close(catalogue);
     }

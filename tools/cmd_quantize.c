@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_quantize.c - qzoo quantize: an int8 model in a file, and what each node lost. */
-#include "tool.h"
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
+#include "output_file.h"
+#include "report.h"
+#include "subject.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +15,7 @@
 #define REPORT_IMAGES 16
 #define WORST_SHOWN 10
 
-static void cell_db(text_table *t, double db)
+static void cell_db(report_table *t, double db)
 {
     if (isnan(db))
         table_cell(t, "-");
@@ -21,11 +25,11 @@ static void cell_db(text_table *t, double db)
         table_cell(t, "%.2f", db);
 }
 
-static text_table *report_table(const qz_sqnr_row *rows, size_t count)
+static report_table *table_of(const qz_sqnr_row *rows, size_t count)
 {
     static const char *const headers[] = {"<node",         "<op",       "<precision",
                                           "activation dB", "weight dB", "bias dB"};
-    text_table *t = table_new(headers, 6);
+    report_table *t = table_new(headers, 6);
     for (size_t i = 0; i < count; i++) {
         table_cell(t, "%s", rows[i].name);
         table_cell(t, "%s", rows[i].op);
@@ -59,17 +63,16 @@ static int write_report(const char *path, const qz_sqnr_row *rows, size_t count,
     size_t n = strlen(path);
     if (n > 5 && strcmp(path + n - 5, ".json") == 0)
         return json_write_file(path, report_json(rows, count, output_db, agreement, images));
-    FILE *out = fopen(path, "w");
-    if (!out)
-        return tool_fail(EXIT_INPUT, "%s: cannot be opened for writing: %s", path, strerror(errno));
-    text_table *t = report_table(rows, count);
-    fprintf(out, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
+    output_file file;
+    int status = output_open(path, &file);
+    if (status)
+        return status;
+    report_table *t = table_of(rows, count);
+    fprintf(file.stream, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
             100.0 * agreement, images);
-    table_print(t, out);
+    status = output_close(&file, table_print(t, file.stream));
     table_free(t);
-    bool bad = ferror(out) != 0;
-    bad |= fclose(out) != 0;
-    return bad ? tool_fail(EXIT_FAILED, "%s: cannot be written", path) : EXIT_DONE;
+    return status;
 }
 
 static int report(const tool_options *o, const subject *s)
@@ -84,12 +87,13 @@ static int report(const tool_options *o, const subject *s)
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
-    if (status == EXIT_DONE && o->report)
-        status = write_report(o->report, rows, count, output_db, agreement, (size_t)images.dims[0]);
-    if (status == EXIT_DONE && tool_prints(o)) {
-        text_table *t = report_table(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
+    if (status == EXIT_DONE && o->out.report)
+        status =
+            write_report(o->out.report, rows, count, output_db, agreement, (size_t)images.dims[0]);
+    if (status == EXIT_DONE && report_prints(o)) {
+        report_table *t = table_of(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
         printf("worst nodes over %lld images (SQNR against fp32):\n", (long long)images.dims[0]);
-        table_print(t, stdout);
+        status = table_print(t, stdout);
         table_free(t);
         printf("output %.2f dB, top-1 agreement %.1f %%%s\n", output_db, 100.0 * agreement,
                s->info.random_weights || s->synthetic
@@ -107,35 +111,35 @@ int cmd_quantize(const tool_options *o)
 {
     qz_context *ctx;
     subject s;
-    if (o->positional.count != 1)
+    if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "quantize needs one model");
-    if (!o->output)
+    if (!o->out.output)
         return tool_fail(EXIT_USAGE, "quantize needs -o FILE.safetensors");
-    if (is_model_file(o->positional.words[0]))
+    if (is_model_file(o->args.items[0]))
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
-                         o->positional.words[0]);
+                         o->args.items[0]);
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    status = subject_open(o, ctx, o->positional.words[0], true, &s);
-    if (status == EXIT_DONE && s.int8_only && (o->report || o->json)) {
+    status = subject_open(o, ctx, o->args.items[0], true, &s);
+    if (status == EXIT_DONE && s.int8_only && (o->out.report || o->out.json)) {
         status = tool_fail(EXIT_USAGE,
                            "%s: an int8 model, which has no float model to compare with; --report "
                            "and --json do not go with it",
-                           o->weights);
+                           o->model.weights);
         subject_close(&s);
     }
     if (status == EXIT_DONE) {
-        qz_status st = qz_model_save(s.model, o->output);
+        qz_status st = qz_model_save(s.model, o->out.output);
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
-        else if (tool_prints(o) && s.int8_only)
-            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->output,
+        else if (report_prints(o) && s.int8_only)
+            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->out.output,
                    s.info.name, s.info.backend, s.info.weights,
                    (double)s.info.int8_weights_bytes * 1e-6);
-        else if (tool_prints(o))
+        else if (report_prints(o))
             printf("%s: %s, int8 by %s, calibrated on %s, %.2f MB of weights (fp32 %.2f MB)\n",
-                   o->output, s.info.name, s.info.backend, s.calib,
+                   o->out.output, s.info.name, s.info.backend, s.calib,
                    (double)s.info.int8_weights_bytes * 1e-6,
                    (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE && !s.int8_only)

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_run.c - qzoo run: the best classes of images or arrays; dumps of outputs and nodes. */
-#include "tool.h"
+#include "commands.h"
+#include "images.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -26,8 +30,8 @@ static int dump(run_state *r, const char *name, const qz_tensor *tensor)
 {
     char path[4096];
     int n = r->inputs > 1
-                ? snprintf(path, sizeof(path), "%s/%zu-%s.npy", r->o->dump_outputs, r->input, name)
-                : snprintf(path, sizeof(path), "%s/%s.npy", r->o->dump_outputs, name);
+                ? snprintf(path, sizeof(path), "%s/%zu-%s.npy", r->o->out.dump, r->input, name)
+                : snprintf(path, sizeof(path), "%s/%s.npy", r->o->out.dump, name);
     if (n < 0 || (size_t)n >= sizeof(path))
         return tool_fail(EXIT_USAGE, "--dump-outputs: the path is too long");
     qz_status st = qz_npy_save(r->ctx, path, tensor);
@@ -39,11 +43,11 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
 {
     run_state *r = user;
     (void)bytes;
-    for (size_t i = 0; i < r->o->dump_nodes.count && r->status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < r->o->out.dump_nodes.count && r->status == EXIT_DONE; i++) {
         if (!r->node_names[i])
             r->status = dump(r, name, value);
         else if (strcmp(r->node_names[i], name) == 0)
-            r->status = dump(r, r->o->dump_nodes.words[i], value);
+            r->status = dump(r, r->o->out.dump_nodes.items[i], value);
     }
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
 }
@@ -53,23 +57,23 @@ static int resolve_nodes(run_state *r)
 {
     const tool_options *o = r->o;
     const qz_graph *graph = qz_model_graph(r->s.model, r->s.info.converted);
-    if (!o->dump_nodes.count)
+    if (!o->out.dump_nodes.count)
         return EXIT_DONE;
-    if (!o->dump_outputs)
+    if (!o->out.dump)
         return tool_fail(EXIT_USAGE, "--dump-node: give the folder with --dump-outputs DIR");
-    r->node_names = calloc(o->dump_nodes.count, sizeof(*r->node_names));
+    r->node_names = calloc(o->out.dump_nodes.count, sizeof(*r->node_names));
     if (!r->node_names)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    for (size_t i = 0; i < o->dump_nodes.count; i++) {
+        return tool_fail_memory();
+    for (size_t i = 0; i < o->out.dump_nodes.count; i++) {
         qz_node_info info;
-        if (strcmp(o->dump_nodes.words[i], "all") == 0)
+        if (strcmp(o->out.dump_nodes.items[i], "all") == 0)
             continue;
-        int64_t node = qz_graph_find_node(graph, o->dump_nodes.words[i]);
+        int64_t node = qz_graph_find_node(graph, o->out.dump_nodes.items[i]);
         if (node < 0)
             return tool_fail(
                 EXIT_USAGE, "--dump-node %s: no such node; qzoo list %s --ops names them%s",
-                o->dump_nodes.words[i], r->s.info.name,
-                is_word(o->fuse, "none") ? "" : " (--fuse none keeps batch norms apart)");
+                o->out.dump_nodes.items[i], r->s.info.name,
+                o->model.fuse == FUSE_NONE ? "" : " (--fuse none keeps batch norms apart)");
         qz_graph_node_at(graph, (size_t)node, &info);
         r->node_names[i] = info.name;
     }
@@ -90,7 +94,7 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
         qz_top top[TOP];
         size_t count = qz_topk(logits, row, TOP, top);
         json_t *json = json_array();
-        if (tool_prints(r->o)) {
+        if (report_prints(r->o)) {
             printf("%s", input);
             if (logits->dims[0] > 1)
                 printf(" [%lld]", (long long)row);
@@ -98,7 +102,7 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
         }
         for (size_t i = 0; i < count; i++) {
             const char *name = class_name(r, top[i].index);
-            if (tool_prints(r->o))
+            if (report_prints(r->o))
                 printf("  %5.1f %%  %4d  %s  (%.4f)\n", 100.0 * (double)top[i].probability,
                        top[i].index, name, (double)top[i].score);
             json_array_append_new(json, json_pack("{s:i, s:s, s:o, s:o}", "index", top[i].index,
@@ -119,7 +123,7 @@ static int run_input(run_state *r, const image_list *list, size_t index)
     if (status)
         return status;
     qz_status st = qz_session_run(r->session, &image);
-    images_release(r->ctx, &image);
+    images_release(&image);
     if (r->status)
         return r->status;
     if (st != QZ_OK) {
@@ -134,7 +138,7 @@ static int run_input(run_state *r, const image_list *list, size_t index)
         st = qz_session_output(r->session, i, &name, &tensor);
         if (st != QZ_OK)
             return tool_fail_status(r->ctx, st);
-        if (r->o->dump_outputs && (status = dump(r, name, tensor)))
+        if (r->o->out.dump && (status = dump(r, name, tensor)))
             return status;
         if (i == 0 && tensor->ndim == 2)
             report(r, list->paths[index], tensor);
@@ -146,13 +150,13 @@ static int run_all(run_state *r)
 {
     const tool_options *o = r->o;
     image_list list = {0};
-    if (o->dump_outputs && mkdir(o->dump_outputs, 0777) != 0 && errno != EEXIST)
-        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", o->dump_outputs, strerror(errno));
-    int status = subject_open(o, r->ctx, o->positional.words[0], o->ptq, &r->s);
+    if (o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
+        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", o->out.dump, strerror(errno));
+    int status = subject_open(o, r->ctx, o->args.items[0], o->quant.ptq, &r->s);
     if (status)
         return status;
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
-    so.no_winograd = o->no_winograd;
+    so.no_winograd = o->run.no_winograd;
     qz_status st = QZ_OK;
     if (r->s.info.converted) /* nothing is saved or compared: packed weights are enough */
         st = qz_model_finalize(r->s.model, true);
@@ -162,12 +166,11 @@ static int run_all(run_state *r)
         return tool_fail_status(r->ctx, st);
     if ((status = resolve_nodes(r)))
         return status;
-    for (size_t i = 1; i < o->positional.count; i++) {
-        if (strncmp(o->positional.words[i], "synthetic", 9) == 0)
-            return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed",
-                             o->positional.words[i]);
+    for (size_t i = 1; i < o->args.count; i++) {
+        if (strncmp(o->args.items[i], "synthetic", 9) == 0)
+            return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed", o->args.items[i]);
     }
-    status = images_find(r->ctx, o->positional.words + 1, o->positional.count - 1, &list);
+    status = images_find(o->args.items + 1, o->args.count - 1, &list);
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
         status = run_input(r, &list, r->input);
@@ -178,7 +181,7 @@ static int run_all(run_state *r)
 int cmd_run(const tool_options *o)
 {
     run_state r = {.o = o};
-    if (o->positional.count < 2)
+    if (o->args.count < 2)
         return tool_fail(EXIT_USAGE, "run needs a model and at least one image or .npy file");
     int status = subject_context(o, &r.ctx);
     if (status)

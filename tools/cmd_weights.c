@@ -2,10 +2,14 @@
 /* cmd_weights.c - qzoo weights: published weights, and the cache that holds them. */
 #include "cmd_weights.h"
 
-#include <signal.h>
+#include "commands.h"
+#include "fetch_bar.h"
+#include "messages.h"
+#include "report.h"
+#include "subject.h"
+
 #include <string.h>
 #include <sys/stat.h>
-#include <unistd.h>
 
 #define PATH_SIZE 4096
 
@@ -34,7 +38,7 @@ static int find_weights(const weights *w, const char *name, const qz_weights_inf
 static int want_args(const tool_options *o, const char *what, size_t least, size_t most,
                      const char *usage)
 {
-    if (o->positional.count >= least && o->positional.count <= most)
+    if (o->args.count >= least && o->args.count <= most)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE, "weights %s: %s is needed", what, usage);
 }
@@ -78,7 +82,7 @@ static json_t *info_json(const qz_weights_info *info, qz_cache_state state, cons
     return json;
 }
 
-static void list_row(text_table *t, const qz_weights_info *info, qz_cache_state state)
+static void list_row(report_table *t, const qz_weights_info *info, qz_cache_state state)
 {
     static const char *const states[] = {"", "yes", "hub"};
     const qz_metric *m = info->metrics;
@@ -122,27 +126,29 @@ static int list(const weights *w)
     const tool_options *o = w->options;
     int status = want_args(o, "list", 0, 1, "nothing or one MODEL");
     const qz_weights_info *info = NULL;
-    if (status == EXIT_DONE && o->positional.count) /* for the message */
-        status = find_weights(w, o->positional.words[0], &info);
+    if (status == EXIT_DONE && o->args.count) /* for the message */
+        status = find_weights(w, o->args.items[0], &info);
     if (status)
         return status;
     json_t *rows = json_array();
-    text_table *t = table_new(headers, 7);
+    report_table *t = table_new(headers, 7);
     for (size_t i = 0; (info = qz_catalogue_at(w->catalogue, i)); i++) {
         qz_cache_state state;
         char path[PATH_SIZE];
-        size_t length = o->positional.count ? strcspn(o->positional.words[0], ":") : 0;
-        if (o->positional.count && (strlen(info->model) != length ||
-                                    strncmp(info->model, o->positional.words[0], length) != 0))
+        size_t length = o->args.count ? strcspn(o->args.items[0], ":") : 0;
+        if (o->args.count &&
+            (strlen(info->model) != length || strncmp(info->model, o->args.items[0], length) != 0))
             continue;
-        state_of(w, info, o->positional.count != 0, &state, path);
+        state_of(w, info, o->args.count != 0, &state, path);
         list_row(t, info, state);
         json_array_append_new(rows, info_json(info, state, path));
     }
-    if (tool_prints(o))
-        table_print(t, stdout);
+    if (report_prints(o))
+        status = table_print(t, stdout);
     table_free(t);
-    return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
+    int written =
+        json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.weights/1", "weights", rows));
+    return status ? status : written;
 }
 
 /* ---- fetch ---- */
@@ -152,7 +158,7 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
     fetch_bar bar = {.options = w->options};
     char path[PATH_SIZE];
     qz_fetch_options f;
-    fetch_options_of(&bar, &f);
+    fetch_bar_options(&bar, &f);
     qz_status st = qz_weights_fetch(w->ctx, info, &f, path, sizeof(path));
     fetch_bar_end(&bar);
     /* what cannot be written is the cache, which is no input */
@@ -160,7 +166,7 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));
     if (st != QZ_OK)
         return tool_fail_status(w->ctx, st);
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("%s\n", path);
     fflush(stdout);
     return EXIT_DONE;
@@ -169,21 +175,22 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
 static int fetch(const weights *w)
 {
     const tool_options *o = w->options;
-    if (o->all ? o->positional.count != 0 : o->positional.count == 0)
+    if (o->weights.all ? o->args.count != 0 : o->args.count == 0)
         return tool_fail(EXIT_USAGE, "weights fetch: MODEL[:TAG]... or --all is needed");
-    fetch_bar_catch_interrupts();
+    fetch_bar_catch_interrupt();
     int status = EXIT_DONE;
-    for (size_t i = 0; i < o->positional.count && status == EXIT_DONE; i++) { /* names first */
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) { /* names first */
         const qz_weights_info *info;
-        status = find_weights(w, o->positional.words[i], &info);
+        status = find_weights(w, o->args.items[i], &info);
     }
-    for (size_t i = 0; i < o->positional.count && status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) {
         const qz_weights_info *info = NULL;
-        status = find_weights(w, o->positional.words[i], &info);
+        status = find_weights(w, o->args.items[i], &info);
         if (status == EXIT_DONE)
             status = fetch_one(w, info);
     }
-    for (size_t i = 0; o->all && i < qz_catalogue_count(w->catalogue) && status == EXIT_DONE; i++)
+    for (size_t i = 0;
+         o->weights.all && i < qz_catalogue_count(w->catalogue) && status == EXIT_DONE; i++)
         status = fetch_one(w, qz_catalogue_at(w->catalogue, i));
     return status;
 }
@@ -195,7 +202,7 @@ static int verify_one(const weights *w, const qz_weights_info *info)
     qz_status st = qz_cache_verify(w->ctx, info);
     if (st != QZ_OK)
         return tool_fail_status(w->ctx, st);
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("%s: right\n", info->file);
     return EXIT_DONE;
 }
@@ -205,14 +212,14 @@ static int verify(const weights *w)
 {
     const tool_options *o = w->options;
     int worst = EXIT_DONE;
-    for (size_t i = 0; i < o->positional.count; i++) {
+    for (size_t i = 0; i < o->args.count; i++) {
         const qz_weights_info *info = NULL;
-        int status = find_weights(w, o->positional.words[i], &info);
+        int status = find_weights(w, o->args.items[i], &info);
         if (status == EXIT_DONE)
             status = verify_one(w, info);
         worst = status > worst ? status : worst;
     }
-    for (size_t i = 0; o->positional.count == 0 && i < qz_catalogue_count(w->catalogue); i++) {
+    for (size_t i = 0; o->args.count == 0 && i < qz_catalogue_count(w->catalogue); i++) {
         const qz_weights_info *info = qz_catalogue_at(w->catalogue, i);
         qz_cache_state state;
         char path[PATH_SIZE];
@@ -230,7 +237,7 @@ static int path(const weights *w)
     char text[PATH_SIZE];
     int status = want_args(w->options, "path", 1, 1, "one MODEL[:TAG]");
     if (status == EXIT_DONE)
-        status = find_weights(w, w->options->positional.words[0], &info);
+        status = find_weights(w, w->options->args.items[0], &info);
     if (status)
         return status;
     qz_status st = qz_cache_find(w->ctx, info, &state, text, sizeof(text));
@@ -249,10 +256,10 @@ static int prune(const weights *w)
     int status = want_args(w->options, "prune", 0, 0, "no argument (all files: --all)");
     if (status)
         return status;
-    qz_status st = qz_cache_prune(w->ctx, w->catalogue, w->options->all, &result);
+    qz_status st = qz_cache_prune(w->ctx, w->catalogue, w->options->weights.all, &result);
     if (st != QZ_OK)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));
-    if (tool_prints(w->options))
+    if (report_prints(w->options))
         printf("removed %zu files, %.1f MB\n", result.files, (double)result.bytes * 1e-6);
     return EXIT_DONE;
 }
@@ -278,24 +285,24 @@ int cmd_weights(const tool_options *options)
     tool_options o = *options;
     weights w = {.options = &o};
     size_t i = 0, count = sizeof(subcommands) / sizeof(subcommands[0]);
-    if (o.positional.count == 0)
+    if (o.args.count == 0)
         return tool_fail(EXIT_USAGE,
                          "weights: list, fetch, verify, path, prune, show or convert is needed");
-    while (i < count && strcmp(subcommands[i].name, o.positional.words[0]) != 0)
+    while (i < count && strcmp(subcommands[i].name, o.args.items[0]) != 0)
         i++;
     if (i == count)
         return tool_fail(EXIT_USAGE,
                          "weights %s: list, fetch, verify, path, prune, show or convert is needed",
-                         o.positional.words[0]);
-    o.positional.words++;
-    o.positional.count--;
+                         o.args.items[0]);
+    o.args.items++;
+    o.args.count--;
     int status = subject_context(&o, &w.ctx);
     if (status)
         return status;
     if (subcommands[i].run_file) {
         status = subcommands[i].run_file(&o, w.ctx);
     } else {
-        qz_status st = qz_catalogue_open(w.ctx, o.catalogue, &w.catalogue);
+        qz_status st = qz_catalogue_open(w.ctx, o.fetch.catalogue, &w.catalogue);
         status = st == QZ_OK ? subcommands[i].run(&w) : tool_fail_status(w.ctx, st);
         qz_catalogue_close(w.catalogue);
     }

@@ -3,7 +3,7 @@
 #ifndef QZOO_TOOLS_CMD_WEIGHTS_H
 #define QZOO_TOOLS_CMD_WEIGHTS_H
 
-#include "tool.h"
+#include "options.h"
 
 /* qzoo weights show FILE; qzoo weights convert IN OUT. */
 int weights_show(const tool_options *options, qz_context *ctx);

@@ -2,6 +2,9 @@
 /* cmd_weights_file.c - qzoo weights show and convert: what is in a file of tensors. */
 #include "cmd_weights.h"
 
+#include "messages.h"
+#include "report.h"
+
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +16,8 @@ typedef struct statistics {
 
 static int load(const tool_options *o, qz_context *ctx, qz_state_dict **dict)
 {
-    qz_status st = qz_state_dict_load(ctx, o->positional.words[0], dict);
-    if (st == QZ_OK && o->update_keys)
+    qz_status st = qz_state_dict_load(ctx, o->args.items[0], dict);
+    if (st == QZ_OK && o->weights.update_keys)
         st = qz_state_dict_update_keys(*dict, NULL);
     if (st == QZ_OK)
         return EXIT_DONE;
@@ -115,13 +118,13 @@ int weights_show(const tool_options *o, qz_context *ctx)
     static const char *const headers[] = {"<key", "<dtype", "<shape", "min",          "max",
                                           "mean", "std",    "<odd",   "<quantization"};
     qz_state_dict *dict = NULL;
-    if (o->positional.count != 1)
+    if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "weights show: one FILE is needed");
     int status = load(o, ctx, &dict);
     if (status)
         return status;
     json_t *rows = json_array();
-    text_table *t = table_new(headers, 9);
+    report_table *t = table_new(headers, 9);
     for (size_t i = 0; i < qz_state_dict_count(dict) && status == EXIT_DONE; i++) {
         const qz_tensor *tensor = qz_state_dict_tensor(dict, i);
         const qz_tensor_quant *quant = qz_state_dict_quant(dict, i);
@@ -129,7 +132,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
         char shape[200], how[80];
         statistics s;
         if (!measure(ctx, dict, i, &s)) {
-            status = tool_fail(EXIT_FAILED, "out of memory");
+            status = tool_fail_memory();
             break;
         }
         shape_text(tensor, shape, sizeof(shape));
@@ -148,8 +151,8 @@ int weights_show(const tool_options *o, qz_context *ctx)
         table_cell(t, "%s", how);
         json_array_append_new(rows, row_json(key, tensor, quant, &s));
     }
-    if (status == EXIT_DONE && tool_prints(o))
-        table_print(t, stdout);
+    if (status == EXIT_DONE && report_prints(o))
+        status = table_print(t, stdout);
     table_free(t);
     qz_state_dict_destroy(dict);
     if (status) {
@@ -157,7 +160,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
         return status;
     }
     return json_write(o, json_pack("{s:s, s:s, s:o}", "schema", "qzoo.tensors/1", "file",
-                                   o->positional.words[0], "tensors", rows));
+                                   o->args.items[0], "tensors", rows));
 }
 
 /* ---- convert ---- */
@@ -243,7 +246,7 @@ static bool gather(const tool_options *o, qz_context *ctx, const qz_state_dict *
         const char *key = qz_state_dict_key(dict, i);
         const qz_tensor_quant *quant = qz_state_dict_quant(dict, i);
         bool converted = false;
-        if (o->f32 && !add_f32(out, ctx, dict, i, &converted))
+        if (o->weights.f32 && !add_f32(out, ctx, dict, i, &converted))
             return false;
         if (converted)
             continue;
@@ -258,21 +261,21 @@ int weights_convert(const tool_options *o, qz_context *ctx)
 {
     qz_state_dict *dict = NULL;
     output out = {0};
-    if (o->positional.count != 2)
+    if (o->args.count != 2)
         return tool_fail(EXIT_USAGE, "weights convert: IN and OUT.safetensors are needed");
-    size_t length = strlen(o->positional.words[1]);
-    if (length < 12 || strcmp(o->positional.words[1] + length - 12, ".safetensors") != 0)
+    size_t length = strlen(o->args.items[1]);
+    if (length < 12 || strcmp(o->args.items[1] + length - 12, ".safetensors") != 0)
         return tool_fail(EXIT_USAGE, "%s: weights convert writes .safetensors files only",
-                         o->positional.words[1]);
+                         o->args.items[1]);
     int status = load(o, ctx, &dict);
     if (status)
         return status;
     if (!gather(o, ctx, dict, &out)) {
-        status = tool_fail(EXIT_FAILED, "out of memory");
+        status = tool_fail_memory();
     } else {
         qz_status st =
-            qz_safetensors_save(ctx, o->positional.words[1], out.entries, out.count,
-                                out.metadata_keys, out.metadata_values, out.metadata_count);
+            qz_safetensors_save(ctx, o->args.items[1], out.entries, out.count, out.metadata_keys,
+                                out.metadata_values, out.metadata_count);
         if (st != QZ_OK)
             status = tool_fail(st == QZ_ERR_IO ? EXIT_FAILED : tool_exit_of(st), "%s",
                                qz_context_message(ctx));

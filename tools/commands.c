@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commands.c - the table of commands. Dispatch, --help, manual pages and completion read it.
- * Commands that are not built yet have a list of their own, so that they are refused by name.
+ * commands.c - the one table of commands. Dispatch, --help, the manual pages and the completion
+ * read the table.
  */
-#include "tool.h"
+#include "commands.h"
 
 #define OPT_ANY_MODEL \
     (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON | OPT_FETCH | OPT_CATALOGUE)

@@ -8,9 +8,10 @@
  *   qzoo_docs completion TEMPLATE    for bash; @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@ also
  *   qzoo_docs commands               names, one a line
  */
-#include "tool.h"
+#include "commands.h"
 
 #include <ctype.h>
+#include <stdio.h>
 #include <string.h>
 
 /* Text for roff: hyphens that can be copied, and no line that begins with a control character. */
@@ -30,6 +31,7 @@ static void put_roff(const char *text)
 
 static void man_options(const tool_command *command)
 {
+    char help[400];
     puts(".SH OPTIONS");
     for (const tool_option *o = tool_option_table; o->name; o++) {
         if (!(o->group & command->options))
@@ -43,7 +45,8 @@ static void man_options(const tool_command *command)
             fputs("\\fR", stdout);
         }
         putchar('\n');
-        put_roff(o->help);
+        option_help(o, help, sizeof(help));
+        put_roff(help);
         puts(".");
     }
 }
@@ -82,23 +85,6 @@ static void man_see_also(const tool_command *command)
     }
 }
 
-/* A word list of shell: each word is one of ours and needs no quoting. */
-static void put_words(const char *(*name)(size_t index))
-{
-    const char *word;
-    for (size_t i = 0; (word = name(i)); i++)
-        printf("%s%s", i ? " " : "", word);
-}
-
-static const char *model_word(size_t i)
-{
-    qz_arch_info info;
-    if (i >= qz_arch_count())
-        return NULL;
-    qz_arch_at(i, &info);
-    return info.name;
-}
-
 static void shell_commands(const tool_command *command)
 {
     (void)command;
@@ -106,7 +92,11 @@ static void shell_commands(const tool_command *command)
     for (const tool_command *c = tool_commands; c->name; c++)
         printf("%s%s", c == tool_commands ? "" : " ", c->name);
     fputs("'\n    local models='", stdout);
-    put_words(model_word);
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info info;
+        qz_arch_at(i, &info);
+        printf("%s%s", i ? " " : "", info.name);
+    }
     puts("'");
 }
 
@@ -135,28 +125,23 @@ static void shell_options(const tool_command *command)
     }
 }
 
-/* What may follow an option: words that the library knows, alternatives, files, or anything. */
+/* What may follow an option: words, files, or anything. */
 static void shell_values(const tool_command *command)
 {
+    char words[160];
     (void)command;
     for (const tool_option *o = tool_option_table; o->name; o++) {
         if (!o->value || !o->group)
             continue;
         printf("    %s) ", o->name);
-        if (o->word) {
-            fputs("words='", stdout);
-            put_words(o->word);
-            puts("' ;;");
+        if (o->target.kind == OPTION_WORD) {
+            option_list_words(o, " ", words, sizeof(words));
+            printf("words='%s' ;;\n", words);
         } else if (strcmp(o->value, "DIR") == 0) {
             puts("kind=directory ;;");
         } else if (strncmp(o->value, "FILE", 4) == 0 || strcmp(o->name, "--calib") == 0 ||
                    strcmp(o->name, "--weights") == 0) {
             puts("kind=file ;;");
-        } else if (strchr(o->value, '|')) {
-            fputs("words='", stdout);
-            for (const char *p = o->value; *p; p++)
-                putchar(*p == '|' ? ' ' : *p);
-            puts("' ;;");
         } else {
             puts("kind=none ;;");
         }

@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* fetch_bar.c - what a download shows on a terminal, and how ^C ends it. */
-#include "tool.h"
+/* fetch_bar.c - shows how far a download is, and lets ^C end the download. */
+#include "fetch_bar.h"
+
+#include "messages.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <unistd.h>
 
 static volatile sig_atomic_t interrupted;
@@ -11,13 +14,6 @@ static void on_interrupt(int number)
 {
     (void)number;
     interrupted = 1;
-}
-
-void fetch_bar_catch_interrupts(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }
 
 static bool on_progress(void *user, const qz_fetch_progress *p)
@@ -29,7 +25,7 @@ static bool on_progress(void *user, const qz_fetch_progress *p)
         return true;
     if (!isatty(STDERR_FILENO)) {
         if (b->announce)
-            tool_note(b->options, "qzoo: fetching %s", p->info->url);
+            tool_note(b->options->quiet, "qzoo: fetching %s", p->info->url);
         b->announce = false;
         return true;
     }
@@ -45,16 +41,18 @@ static bool on_progress(void *user, const qz_fetch_progress *p)
     return true;
 }
 
-void fetch_options_of(fetch_bar *bar, qz_fetch_options *f)
+void fetch_bar_options(fetch_bar *bar, qz_fetch_options *f)
 {
     const tool_options *o = bar->options;
     *f = (qz_fetch_options)QZ_FETCH_OPTIONS_INIT;
-    f->mirror = o->mirror;
-    f->allow_http = o->allow_http;
-    f->offline = o->offline;
-    f->ca_file = o->ca_file;
-    f->timeout = (uint32_t)o->timeout;
-    f->retries = o->retries == 0 ? UINT32_MAX : (uint32_t)(o->retries > 0 ? o->retries : 0);
+    f->mirror = o->fetch.mirror;
+    f->allow_http = o->fetch.allow_http;
+    f->offline = o->fetch.offline;
+    f->ca_file = o->fetch.ca_file;
+    f->timeout = (uint32_t)o->fetch.timeout;
+    /* the library's 0 means its default */
+    const long retries = o->fetch.retries;
+    f->retries = retries == 0 ? UINT32_MAX : retries < 0 ? 0 : (uint32_t)retries;
     f->progress = on_progress;
     f->progress_user = bar;
 }
@@ -64,4 +62,11 @@ void fetch_bar_end(fetch_bar *bar)
     if (bar->shown)
         fputs("\r\033[K", stderr);
     bar->shown = false;
+}
+
+void fetch_bar_catch_interrupt(void)
+{
+    struct sigaction action = {.sa_handler = on_interrupt};
+    sigaction(SIGINT, &action, NULL);
+    sigaction(SIGTERM, &action, NULL);
 }

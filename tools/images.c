@@ -4,14 +4,21 @@
  * Files of a folder come in bytewise order of their names, so that calibration is the same
  * everywhere.
  */
-#include "tool.h"
+#include "images.h"
+
+#include "messages.h"
+#include "options_parse.h"
 
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 #include <sys/stat.h>
+
+/* Synthetic images where --calib is not given or names no number. */
+#define SYNTHETIC_DEFAULT 32
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -34,7 +41,7 @@ static int add_path(image_list *list, char *path)
     char **paths = path ? realloc(list->paths, (list->count + 1) * sizeof(*paths)) : NULL;
     if (!paths) {
         free(path);
-        return tool_fail(EXIT_FAILED, "out of memory");
+        return tool_fail_memory();
     }
     paths[list->count++] = path;
     list->paths = paths;
@@ -72,20 +79,15 @@ static int add_folder(image_list *list, const char *folder)
 static int set_synthetic(image_list *list, const char *what)
 {
     list->synthetic = SYNTHETIC_DEFAULT;
-    if (what[9] == ':') {
-        char *end;
-        errno = 0;
-        list->synthetic = strtol(what + 10, &end, 10);
-        if (end == what + 10 || *end || errno || list->synthetic < 1 || list->synthetic > 100000)
-            return tool_fail(EXIT_USAGE, "--calib %s: synthetic:N with N from 1 to 100000", what);
-    }
+    if (what[9] == ':' && !parse_whole(what + 10, 1, 100000, &list->synthetic))
+        return tool_fail(EXIT_USAGE, "--calib %s: synthetic:N with N from 1 to 100000 is needed",
+                         what);
     list->count = (size_t)list->synthetic;
     return EXIT_DONE;
 }
 
-int images_find(qz_context *ctx, const char *const *what, size_t count, image_list *list)
+int images_find(const char *const *what, size_t count, image_list *list)
 {
-    (void)ctx;
     memset(list, 0, sizeof(*list));
     for (size_t i = 0; i < count; i++) {
         struct stat st;
@@ -117,7 +119,7 @@ static int alloc_image(int64_t h, int64_t w, qz_tensor *tensor)
 {
     *tensor = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, h, w}};
     tensor->data = malloc((size_t)(3 * h * w) * sizeof(float));
-    return tensor->data ? EXIT_DONE : tool_fail(EXIT_FAILED, "out of memory");
+    return tensor->data ? EXIT_DONE : tool_fail_memory();
 }
 
 static int load_npy(qz_context *ctx, const char *path, qz_tensor *tensor)
@@ -138,7 +140,7 @@ static int load_npy(qz_context *ctx, const char *path, qz_tensor *tensor)
     if (tensor->ndim != 4 || numel < 1)
         status = tool_fail(EXIT_INPUT, "%s: a float32 array N x C x H x W is needed", path);
     else if (!(tensor->data = malloc((size_t)numel * sizeof(float))))
-        status = tool_fail(EXIT_FAILED, "out of memory");
+        status = tool_fail_memory();
     else
         memcpy(tensor->data, npy.data, (size_t)numel * sizeof(float));
     qz_npy_free(ctx, &npy);
@@ -169,26 +171,25 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
                                  &info->preprocess, tensor->data);
         if (st != QZ_OK) {
             status = tool_fail_status(ctx, st);
-            images_release(ctx, tensor);
+            images_release(tensor);
         }
     }
     qz_image_free(ctx, &image);
     return status;
 }
 
-void images_release(qz_context *ctx, qz_tensor *tensor)
+void images_release(qz_tensor *tensor)
 {
-    (void)ctx;
     free(tensor->data);
     tensor->data = NULL;
 }
 
-int images_of_calib(const tool_options *options, qz_context *ctx, image_list *list)
+int images_of_calib(const tool_options *options, image_list *list)
 {
     static const char *const synthetic[] = {"synthetic"};
-    bool given = options->calib.count > 0;
-    return images_find(ctx, given ? options->calib.words : synthetic,
-                       given ? options->calib.count : 1, list);
+    bool given = options->quant.calib.count > 0;
+    return images_find(given ? options->quant.calib.items : synthetic,
+                       given ? options->quant.calib.count : 1, list);
 }
 
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
@@ -197,12 +198,12 @@ int images_gather(const tool_options *options, qz_context *ctx, const qz_model_i
     image_list list;
     float *data = NULL;
     size_t used = 0;
-    int status = images_of_calib(options, ctx, &list);
+    int status = images_of_calib(options, &list);
     size_t count = list.count < most ? list.count : most;
     *batch = (qz_tensor){.dtype = QZ_F32, .ndim = 4};
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         qz_tensor image;
-        tool_progress(options, "reading image", i + 1, count);
+        tool_progress(options->quiet, "reading image", i + 1, count);
         if ((status = images_load(ctx, &list, i, info, &image)))
             break;
         size_t elements = (size_t)qz_tensor_numel(&image);
@@ -216,10 +217,10 @@ int images_gather(const tool_options *options, qz_context *ctx, const qz_model_i
                 used += elements;
                 batch->dims[0] += image.dims[0];
             } else {
-                status = tool_fail(EXIT_FAILED, "out of memory");
+                status = tool_fail_memory();
             }
         }
-        images_release(ctx, &image);
+        images_release(&image);
     }
     images_free(&list);
     batch->data = data;

@@ -2,8 +2,12 @@
 /* labels.c - see labels.h. */
 #include "labels.h"
 
+#include "images.h"
+#include "messages.h"
+
 #include <dirent.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -36,7 +40,7 @@ static int add(label_list *labels, char *path, int32_t index)
         }
     }
     free(path);
-    return tool_fail(EXIT_FAILED, "out of memory");
+    return tool_fail_memory();
 }
 
 static char *join(const char *folder, const char *name)
@@ -143,19 +147,21 @@ static int folders_of(const char *data, char ***names, size_t *count)
         return tool_fail(EXIT_INPUT, "%s: %s", data, strerror(errno));
     for (struct dirent *e; status == EXIT_DONE && (e = readdir(dir));) {
         struct stat st;
-        char *path = e->d_name[0] == '.' ? NULL : join(data, e->d_name);
-        if (!path)
+        if (e->d_name[0] == '.')
             continue;
-        if (stat(path, &st) == 0 && S_ISDIR(st.st_mode)) {
-            char **grown = realloc(*names, (*count + 1) * sizeof(*grown));
-            if (grown) {
-                *names = grown;
-                grown[(*count)++] = path;
-                continue;
-            }
-            status = tool_fail(EXIT_FAILED, "out of memory");
+        char *path = join(data, e->d_name);
+        if (path && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))) {
+            free(path);
+            continue;
         }
-        free(path);
+        char **grown = path ? realloc(*names, (*count + 1) * sizeof(*grown)) : NULL;
+        if (grown) {
+            *names = grown;
+            grown[(*count)++] = path;
+        } else {
+            free(path);
+            status = tool_fail_memory();
+        }
     }
     closedir(dir);
     if (*count)
@@ -176,7 +182,7 @@ int labels_from_folders(const char *data, label_list *labels)
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         image_list list;
         const char *folder = names[i];
-        status = images_find(NULL, &folder, 1, &list);
+        status = images_find(&folder, 1, &list);
         for (size_t k = 0; k < list.count && status == EXIT_DONE; k++) {
             status = add(labels, list.paths[k], (int32_t)i);
             list.paths[k] = NULL; /* taken */

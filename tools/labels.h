@@ -3,7 +3,7 @@
 #ifndef QZOO_TOOLS_LABELS_H
 #define QZOO_TOOLS_LABELS_H
 
-#include "tool.h"
+#include "qzoo.h"
 
 typedef struct label_list {
     char **paths;

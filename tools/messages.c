@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* messages.c - one line for every failure, progress for people. */
-#include "tool.h"
+#include "messages.h"
 
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 #include <unistd.h>
 
 int tool_fail(int status, const char *fmt, ...)
@@ -16,6 +16,11 @@ int tool_fail(int status, const char *fmt, ...)
     fputc('\n', stderr);
     va_end(ap);
     return status;
+}
+
+int tool_fail_memory(void)
+{
+    return tool_fail(EXIT_FAILED, "out of memory");
 }
 
 int tool_exit_of(qz_status status)
@@ -47,9 +52,9 @@ int tool_fail_status(qz_context *ctx, qz_status status)
     return tool_fail(tool_exit_of(status), "%s", *message ? message : qz_status_text(status));
 }
 
-void tool_progress(const tool_options *options, const char *what, size_t done, size_t total)
+void tool_progress(bool quiet, const char *what, size_t done, size_t total)
 {
-    if (options->quiet || !isatty(STDERR_FILENO))
+    if (quiet || !isatty(STDERR_FILENO))
         return;
     fprintf(stderr, "\r\033[K%s %zu/%zu", what, done, total);
     if (done == total)
@@ -57,23 +62,13 @@ void tool_progress(const tool_options *options, const char *what, size_t done, s
     fflush(stderr);
 }
 
-void tool_note(const tool_options *options, const char *fmt, ...)
+void tool_note(bool quiet, const char *fmt, ...)
 {
     va_list ap;
-    if (options->quiet)
+    if (quiet)
         return;
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
-}
-
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
-
-bool tool_prints(const tool_options *options)
-{
-    return !options->quiet && !is_stdout(options->json) && !is_stdout(options->markdown);
 }

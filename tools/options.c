@@ -1,279 +1,247 @@
 /* SPDX-License-Identifier: MIT */
-/* options.c - reads the words after a command into tool_options. */
-#include "tool.h"
+/*
+ * options.c - the one table of options. The parser, --help, the manual pages and the completion
+ * read the table. Words that the library knows come from the library.
+ */
+#include "options.h"
 
-#include <errno.h>
-#include <limits.h>
-#include <math.h>
+#include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
-static const tool_option *find_option(const char *word, size_t length)
+/* ---- words ---- */
+
+static const char *backend_word(int i)
+{
+    return qz_backend_name((qz_backend)i);
+}
+
+static const char *observer_word(int i)
+{
+    return qz_observer_name((qz_observer_kind)i);
+}
+
+static const char *isa_word(int i)
+{
+    return qz_isa_name((qz_isa)i);
+}
+
+static const char *fuse_word(int i)
+{
+    return i == FUSE_ALL ? "all" : i == FUSE_NONE ? "none" : NULL;
+}
+
+static const char *precision_word(int i)
+{
+    return i == PRECISION_FP32   ? qz_onnx_format_name(QZ_ONNX_FP32)
+           : i == PRECISION_FP16 ? qz_onnx_format_name(QZ_ONNX_FP16)
+           : i == PRECISION_INT8 ? "int8"
+                                 : NULL;
+}
+
+static const char *io_word(int i)
+{
+    return i == PRECISION_INT8 ? NULL : precision_word(i);
+}
+
+static const char *style_word(int i)
+{
+    return i == STYLE_QDQ         ? qz_onnx_format_name(QZ_ONNX_QDQ)
+           : i == STYLE_QOPERATOR ? qz_onnx_format_name(QZ_ONNX_QOPERATOR)
+                                  : NULL;
+}
+
+static const char *outputs_word(int i)
+{
+    return i == OUTPUTS_OWN ? "own" : i == OUTPUTS_ALL ? "all" : NULL;
+}
+
+static const option_words backend_words = {backend_word, NULL};
+static const option_words observer_words = {observer_word, "percentile entropy mse"};
+static const option_words isa_words = {isa_word, NULL};
+static const option_words fuse_words = {fuse_word, NULL};
+static const option_words precision_words = {precision_word, NULL};
+static const option_words io_words = {io_word, NULL};
+static const option_words style_words = {style_word, NULL};
+static const option_words outputs_words = {outputs_word, NULL};
+
+/* ---- the table ---- */
+
+/* The offset of a field; a field of another type does not compile. */
+#define AT(type, field) _Generic(((tool_options *)0)->field, type : offsetof(tool_options, field))
+#define TARGET(kind, offset, min, max, preset, words) \
+    {                                                 \
+        kind, offset, min, max, preset, words         \
+    }
+#define LATER TARGET(OPTION_LATER, 0, 0, 0, 0, NULL)
+#define EARLY TARGET(OPTION_EARLY, 0, 0, 0, 0, NULL)
+#define FLAG(field) TARGET(OPTION_FLAG, AT(bool, field), 0, 0, 0, NULL)
+#define WHOLE(field, min, max, preset) TARGET(OPTION_WHOLE, AT(long, field), min, max, preset, NULL)
+#define REAL(field, min, max, preset) TARGET(OPTION_REAL, AT(double, field), min, max, preset, NULL)
+#define SIZE(field, min, max) TARGET(OPTION_SIZE, AT(option_size, field), min, max, 0, NULL)
+#define WORD(field, words, preset) TARGET(OPTION_WORD, AT(int, field), 0, 0, preset, words)
+#define TEXT(field) TARGET(OPTION_TEXT, AT(const char *, field), 0, 0, 0, NULL)
+#define TEXTS(field) TARGET(OPTION_TEXTS, AT(option_list, field), 0, 0, 0, NULL)
+#define NAMES(field) TARGET(OPTION_NAMES, AT(option_list, field), 0, 0, 0, NULL)
+
+/* A preset below the least value means that the library or the model decides. */
+const tool_option tool_option_table[] = {
+    {"--ptq", NULL, OPT_PTQ, FLAG(quant.ptq), "also calibrate and convert the model to int8"},
+    {"--weights", "W", OPT_MODEL, TEXT(model.weights),
+     "random[:SEED] (default), default or a TAG of published weights, or a file"},
+    {"--allow-missing", NULL, OPT_MODEL, FLAG(model.allow_missing),
+     "keep random values for parameters that the file lacks"},
+    {"--num-classes", "N", OPT_MODEL, WHOLE(model.num_classes, 1, 1000000, 0),
+     "classes of the last layer (default: the architecture's)"},
+    {"--transform-input", NULL, OPT_MODEL, FLAG(model.transform_input),
+     "googlenet, inception_v3: mean and std 0.5, which the published weights expect"},
+    {"--no-aux-logits", NULL, OPT_MODEL, FLAG(model.no_aux_logits),
+     "googlenet, inception_v3: leave out the parameters of the auxiliary heads"},
+    {"--fuse", "WORD", OPT_MODEL, WORD(model.fuse, &fuse_words, FUSE_ALL),
+     "fuse batch norms and activations into convolutions"},
+    {"--backend", "WORD", OPT_QUANT, WORD(quant.backend, &backend_words, QZ_BACKEND_AUTO),
+     "arithmetic of int8"},
+    {"--calib", "C", OPT_QUANT, TEXTS(quant.calib),
+     "calibration images: a folder, files, a .npy, or synthetic[:N] (default: synthetic:32)"},
+    {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
+     "how calibration finds ranges"},
+    {"--reduce-range", NULL, OPT_QUANT, FLAG(quant.reduce_range),
+     "use 7-bit activations, as torch's fbgemm does"},
+    {"--per-channel", NULL, OPT_QUANT, FLAG(quant.per_channel),
+     "quantize weights per channel where the backend does so per tensor"},
+    {"--relu", NULL, OPT_QUANT, FLAG(quant.relu),
+     "use ReLU in place of ReLU6, as torchvision's quantizable models do"},
+    {"--exclude", "NODE,...", OPT_QUANT, NAMES(quant.exclude), "keep these nodes in fp32"},
+    {"--fallback", "OP,...", OPT_QUANT, NAMES(quant.fallback),
+     "keep these ops in fp32, such as strided_pointwise"},
+    {"--threads", "N", OPT_RUN, WHOLE(run.threads, 1, 1024, 0),
+     "threads of a run (default: physical cores)"},
+    {"--isa", "WORD", OPT_RUN, WORD(run.isa, &isa_words, QZ_ISA_AUTO),
+     "use no instruction set above this one"},
+    {"--no-winograd", NULL, OPT_FLOAT, FLAG(run.no_winograd),
+     "compute fp32 3x3 convolutions directly: slower, with less rounding, as calibration does"},
+    {"--batch", "N", OPT_BENCH, WHOLE(bench.batch, 1, 4096, 1), "images of a run"},
+    {"--size", "H[xW]", OPT_SIZE, SIZE(run.size, 1, 65535),
+     "image size (default: the model's own)"},
+    {"--warmup", "N", OPT_BENCH, WHOLE(bench.warmup, 0, 1000000, 3),
+     "runs before the measured runs"},
+    {"--runs", "N", OPT_BENCH, WHOLE(bench.runs, 1, 10000000, 0), "measured runs"},
+    {"--seconds", "S", OPT_BENCH, REAL(bench.seconds, 1e-6, 86400, 2),
+     "measure for this time when --runs is not given"},
+    {"--profile", NULL, OPT_BENCH, FLAG(bench.profile),
+     "show time, rates and bytes of each node, and the memory of model and session"},
+    {"--table", "DIR", OPT_BENCH, TEXT(out.table),
+     "add the rows to DIR's latency table of this CPU"},
+    {"--dump-outputs", "DIR", OPT_DUMP, TEXT(out.dump), "write each raw output as DIR/NAME.npy"},
+    {"--dump-node", "NAME", OPT_DUMP, TEXTS(out.dump_nodes),
+     "also write a node's output, or all; may be given several times"},
+    {"--data", "DIR", OPT_EVAL, TEXT(eval.data),
+     "images: one folder a class, or the files of --labels"},
+    {"--labels", "FILE", OPT_EVAL, TEXT(eval.labels), "csv with the columns file and class_index"},
+    {"-o", "FILE", OPT_QUANTIZE | OPT_EXPORT, TEXT(out.output),
+     "the file to write: .safetensors or .onnx"},
+    {"--report", "FILE", OPT_QUANTIZE, TEXT(out.report),
+     "write the SQNR of each node, worst first (.json or text)"},
+    {"--precision", "WORD", OPT_EXPORT, WORD(onnx.precision, &precision_words, -1),
+     "of weights and arithmetic (default: fp32, and int8 for a saved model)"},
+    {"--style", "WORD", OPT_EXPORT, WORD(onnx.style, &style_words, -1),
+     "int8 as float ops between DequantizeLinear and QuantizeLinear (default), or as integer ops"},
+    {"--opset", "N", OPT_EXPORT,
+     WHOLE(onnx.opset, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX, QZ_ONNX_OPSET_DEFAULT),
+     "version of the operator set"},
+    {"--io", "WORD", OPT_EXPORT, WORD(onnx.io, &io_words, PRECISION_FP32),
+     "precision of inputs and outputs of an fp16 model"},
+    {"--outputs", "WORD", OPT_EXPORT, WORD(onnx.outputs, &outputs_words, OUTPUTS_OWN),
+     "all: make every node's value an output"},
+    {"--external-data", NULL, OPT_EXPORT, FLAG(onnx.external_data),
+     "write tensors to FILE.data, as is always done above 2 GB"},
+    {"--ops", NULL, OPT_LIST, FLAG(list.ops), "list each node: int8 or fp32, and why"},
+    {"--fetch", NULL, OPT_ASK, FLAG(fetch.allow),
+     "download published weights that are not in the cache"},
+    {"--mirror", "URL", OPT_FETCH, TEXT(fetch.mirror),
+     "fetch from this folder instead of the publisher (default: $QZOO_MIRROR)"},
+    {"--offline", NULL, OPT_FETCH, FLAG(fetch.offline), "use the cache only"},
+    {"--catalogue", "FILE", OPT_CATALOGUE, TEXT(fetch.catalogue),
+     "more published weights (default: catalogue.json in the cache)"},
+    {"--allow-http", NULL, OPT_FETCH, FLAG(fetch.allow_http),
+     "also fetch over http, without encryption"},
+    {"--ca-file", "FILE", OPT_FETCH, TEXT(fetch.ca_file),
+     "certificates to trust (default: the system's)"},
+    {"--timeout", "S", OPT_FETCH, WHOLE(fetch.timeout, 1, 3600, 0),
+     "give a transfer up after S seconds without a byte (default: 30)"},
+    {"--retries", "N", OPT_FETCH, WHOLE(fetch.retries, 0, 100, -1),
+     "further tries after a failure that may pass (default: 3)"},
+    {"--all", NULL, OPT_WEIGHTS, FLAG(weights.all),
+     "fetch: the whole catalogue; prune: every file"},
+    {"--f32", NULL, OPT_WEIGHTS, FLAG(weights.f32), "convert: write all real tensors as float32"},
+    {"--update-keys", NULL, OPT_WEIGHTS, FLAG(weights.update_keys),
+     "show, convert: replace old torchvision keys by today's"},
+    {"--json", "FILE|-", OPT_JSON, TEXT(out.json), "write results as JSON; -: to standard output"},
+    {"--markdown", "FILE|-", OPT_MARKDOWN, TEXT(out.markdown),
+     "write the table as markdown; -: to standard output"},
+    {"--quiet", NULL, OPT_COMMON, FLAG(quiet), "print no tables, notes or progress"},
+    {"--verbose", NULL, OPT_COMMON, FLAG(verbose), "print the library's log on standard error"},
+    {"--help", NULL, OPT_COMMON, EARLY, "print this text"},
+    {"--version", NULL, OPT_COMMON, EARLY, "print the version"},
+    {"--dynamic", NULL, 0, LATER, ""},
+    {"--qat", NULL, 0, LATER, ""},
+    {"--html", "FILE", 0, LATER, ""},
+    {"--draw", "FILE", 0, LATER, ""},
+    {NULL, NULL, 0, LATER, NULL},
+};
+
+const tool_option *option_find(const char *name, size_t length)
 {
     for (const tool_option *o = tool_option_table; o->name; o++) {
-        if (strlen(o->name) == length && strncmp(o->name, word, length) == 0)
+        if (strlen(o->name) == length && strncmp(o->name, name, length) == 0)
             return o;
     }
     return NULL;
 }
 
-/* ---- values ---- */
-
-static int parse_number(const tool_option *option, const char *text, long *out)
+void *option_value(tool_options *options, const tool_option *option)
 {
-    char *end;
-    errno = 0;
-    long value = strtol(text, &end, 10);
-    const bool begins = (text[0] >= '0' && text[0] <= '9') || text[0] == '-';
-    if (!begins || end == text || *end || errno || value < option->min || value > option->max)
-        return tool_fail(EXIT_USAGE, "%s %s: a whole number from %ld to %ld is needed",
-                         option->name, text, option->min, option->max);
-    *out = value;
-    return EXIT_DONE;
+    return (char *)options + option->target.offset;
 }
 
-static int parse_seconds(const tool_option *option, const char *text, double *out)
+void option_list_words(const tool_option *option, const char *separator, char *text, size_t size)
 {
-    char *end;
-    double value = strtod(text, &end);
-    if (end == text || *end || !isfinite(value) || value <= 0.0 || value > (double)option->max)
-        return tool_fail(EXIT_USAGE, "%s %s: a number of seconds above 0, at most %ld, is needed",
-                         option->name, text, option->max);
-    *out = value;
-    return EXIT_DONE;
-}
-
-/* "224" or "320x480"; `out` is the height, the width follows it. */
-static int parse_size(const tool_option *option, const char *text, long out[2])
-{
-    char *end;
-    errno = 0;
-    long height = strtol(text, &end, 10), width = height;
-    if (end != text && *end == 'x') {
-        const char *w = end + 1;
-        width = strtol(w, &end, 10);
-        if (end == w)
-            width = 0;
-    }
-    if (end == text || *end || errno || height < 1 || width < 1 || height > option->max ||
-        width > option->max)
-        return tool_fail(EXIT_USAGE, "%s %s: H or HxW is needed, such as 224 or 320x480",
-                         option->name, text);
-    out[0] = height;
-    out[1] = width;
-    return EXIT_DONE;
-}
-
-static int push(word_list *list, const char *text)
-{
-    const char **grown = realloc(list->words, (list->count + 1) * sizeof(*grown));
-    if (!grown)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    grown[list->count++] = text;
-    list->words = grown;
-    return EXIT_DONE;
-}
-
-/* A copy that options_free frees. */
-static char *own(tool_options *o, const char *text, size_t length)
-{
-    char **owned = realloc(o->owned, (o->owned_count + 1) * sizeof(*owned));
-    if (!owned)
-        return NULL;
-    o->owned = owned;
-    char *copy = strndup(text, length);
-    if (copy)
-        o->owned[o->owned_count++] = copy;
-    return copy;
-}
-
-/* A list of words separated by commas. */
-static int push_names(tool_options *o, const tool_option *option, const char *text, word_list *list)
-{
-    for (const char *word = text; word;) {
-        const char *comma = strchr(word, ',');
-        const size_t length = comma ? (size_t)(comma - word) : strlen(word);
-        if (length == 0)
-            return tool_fail(EXIT_USAGE, "%s %s: an empty name", option->name, text);
-        const char *copy = own(o, word, length);
-        if (!copy)
-            return tool_fail(EXIT_FAILED, "out of memory");
-        int status = push(list, copy);
-        if (status)
-            return status;
-        word = comma ? comma + 1 : NULL;
-    }
-    return EXIT_DONE;
-}
-
-/* "a|b|c" was not given: "a, b or c is needed". */
-static int fail_word(const char *option, const char *given, const char *words)
-{
-    char list[256] = "";
-    size_t used = 0;
-    for (const char *p = words; *p && used + 5 < sizeof(list); p++) {
-        const char *bar = *p == '|' ? strchr(p + 1, '|') ? ", " : " or " : NULL;
-        used +=
-            (size_t)snprintf(list + used, sizeof(list) - used, bar ? "%s" : "%.1s", bar ? bar : p);
-    }
-    return tool_fail(EXIT_USAGE, "%s %s: %s is needed", option, given, list);
-}
-
-/* The word among the row's alternatives, "all|none". */
-static int parse_word(tool_options *o, const tool_option *option, const char *text,
-                      const char **out)
-{
-    const size_t length = strlen(text);
-    for (const char *p = option->value; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL) {
-        if (strcspn(p, "|") == length && strncmp(p, text, length) == 0) {
-            *out = own(o, text, length);
-            return *out ? EXIT_DONE : tool_fail(EXIT_FAILED, "out of memory");
-        }
-    }
-    return fail_word(option->name, text, option->value);
-}
-
-/* A word of the library's, by its number. */
-static int parse_choice(const tool_option *option, const char *text, int *out)
-{
-    char words[256] = "";
     const char *word;
-    for (size_t i = 0; (word = option->word(i)); i++) {
-        if (strcmp(word, text) == 0) {
-            *out = (int)i;
-            return EXIT_DONE;
-        }
-        const size_t used = strlen(words);
-        snprintf(words + used, sizeof(words) - used, "%s%s", i > 0 ? "|" : "", word);
+    size_t used = 0;
+    text[0] = '\0';
+    for (int i = 0; used < size && (word = option->target.words->word(i)); i++)
+        used += (size_t)snprintf(text + used, size - used, "%s%s", i ? separator : "", word);
+}
+
+void option_help(const tool_option *option, char *text, size_t size)
+{
+    const option_target *t = &option->target;
+    const bool number = t->kind == OPTION_WHOLE || t->kind == OPTION_REAL;
+    char words[160], preset[32] = "";
+    if (number && t->preset >= t->min)
+        snprintf(preset, sizeof(preset), " (default: %g)", t->preset);
+    if (t->kind == OPTION_WORD) {
+        const char *word = t->words->word((int)t->preset);
+        if (word && strcmp(word, "default") != 0)
+            snprintf(preset, sizeof(preset), " (default: %s)", word);
+        option_list_words(option, ", ", words, sizeof(words));
+        snprintf(text, size, "%s: %s%s", option->help, words, preset);
+    } else if (number) {
+        snprintf(text, size, "%s%s; %.10g to %.10g", option->help, preset, t->min, t->max);
+    } else {
+        snprintf(text, size, "%s", option->help);
     }
-    for (const char *p = option->later; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL)
-        if (strncmp(p, text, strcspn(p, "|")) == 0) /* "percentile:99" too */
-            return tool_fail(EXIT_UNSUPPORTED, "%s %s: not built yet", option->name, text);
-    return fail_word(option->name, text, words);
 }
 
-static int set_option(tool_options *o, const tool_option *option, const char *value)
+void options_free(tool_options *options)
 {
-    void *target = (char *)o + option->target;
-    switch (option->kind) {
-    case KIND_FLAG:
-        *(bool *)target = true;
-        return EXIT_DONE;
-    case KIND_TEXT:
-        *(const char **)target = value;
-        return EXIT_DONE;
-    case KIND_WORD:
-        return parse_word(o, option, value, target);
-    case KIND_CHOICE:
-        return parse_choice(option, value, target);
-    case KIND_LIST:
-        return push(target, value);
-    case KIND_NAMES:
-        return push_names(o, option, value, target);
-    case KIND_NUMBER:
-        return parse_number(option, value, target);
-    case KIND_SECONDS:
-        return parse_seconds(option, value, target);
-    case KIND_SIZE:
-        return parse_size(option, value, target);
-    case KIND_LATER:
-        break;
+    for (const tool_option *o = tool_option_table; o->name; o++) {
+        if (o->target.kind == OPTION_TEXTS || o->target.kind == OPTION_NAMES)
+            free(((option_list *)option_value(options, o))->items);
     }
-    return tool_fail(EXIT_UNSUPPORTED, "%s: not built yet", option->name);
-}
-
-bool is_word(const char *given, const char *word)
-{
-    return given && strcmp(given, word) == 0;
-}
-
-/* What a row cannot say: which bundles this CPU has. */
-static int check_choices(const tool_options *o)
-{
-    if (!qz_isa_available((qz_isa)o->isa))
-        return tool_fail(EXIT_UNSUPPORTED,
-                         "--isa %s: this CPU or this build does not have it; the best is %s",
-                         qz_isa_name((qz_isa)o->isa), qz_isa_name(qz_isa_best()));
-    return EXIT_DONE;
-}
-
-/*
- * --calib takes several files, as a shell's pattern gives them: image files that follow it belong
- * to it, but not for `run`, whose own arguments are image files.
- */
-static bool belongs_to_calib(const tool_command *command, const tool_option *option,
-                             const char *word)
-{
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
-    const char *dot = strrchr(word, '.');
-    if (strcmp(option->name, "--calib") != 0 || strcmp(command->name, "run") == 0 || !dot)
-        return false;
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-        if (strcasecmp(dot, suffixes[i]) == 0)
-            return true;
-    }
-    return false;
-}
-
-static const char *const usage_hint = "qzoo COMMAND --help lists the options";
-
-int options_parse(const tool_command *command, int argc, char **argv, tool_options *o)
-{
-    memset(o, 0, sizeof(*o));
-    o->command = command->name;
-    o->fetch = (command->options & OPT_FETCH) && !(command->options & OPT_ASK);
-    o->batch = 1;
-    o->warmup = 3;
-    o->seconds = 2.0;
-    o->retries = -1;
-    bool only_args = false;
-    for (int i = 0; i < argc; i++) {
-        const char *word = argv[i];
-        int status;
-        if (only_args || word[0] != '-' || word[1] == '\0') {
-            if ((status = push(&o->positional, word)))
-                return status;
-            continue;
-        }
-        if (strcmp(word, "--") == 0) {
-            only_args = true;
-            continue;
-        }
-        const char *equals = word[1] == '-' ? strchr(word, '=') : NULL;
-        const tool_option *option =
-            find_option(word, equals ? (size_t)(equals - word) : strlen(word));
-        if (!option)
-            return tool_fail(EXIT_USAGE, "%s: unknown option; %s", word, usage_hint);
-        if (option->kind != KIND_LATER && !(option->group & command->options))
-            return tool_fail(EXIT_USAGE, "%s: not an option of %s; %s", option->name, command->name,
-                             usage_hint);
-        const char *value = NULL;
-        if (option->value && option->kind != KIND_LATER) {
-            value = equals ? equals + 1 : i + 1 < argc ? argv[++i] : NULL;
-            if (!value || !*value)
-                return tool_fail(EXIT_USAGE, "%s: needs %s", option->name, option->value);
-        } else if (equals && option->kind != KIND_LATER) {
-            return tool_fail(EXIT_USAGE, "%s: takes no value", option->name);
-        }
-        if ((status = set_option(o, option, value)))
-            return status;
-        while (i + 1 < argc && belongs_to_calib(command, option, argv[i + 1])) {
-            if ((status = push(&o->calib, argv[++i])))
-                return status;
-        }
-    }
-    return check_choices(o);
-}
-
-void options_free(tool_options *o)
-{
-    for (size_t i = 0; i < o->owned_count; i++)
-        free(o->owned[i]);
-    free(o->owned);
-    free(o->calib.words);
-    free(o->exclude.words);
-    free(o->fallback.words);
-    free(o->dump_nodes.words);
-    free(o->positional.words);
+    for (size_t i = 0; i < options->owned_count; i++)
+        free(options->owned[i]);
+    free(options->owned);
+    free(options->args.items);
 }

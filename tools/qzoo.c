@@ -1,16 +1,21 @@
 /* SPDX-License-Identifier: MIT */
 /* qzoo.c - one program, subcommands; `zoo-bench` is `qzoo bench`, and so on. */
-#include "tool.h"
+#include "commands.h"
+#include "messages.h"
+#include "options_parse.h"
 
+#include <stdio.h>
 #include <string.h>
 
 static void print_options(const tool_command *command)
 {
+    char help[400];
     for (const tool_option *o = tool_option_table; o->name; o++) {
         if (!(o->group & command->options))
             continue;
         int width = printf("  %s%s%s", o->name, o->value ? " " : "", o->value ? o->value : "");
-        printf("%*s%s\n", width < 27 ? 27 - width : 1, "", o->help);
+        option_help(o, help, sizeof(help));
+        printf("%*s%s\n", width < 27 ? 27 - width : 1, "", help);
     }
 }
 
@@ -103,7 +108,7 @@ int main(int argc, char **argv)
         return EXIT_DONE;
     }
     tool_options options;
-    int status = options_parse(command, argc, argv, &options);
+    int status = options_parse(command->name, command->options, argc, argv, &options);
     if (status == EXIT_DONE)
         status = command->run(&options);
     options_free(&options);

@@ -1,52 +1,40 @@
 /* SPDX-License-Identifier: MIT */
 /* report_json.c - results for programs. */
-#include "tool.h"
+#include "report.h"
 
-#include <errno.h>
+#include "messages.h"
+#include "output_file.h"
+
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 json_t *json_number(double value)
 {
     return isfinite(value) ? json_real(value) : json_null();
 }
 
-static int write_to(FILE *out, const char *name, json_t *root)
-{
-    int bad = json_dumpf(root, out, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
-    bad |= fputc('\n', out) == EOF;
-    bad |= fflush(out) != 0;
-    return bad ? tool_fail(EXIT_FAILED, "%s: cannot be written: %s", name, strerror(errno))
-               : EXIT_DONE;
-}
-
 int json_write_file(const char *path, json_t *root)
 {
-    FILE *out = fopen(path, "w");
-    if (!out) {
-        json_decref(root);
-        return tool_fail(EXIT_INPUT, "%s: cannot be opened for writing: %s", path, strerror(errno));
+    output_file file;
+    char *text = json_dumps(root, JSON_INDENT(1) | JSON_PRESERVE_ORDER | JSON_REAL_PRECISION(9));
+    int status = text ? output_open(path, &file) : tool_fail_memory();
+    if (status == EXIT_DONE) {
+        fprintf(file.stream, "%s\n", text);
+        status = output_close(&file, EXIT_DONE);
     }
-    int status = write_to(out, path, root);
+    free(text);
     json_decref(root);
-    if (fclose(out) != 0 && status == EXIT_DONE)
-        status = tool_fail(EXIT_FAILED, "%s: cannot be written: %s", path, strerror(errno));
     return status;
 }
 
 int json_write(const tool_options *options, json_t *root)
 {
     if (!root)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    if (!options->json) {
-        json_decref(root);
-        return EXIT_DONE;
-    }
-    if (strcmp(options->json, "-") != 0)
-        return json_write_file(options->json, root);
-    int status = write_to(stdout, "standard output", root);
+        return tool_fail_memory();
+    if (options->out.json)
+        return json_write_file(options->out.json, root);
     json_decref(root);
-    return status;
+    return EXIT_DONE;
 }
 
 json_t *json_cpu(qz_context *ctx)

@@ -1,55 +1,50 @@
 /* SPDX-License-Identifier: MIT */
-/* report_markdown.c - a table of results as Markdown, for pages and issues. */
-#include "tool.h"
+/* report_markdown.c - a table as markdown, for pages. */
+#include "report.h"
 
-#include <errno.h>
+#include "messages.h"
+#include "output_file.h"
+
 #include <string.h>
 
-/* Characters that Markdown would read are escaped. */
-static void put_cell(FILE *out, const char *text)
+/* A cell's text; characters that markdown would interpret are escaped. */
+static void put_cell(const char *text, FILE *out)
 {
-    fputc(' ', out);
     for (; *text; text++) {
-        if (strchr("|\\*`<", *text))
+        if (strchr("\\|*`<", *text))
             fputc('\\', out);
         fputc(*text, out);
     }
     fputs(" |", out);
 }
 
-static void put_table(FILE *out, const text_table *t)
+static void put_table(const report_table *t, FILE *out)
 {
     fputc('|', out);
-    for (size_t c = 0; c < t->columns; c++)
-        put_cell(out, table_title(t->headers[c]));
+    for (size_t c = 0; c < t->columns; c++) {
+        fputc(' ', out);
+        put_cell(table_title(t, c), out);
+    }
     fputs("\n|", out);
     for (size_t c = 0; c < t->columns; c++)
-        fputs(table_is_left(t->headers[c]) ? "---|" : "---:|", out);
-    fputc('\n', out);
-    for (size_t i = 0; i + t->columns <= t->count; i += t->columns) {
-        fputc('|', out);
-        for (size_t c = 0; c < t->columns; c++)
-            put_cell(out, t->cells[i + c]);
-        fputc('\n', out);
+        fputs(table_is_left(t, c) ? "---|" : "---:|", out);
+    for (size_t i = 0; i < t->count; i++) {
+        fputs(i % t->columns == 0 ? "\n| " : " ", out);
+        put_cell(t->cells[i], out);
     }
+    fputc('\n', out);
 }
 
-int markdown_write(const tool_options *options, const text_table *table)
+int report_markdown(const tool_options *options, const report_table *table)
 {
-    const char *path = options->markdown;
-    if (!path)
+    output_file file;
+    if (!options->out.markdown)
         return EXIT_DONE;
     if (!table || table->failed)
-        return tool_fail(EXIT_FAILED, "out of memory");
-    const bool to_stdout = strcmp(path, "-") == 0;
-    FILE *out = to_stdout ? stdout : fopen(path, "w");
-    if (!out)
-        return tool_fail(EXIT_INPUT, "%s: cannot be opened for writing: %s", path, strerror(errno));
-    put_table(out, table);
-    bool bad = fflush(out) != 0 || ferror(out);
-    if (!to_stdout)
-        bad |= fclose(out) != 0;
-    return bad ? tool_fail(EXIT_FAILED, "%s: cannot be written: %s",
-                           to_stdout ? "standard output" : path, strerror(errno))
-               : EXIT_DONE;
+        return tool_fail_memory();
+    int status = output_open(options->out.markdown, &file);
+    if (status)
+        return status;
+    put_table(table, file.stream);
+    return output_close(&file, EXIT_DONE);
 }

@@ -1,53 +1,21 @@
 /* SPDX-License-Identifier: MIT */
-/* report_text.c - columns of text that line up: numbers to the right, names to the left. */
-#include "tool.h"
+/* report_text.c - a table as columns that line up: numbers to the right, names to the left. */
+#include "report.h"
 
-#include <stdarg.h>
-#include <stdlib.h>
+#include "messages.h"
+
 #include <string.h>
 
-text_table *table_new(const char *const *headers, size_t columns)
+#define MAX_COLUMNS 32
+
+static bool is_stdout(const char *path)
 {
-    text_table *t = calloc(1, sizeof(*t));
-    if (t) {
-        t->headers = headers;
-        t->columns = columns;
-    }
-    return t;
+    return path && strcmp(path, "-") == 0;
 }
 
-void table_cell(text_table *t, const char *fmt, ...)
+bool report_prints(const tool_options *options)
 {
-    char text[256];
-    va_list ap;
-    if (!t || t->failed)
-        return;
-    va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
-    va_end(ap);
-    if (t->count == t->capacity) {
-        size_t capacity = t->capacity ? 2 * t->capacity : 64;
-        char **cells = realloc(t->cells, capacity * sizeof(*cells));
-        if (!cells) {
-            t->failed = true;
-            return;
-        }
-        t->cells = cells;
-        t->capacity = capacity;
-    }
-    t->cells[t->count] = strdup(text);
-    t->failed = !t->cells[t->count];
-    t->count += !t->failed;
-}
-
-bool table_is_left(const char *header)
-{
-    return header[0] == '<';
-}
-
-const char *table_title(const char *header)
-{
-    return table_is_left(header) ? header + 1 : header;
+    return !options->quiet && !is_stdout(options->out.json) && !is_stdout(options->out.markdown);
 }
 
 /* Width in characters, not bytes. */
@@ -59,10 +27,10 @@ static int width_of(const char *text)
     return width;
 }
 
-static void print_row(const text_table *t, const int *widths, const char *const *cells, FILE *out)
+static void print_row(const report_table *t, const int *widths, const char *const *cells, FILE *out)
 {
     for (size_t c = 0; c < t->columns; c++) {
-        bool left = table_is_left(t->headers[c]), last = c + 1 == t->columns;
+        bool left = table_is_left(t, c), last = c + 1 == t->columns;
         int pad = widths[c] - width_of(cells[c]);
         fprintf(out, "%s%*s%s%*s", c ? "  " : "", left ? 0 : pad, "", cells[c],
                 left && !last ? pad : 0, "");
@@ -70,14 +38,14 @@ static void print_row(const text_table *t, const int *widths, const char *const 
     fputc('\n', out);
 }
 
-void table_print(const text_table *t, FILE *out)
+int table_print(const report_table *t, FILE *out)
 {
-    int widths[32] = {0};
-    const char *titles[32];
-    if (!t || t->columns > 32)
-        return;
-    for (size_t c = 0; c < t->columns; c++) {
-        titles[c] = table_title(t->headers[c]);
+    int widths[MAX_COLUMNS] = {0};
+    const char *titles[MAX_COLUMNS];
+    if (!t || t->failed)
+        return tool_fail_memory();
+    for (size_t c = 0; c < t->columns && c < MAX_COLUMNS; c++) {
+        titles[c] = table_title(t, c);
         widths[c] = width_of(titles[c]);
         for (size_t i = c; i < t->count; i += t->columns) {
             int w = width_of(t->cells[i]);
@@ -87,14 +55,5 @@ void table_print(const text_table *t, FILE *out)
     print_row(t, widths, titles, out);
     for (size_t i = 0; i + t->columns <= t->count; i += t->columns)
         print_row(t, widths, (const char *const *)t->cells + i, out);
-}
-
-void table_free(text_table *t)
-{
-    if (!t)
-        return;
-    for (size_t i = 0; i < t->count; i++)
-        free(t->cells[i]);
-    free(t->cells);
-    free(t);
+    return EXIT_DONE;
 }

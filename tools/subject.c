@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* subject.c - the model that a command works on: created, calibrated and converted by options. */
-#include "tool.h"
+#include "subject.h"
 
+#include "fetch_bar.h"
+#include "images.h"
+#include "messages.h"
+
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -15,8 +20,12 @@ static void log_warning(void *user, qz_log_level level, const char *message)
 int subject_context(const tool_options *options, qz_context **ctx)
 {
     qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
-    o.isa = options->isa;
-    o.threads = (uint32_t)options->threads;
+    if (!qz_isa_available((qz_isa)options->run.isa))
+        return tool_fail(EXIT_UNSUPPORTED,
+                         "--isa %s: not available on this CPU or in this build; the best is %s",
+                         qz_isa_name((qz_isa)options->run.isa), qz_isa_name(qz_isa_best()));
+    o.isa = (qz_isa)options->run.isa;
+    o.threads = (uint32_t)options->run.threads;
     o.log = log_warning;
     o.log_user = (void *)(uintptr_t)options;
     qz_status st = qz_context_create(&o, ctx);
@@ -32,23 +41,23 @@ bool is_model_file(const char *name)
 static int calibrate(const tool_options *options, subject *s)
 {
     image_list list;
-    int status = images_of_calib(options, s->ctx, &list);
+    int status = images_of_calib(options, &list);
     for (size_t i = 0; i < list.count && status == EXIT_DONE; i++) {
         qz_tensor image;
-        tool_progress(options, "calibrating: image", i + 1, list.count);
+        tool_progress(options->quiet, "calibrating: image", i + 1, list.count);
         if ((status = images_load(s->ctx, &list, i, &s->info, &image)))
             break;
         qz_status st = qz_model_calibrate(s->model, &image);
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
-        images_release(s->ctx, &image);
+        images_release(&image);
     }
     s->synthetic = list.synthetic != 0;
     if (s->synthetic)
-        snprintf(s->calib_text, sizeof(s->calib_text), "synthetic:%ld", list.synthetic);
-    else if (options->calib.count)
-        snprintf(s->calib_text, sizeof(s->calib_text), "%s%s (%zu)", options->calib.words[0],
-                 options->calib.count > 1 ? " ..." : "", list.count);
+        snprintf(s->calib, sizeof(s->calib), "synthetic:%ld", list.synthetic);
+    else if (options->quant.calib.count)
+        snprintf(s->calib, sizeof(s->calib), "%s%s (%zu)", options->quant.calib.items[0],
+                 options->quant.calib.count > 1 ? " ..." : "", list.count);
     images_free(&list);
     if (status == EXIT_DONE) {
         qz_status st = qz_model_convert(s->model);
@@ -60,8 +69,8 @@ static int calibrate(const tool_options *options, subject *s)
 
 static int open_file(const tool_options *options, const char *name, subject *s)
 {
-    if (options->weights || options->calib.count || options->num_classes ||
-        options->transform_input || options->no_aux_logits)
+    if (options->model.weights || options->quant.calib.count || options->model.num_classes ||
+        options->model.transform_input || options->model.no_aux_logits)
         return tool_fail(EXIT_USAGE,
                          "%s: a saved int8 model has its weights and calibration; --weights, "
                          "--calib, --num-classes, --transform-input and --no-aux-logits do not go "
@@ -72,7 +81,7 @@ static int open_file(const tool_options *options, const char *name, subject *s)
         return tool_fail_status(s->ctx, st);
     qz_model_get_info(s->model, &s->info);
     s->int8_only = true;
-    snprintf(s->calib_text, sizeof(s->calib_text), "saved (%zu)", s->info.calibration_images);
+    snprintf(s->calib, sizeof(s->calib), "saved (%zu)", s->info.calibration_images);
     return EXIT_DONE;
 }
 
@@ -80,12 +89,12 @@ static int open_file(const tool_options *options, const char *name, subject *s)
 static int settle_int8(const tool_options *options, subject *s)
 {
     s->int8_only = true;
-    snprintf(s->calib_text, sizeof(s->calib_text), "imported");
-    if (options->calib.count == 0 || options->calib_chosen)
+    snprintf(s->calib, sizeof(s->calib), "imported");
+    if (options->quant.calib.count == 0 || options->quant.calib_chosen)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE,
                      "%s: an int8 model, calibrated where it was made; --calib does not go with it",
-                     options->weights);
+                     options->model.weights);
 }
 
 int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
@@ -93,39 +102,38 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
 {
     memset(s, 0, sizeof(*s));
     s->ctx = ctx;
-    s->calib = s->calib_text;
     if (is_model_file(name))
         return open_file(options, name, s);
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
-    o.weights = options->weights;
+    o.weights = options->model.weights;
     o.quantize = ptq;
-    o.skip_fuse = is_word(options->fuse, "none");
-    o.relu = options->relu;
-    o.backend = options->backend;
-    o.observer = options->observer;
-    o.reduce_range = options->reduce_range;
-    o.per_channel = options->per_channel;
-    o.allow_missing = options->allow_missing;
-    o.num_classes = (int32_t)options->num_classes;
-    o.transform_input = options->transform_input;
-    o.no_aux_logits = options->no_aux_logits;
-    o.exclude = options->exclude.words;
-    o.exclude_count = options->exclude.count;
-    o.fallback = options->fallback.words;
-    o.fallback_count = options->fallback.count;
+    o.skip_fuse = options->model.fuse == FUSE_NONE;
+    o.relu = options->quant.relu;
+    o.backend = (qz_backend)options->quant.backend;
+    o.observer = (qz_observer_kind)options->quant.observer;
+    o.reduce_range = options->quant.reduce_range;
+    o.per_channel = options->quant.per_channel;
+    o.allow_missing = options->model.allow_missing;
+    o.num_classes = (int32_t)options->model.num_classes;
+    o.transform_input = options->model.transform_input;
+    o.no_aux_logits = options->model.no_aux_logits;
+    o.exclude = options->quant.exclude.items;
+    o.exclude_count = options->quant.exclude.count;
+    o.fallback = options->quant.fallback.items;
+    o.fallback_count = options->quant.fallback.count;
     fetch_bar bar = {.options = options, .announce = true};
     qz_fetch_options fetch;
-    fetch_options_of(&bar, &fetch);
-    o.allow_fetch = options->fetch;
+    fetch_bar_options(&bar, &fetch);
+    o.allow_fetch = options->fetch.allow;
     o.fetch = &fetch;
-    o.catalogue = options->catalogue;
+    o.catalogue = options->fetch.catalogue;
     qz_status st = qz_model_create(ctx, name, &o, &s->model);
     fetch_bar_end(&bar);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
     if (s->info.warning_count)
-        tool_note(options, "qzoo: warning: %s", s->info.warning);
+        tool_note(options->quiet, "qzoo: warning: %s", s->info.warning);
     int status = EXIT_DONE;
     if (s->info.converted)
         status = settle_int8(options, s);

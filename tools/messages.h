@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* messages.h - exit statuses, one line on stderr for every failure, progress for people. */
+#ifndef QZOO_TOOLS_MESSAGES_H
+#define QZOO_TOOLS_MESSAGES_H
+
+#include "qzoo.h"
+
+/* Exit statuses: scripts rely on them. */
+enum {
+    EXIT_DONE = 0,
+    EXIT_FAILED = 1,      /* the work failed */
+    EXIT_USAGE = 2,       /* an unknown model, option or value */
+    EXIT_INPUT = 3,       /* an input is missing, damaged or does not fit */
+    EXIT_FETCH = 4,       /* the network or a checksum */
+    EXIT_UNSUPPORTED = 5, /* not supported here, yet, or by this CPU */
+};
+
+/* Prints "qzoo: …" on stderr; returns `status`. */
+int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
+/* Memory that the program itself did not get. */
+int tool_fail_memory(void);
+/* Prints the library's message; returns the exit status of its code. */
+int tool_fail_status(qz_context *ctx, qz_status status);
+int tool_exit_of(qz_status status);
+/* Prints "what 12/32" on stderr when stderr is a terminal and not `quiet`. */
+void tool_progress(bool quiet, const char *what, size_t done, size_t total);
+/* Prints a note for people on stderr, unless `quiet`. */
+void tool_note(bool quiet, const char *fmt, ...) QZ_PRINTF(2, 3);
+
+#endif

@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options.h - the values of the options, and the table of the options. A row of the table names the
+ * value that the option sets, so a new option is a field here and a row in options.c.
+ */
+#ifndef QZOO_TOOLS_OPTIONS_H
+#define QZOO_TOOLS_OPTIONS_H
+
+#include "qzoo.h"
+
+/* ---- values ---- */
+
+typedef struct option_list {
+    const char **items;
+    size_t count;
+} option_list;
+
+typedef struct option_size {
+    long height, width; /* 0: not given */
+} option_size;
+
+typedef struct tool_options {
+    const char *command;
+    struct {
+        const char *weights;
+        bool allow_missing, transform_input, no_aux_logits;
+        long num_classes; /* 0: the architecture's */
+        int fuse;         /* FUSE_* */
+    } model;
+    struct {
+        bool ptq, reduce_range, per_channel, relu;
+        int backend;  /* qz_backend */
+        int observer; /* qz_observer_kind */
+        option_list calib, exclude, fallback;
+        bool calib_chosen; /* by the command, not by the user */
+    } quant;
+    struct {
+        long threads; /* 0: physical cores */
+        int isa;      /* qz_isa */
+        bool no_winograd;
+        option_size size;
+    } run;
+    struct {
+        long batch, warmup, runs;
+        double seconds;
+        bool profile;
+    } bench;
+    struct {
+        const char *data, *labels;
+    } eval;
+    struct {
+        bool ops;
+    } list;
+    struct {
+        bool allow; /* downloads */
+        const char *mirror, *catalogue, *ca_file;
+        bool offline, allow_http;
+        long timeout; /* seconds; 0: the library's */
+        long retries; /* -1: the library's */
+    } fetch;
+    struct {
+        bool all, f32, update_keys;
+    } weights;
+    struct {
+        int precision; /* PRECISION_*, -1: not given */
+        int style;     /* STYLE_*, -1: not given */
+        int io;        /* PRECISION_* */
+        int outputs;   /* OUTPUTS_* */
+        long opset;    /* 0: the library's */
+        bool external_data;
+    } onnx;
+    struct { /* files and folders that are written; "-" is standard output */
+        const char *output, *report, *json, *markdown, *table, *dump;
+        option_list dump_nodes;
+    } out;
+    bool quiet, verbose;
+    option_list args; /* positional */
+    char **owned;     /* the strings that lists point into */
+    size_t owned_count;
+} tool_options;
+
+void options_free(tool_options *options);
+
+/* The numbers of words that the program itself defines. */
+enum { FUSE_ALL, FUSE_NONE };
+enum { PRECISION_FP32, PRECISION_FP16, PRECISION_INT8 };
+enum { STYLE_QDQ, STYLE_QOPERATOR };
+enum { OUTPUTS_OWN, OUTPUTS_ALL };
+
+/* ---- the table ---- */
+
+/* Groups of options; a command names the groups that it takes. */
+enum {
+    OPT_COMMON = 1 << 0,     /* --quiet --verbose --help --version */
+    OPT_MODEL = 1 << 1,      /* --weights --allow-missing --num-classes --transform-input … */
+    OPT_QUANT = 1 << 2,      /* --backend --reduce-range … */
+    OPT_RUN = 1 << 3,        /* --threads --isa */
+    OPT_JSON = 1 << 4,       /* --json */
+    OPT_PTQ = 1 << 5,        /* --ptq */
+    OPT_BENCH = 1 << 6,      /* --batch --warmup --runs --seconds --profile --table */
+    OPT_DUMP = 1 << 7,       /* --dump-outputs --dump-node */
+    OPT_EVAL = 1 << 8,       /* --data --labels */
+    OPT_QUANTIZE = 1 << 9,   /* -o --report */
+    OPT_LIST = 1 << 10,      /* --ops */
+    OPT_FETCH = 1 << 11,     /* --mirror --offline --ca-file … */
+    OPT_ASK = 1 << 12,       /* --fetch; commands without it fetch what --weights names */
+    OPT_WEIGHTS = 1 << 13,   /* --all --f32 --update-keys */
+    OPT_SIZE = 1 << 14,      /* --size */
+    OPT_EXPORT = 1 << 15,    /* -o --precision --style --opset --io --outputs --external-data */
+    OPT_FLOAT = 1 << 16,     /* --no-winograd */
+    OPT_CATALOGUE = 1 << 17, /* --catalogue */
+    OPT_MARKDOWN = 1 << 18,  /* --markdown */
+};
+
+typedef enum option_kind {
+    OPTION_LATER =
+        0,        /* of the contract, not built yet: absent from --help, refused with status 5 */
+    OPTION_EARLY, /* --help, --version: qzoo.c acts on them before options are read */
+    OPTION_FLAG,  /* bool */
+    OPTION_WHOLE, /* long */
+    OPTION_REAL,  /* double */
+    OPTION_SIZE,  /* option_size, H or HxW */
+    OPTION_WORD,  /* int, the number of a word */
+    OPTION_TEXT,  /* const char * */
+    OPTION_TEXTS, /* option_list: each occurrence adds its value */
+    OPTION_NAMES, /* option_list: each occurrence adds names separated by commas */
+} option_kind;
+
+typedef struct option_words {
+    const char *(*word)(int number); /* counts from 0; NULL: no such number */
+    const char *later;               /* words of the contract, not built yet, separated by spaces */
+} option_words;
+
+/* What an option sets, and to what. */
+typedef struct option_target {
+    option_kind kind;
+    size_t offset;   /* in tool_options */
+    double min, max; /* of numbers */
+    double preset;   /* of numbers and words where the option is not given */
+    const option_words *words;
+} option_target;
+
+typedef struct tool_option {
+    const char *name;  /* "--threads" */
+    const char *value; /* "N"; NULL: the option takes none */
+    unsigned group;    /* the OPT_* that the option belongs to (of -o several) */
+    option_target target;
+    const char *help;
+} tool_option;
+extern const tool_option tool_option_table[]; /* ends with name NULL */
+
+/* The row of `name`, which has `length` bytes; NULL: there is none. */
+const tool_option *option_find(const char *name, size_t length);
+/* Where the option's value is stored. */
+void *option_value(tool_options *options, const tool_option *option);
+/* The option's words, separated by `separator`; cut to `size` bytes. */
+void option_list_words(const tool_option *option, const char *separator, char *text, size_t size);
+/* What the option does, with its words or bounds, for --help and manual pages; also cut. */
+void option_help(const tool_option *option, char *text, size_t size);
+
+#endif

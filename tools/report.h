@@ -1,0 +1,54 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * report.h - results: a table of text (report.c), printed for people (report_text.c) or as markdown
+ * (report_markdown.c), and JSON (report_json.c).
+ */
+#ifndef QZOO_TOOLS_REPORT_H
+#define QZOO_TOOLS_REPORT_H
+
+#include "options.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+/* ---- tables (report.c) ---- */
+
+typedef struct report_table {
+    const char *const *headers; /* "<name": left-aligned */
+    size_t columns;
+    char **cells; /* row after row */
+    size_t count, capacity;
+    bool failed; /* out of memory: the functions that write the table report it */
+} report_table;
+
+/* NULL when out of memory; the functions below take it. `headers` must outlive the table. */
+report_table *table_new(const char *const *headers, size_t columns);
+/* Adds the next cell, cut to 255 bytes. */
+void table_cell(report_table *table, const char *fmt, ...) QZ_PRINTF(2, 3);
+void table_free(report_table *table);
+/* A column's name without its mark. */
+const char *table_title(const report_table *table, size_t column);
+bool table_is_left(const report_table *table, size_t column);
+
+/* ---- for people (report_text.c) ---- */
+
+/* Whether tables for people go to stdout: not when results do, nor with --quiet. */
+bool report_prints(const tool_options *options);
+/* Writes lined-up columns. EXIT_DONE, or EXIT_FAILED after a message. */
+int table_print(const report_table *table, FILE *out);
+
+/* ---- markdown (report_markdown.c) ---- */
+
+/* Writes the table to --markdown's target, if the option is given. */
+int report_markdown(const tool_options *options, const report_table *table);
+
+/* ---- JSON (report_json.c) ---- */
+
+/* Writes `root` to --json's target, if the option is given; frees `root`. */
+int json_write(const tool_options *options, json_t *root);
+int json_write_file(const char *path, json_t *root);
+json_t *json_cpu(qz_context *ctx);
+/* Finite numbers as such; NaN and infinities, which JSON lacks, as null. */
+json_t *json_number(double value);
+
+#endif

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* subject.h - the model that a command works on. */
+#ifndef QZOO_TOOLS_SUBJECT_H
+#define QZOO_TOOLS_SUBJECT_H
+
+#include "options.h"
+
+/* Creates a context with the options' threads and instruction set. */
+int subject_context(const tool_options *options, qz_context **ctx);
+
+typedef struct subject {
+    qz_context *ctx;
+    qz_model *model;
+    qz_model_info info;
+    bool int8_only;  /* a saved int8 model, or int8 weights: there is no float model */
+    bool synthetic;  /* calibrated on synthetic images */
+    char calib[256]; /* how the model was calibrated, for tables and JSON; "" without */
+} subject;
+
+bool is_model_file(const char *name);
+/* Creates or opens the model; with `ptq` (ignored for files) also calibrates and converts. */
+int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                 subject *s);
+void subject_close(subject *s);
+
+#endif
