@@ -145,7 +145,7 @@ static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
     const qzk_view *real = &s->kept[p->float_node].view;
     if (real->n != view->n || real->h != view->h || real->w != view->w || real->c != view->c)
         return qzi_fail(graph->ctx, QZ_ERR_MISMATCH,
-                        "%s: the float and the int8 model give different shapes; compare models "
+                        "%s: the float and the int8 model have different shapes; compare models "
                         "of one architecture",
                         graph->nodes[node].name);
     p->image = compare_views(real, &graph->nodes[node], view);
@@ -326,7 +326,7 @@ static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
     QZI_GOTO(st, fetch_output(s->ctx, s->int8_exec, &quantized, &quantized_n));
     if (n != quantized_n) {
         st = qzi_fail(s->ctx, QZ_ERR_MISMATCH,
-                      "the float and the int8 model give different shapes; compare models of one "
+                      "the float and the int8 model have different shapes; compare models of one "
                       "architecture");
         goto fail;
     }

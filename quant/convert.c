@@ -27,8 +27,8 @@ enum { NO_READER = -1, SEVERAL_READERS = -2 };
 /* ---- parameters of values ---- */
 
 /*
- * int8 nodes give uint8. So do inputs that only int8 nodes read; one that fp32 nodes read too, or
- * that is an output, stays as it came and is quantized beside.
+ * int8 nodes compute uint8. So do inputs that only int8 nodes read; one that fp32 nodes read too,
+ * or that is an output, stays as it came and is quantized beside.
  */
 static void settle_types(convert_work *work)
 {

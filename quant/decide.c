@@ -136,7 +136,7 @@ static bool keeps_qparams(const qzi_node *node, const qzi_backend *backend)
     }
 }
 
-/* Sigmoid and hardsigmoid give [0, 1]: torch's parameters for them hold all of it but 1. */
+/* Sigmoid and hardsigmoid are in [0, 1]: torch's parameters for them cover all of it but 1. */
 static bool has_fixed_qparams(const qzi_node *node)
 {
     return node->op == QZI_OP_ACTIVATION &&

@@ -217,7 +217,7 @@ static qz_status plan_make(const qz_graph *graph, fuse_plan *plan)
     plan->groups = qzi_calloc(graph->ctx, n, sizeof(*plan->groups));
     plan->keep = qzi_calloc(graph->ctx, n, sizeof(*plan->keep));
     plan->redirect = qzi_calloc(graph->ctx, n, sizeof(*plan->redirect));
-    /* fusing gives biases to convolutions that have none: at most one for each node */
+    /* fusing adds biases to convolutions that have none: at most one for each node */
     plan->drop = qzi_calloc(graph->ctx, graph->param_count + n, sizeof(*plan->drop));
     plan->renumber = qzi_calloc(graph->ctx, graph->param_count + n, sizeof(*plan->renumber));
     if (!plan->groups || !plan->keep || !plan->redirect || !plan->drop || !plan->renumber)

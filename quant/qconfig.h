@@ -23,11 +23,11 @@ typedef struct qzi_backend {
     qz_observer_kind activations; /* observer of activations */
 } qzi_backend;
 
-/* AUTO gives this machine's. Never NULL for a valid id. */
+/* AUTO: this machine's. Never NULL for a valid id. */
 const qzi_backend *qzi_backend_get(qz_backend id);
 
-/* The backend's rows, one for each op, in the table's order: NULL gives the first, the last gives
- * NULL. */
+/* The backend's rows, one for each op, in the table's order: NULL returns the first, the last
+ * returns NULL. */
 const qzi_support *qzi_support_next(const qzi_backend *backend, const qzi_support *row);
 /* The row of an op's word; NULL: there is none. */
 const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word);

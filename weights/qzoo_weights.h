@@ -21,7 +21,7 @@ typedef struct qz_state_dict qz_state_dict;
  *   .safetensors
  *   .pth, .pt     torch.save's, the zip format (torch >= 1.6) and the legacy one before it: a state
  *                 dict, a checkpoint around one, or a whole module, whose parameters and buffers
- *                 get the keys that state_dict() would give them (ultralytics' YOLOv5 files)
+ *                 get the keys of its state_dict() (ultralytics' YOLOv5 files)
  *   .pt           TorchScript archives: parameters and buffers; of a packed quantized layer P the
  *                 tensors P.weight, P.bias and P.config (torch's own packed integers)
  *   .npz          numpy's archives

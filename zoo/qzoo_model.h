@@ -31,7 +31,7 @@ typedef struct qz_arch_info {
 
 /* Number of architectures. */
 QZ_API size_t qz_arch_count(void);
-/* An index out of range gives empty texts. */
+/* An index out of range sets empty texts. */
 QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
 /* Parameters (no buffers) and multiply-adds at the native input size, without making weights. */
 QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params,
@@ -51,7 +51,7 @@ typedef struct qz_model_options {
      * when it is not there; nothing is downloaded unless allow_fetch is set. With it come the size
      * and the normalisation of the images that it was trained with. A file or tag of an int8 model
      * that PyTorch made (state dicts of torchvision's quantizable models, converted or trained for
-     * it, and frozen TorchScript) gives a model that is converted already: `quantize` asks for
+     * it, and frozen TorchScript) makes a model that is already converted: `quantize` adds
      * nothing more, calibrating is QZ_ERR_STATE, there is no float network, ReLU6 is ReLU as in
      * those models, and options for other parameters than the file's are QZ_ERR_ARGUMENT. */
     const char *weights;

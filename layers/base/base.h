@@ -59,7 +59,7 @@ void qzi_log(const qz_context *ctx, qz_log_level level, const char *fmt, ...) QZ
 
 /* ---- memory (alloc.c) ---- */
 
-/* Aligned to QZI_ALIGN. Size 0 gives a valid pointer. NULL: out of memory, and the message is
+/* Aligned to QZI_ALIGN. Size 0 returns a valid pointer. NULL: out of memory, and the message is
  * recorded. */
 void *qzi_alloc(const qz_context *ctx, size_t size);
 void *qzi_calloc(const qz_context *ctx, size_t count, size_t size); /* zeroed, overflow-checked */

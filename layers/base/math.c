@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * math.c - exp, tanh, erf, log and rounding that give the same bits on every machine.
+ * math.c - exp, tanh, erf, log and rounding, with the same bits on every machine.
  *
  * Only + - * / and explicit fma on doubles (built with -ffp-contract=off), in the default
  * environment. Relative error below 1e-14; in fact a few units in the last place.

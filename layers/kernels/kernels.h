@@ -8,7 +8,7 @@
  * the choice, the tests and `qzoo cpu`.
  *
  * A kernel never fails, never allocates, never reads or writes outside its tensors (view rules
- * below) and never touches the floating-point environment. The op layer validates and gives
+ * below) and never touches the floating-point environment. The op validates and provides
  * scratch.
  */
 #ifndef QZOO_LAYERS_KERNELS_KERNELS_H
@@ -66,12 +66,12 @@ typedef struct qzk_region {
 
 typedef struct qzk_conv_args {
     const qzk_conv_shape *shape;
-    qzk_view in, out;   /* in.n == out.n; out.h, out.w as the shape rule of conv2d gives */
+    qzk_view in, out;   /* in.n == out.n; out.h, out.w by the shape rule of conv2d */
     const void *packed; /* by the pack() of the same kernel, 64-byte aligned */
     /*
      * float kernels: y is clamped to [lo, hi] (-inf, inf: none), NaN stays NaN.
-     * int8 kernels: (float)acc * m is clamped to [lo, hi], which the op layer gives as
-     * (q_lo - y_zp, q_hi - y_zp); NaN gives 0, that is y_zp.
+     * int8 kernels: (float)acc * m is clamped to [lo, hi], which are
+     * (q_lo - y_zp, q_hi - y_zp); NaN becomes 0, that is y_zp.
      */
     float lo, hi;
     int32_t y_zp; /* int8 kernels */
@@ -218,7 +218,7 @@ typedef struct qzk_kernels {
                           const qzk_layer_norm_params *p);
     void (*u8_shuffle)(const qzk_rows *rows, size_t groups);
 
-    /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN gives zp */
+    /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN becomes zp */
     void (*quantize)(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);
     void (*dequantize)(const uint8_t *x, float *y, size_t n, float scale, int32_t zp);
     /* The same between NCHW float planes (plane_stride elements apart) and NHWC pixels. */
@@ -252,7 +252,7 @@ const qzk_conv_kernel *qzk_conv_choose(qzk_conv_list list, qz_isa ceiling,
                                        const qzk_conv_shape *shape);
 
 /*
- * Whether a float convolution gains by the kernels of f32_winograd, for images of one that give
+ * Whether a float convolution gains by the kernels of f32_winograd, for one image whose output is
  * out_h x out_w pixels. By shape alone: every instruction set has the same numbers. winograd.c
  */
 bool qzk_winograd_wins(const qzk_conv_shape *shape, int32_t out_h, int32_t out_w);

@@ -56,7 +56,7 @@ void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t tabl
 {
     uint8_t bytes[256];
     float values[256];
-    qzk_kernels kernels; /* the reference's; all bundles give the same */
+    qzk_kernels kernels; /* the reference's; all bundles compute the same */
     const qzi_fpenv env = qzi_fpenv_enter();
     qzk_init(&kernels, QZ_ISA_REF);
     for (size_t i = 0; i < 256; i++)

@@ -20,7 +20,7 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
-/* Never called: the planner gives the output its input's place. */
+/* Never called: the planner places the output at its input. */
 static void run(const qzi_op_run *r)
 {
     (void)r;

@@ -29,7 +29,7 @@ void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int3
     *lo = act == QZ_ACT_NONE ? 0 : q->zero_point;
     *hi = 255;
     if (act == QZ_ACT_RELU6) {
-        /* what quantizing 6 gives; clamped in float first, for a scale may be tiny */
+        /* 6, quantized; clamped in float first, because a scale may be tiny */
         float six = 6.0f * (1.0f / q->scale);
         float limit = (float)(255 - q->zero_point);
         *hi = (int32_t)qzi_rnef(six < limit ? six : limit) + q->zero_point;

@@ -111,7 +111,7 @@ typedef struct qzi_node {
 
     float *constants; /* CHANNEL_AFFINE: scale[c], shift[c] */
 
-    /* the value that it gives */
+    /* the value that it computes */
     int32_t c;      /* channels or features */
     int32_t h, w;   /* 0: depends on the input's size */
     bool flat;      /* N x c, no height and width */
@@ -141,7 +141,7 @@ typedef struct qzi_packed_node {
 typedef struct qzi_op_node {
     const qz_context *ctx;
     const qzi_node *node;
-    const qzi_node *const *inputs;        /* nodes that give the inputs, in_count of them */
+    const qzi_node *const *inputs;        /* nodes that compute the inputs, in_count of them */
     const qz_tensor *params[QZI_P_COUNT]; /* NULL where the node has none */
     /* pack: the value's shape for one image of the usual size, where Winograd's algorithm may be
      * chosen by it; NULL: direct convolutions only */

@@ -6,7 +6,7 @@
 #include "quant/observers/observer.h"
 
 /*
- * counts[bins] (cleared first) as torch.histc(x, bins, lo, hi) gives them:
+ * counts[bins] (cleared first) as torch.histc(x, bins, lo, hi):
  * elements outside [lo, hi] are not counted; lo == hi asks for the elements' own range, given as
  * own_min and own_max.
  */

@@ -19,7 +19,7 @@ typedef struct qzi_transfer {
     uint64_t limit;      /* most bytes that the file may have */
     uint64_t expected;   /* its exact size; 0: not known */
     /* Bytes that the file has, to go on from if the server's copy is still that of `validator`;
-     * afterwards what it has now, and the validator ("" when the server gives none that counts). */
+     * afterwards what it has now, and the validator ("" when the server sends none that counts). */
     uint64_t done;
     char validator[QZI_VALIDATOR_MAX];
     /* Called once before the first byte is written, when the validator is that of the answer. */

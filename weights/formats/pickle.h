@@ -37,7 +37,7 @@ typedef enum qzi_pickle_global {
     QZI_PICKLE_PER_TENSOR,  /* torch.per_tensor_affine and _symmetric */
     QZI_PICKLE_PER_CHANNEL, /* torch.per_channel_affine and _symmetric */
     QZI_PICKLE_DTYPE,       /* torch.qint8 and similar, as values */
-    QZI_PICKLE_FIRST,       /* a function that gives its first argument */
+    QZI_PICKLE_FIRST,       /* a function that returns its first argument */
     QZI_PICKLE_SET,
     QZI_PICKLE_RECONSTRUCTOR, /* of copyreg: (class, base, state) */
     QZI_PICKLE_OPAQUE,        /* makes plain data that says nothing about tensors */

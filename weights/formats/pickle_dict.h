@@ -23,7 +23,7 @@ qz_status qzi_storage_damaged(const qzi_storage_source *source, qzi_pickle_text 
 /*
  * Adds the tensors of a state dict, of a checkpoint around one (state_dict, model, ema), or of a
  * module: its own parameters and buffers, and those of the modules in it, by the names that
- * state_dict() gives them.
+ * state_dict() has them.
  */
 qz_status qzi_pickle_to_dict(const qzi_storage_source *source, const qzi_pickle_object *root);
 

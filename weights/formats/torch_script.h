@@ -13,7 +13,7 @@
  *
  * No loops, branches or calls of other methods: those are QZ_ERR_UNSUPPORTED, and what is no such
  * text is QZ_ERR_FORMAT, both with the line. Nothing is executed; who reads is told each call in
- * the order of the text, and says what value it gives.
+ * the order of the text, and decides its value.
  */
 #ifndef QZOO_WEIGHTS_FORMATS_TORCH_SCRIPT_H
 #define QZOO_WEIGHTS_FORMATS_TORCH_SCRIPT_H
@@ -51,7 +51,7 @@ typedef struct qzi_script_reader {
     const char *path; /* begins the messages */
     qzi_arena *arena; /* of paths and lists */
     void *user;
-    /* Sets *tensor, the number of the value that the call gives. */
+    /* Sets *tensor, the number of the call's value. */
     qz_status (*call)(void *user, const qzi_script_call *call, int32_t *tensor);
 } qzi_script_reader;
 

@@ -246,7 +246,7 @@ static void zlib_free(void *user, void *ptr)
     qzi_free(user, ptr);
 }
 
-/* Inflates the whole entry into `out`; it must give exactly the size that the directory says. */
+/* Inflates the whole entry into `out`; the result must have exactly the size in the directory. */
 static qz_status inflate_entry(const qzi_zip *zip, const qzi_zip_entry *entry, uint8_t *out)
 {
     const qz_state_dict *dict = zip->dict;

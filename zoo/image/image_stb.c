@@ -23,7 +23,7 @@
 #define FILE_MAX ((size_t)256 << 20)
 /* Pixels times scans of a JPEG: 32 scans of the largest image, thousands of a usual one. */
 #define SCAN_WORK_MAX ((int64_t)1 << 31)
-/* A block of 8 x 8 pixels takes a JPEG a bit or more, so a byte gives no more pixels than these. */
+/* A block of 8 x 8 pixels takes a JPEG a bit or more, so a byte holds no more pixels than these. */
 #define JPEG_PIXELS_PER_BYTE 512
 #define JPEG_PIXELS_FREE 65536
 #define ALLOC_SLACK ((size_t)16 << 20)
@@ -73,7 +73,7 @@ static void stb_free(void *ptr)
 #define STB_IMAGE_STATIC
 #define STB_IMAGE_IMPLEMENTATION
 #if defined(__GNUC__)
-/* gcc gives this one at the end of the file, so it cannot be popped */
+/* gcc reports this one at the end of the file, so it cannot be popped */
 #pragma GCC diagnostic ignored "-Wunused-function"
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wconversion"

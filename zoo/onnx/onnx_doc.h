@@ -4,7 +4,7 @@
  * Private.
  *
  * The first failure (of memory) poisons the document, as it does a graph: later calls do nothing,
- * and qzi_onnx_doc_write reports it. Functions that give text then give "".
+ * and qzi_onnx_doc_write reports it. Functions that return text then return "".
  */
 #ifndef QZOO_ZOO_ONNX_ONNX_DOC_H
 #define QZOO_ZOO_ONNX_ONNX_DOC_H

@@ -6,7 +6,7 @@
  * DequantizeLinear and QuantizeLinear; onnx_qoperator.c has the integer forms. onnx_half.c decides
  * what half precision can hold.
  *
- * Values are named after the nodes that give them: NAME is a number, NAME_quantized its byte.
+ * Values are named after the nodes that compute them: NAME is a number, NAME_quantized its byte.
  */
 #ifndef QZOO_ZOO_ONNX_ONNX_EMIT_H
 #define QZOO_ZOO_ONNX_ONNX_EMIT_H
@@ -85,7 +85,7 @@ bool qzi_onnx_pool_pads(const qzi_onnx_emit *e, qz_value value, int64_t pads[4])
 void qzi_onnx_pool_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made,
                          const int64_t pads[4]);
 void qzi_onnx_conv_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made);
-/* Ops that give their input as it is: nothing is written for them. */
+/* Ops whose output is their input: nothing is written for them. */
 bool qzi_onnx_is_alias(const qzi_node *node);
 
 /* int8 nodes (uint8 value): quantized input, then bytes. */

@@ -3,7 +3,7 @@
  * onnx_half.c - half precision: rounding, and which nodes cannot bear it.
  *
  * Above 65504 half precision has only infinity. Weights are looked at one by one, values on the
- * images that the caller gives; a node that has such a weight, gives such a value or reads one
+ * the caller's images; a node that has such a weight, computes such a value or reads one
  * stays in float32.
  */
 #include "layers/graph/exec.h"
@@ -89,7 +89,7 @@ static const char *reason_of(const qz_graph *graph, size_t i, const bool *large)
 {
     const qzi_node *node = &graph->nodes[i];
     if (large[i])
-        return "it gives values above 65504, which half precision lacks";
+        return "it has values above 65504, which half precision lacks";
     for (size_t k = 0; k < node->in_count; k++)
         if (large[node->in[k]])
             return "it reads values above 65504, which half precision lacks";

@@ -5,7 +5,7 @@
  */
 #include "zoo/onnx/onnx_emit.h"
 
-/* Padding at the end of an axis with which rounding down gives `out` windows. */
+/* Padding at the end of an axis with which rounding down makes `out` windows. */
 static int64_t end_pad(int64_t in, int64_t k, int64_t stride, int64_t pad, int64_t out)
 {
     if ((in + 2 * pad - k) / stride + 1 == out)

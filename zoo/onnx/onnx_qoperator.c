@@ -82,7 +82,7 @@ static void concat(qzi_onnx_emit *e, qz_value value, const char *out)
 
 /* ---- ops on bytes whatever they mean ---- */
 
-/* Those that give their input's bytes in another order or choice: float's own forms take bytes. */
+/* Ops that reorder or choose bytes of their input: float's own forms take bytes. */
 static bool moves_bytes(const qzi_onnx_emit *e, const qzi_node *node)
 {
     switch (node->op) {

@@ -21,7 +21,7 @@ static const char *output_name(const qzi_onnx_emit *e, qz_value value)
     return NULL;
 }
 
-/* The form that the node itself gives has its plain name. */
+/* The form that the node itself computes has its plain name. */
 static qzi_onnx_form own_form(const qzi_onnx_emit *e, qz_value value)
 {
     if (e->graph->nodes[value].op == QZI_OP_INPUT)

@@ -5,7 +5,7 @@
  * A safetensors file. The graph is not in the file: it follows from the architecture, the options
  * and the parameters of the observed values, by the code that converted the model. A file holds the
  * data that cannot be computed again, and its origin. Nothing in it depends on the machine: the
- * same weights, images and options give the same bytes everywhere, and saving an opened file gives
+ * same weights, images and options make the same bytes everywhere, and saving an opened file makes
  * its bytes again.
  *
  * Metadata, all of it text and all of it required:

@@ -13,7 +13,7 @@
  *   script   a frozen TorchScript archive: parameters of layers are packed in it, and the scales
  *            and zero points of values are numbers in the text of its forward()
  *
- * All give the same: parameters for the values of the fused float graph, and weights for its
+ * All yield the same: parameters for the values of the fused float graph, and weights for its
  * convolutions and linears. From there on the model is made as one of ours is, by
  * qzi_convert_structure, so that nothing is calibrated. What PyTorch does not observe (max pool,
  * average pool, flatten) keeps its input's parameters here as there. Nothing in a file is executed.

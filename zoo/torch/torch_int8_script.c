@@ -27,7 +27,7 @@ struct script {
 
 /*
  * Arguments: T a tensor, L a list of tensors, P packed parameters, Q a scale and a zero point,
- * . any one, * any number. The op DROPOUT gives its argument, DEQUANTIZE too.
+ * . any one, * any number. The value of the op DROPOUT is its argument, and of DEQUANTIZE too.
  */
 struct script_op {
     const char *function;
@@ -353,7 +353,7 @@ qz_status qzi_torch_read_script(qzi_torch_import *import, const qzi_decision *de
     if (result.kind != QZI_SCRIPT_TENSOR || !s.dequantized ||
         result.tensor != skip_dropout(graph, graph->outputs[0].value))
         return qzi_fail(import->model->ctx, QZ_ERR_MISMATCH,
-                        "%s: its TorchScript does not give back the model's dequantized output",
+                        "%s: its TorchScript does not return the model's dequantized output",
                         import->path);
     return QZ_OK;
 }

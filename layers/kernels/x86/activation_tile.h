@@ -16,7 +16,7 @@ VEC_INLINE vf vf_negate(vf v)
 {
     return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
 }
-/* v < limit ? v : limit, so NaN gives limit */
+/* v < limit ? v : limit, so NaN becomes limit */
 VEC_INLINE vf vf_at_most(vf v, float limit)
 {
     return _mm512_min_ps(v, _mm512_set1_ps(limit));
@@ -154,9 +154,9 @@ QZK_MAP(f32_gelu, gelu)
 
 /*
  * A table of 256 bytes as 16 tables of 16, each but the first and the ninth xored with the one
- * before. Subtracting 16 from the index at each step, a lookup gives 0 once the index is negative:
- * what came before adds up, by xor, to the entry. Indices from 128 on are negative from the start;
- * they take the second half of the tables, with the highest bit turned.
+ * before. Subtracting 16 from the index at each step, a lookup returns 0 once the index is
+ * negative: what came before adds up, by xor, to the entry. Indices from 128 on are negative from
+ * the start; they take the second half of the tables, with the highest bit turned.
  */
 VEC_INLINE vb lut_half(const vb *steps, vb index)
 {

@@ -8,7 +8,7 @@
  * The rows of a tile lie at one distance, so the rows of the image that some output rows need are
  * copied into a grid with its padding: then output pixels that follow one another, over the ends of
  * rows too, read at one distance for every tap. Positions between the rows (two of 58 in a 3x3
- * kernel over 56 pixels) give sums that nobody reads. With a vertical stride s, the rows of the
+ * kernel over 56 pixels) compute sums that are not read. With a vertical stride s, the rows of the
  * image are dealt to s planes, so that the next output row reads the next row of each plane.
  *
  * K consists of runs: a kernel row of the image is kw * channels bytes side by side, padded to 64

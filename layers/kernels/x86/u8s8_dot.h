@@ -2,7 +2,7 @@
 /*
  * u8s8_dot.h - the dot product of the int8 convolution kernels, and requantization.
  *
- * The kernels exist once, as templates (u8s8_*_tile.h); this header gives them a vector of 64 bytes
+ * The kernels exist once, as templates (u8s8_*_tile.h); vec.h has a vector of 64 bytes
  * (AVX-512) or 32 bytes (AVX2), and a dot product of four unsigned with four signed bytes in each
  * 32-bit lane. With VNNI that is one instruction. Without, it is two steps of vpmaddwd on 16-bit
  * values, which never saturates: the even and the odd bytes of x, masked and shifted out, meet
@@ -286,9 +286,9 @@ typedef struct vb_requant {
 } vb_requant;
 
 /*
- * (float)acc * m never is NaN here: packed_mult sees to it. Clamping after rounding gives what
- * clamping before it gives, because rounding is monotonic, and on bytes it is four times cheaper.
- * Only where a value could overflow the conversion upwards, which would give the lowest integer,
+ * (float)acc * m never is NaN here: packed_mult prevents it. Clamping after rounding equals
+ * clamping before, because rounding is monotonic, and on bytes it is four times cheaper.
+ * Only where a value could overflow the conversion upwards, which would make it the lowest integer,
  * is it held at `hi` before; downwards the conversion saturates the right way.
  */
 VEC_INLINE vb_requant vb_requant_init(const qzk_conv_args *args)
