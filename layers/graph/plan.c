@@ -8,7 +8,7 @@
  * definition to its last reader; groups are placed largest first at the lowest offset where no
  * group alive at the same time is placed (Pisarchyk and Lee, "Efficient Memory Management for Deep
  * Neural Net Inference", greedy by size). Where that takes more than what is alive at once, the
- * group that ended highest is placed first, and so on for some orders: test_plans has what it
+ * group that ended highest is placed first, and so on for some orders: test_plan has what it
  * brings.
  */
 #include "layers/graph/plan.h"

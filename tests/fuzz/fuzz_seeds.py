@@ -32,7 +32,7 @@ def take_zip(name, path):
         pass
 
 
-for folder in ("state_dict", "loaders"):
+for folder in ("state_dict", "formats"):
     for name in sorted(os.listdir(os.path.join(FIXTURES, folder))):
         path = os.path.join(FIXTURES, folder, name)
         with open(path, "rb") as f:

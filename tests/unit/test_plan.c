@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_plans.c - the arena of every architecture beside the bound of liveness, at its own size and
+ * test_plan.c - the arena of every architecture beside the bound of liveness, at its own size and
  * batch 1: float and int8 (fbgemm; parameters made up, so that no concat's inputs agree by chance).
  * Plans follow from the graph's structure, so no weights are made.
  *
- *   test_plans [--table]    --table: every model's numbers, not the worst alone
+ *   test_plan [--table]    --table: every model's numbers, not the worst alone
  */
 #include "assert_ok.h"
 #include "layers/graph/plan.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_loaders.c - every container of tensors against what PyTorch and numpy read from the same
- * file (fixtures/loaders/expected.txt, made by gen/make_loader_files.py), damaged copies of each,
+ * test_formats.c - every container of tensors against what PyTorch and numpy read from the same
+ * file (fixtures/formats/expected.txt, made by gen/make_format_files.py), damaged copies of each,
  * and files that mean harm.
  */
 #include "state_dict_tools.h"
@@ -18,7 +18,7 @@ static const char *fixture(const char *name)
 {
     static char path[1024];
     const char *folder = getenv("QZOO_TEST_FIXTURES");
-    snprintf(path, sizeof(path), "%.700s/loaders/%.63s", folder ? folder : "tests/unit/fixtures",
+    snprintf(path, sizeof(path), "%.700s/formats/%.63s", folder ? folder : "tests/unit/fixtures",
              name);
     return path;
 }

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
-"""Writes the files that test_loaders.c reads, in all containers that hold tensors, and what PyTorch
+"""Writes the files that test_formats.c reads, in all containers that hold tensors, and what PyTorch
 and numpy read from them (expected.txt).
 
-    python3 make_loader_files.py OUTPUT_FOLDER      (PyTorch 1.13 made the committed ones)
+    python3 make_format_files.py OUTPUT_FOLDER      (PyTorch 1.13 made the committed ones)
 
 A line of expected.txt: file, key, dtype, shape (dxd, or scalar), FNV-1a 64 of the bytes in
 row-major order, and for quantized tensors axis (-1: per tensor), scales, zero points.
