@@ -223,13 +223,9 @@ qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x, const qz_conv2
     node->c = a->oc;
     node->h = known_size(node->h, a->kh, a->stride_h, a->pad_h, a->dil_h);
     node->w = known_size(node->w, a->kw, a->stride_w, a->pad_w, a->dil_w);
-    if (a->groups < 1 || a->oc < 1 || a->ic % a->groups != 0 || a->oc % a->groups != 0 ||
-        a->kh < 1 || a->kw < 1) {
-        poison(graph,
-               qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                        "%s: %d input and %d output channels, kernel %dx%d, %d groups do not "
-                        "make a convolution",
-                        node->name, a->ic, a->oc, a->kh, a->kw, a->groups));
+    const qz_status st = qzi_conv2d_check(graph->ctx, node->name, a);
+    if (st != QZ_OK) {
+        poison(graph, st);
         return QZ_NO_VALUE;
     }
     const int64_t dims[] = {a->oc, a->ic / a->groups, a->kh, a->kw};

@@ -29,23 +29,29 @@ qzk_conv_shape qzi_conv_shape(const qzi_conv2d_attr *a)
     };
 }
 
+qz_status qzi_conv2d_check(const qz_context *ctx, const char *name, const qzi_conv2d_attr *a)
+{
+    if (a->ic < 1 || a->oc < 1 || a->groups < 1 || a->ic % a->groups || a->oc % a->groups)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "%s: %d input and %d output channels do not divide into %d groups", name,
+                        a->ic, a->oc, a->groups);
+    if (a->kh < 1 || a->kw < 1 || a->stride_h < 1 || a->stride_w < 1 || a->dil_h < 1 ||
+        a->dil_w < 1 || a->pad_h < 0 || a->pad_w < 0)
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "%s: kernel, stride and dilation must be at least 1, padding at least 0",
+                        name);
+    if ((int64_t)a->kh * a->kw * (a->ic / a->groups) > MAX_K)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: more than %d multiply-adds for one output value", name, MAX_K);
+    return QZ_OK;
+}
+
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *node = n->node;
     const qzi_conv2d_attr *a = &node->u.conv;
     const qzi_node *x = n->inputs[0];
-    if (a->ic < 1 || a->oc < 1 || a->groups < 1 || a->ic % a->groups || a->oc % a->groups)
-        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
-                        "%s: %d input and %d output channels do not divide into %d groups",
-                        node->name, a->ic, a->oc, a->groups);
-    if (a->kh < 1 || a->kw < 1 || a->stride_h < 1 || a->stride_w < 1 || a->dil_h < 1 ||
-        a->dil_w < 1 || a->pad_h < 0 || a->pad_w < 0)
-        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
-                        "%s: kernel, stride and dilation must be at least 1, padding at least 0",
-                        node->name);
-    if ((int64_t)a->kh * a->kw * (a->ic / a->groups) > MAX_K)
-        return qzi_fail(n->ctx, QZ_ERR_UNSUPPORTED,
-                        "%s: more than %d multiply-adds for one output value", node->name, MAX_K);
+    QZI_TRY(qzi_conv2d_check(n->ctx, node->name, a));
     if (x->c != a->ic)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: reads %d channels, its input has %d",
                         node->name, a->ic, x->c);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_activation.c - the checks of activation functions: CONTRACT.md's formulas once more, with the C library's
- * fmaf, rintf and ldexpf.
+ * check_activation.c - the checks of activation functions: CONTRACT.md's formulas once more, with
+ * the C library's fmaf, rintf and ldexpf.
  */
 #include "check_call.h"
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * check_layer_norm.c - the checks of layer norms: CONTRACT.md's formulas once more, with the C library's
- * fmaf, rintf and ldexpf.
+ * check_layer_norm.c - the checks of layer norms: CONTRACT.md's formulas once more, with the C
+ * library's fmaf, rintf and ldexpf.
  */
 #include "check_call.h"
 

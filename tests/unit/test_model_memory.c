@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_model_memory.c - what a model and its sessions hold, seen by the allocator: no float weights in
- * what convert makes, one packing for all sessions of a bundle, and after finalize nothing but what
- * was packed, from which sessions go on with the same bytes.
+ * test_model_memory.c - what a model and its sessions hold, seen by the allocator: no float weights
+ * in what convert makes, one packing for all sessions of a bundle, and after finalize nothing but
+ * what was packed, from which sessions go on with the same bytes.
  */
 #include "assert_ok.h"
 #include "counting.h"
