@@ -211,8 +211,8 @@ const char *qzi_op_name(qzi_op op);
 /* Multiply-adds of conv and linear (all n rows); 0 for other ops. */
 uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out);
 
-/* Whether the numbers make a convolution: QZ_ERR_ARGUMENT, or QZ_ERR_UNSUPPORTED where an exact int32
- * sum could overflow. */
+/* Whether the numbers make a convolution: QZ_ERR_ARGUMENT, or QZ_ERR_UNSUPPORTED where an exact
+ * int32 sum could overflow. */
 qz_status qzi_conv2d_check(const qz_context *ctx, const char *name, const qzi_conv2d_attr *attr);
 
 /* The kernels' view of a conv or linear node. */
