@@ -99,6 +99,8 @@ static qz_status call_fetch(void *user, const void *options)
 static void check_sizes(call_fn call, void *user, size_t full)
 {
     const qz_status defaults = call(user, NULL);
+    if (defaults == QZ_ERR_UNSUPPORTED) /* a build without downloads or ONNX files */
+        return;
     for (size_t size = sizeof(size_t); size <= full; size += sizeof(size_t)) {
         guarded g = guarded_new(size);
         assert_int_equal(call(user, g.options), defaults);
