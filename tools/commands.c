@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * commands.c - the one table of commands. Dispatch, --help, the manual pages and the completion read
- * the table.
+ * commands.c - the one table of commands. Dispatch, --help, the manual pages and the completion
+ * read the table.
  */
 #include "commands.h"
 
@@ -9,25 +9,25 @@
     (OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_JSON | OPT_FETCH | OPT_CATALOGUE)
 
 const tool_command tool_commands[] = {
-    {"list", "[MODEL]", "models, their size and inputs; with --ops every node",
+    {"list", "[MODEL]", "list the models, or with --ops the nodes of one",
      OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_JSON | OPT_LIST | OPT_CATALOGUE, cmd_list},
-    {"bench", "MODEL|FILE...", "latency in fp32 and, with --ptq, in int8 beside it",
+    {"bench", "MODEL|FILE...", "measure latency in fp32 and, with --ptq, also in int8",
      OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_SIZE | OPT_BENCH | OPT_MARKDOWN | OPT_ASK,
      cmd_bench},
-    {"run", "MODEL|FILE INPUT...", "the five best classes of images or .npy arrays",
+    {"run", "MODEL|FILE INPUT...", "print the five best classes of images or .npy arrays",
      OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_DUMP, cmd_run},
-    {"eval", "MODEL|FILE", "top-1 and top-5 on labelled images",
+    {"eval", "MODEL|FILE", "measure top-1 and top-5 accuracy on labelled images",
      OPT_ANY_MODEL | OPT_PTQ | OPT_FLOAT | OPT_EVAL | OPT_MARKDOWN, cmd_eval},
-    {"quantize", "MODEL", "calibrate, convert, save an int8 model", OPT_ANY_MODEL | OPT_QUANTIZE,
-     cmd_quantize},
-    {"export", "MODEL|FILE", "a model as ONNX: fp32, fp16, int8",
+    {"quantize", "MODEL", "calibrate and convert a model, and save it in int8",
+     OPT_ANY_MODEL | OPT_QUANTIZE, cmd_quantize},
+    {"export", "MODEL|FILE", "write a model as ONNX in fp32, fp16 or int8",
      OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_FETCH | OPT_CATALOGUE | OPT_SIZE |
          OPT_EXPORT,
      cmd_export},
     {"weights", "list|fetch|verify|path|prune|show|convert [ARGUMENT...]",
-     "published weights: what there is, fetching it, the cache; what is in a file",
+     "list, fetch and verify published weights; show and convert files",
      OPT_COMMON | OPT_JSON | OPT_FETCH | OPT_CATALOGUE | OPT_WEIGHTS, cmd_weights},
-    {"cpu", "", "this CPU, its instruction sets, the kernel of each op",
+    {"cpu", "", "show this CPU, its instruction sets and the kernel of each op",
      OPT_COMMON | OPT_RUN | OPT_JSON, cmd_cpu},
     {NULL, NULL, NULL, 0, NULL},
 };

@@ -145,7 +145,8 @@ static void list_reports_what_it_lacks(void **state)
 static void quantize_reports_what_it_lacks(void **state)
 {
     (void)state;
-    check("quantize squeezenet1_1 --calib images/a --report r.txt -o m.safetensors --quiet", "r.txt");
+    check("quantize squeezenet1_1 --calib images/a --report r.txt -o m.safetensors --quiet",
+          "r.txt");
 }
 
 static void eval_reports_what_it_lacks(void **state)
