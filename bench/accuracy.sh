@@ -1,8 +1,8 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# accuracy.sh QZOO DATA: prints top-1 and top-5 of real weights on real images, fp32 beside int8, as a
-# markdown table. DATA is the oracle folder (imagenet/, weights/). The rows of mobilenet_v3_small need
-# the folder that bench/rotate_images.py makes, in QZOO_ROTATED.
+# accuracy.sh QZOO DATA: prints top-1 and top-5 of real weights on real images, fp32 beside int8, as
+# a markdown table. DATA is the oracle folder (imagenet/, weights/). QZOO_ROTATED: the folder that
+# bench/rotate_images.py makes; the rows of mobilenet_v3_small need it.
 set -eu
 qzoo=$1 data=$2
 images=$data/imagenet

@@ -3,9 +3,9 @@
 # families.sh QZOO [MODEL...]: prints the gain and the cost of int8 for each model and backend, as a
 # markdown table (bench/FAMILIES.md). Without models: all that `QZOO list` has.
 #
-# One thread, the model's own image size, seeded random weights, synthetic calibration: the latencies
+# One thread, the model's own image size, seeded random weights, synthetic calibration: latencies
 # are those of real weights, but SQNR and agreement only show how faithful the arithmetic is. Needs an
-# idle machine. QZOO_CALIB: another calibration; QZOO_SECONDS: how long each model is measured.
+# idle machine. QZOO_CALIB: another calibration. QZOO_SECONDS: the time for each measurement.
 set -eu
 qzoo=$1
 shift

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * bench_profile.c - a measured run node by node: time and rates of arithmetic beside the bytes that
- * must move (qz_profile_row has the rule), and where the memory of model and session is.
+ * bench_profile.c - a measured run, node by node: time, rates of arithmetic, and the bytes that
+ * must move (qz_profile_row defines them). Also the memory of model and session.
  */
 #include "bench.h"
 
@@ -9,11 +9,11 @@
 
 #include <math.h>
 
-/* What one node does in one run. */
+/* One node in one run. */
 typedef struct node_rates {
     double ms, share; /* share: of the time of all nodes */
     double gmacs;     /* 1e9 multiply-adds a second; NaN without any, or without time */
-    double gb;        /* 1e9 bytes a second, read and written; NaN: none */
+    double gb;        /* 1e9 bytes a second, read and written; NaN as for gmacs */
 } node_rates;
 
 static double total_seconds(const qz_profile_row *rows, size_t count)
@@ -95,10 +95,11 @@ static void print_memory(const bench_row *row)
     const qz_session_memory *m = &row->memory;
     const qz_model_memory *held = &row->held;
     printf(
-        "bytes are what a node must move (each input, packed weights, output once), not measured "
+        "bytes are those a node must move (each input, packed weights, output once), not measured "
         "traffic\n");
-    printf("plain reads of %.1f MB, as much as the packed weights, over and over: %.1f GB/s\n",
-           (double)m->packed_bytes * 1e-6, row->read_gb);
+    printf(
+        "plain reads of a buffer as large as the packed weights (%.1f MB), repeated: %.1f GB/s\n",
+        (double)m->packed_bytes * 1e-6, row->read_gb);
     printf("activations: %.3f MB planned, %.3f MB alive at once at most (%.3f); scratch %.3f MB\n",
            (double)m->planned_bytes * 1e-6, (double)m->liveness_bytes * 1e-6, ratio_of(m),
            (double)m->scratch_bytes * 1e-6);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* bench_report.c - measured rows as a table, as JSON, as a CPU's latency table. */
+/* bench_report.c - measured rows as a table, as JSON and in the latency table of a CPU. */
 #include "bench.h"
 
 #include "messages.h"
@@ -72,7 +72,7 @@ report_table *bench_table_new(void)
     return table_new(headers, 13);
 }
 
-/* NaN: there is no value. */
+/* "-" for NaN. */
 static void cell_number(report_table *table, double value, int digits, const char *unit)
 {
     if (isnan(value))
@@ -99,7 +99,7 @@ void bench_table_add(report_table *table, const subject *s, const bench_row *row
     cell_number(table, 100.0 * row->agreement, 1, mark);
 }
 
-/* A file name from a CPU's name: letters and digits, the rest runs of '-'. */
+/* Makes a file name of a CPU's name: letters and digits stay, anything else becomes one '-'. */
 static void slug(const char *name, char *out, size_t size)
 {
     size_t n = 0;
@@ -135,24 +135,24 @@ int bench_save_table(const tool_options *o, const char *dir, json_t *root)
     slug(json_string_value(json_object_get(json_object_get(root, "cpu"), "name")), name,
          sizeof(name));
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", dir, strerror(errno));
+        return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", dir, strerror(errno));
     int length = snprintf(path, sizeof(path), "%s/%s.json", dir, name);
     if (length < 0 || (size_t)length >= sizeof(path))
-        return tool_fail(EXIT_USAGE, "--table: the path is too long");
+        return tool_fail(EXIT_USAGE, "--table %s: the path is too long", dir);
     json_t *merged = json_deep_copy(root), *old = json_load_file(path, 0, &error);
     json_t *rows = json_object_get(merged, "results");
     const char *schema = json_string_value(json_object_get(old, "schema"));
     struct stat st;
     if (!old && stat(path, &st) == 0) {
         json_decref(merged);
-        return tool_fail(EXIT_INPUT, "%s: no latency table (line %d: %s); move it away", path,
+        return tool_fail(EXIT_INPUT, "%s: is not a latency table (line %d: %s); move it away", path,
                          error.line, error.text);
     }
     if (old && (!schema || strcmp(schema, "qzoo.bench/1") != 0)) {
         json_decref(merged);
         json_decref(old);
-        return tool_fail(EXIT_INPUT, "%s: no latency table of schema qzoo.bench/1; move it away",
-                         path);
+        return tool_fail(EXIT_INPUT,
+                         "%s: is not a latency table of schema qzoo.bench/1; move it away", path);
     }
     json_t *old_rows = json_object_get(old, "results"), *fresh = json_copy(rows);
     size_t place = 0;

@@ -2,8 +2,8 @@
 /*
  * cmd_bench.c - qzoo bench: latency of one session run, from NCHW float32 in to float32 out.
  *
- * fp32 and int8 are measured in turns, in short bursts, so that a drift of the machine falls on
- * both; the first burst is warm-up and counts for nothing.
+ * fp32 and int8 are measured in turns, in short bursts, so that a drift of the machine affects
+ * both. Warm-up runs come first and are not counted.
  */
 #include "bench.h"
 
@@ -48,7 +48,8 @@ static double percentile(const double *sorted, size_t count, double p)
     return sorted[i] + (at - (double)i) * (next - sorted[i]);
 }
 
-void latency_of(bench_row *row)
+/* Sorts the samples; percentiles are interpolated linearly between them. */
+static void latency_of(bench_row *row)
 {
     double sum = 0.0;
     qsort(row->samples, row->count, sizeof(*row->samples), compare_doubles);
@@ -95,8 +96,7 @@ static int sample(const subject *s, bench_row *row, const qz_tensor *input)
     return run_once(s, row, input, &row->samples[row->count++]);
 }
 
-/* Warm-up runs. They count the multiply-adds of a run, and the last one says how long a run takes.
- * */
+/* Warms up. Also counts the multiply-adds of a run, and measures how long a run takes. */
 static int warm_up(const tool_options *o, const subject *s, bench_row *row, const qz_tensor *input,
                    double *seconds)
 {
@@ -129,7 +129,7 @@ static int measure(const tool_options *o, const subject *s, bench_row *rows, siz
         qz_session_set_profile(rows[k].session, true);
     for (size_t burst = 0; burst < BURSTS && status == EXIT_DONE; burst++) {
         for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
-            /* at least one run a burst, whatever the time */
+            /* at least one run a burst, however long a run takes */
             const size_t all = (size_t)o->bench.runs;
             size_t runs = all ? all * (burst + 1) / BURSTS - rows[k].count : 0;
             double until = now() + o->bench.seconds / BURSTS;
@@ -148,7 +148,7 @@ static int measure(const tool_options *o, const subject *s, bench_row *rows, siz
     return status;
 }
 
-/* SQNR and agreement over the first calibration images (synthetic ones for a saved file). */
+/* SQNR and agreement over the first calibration images. */
 static int compare(const tool_options *o, const subject *s, bench_row *row)
 {
     const qz_sqnr_row *nodes;
@@ -274,8 +274,8 @@ int cmd_bench(const tool_options *o)
     qz_context *ctx;
     bool made_up = false;
     if (o->args.count < 1)
-        return tool_fail(EXIT_USAGE, "bench needs a model, such as qzoo bench resnet50 --ptq; "
-                                     "qzoo list names them");
+        return tool_fail(EXIT_USAGE, "bench: needs a model, such as qzoo bench resnet50 --ptq; "
+                                     "qzoo list lists the models");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
@@ -289,7 +289,7 @@ int cmd_bench(const tool_options *o)
         status = table_print(table, stdout);
         if (status == EXIT_DONE && made_up)
             printf("* random weights or synthetic calibration: latencies are real, SQNR and "
-                   "agreement say nothing about accuracy;\n  for that: qzoo eval %s --weights "
+                   "agreement say nothing about accuracy;\n  for accuracy: qzoo eval %s --weights "
                    "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
                    o->args.items[0]);
     }

@@ -44,7 +44,7 @@ static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles
     return status;
 }
 
-/* A cache of a core's own, a buffer that large shared caches may hold, one that few do. */
+/* Sizes that fit into a core's own cache, into a large shared cache, and into few caches. */
 static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
 {
     static const size_t sizes[] = {(size_t)512 << 10, (size_t)32 << 20, (size_t)256 << 20};
@@ -69,8 +69,8 @@ static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
         table_cell(t, "%.1f", many);
     }
     if (report_prints(o) && status == EXIT_DONE) {
-        printf("\nreading memory, measured (the same buffer over and over; layers that wait for "
-               "weights get no more):\n");
+        printf("\nreading memory, measured (one buffer, repeated; layers that wait for weights "
+               "get no more):\n");
         status = table_print(t, stdout);
     }
     table_free(t);
@@ -106,7 +106,7 @@ int cmd_cpu(const tool_options *o)
     qz_context *ctx;
     qz_cpu_info cpu;
     if (o->args.count)
-        return tool_fail(EXIT_USAGE, "cpu takes no arguments");
+        return tool_fail(EXIT_USAGE, "cpu: takes no arguments");
     int status = subject_context(o, &ctx);
     if (status)
         return status;

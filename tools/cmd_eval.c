@@ -29,7 +29,7 @@ static int eval_image(qz_context *ctx, eval_row *row, const qz_tensor *image, co
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     if (logits->ndim != 2 || logits->dims[0] != 1)
-        return tool_fail(EXIT_INPUT, "%s: one image a file is needed", path);
+        return tool_fail(EXIT_INPUT, "%s: one image in each file is needed", path);
     size_t count = qz_topk(logits, 0, TOP, top);
     for (size_t k = 0; k < count; k++) {
         row->top1 += k == 0 && top[k].index == label;
@@ -43,7 +43,7 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
 {
     image_list list = {.paths = labels->paths, .count = labels->count};
     for (size_t i = 0; i < labels->count; i++) {
-        qz_tensor image = {0}; /* released below whatever happens */
+        qz_tensor image = {0}; /* released below after a failure too */
         tool_progress(o->quiet, "evaluating: image", i + 1, labels->count);
         if (labels->classes[i] < 0 || labels->classes[i] >= s->info.num_classes)
             return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],
@@ -90,8 +90,9 @@ static int report(const tool_options *o, const subject *s, const eval_row *rows,
     if (report_prints(o)) {
         status = table_print(t, stdout);
         if (s->info.random_weights)
-            printf("random weights: these figures say nothing about accuracy; give a real file by "
-                   "--weights FILE.pth\n");
+            printf(
+                "random weights: these figures say nothing about accuracy; give a real file with "
+                "--weights FILE.pth\n");
     }
     if (status == EXIT_DONE)
         status = report_markdown(o, t);
@@ -136,9 +137,9 @@ int cmd_eval(const tool_options *o)
     qz_context *ctx;
     label_list labels = {0};
     if (o->args.count != 1)
-        return tool_fail(EXIT_USAGE, "eval needs one model");
+        return tool_fail(EXIT_USAGE, "eval: needs one model");
     if (!o->eval.data)
-        return tool_fail(EXIT_USAGE, "eval needs --data DIR");
+        return tool_fail(EXIT_USAGE, "eval: needs --data DIR");
     int status = o->eval.labels ? labels_from_csv(o->eval.data, o->eval.labels, &labels)
                                 : labels_from_folders(o->eval.data, &labels);
     if (status == EXIT_DONE && (status = subject_context(o, &ctx)) == EXIT_DONE) {

@@ -11,7 +11,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Images on which values too large for half precision are looked for. */
+/* Images that are searched for values too large for half precision. */
 #define RANGE_IMAGES 8
 
 static void note_kept(void *user, const char *node, const char *reason)
@@ -19,7 +19,7 @@ static void note_kept(void *user, const char *node, const char *reason)
     tool_note(((const tool_options *)user)->quiet, "qzoo: %s stays fp32: %s", node, reason);
 }
 
-/* Bytes of the file and of the tensors beside it. */
+/* Size of the file and of the file of tensors beside it. */
 static double megabytes(const char *path)
 {
     struct stat info;
@@ -86,9 +86,9 @@ int cmd_export(const tool_options *o)
     qz_context *ctx;
     subject s;
     if (o->args.count != 1)
-        return tool_fail(EXIT_USAGE, "export needs one model");
+        return tool_fail(EXIT_USAGE, "export: needs one model");
     if (!o->out.output)
-        return tool_fail(EXIT_USAGE, "export needs -o FILE.onnx");
+        return tool_fail(EXIT_USAGE, "export: needs -o FILE.onnx");
     int status = choose_format(o, is_model_file(o->args.items[0]), &format);
     if (status == EXIT_DONE)
         status = subject_context(o, &ctx);

@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-/* The published float weights of a model: tags as JSON, and in a line for people. */
+/* The tags of a model's published float weights, as JSON and, in `line`, for people. */
 static json_t *tags_of(const qz_catalogue *catalogue, const char *model, char *line, size_t size)
 {
     const qz_weights_info *w;
@@ -86,7 +86,7 @@ static json_t *node_json(const qz_node_info *n)
                      (json_int_t)n->out_shape[3]);
 }
 
-/* The nodes of the int8 graph itself, so that the listing cannot differ from what runs. */
+/* Lists the nodes of the int8 graph itself, so that the list cannot differ from what runs. */
 static int list_ops(const tool_options *o, qz_context *ctx)
 {
     static const char *const headers[] = {"<node", "<op",  "<fused",   "<precision",
@@ -140,7 +140,7 @@ int cmd_list(const tool_options *o)
 {
     qz_context *ctx;
     if (o->args.count > 1)
-        return tool_fail(EXIT_USAGE, "list takes one model at most");
+        return tool_fail(EXIT_USAGE, "list: takes one model at most");
     if (o->list.ops && o->args.count == 0)
         return tool_fail(EXIT_USAGE, "--ops: name a model, such as qzoo list resnet50 --ops");
     int status = subject_context(o, &ctx);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_quantize.c - qzoo quantize: an int8 model in a file, and what each node lost. */
+/* cmd_quantize.c - qzoo quantize: writes an int8 model, and reports the SQNR of each node. */
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Images for the SQNR report, and worst nodes that the screen shows. */
+/* Images for the SQNR report, and the number of worst nodes on the screen. */
 #define REPORT_IMAGES 16
 #define WORST_SHOWN 10
 
@@ -97,7 +97,7 @@ static int report(const tool_options *o, const subject *s)
         table_free(t);
         printf("output %.2f dB, top-1 agreement %.1f %%%s\n", output_db, 100.0 * agreement,
                s->info.random_weights || s->synthetic
-                   ? " (random weights or synthetic calibration: nothing of accuracy)"
+                   ? " (random weights or synthetic calibration: says nothing about accuracy)"
                    : "");
     }
     if (status == EXIT_DONE)
@@ -112,9 +112,9 @@ int cmd_quantize(const tool_options *o)
     qz_context *ctx;
     subject s;
     if (o->args.count != 1)
-        return tool_fail(EXIT_USAGE, "quantize needs one model");
+        return tool_fail(EXIT_USAGE, "quantize: needs one model");
     if (!o->out.output)
-        return tool_fail(EXIT_USAGE, "quantize needs -o FILE.safetensors");
+        return tool_fail(EXIT_USAGE, "quantize: needs -o FILE.safetensors");
     if (is_model_file(o->args.items[0]))
         return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
                          o->args.items[0]);

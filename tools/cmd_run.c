@@ -19,10 +19,10 @@ typedef struct run_state {
     subject s;
     qz_session *session;
     const char **node_names; /* resolved --dump-node; NULL: every node */
-    size_t input;            /* number of the input at hand */
+    size_t input;            /* number of the current input */
     size_t inputs;
     json_t *results;
-    int status; /* of the hook */
+    int status; /* of node_hook */
 } run_state;
 
 /* DIR/NAME.npy; with several inputs DIR/NUMBER-NAME.npy. */
@@ -52,7 +52,7 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
 }
 
-/* A module's name ("layer1.0") means the node that computes its output. */
+/* A module's name ("layer1.0") means the node that computes the module's output. */
 static int resolve_nodes(run_state *r)
 {
     const tool_options *o = r->o;
@@ -60,7 +60,7 @@ static int resolve_nodes(run_state *r)
     if (!o->out.dump_nodes.count)
         return EXIT_DONE;
     if (!o->out.dump)
-        return tool_fail(EXIT_USAGE, "--dump-node: give the folder with --dump-outputs DIR");
+        return tool_fail(EXIT_USAGE, "--dump-node: needs a folder; give --dump-outputs DIR");
     r->node_names = calloc(o->out.dump_nodes.count, sizeof(*r->node_names));
     if (!r->node_names)
         return tool_fail_memory();
@@ -71,7 +71,7 @@ static int resolve_nodes(run_state *r)
         int64_t node = qz_graph_find_node(graph, o->out.dump_nodes.items[i]);
         if (node < 0)
             return tool_fail(
-                EXIT_USAGE, "--dump-node %s: no such node; qzoo list %s --ops names them%s",
+                EXIT_USAGE, "--dump-node %s: no such node; qzoo list %s --ops lists the nodes%s",
                 o->out.dump_nodes.items[i], r->s.info.name,
                 o->model.fuse == FUSE_NONE ? "" : " (--fuse none keeps batch norms apart)");
         qz_graph_node_at(graph, (size_t)node, &info);
@@ -127,10 +127,10 @@ static int run_input(run_state *r, const image_list *list, size_t index)
     if (r->status)
         return r->status;
     if (st != QZ_OK) {
-        char input[4096]; /* the file belongs into the line */
-        snprintf(input, sizeof(input), "%s", qz_context_message(r->ctx));
+        char message[4096]; /* the library's message; the file is named before it */
+        snprintf(message, sizeof(message), "%s", qz_context_message(r->ctx));
         return tool_fail(st == QZ_ERR_ARGUMENT ? EXIT_INPUT : tool_exit_of(st), "%s: %s",
-                         list->paths[index], input);
+                         list->paths[index], message);
     }
     for (size_t i = 0; i < qz_session_output_count(r->session); i++) {
         const char *name;
@@ -151,7 +151,7 @@ static int run_all(run_state *r)
     const tool_options *o = r->o;
     image_list list = {0};
     if (o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
-        return tool_fail(EXIT_INPUT, "%s: cannot be made: %s", o->out.dump, strerror(errno));
+        return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
     int status = subject_open(o, r->ctx, o->args.items[0], o->quant.ptq, &r->s);
     if (status)
         return status;
@@ -182,7 +182,7 @@ int cmd_run(const tool_options *o)
 {
     run_state r = {.o = o};
     if (o->args.count < 2)
-        return tool_fail(EXIT_USAGE, "run needs a model and at least one image or .npy file");
+        return tool_fail(EXIT_USAGE, "run: needs a model and at least one image or .npy file");
     int status = subject_context(o, &r.ctx);
     if (status)
         return status;

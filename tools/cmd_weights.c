@@ -101,7 +101,7 @@ static void list_row(report_table *t, const qz_weights_info *info, qz_cache_stat
     table_cell(t, "%s", info->licence[0] ? info->licence : "unknown");
 }
 
-/* Only the own cache is looked at for all: torch hub's files would have to be hashed. */
+/* Torch hub's files must be hashed, so only a `thorough` search includes them. */
 static void state_of(const weights *w, const qz_weights_info *info, bool thorough,
                      qz_cache_state *state, char path[PATH_SIZE])
 {
@@ -126,7 +126,7 @@ static int list(const weights *w)
     const tool_options *o = w->options;
     int status = want_args(o, "list", 0, 1, "nothing or one MODEL");
     const qz_weights_info *info = NULL;
-    if (status == EXIT_DONE && o->args.count) /* for the message */
+    if (status == EXIT_DONE && o->args.count) /* for its message */
         status = find_weights(w, o->args.items[0], &info);
     if (status)
         return status;
@@ -161,7 +161,7 @@ static int fetch_one(const weights *w, const qz_weights_info *info)
     fetch_bar_options(&bar, &f);
     qz_status st = qz_weights_fetch(w->ctx, info, &f, path, sizeof(path));
     fetch_bar_end(&bar);
-    /* what cannot be written is the cache, which is no input */
+    /* the cache cannot be written; the cache is not an input */
     if (st == QZ_ERR_IO)
         return tool_fail(EXIT_FAILED, "%s", qz_context_message(w->ctx));
     if (st != QZ_OK)
@@ -179,7 +179,8 @@ static int fetch(const weights *w)
         return tool_fail(EXIT_USAGE, "weights fetch: MODEL[:TAG]... or --all is needed");
     fetch_bar_catch_interrupt();
     int status = EXIT_DONE;
-    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) { /* names first */
+    /* all names before any download */
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) {
         const qz_weights_info *info;
         status = find_weights(w, o->args.items[i], &info);
     }
@@ -207,7 +208,7 @@ static int verify_one(const weights *w, const qz_weights_info *info)
     return EXIT_DONE;
 }
 
-/* The files that are named, or all that are there; each is looked at, whatever the others are. */
+/* Verifies the named files, or all cached files; a damaged file does not end the loop. */
 static int verify(const weights *w)
 {
     const tool_options *o = w->options;
@@ -244,7 +245,8 @@ static int path(const weights *w)
     if (st != QZ_OK)
         return tool_fail_status(w->ctx, st);
     if (state == QZ_CACHE_ABSENT)
-        return tool_fail(EXIT_FETCH, "%s:%s is not in the cache; qzoo weights fetch %s:%s gets it",
+        return tool_fail(EXIT_FETCH,
+                         "%s:%s: not in the cache; get it with qzoo weights fetch %s:%s",
                          info->model, info->tag, info->model, info->tag);
     printf("%s\n", text);
     return EXIT_DONE;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_weights.h - between cmd_weights.c (catalogue and cache) and cmd_weights_file.c (files). */
+/* cmd_weights.h - the subcommands of cmd_weights.c that cmd_weights_file.c implements. */
 #ifndef QZOO_TOOLS_CMD_WEIGHTS_H
 #define QZOO_TOOLS_CMD_WEIGHTS_H
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_weights_file.c - qzoo weights show and convert: what is in a file of tensors. */
+/* cmd_weights_file.c - qzoo weights show and convert: the tensors of a file. */
 #include "cmd_weights.h"
 
 #include "messages.h"
@@ -42,7 +42,7 @@ static double value_at(const qz_tensor *t, size_t i)
     }
 }
 
-/* Of the real values, in double; false when there is no memory. */
+/* Statistics of the real values, in double. Returns false when out of memory. */
 static bool measure(qz_context *ctx, const qz_state_dict *dict, size_t index, statistics *s)
 {
     const qz_tensor *t = qz_state_dict_tensor(dict, index);
@@ -165,7 +165,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
 
 /* ---- convert ---- */
 
-/* What is to be written; texts and numbers that were made for it are `owned`. */
+/* The entries and metadata to write. `owned` has the memory that was made for them. */
 typedef struct output {
     qz_safetensors_entry *entries;
     size_t count;
@@ -191,8 +191,8 @@ static char *joined(output *out, const char *a, const char *b)
 }
 
 /*
- * KEY stays integers; KEY.q_scale (float64) and KEY.q_zero_point (int64) say what they mean, and of
- * quantization by channel the metadata string KEY.q_axis which dimension it goes by.
+ * KEY keeps its integers. KEY.q_scale (float64) and KEY.q_zero_point (int64) hold the parameters.
+ * For quantization per channel the metadata string KEY.q_axis holds the dimension.
  */
 static bool add_quant(output *out, const char *key, const qz_tensor_quant *q)
 {

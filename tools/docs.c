@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * docs.c - manual pages and shell completion, written from the command table at build time, so that
- * no option is undocumented. Not installed.
+ * docs.c - writes manual pages and shell completion from the tables of commands and options, at
+ * build time. So every option is documented. Not installed.
  *
- *   qzoo_docs man COMMAND FRAGMENT   a page; in FRAGMENT (roff) @OPTIONS@ becomes the options
- *   qzoo_docs man qzoo FRAGMENT      the page of the program; @COMMANDS@ becomes the commands
- *   qzoo_docs completion TEMPLATE    for bash; @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@ also
- *   qzoo_docs commands               names, one a line
+ *   qzoo_docs man COMMAND FRAGMENT   a page; replaces @OPTIONS@ in FRAGMENT (roff)
+ *   qzoo_docs man qzoo FRAGMENT      the page of the program; replaces @COMMANDS@
+ *   qzoo_docs completion TEMPLATE    for bash; replaces @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@
+ *   qzoo_docs commands               the names of the commands, one a line
  */
 #include "commands.h"
 
@@ -14,7 +14,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Text for roff: hyphens that can be copied, and no line that begins with a control character. */
+/* Writes text for roff: hyphens that can be copied, no control character at the start of a line. */
 static void put_roff(const char *text)
 {
     for (const char *p = text; *p; p++) {
@@ -125,7 +125,7 @@ static void shell_options(const tool_command *command)
     }
 }
 
-/* What may follow an option: words, files, or anything. */
+/* The values of each option: words, files, folders, or anything. */
 static void shell_values(const tool_command *command)
 {
     char words[160];
@@ -148,12 +148,13 @@ static void shell_values(const tool_command *command)
     }
 }
 
-/* Copies a file to stdout; lines that are a placeholder become what `put` writes. */
+/* A line of a file that `put` replaces. */
 typedef struct placeholder {
     const char *line;
     void (*put)(const tool_command *command);
 } placeholder;
 
+/* Copies a file to stdout and replaces its placeholders. */
 static int expand(const char *path, const placeholder *places, const tool_command *command)
 {
     char line[1024];

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * images.c - what --calib and INPUT name: folders, image files, .npy arrays, synthetic images.
- * Files of a folder come in bytewise order of their names, so that calibration is the same
+ * images.c - the images of --calib and INPUT: folders, image files, .npy arrays, synthetic images.
+ * Files of a folder are taken in bytewise order of their names, so calibration is the same
  * everywhere.
  */
 #include "images.h"
@@ -71,7 +71,7 @@ static int add_folder(image_list *list, const char *folder)
     }
     closedir(dir);
     if (status == EXIT_DONE && list->count == first)
-        return tool_fail(EXIT_INPUT, "%s: holds no images (jpg, png, bmp, npy)", folder);
+        return tool_fail(EXIT_INPUT, "%s: contains no images (jpg, png, bmp, npy)", folder);
     qsort(list->paths + first, list->count - first, sizeof(*list->paths), compare_paths);
     return status;
 }
@@ -95,7 +95,8 @@ int images_find(const char *const *what, size_t count, image_list *list)
         if (strcmp(what[i], "synthetic") == 0 || strncmp(what[i], "synthetic:", 10) == 0) {
             if (count != 1)
                 return tool_fail(EXIT_USAGE,
-                                 "--calib: synthetic images cannot be mixed with others");
+                                 "--calib %s: synthetic images cannot be mixed with others",
+                                 what[i]);
             return set_synthetic(list, what[i]);
         }
         if (stat(what[i], &st) != 0)

@@ -21,9 +21,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
                 qz_tensor *tensor);
 void images_release(qz_tensor *tensor);
 /*
- * The first `most` images of --calib (without --calib: synthetic images) as one batch; the caller
- * frees its data with free, after a failure too. Images of another size than the first are left
- * out.
+ * The first `most` images of --calib (without --calib: synthetic images) as one batch. Images of
+ * another size than the first are left out. The caller frees batch->data, after a failure too.
  */
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
                   size_t most, qz_tensor *batch);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* labels.c - see labels.h. */
+/* labels.c - reads labels from a csv, or takes them from the names of folders. */
 #include "labels.h"
 
 #include "images.h"
@@ -23,7 +23,7 @@ void labels_free(label_list *labels)
     memset(labels, 0, sizeof(*labels));
 }
 
-/* Takes the path. */
+/* Adds an image; takes ownership of the path. */
 static int add(label_list *labels, char *path, int32_t index)
 {
     if (path) {
@@ -53,7 +53,7 @@ static char *join(const char *folder, const char *name)
 }
 
 /*
- * Splits a csv line in place: fields by commas, quoted ones may hold commas and doubled quotes
+ * Splits a csv line in place at commas. Quoted fields may contain commas and doubled quotes
  * (RFC 4180, without line breaks inside fields).
  */
 static size_t split_csv(char *line, char **fields)
@@ -94,8 +94,8 @@ static int parse_row(label_list *labels, const char *data, const char *csv, size
     errno = 0;
     long index = strtol(fields[class_at], &end, 10);
     if (end == fields[class_at] || *end || errno || index < 0 || index > INT32_MAX)
-        return tool_fail(EXIT_INPUT, "%s: line %zu: class_index %s is no number", csv, line_number,
-                         fields[class_at]);
+        return tool_fail(EXIT_INPUT, "%s: line %zu: class_index %s is not a number", csv,
+                         line_number, fields[class_at]);
     return add(labels, join(data, fields[file_at]), (int32_t)index);
 }
 
@@ -130,7 +130,7 @@ int labels_from_csv(const char *data, const char *csv, label_list *labels)
     free(line);
     fclose(in);
     if (status == EXIT_DONE && labels->count == 0)
-        status = tool_fail(EXIT_INPUT, "%s: holds no rows", csv);
+        status = tool_fail(EXIT_INPUT, "%s: contains no rows", csv);
     return status;
 }
 

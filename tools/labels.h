@@ -11,9 +11,9 @@ typedef struct label_list {
     size_t count;
 } label_list;
 
-/* Columns `file` (relative to `data`) and `class_index`, in any place. */
+/* Columns `file` (relative to `data`) and `class_index`, in any order, among others. */
 int labels_from_csv(const char *data, const char *csv, label_list *labels);
-/* torchvision's ImageFolder: class index = place of the folder's name in bytewise order. */
+/* As torchvision's ImageFolder: classes are numbered by the bytewise order of folder names. */
 int labels_from_folders(const char *data, label_list *labels);
 void labels_free(label_list *labels);
 

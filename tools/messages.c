@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* messages.c - one line for every failure, progress for people. */
+/* messages.c - messages on stderr. */
 #include "messages.h"
 
 #include <stdarg.h>

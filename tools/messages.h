@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* messages.h - exit statuses, one line on stderr for every failure, progress for people. */
+/* messages.h - exit statuses, and messages on stderr: failures, notes, progress. */
 #ifndef QZOO_TOOLS_MESSAGES_H
 #define QZOO_TOOLS_MESSAGES_H
 
@@ -17,7 +17,7 @@ enum {
 
 /* Prints "qzoo: …" on stderr; returns `status`. */
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
-/* Memory that the program itself did not get. */
+/* Reports memory that the program itself did not get; returns EXIT_FAILED. */
 int tool_fail_memory(void);
 /* Prints the library's message; returns the exit status of its code. */
 int tool_fail_status(qz_context *ctx, qz_status status);

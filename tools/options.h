@@ -155,7 +155,7 @@ const tool_option *option_find(const char *name, size_t length);
 void *option_value(tool_options *options, const tool_option *option);
 /* The option's words, separated by `separator`; cut to `size` bytes. */
 void option_list_words(const tool_option *option, const char *separator, char *text, size_t size);
-/* What the option does, with its words or bounds, for --help and manual pages; also cut. */
+/* What the option does, with its words or bounds, for --help and manual pages; cut to `size`. */
 void option_help(const tool_option *option, char *text, size_t size);
 
 #endif

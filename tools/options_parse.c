@@ -170,8 +170,8 @@ static void set_presets(tool_options *o)
 }
 
 /*
- * --calib takes several files, as a shell's pattern expands to them: image files that follow
- * --calib belong to --calib. Not for `run`, whose own arguments are image files.
+ * A shell's pattern after --calib expands to several files: image files that follow --calib belong
+ * to --calib. Not for `run`, whose own arguments are image files.
  */
 static bool belongs_to_calib(const char *command, const tool_option *option, const char *word)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* qzoo.c - one program, subcommands; `zoo-bench` is `qzoo bench`, and so on. */
+/* qzoo.c - main: finds the subcommand, by the first argument or by the name zoo-COMMAND. */
 #include "commands.h"
 #include "messages.h"
 #include "options_parse.h"
@@ -27,12 +27,12 @@ static void print_help(const tool_command *command)
         print_options(command);
     } else {
         printf("usage: qzoo COMMAND [ARGUMENT...] [OPTION...]\n\n"
-               "quantizable convolutional networks: what int8 buys on this CPU, and what it "
-               "costs\n\n");
+               "quantizable convolutional networks: the gain and the cost of int8 on this CPU\n\n");
         for (const tool_command *c = tool_commands; c->name; c++)
             printf("  %-10s %s\n", c->name, c->summary);
-        printf("\nqzoo COMMAND --help lists a command's options. zoo-bench is qzoo bench, and so "
-               "on.\n");
+        printf(
+            "\nqzoo COMMAND --help lists the options of a command. zoo-COMMAND is the same as qzoo "
+            "COMMAND.\n");
     }
     printf("\nexit status: 0 done, 1 the work failed, 2 wrong usage, 3 an input is missing, "
            "damaged or\ndoes not fit, 4 network or checksum, 5 not supported here, yet, or by "
@@ -57,7 +57,7 @@ static bool is_later(const char *name)
     return false;
 }
 
-/* "…/zoo-bench" names the command in the program's own name. */
+/* The command that the program's own name contains ("…/zoo-bench"), or NULL. */
 static const char *command_of_program(const char *argv0)
 {
     const char *base = strrchr(argv0, '/');
@@ -65,7 +65,7 @@ static const char *command_of_program(const char *argv0)
     return strncmp(base, "zoo-", 4) == 0 ? base + 4 : NULL;
 }
 
-/* Whether one of the words is `flag`, or its value-less short form. */
+/* Whether one of the words before "--" is `flag` or `shorter`. */
 static bool has_word(int argc, char **argv, const char *flag, const char *shorter)
 {
     for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++) {
@@ -90,13 +90,13 @@ int main(int argc, char **argv)
             print_help(NULL);
             return EXIT_DONE;
         }
-        return tool_fail(EXIT_USAGE, "no command; qzoo --help lists them");
+        return tool_fail(EXIT_USAGE, "no command; qzoo --help lists the commands");
     }
     const tool_command *command = find_command(name);
     if (!command && is_later(name))
         return tool_fail(EXIT_UNSUPPORTED, "%s: not built yet", name);
     if (!command)
-        return tool_fail(EXIT_USAGE, "%s: unknown command; qzoo --help lists them", name);
+        return tool_fail(EXIT_USAGE, "%s: unknown command; qzoo --help lists the commands", name);
     argc -= first;
     argv += first;
     if (has_word(argc, argv, "--help", "-h")) {
@@ -112,7 +112,7 @@ int main(int argc, char **argv)
     if (status == EXIT_DONE)
         status = command->run(&options);
     options_free(&options);
-    /* a full disk shows only now */
+    /* only now does a full disk cause an error */
     if (fflush(stdout) != 0 && status == EXIT_DONE)
         status = tool_fail(EXIT_FAILED, "standard output cannot be written");
     return status;

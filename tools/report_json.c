@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* report_json.c - results for programs. */
+/* report_json.c - results as JSON, for programs. */
 #include "report.h"
 
 #include "messages.h"

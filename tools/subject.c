@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* subject.c - the model that a command works on: created, calibrated and converted by options. */
+/* subject.c - creates or opens the model of a command; calibrates and converts it. */
 #include "subject.h"
 
 #include "fetch_bar.h"
@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* The log of the library: warnings unless --quiet, all with --verbose. */
 static void log_warning(void *user, qz_log_level level, const char *message)
 {
     const tool_options *options = user;
@@ -72,9 +73,9 @@ static int open_file(const tool_options *options, const char *name, subject *s)
     if (options->model.weights || options->quant.calib.count || options->model.num_classes ||
         options->model.transform_input || options->model.no_aux_logits)
         return tool_fail(EXIT_USAGE,
-                         "%s: a saved int8 model has its weights and calibration; --weights, "
-                         "--calib, --num-classes, --transform-input and --no-aux-logits do not go "
-                         "with it",
+                         "%s: a saved int8 model has its own weights and calibration; leave out "
+                         "--weights, --calib, --num-classes, --transform-input and "
+                         "--no-aux-logits",
                          name);
     qz_status st = qz_model_open(s->ctx, name, &s->model);
     if (st != QZ_OK)
@@ -85,15 +86,14 @@ static int open_file(const tool_options *options, const char *name, subject *s)
     return EXIT_DONE;
 }
 
-/* The weights were those of an int8 model. */
+/* The weights were those of an int8 model: refuses a calibration that the user asked for. */
 static int settle_int8(const tool_options *options, subject *s)
 {
     s->int8_only = true;
     snprintf(s->calib, sizeof(s->calib), "imported");
     if (options->quant.calib.count == 0 || options->quant.calib_chosen)
         return EXIT_DONE;
-    return tool_fail(EXIT_USAGE,
-                     "%s: an int8 model, calibrated where it was made; --calib does not go with it",
+    return tool_fail(EXIT_USAGE, "%s: an int8 model is already calibrated; leave out --calib",
                      options->model.weights);
 }
 

@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * support_page.c - writes SUPPORT.md, the page of what each backend does with each op, from the
- * table in qconfig.c that the passes read. Not part of the library; a test compares the page that
- * is kept with what this prints.
+ * support_page.c - writes SUPPORT.md, which says how each backend treats each op, from the table in
+ * qconfig.c that the passes read. A test compares the page in the tree with this program's output.
  */
 #include "quant/quant.h"
 
@@ -55,7 +54,7 @@ int main(void)
     }
     puts("\n| op | fbgemm | qnnpack | native | what is known | where from |\n"
          "|---|---|---|---|---|---|");
-    /* every backend has a row for each op, so any gives the list */
+    /* every backend has a row for each op, so any backend has the list */
     const qzi_support *row = NULL;
     while ((row = qzi_support_next(qzi_backend_get(QZ_BACKEND_FBGEMM), row))) {
         printf("| `%s` |", row->op);

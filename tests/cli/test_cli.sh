@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test_cli.sh QZOO - exit statuses, messages and outputs of the program, as a user meets them.
+# test_cli.sh QZOO - exit statuses, messages and outputs of the program.
 #
 # Every failure must be exactly one line on stderr that names the file or option, with the
 # documented status. Runs on small images, so that sanitizer builds take seconds.
@@ -9,7 +9,7 @@ qzoo=$(realpath "$1")
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 cd "$work" || exit 1
-# neither the cache nor the catalogue of whoever runs this
+# not the cache and the catalogue of the user who runs the test
 export QZOO_HOME="$work/home" TORCH_HOME="$work/torch"
 ran=0 bad=0
 
@@ -98,7 +98,7 @@ expect 2 '--fuse' bench resnet18 --fuse some
 expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input
 expect 2 'no auxiliary heads' bench squeezenet1_1 --size 64 --no-aux-logits
 expect 2 'resnet19' bench resnet19
-expect 2 'resnet18' list resnet19 # the message has the nearest names
+expect 2 'resnet18' list resnet19 # the message lists the nearest names
 for isa in avx2 avxvnni avx512 avx512vnni amx neon dotprod i8mm; do
     "$qzoo" cpu --json cpu.json --quiet || complain "qzoo cpu"
     if ! tr -d '\n ' <cpu.json | grep -q "\"isa\":\"$isa\",\"available\":true"; then
@@ -157,8 +157,8 @@ expect 0 '%' run squeezenet1_1 other.bmp --dump-outputs d3 --isa ref $common
 differ d1/output.npy d2/output.npy
 same d1/output.npy d3/output.npy
 expect 0 'worst nodes' quantize squeezenet1_1 --calib calib -o m1.safetensors --report r.txt $common
-expect 0 '"qzoo.sqnr/1"' quantize squeezenet1_1 --calib calib -o m2.safetensors --json - --threads 2 \
-    --report r.json
+expect 0 '"qzoo.sqnr/1"' quantize squeezenet1_1 --calib calib -o m2.safetensors --json - \
+    --threads 2 --report r.json
 same m1.safetensors m2.safetensors
 grep -q 'activation dB' r.txt || complain "quantize --report wrote no text"
 expect 0 'int8' run m1.safetensors other.bmp --dump-outputs d4
@@ -208,10 +208,11 @@ differ t1/output.npy t2/output.npy
 # ---- eval --------------------------------------------------------------------------------------
 printf 'file,class_index\na.bmp,3\n"b.bmp",7\n' >labels.csv
 expect 0 ' int8 ' eval squeezenet1_1 --data calib --labels labels.csv --ptq --calib calib
-expect 0 '^| squeezenet1_1 | int8 |' eval m1.safetensors --data calib --labels labels.csv --markdown -
-expect 0 '"qzoo.eval/1"' eval m1.safetensors --data calib --labels labels.csv --markdown e.md --json -
+labelled='--data calib --labels labels.csv'
+expect 0 '^| squeezenet1_1 | int8 |' eval m1.safetensors $labelled --markdown -
+expect 0 '"qzoo.eval/1"' eval m1.safetensors $labelled --markdown e.md --json -
 grep -q '^|---|---|---|---:|' e.md || complain 'eval --markdown wrote no table'
-expect 3 'none/e.md' eval m1.safetensors --data calib --labels labels.csv --quiet --markdown none/e.md
+expect 3 'none/e.md' eval m1.safetensors $labelled --quiet --markdown none/e.md
 expect 0 '"qzoo.eval/1"' eval m1.safetensors --data calib --labels labels.csv --json -
 expect 2 '--data' eval squeezenet1_1
 expect 3 'folder for each class' eval squeezenet1_1 --data calib
@@ -249,7 +250,7 @@ expect 4 'qzoo weights fetch squeezenet1_1:IMAGENET1K_V1' bench squeezenet1_1 --
 expect 2 'IMAGENET1K_V1' bench squeezenet1_1 --weights IMAGENET1K_V7
 expect 4 'not in the cache' bench resnet18 --weights IMAGENET1K_FBGEMM_V1
 expect 2 'random' bench squeezenet1_1 --weights random:x
-# an int8 model is no state dict of floats, and other classes do not fit
+# an int8 model is not a state dict of floats
 expect 3 'm1.safetensors' bench squeezenet1_1 --weights ./m1.safetensors
 printf 'not npy' >bad.npy
 expect 3 'bad.npy' run squeezenet1_1 bad.npy

@@ -1,8 +1,8 @@
 #!/bin/bash
 # SPDX-License-Identifier: MIT
-# test_docs.sh QZOO DOCS TOOLS: every command and option of the table is in the manual pages, in the
-# completion and under the names zoo-COMMAND; the pages have no roff errors. TOOLS is the folder of the
-# build that holds them.
+# test_docs.sh QZOO DOCS TOOLS: every command and option of the tables is in the manual pages and in
+# the completion, also under the name zoo-COMMAND. The pages have no roff errors. TOOLS is the
+# build folder with the pages and the completion.
 set -u
 qzoo=$(realpath "$1") docs=$(realpath "$2") tools=$(realpath "$3")
 ran=0 bad=0
@@ -34,26 +34,33 @@ for command in $commands; do
     grep -qE "^  $command " <<<"$help" || complain "qzoo --help does not name $command"
     grep -q "fB$command" "$tools/man/qzoo.1" || complain "qzoo(1) does not name $command"
     [ -L "$tools/zoo-$command" ] || complain "there is no zoo-$command (tools/meson.build)"
-    [ -f "$page" ] || { complain "no page qzoo-$command.1 (tools/meson.build, tools/man)"; continue; }
+    if ! [ -f "$page" ]; then
+        complain "no page qzoo-$command.1 (tools/meson.build, tools/man)"
+        continue
+    fi
     grep -q '^\.SH EXAMPLES' "$page" || complain "qzoo-$command.1 has no examples"
-    contains "$(offered qzoo "${command:0:1}")" "$command" "completion does not offer $command"
+    contains "$(offered qzoo "${command:0:1}")" "$command" "completion lacks $command"
     options=$("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p')
     [ -n "$options" ] || complain "qzoo $command --help lists no options"
     for option in $options; do
         ran=$((ran + 1))
         grep -qF -e "\\fB${option//-/\\-}\\fR" "$page" || complain "qzoo-$command.1 lacks $option"
-        contains "$(offered qzoo "$command" "${option:0:2}")" "$option" "completion of $command lacks $option"
-        contains "$(offered "zoo-$command" -)" "$option" "completion of zoo-$command lacks $option"
+        contains "$(offered qzoo "$command" "${option:0:2}")" "$option" \
+            "completion of $command lacks $option"
+        contains "$(offered "zoo-$command" -)" "$option" \
+            "completion of zoo-$command lacks $option"
     done
     # and no option that the program refuses
     for option in $(offered qzoo "$command" -); do
-        grep -qx -e "$option" <<<"$options" || complain "completion of $command offers $option, which is none"
+        grep -qx -e "$option" <<<"$options" ||
+            complain "completion of $command offers $option, which is no option"
     done
 done
 for pair in '--backend qnnpack' '--observer histogram' '--isa avx2' '--fuse none'; do
     read -r option value <<<"$pair"
     contains "$(offered qzoo bench "$option" "${value:0:1}")" "$value" "completion lacks $pair"
-    contains "$(offered qzoo bench "$option" = "${value:0:1}")" "$value" "completion lacks ${pair/ /=}"
+    contains "$(offered qzoo bench "$option" = "${value:0:1}")" "$value" \
+        "completion lacks ${pair/ /=}"
 done
 contains "$(offered qzoo bench resnet5)" resnet50 "completion lacks model names"
 if command -v groff >/dev/null; then
@@ -63,7 +70,7 @@ if command -v groff >/dev/null; then
         [ -z "$problems" ] || complain "$problems"
     done
 else
-    echo "groff is not here: the pages' markup was not looked at"
+    echo "groff is not here: the pages' markup was not checked"
 fi
 echo "$ran checks, $bad failed"
 [ "$ran" -gt 100 ] && [ "$bad" = 0 ]

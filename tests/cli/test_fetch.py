@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: MIT
-"""qzoo weights fetch against servers on loopback: a real one (nginx), and one that misbehaves.
+"""qzoo weights fetch against two servers on loopback: nginx, and a server with faults.
 
-    python3 test_fetch.py QZOO      (nginx and openssl: skipped by name where absent)
+    python3 test_fetch.py QZOO      (cases of nginx and openssl are skipped by name without them)
 
-Each case: the exit status, one clear line on stderr, and never anything but the right bytes under
-the file's final name.
+Each case checks the exit status, one line on stderr, and that the file's final name never has wrong
+bytes.
 """
 import hashlib
 import http.server
@@ -48,7 +48,7 @@ def free_port():
         return s.getsockname()[1]
 
 
-# ---- the server that misbehaves: the first part of the path says how ----
+# ---- the server with faults: the first part of the path names the fault ----
 
 class Faults(http.server.BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -98,20 +98,21 @@ class Faults(http.server.BaseHTTPRequestHandler):
     def do_wrong(self, count):
         self.send(200, BODY[:-1] + b"x", [("ETag", '"v1"')])
 
-    def do_wrongcut(self, count):   # cut each time, and the whole is wrong: no end unless counted
+    def do_wrongcut(self, count):   # cut each time, and wrong: endless unless tries are counted
         self.etag = '"v1"'
         at = 0
         if self.headers.get("If-Range") == self.etag:
             at = int(self.headers["Range"][len("bytes="):-1])
         wrong = b"y" * len(BODY)
-        part = wrong[at:at + 1_500_000]
-        self.send(206 if at else 200, part, [("ETag", self.etag), ("Content-Range", "bytes %d-%d/%d" % (
-            at, len(BODY) - 1, len(BODY)))][:2 if at else 1], len(BODY) - at)
+        headers = [("ETag", self.etag)]
+        if at:
+            headers.append(("Content-Range", "bytes %d-%d/%d" % (at, len(BODY) - 1, len(BODY))))
+        self.send(206 if at else 200, wrong[at:at + 1_500_000], headers, len(BODY) - at)
 
     def do_cutmega(self, count):    # no validator, and cut after more than a megabyte
         self.send(200, BODY[:2_500_000], [], len(BODY))
 
-    def do_short(self, count):      # a whole answer, but not the file of the catalogue
+    def do_short(self, count):      # a complete answer, but not the file of the catalogue
         self.send(200, BODY[:1000])
 
     def do_loop(self, count):
@@ -131,28 +132,28 @@ class Faults(http.server.BaseHTTPRequestHandler):
         else:
             self.send(200, data, [("ETag", etag)])
 
-    def do_cut(self, count):        # cut in the middle; ranges, so that it goes on
+    def do_cut(self, count):        # cut in the middle; with ranges, so the fetch can continue
         if count == 1:
             self.send(200, BODY[:1_500_000], [("ETag", '"v1"')], len(BODY))
         else:
             self.ranged('"v1"', BODY)
 
-    def do_changed(self, count):    # cut, and another file when asked again
+    def do_changed(self, count):    # cut, and another file at the second request
         if count == 1:
             self.send(200, b"y" * 1_500_000, [("ETag", '"old"')], len(BODY))
         else:
             self.ranged('"v1"', BODY)
 
-    def do_cutalways(self, count):  # no validator: each try begins anew, and is cut
+    def do_cutalways(self, count):  # no validator: each try starts again, and is cut
         self.send(200, BODY[:500_000], [], len(BODY))
 
-    def do_liar(self, count):       # goes on with bytes of another file
+    def do_liar(self, count):       # continues with bytes of another file
         if count == 1:
             self.send(200, b"y" * 1_500_000, [("ETag", '"v1"')], len(BODY))
         else:
             self.ranged('"v1"', BODY)
 
-    def do_elsewhere(self, count):  # 206 for another range than was asked for
+    def do_elsewhere(self, count):  # 206 for a range that was not requested
         if count == 1:
             self.send(200, BODY[:1_500_000], [("ETag", '"v1"')], len(BODY))
         else:
@@ -162,7 +163,7 @@ class Faults(http.server.BaseHTTPRequestHandler):
 
 class Server(http.server.ThreadingHTTPServer):
     def handle_error(self, request, client_address):
-        pass    # a client that hangs up is what some cases are about
+        pass    # in some cases the client hangs up
 
 
 def start_faults():
@@ -208,7 +209,7 @@ class Case:
         return sorted(os.listdir(folder)) if os.path.isdir(folder) else []
 
     def sound(self):
-        """Nothing but the right bytes under the final name."""
+        """Whether the final name has the right bytes or does not exist."""
         path = os.path.join(self.home, "weights", FILE)
         if not os.path.exists(path):
             return True
@@ -273,7 +274,8 @@ def fault_cases(port):
     Case(url("missing").replace("/missing/", "/nosuch/")).expect(
         "broken server", 4, "127.0.0.1", *fast(), files=[])
     began = time.time()
-    Case(url("slow")).expect("slow server", 4, "nothing came for 2 seconds", *fast("--timeout", "2"))
+    Case(url("slow")).expect("slow server", 4, "nothing came for 2 seconds",
+                             *fast("--timeout", "2"))
     check("slow server: in time", time.time() - began < 6)
 
     c = Case(url("cut"))
@@ -367,7 +369,8 @@ def named_cases(port):
 
     def case(sha=sha):
         c = Case(url, sha)
-        entry = {"model": "squeezenet1_1", "tag": "MINE", "url": url, "sha256": sha, "default": True}
+        entry = {"model": "squeezenet1_1", "tag": "MINE", "url": url, "sha256": sha,
+                 "default": True}
         with open(os.path.join(c.home, "catalogue.json"), "w") as f:
             json.dump({"schema": "qzoo.catalogue/1", "weights": [entry]}, f)
         return c
@@ -449,7 +452,8 @@ def nginx_cases(root, port, tls):
     base = "http://127.0.0.1:%d" % port
     ours = "https://example.invalid/models/sub/" + FILE
     Case(ours).expect("nginx", 0, FILE, *fast("--mirror", base), files=[FILE])
-    Case(ours).expect("nginx 404", 4, "HTTP status 404", *fast("--mirror", base + "/none"), files=[])
+    Case(ours).expect("nginx 404", 4, "HTTP status 404", *fast("--mirror", base + "/none"),
+                      files=[])
     Case(ours).expect("nginx 403", 4, "HTTP status 403", *fast("--mirror", base + "/forbidden"))
     Case(ours).expect("nginx 500", 4, "HTTP status 500", *fast("--mirror", base + "/error"))
     Case(ours).expect("nginx loop", 4, "redirects", *fast("--mirror", base + "/loop"))
@@ -488,10 +492,11 @@ def nginx_cases(root, port, tls):
         ca = os.path.join(root, "cert.pem")
         Case(ours).expect("https, unknown certificate", 4, "certificate",
                           *fast("--mirror", secure), files=[])
-        Case(ours).expect("https", 0, FILE, *fast("--mirror", secure, "--ca-file", ca), files=[FILE])
+        Case(ours).expect("https", 0, FILE, *fast("--mirror", secure, "--ca-file", ca),
+                          files=[FILE])
         c = Case(secure + "/down/" + FILE)
         c.expect("redirect from https to http", 4, "only https", *fast("--ca-file", ca), files=[])
-        c.expect("the same, asked for", 0, FILE, *fast("--ca-file", ca, "--allow-http"))
+        c.expect("redirect with --allow-http", 0, FILE, *fast("--ca-file", ca, "--allow-http"))
 
 
 def with_nginx():
