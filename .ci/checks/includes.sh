@@ -100,7 +100,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         }
         if (to == "public") {
             if (from in headers && index(" " headers[from] " ", " " path " ") == 0)
-                complain(from " stands below that header", "move the code up, or the type down")
+                complain(from " is below that header", "move the code up, or the type down")
         } else if (to != from && index(" " may[from] " ", " " to " ") == 0) {
             complain(from " may use " (may[from] == "" ? "public headers only" : may[from]),
                      "move the code to the part that it belongs to, or the shared piece down")

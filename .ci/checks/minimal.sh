@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
 # With every optional feature off the library builds, passes its unit tests, and needs nothing but
-# libc, libm and libpthreadpool; nor does what pkg-config tells an application to link. (In
+# libc, libm and libpthreadpool; nor do the flags of pkg-config. (In
 # build-minimal; vector kernels are left out as well, which is what makes this quick.)
 set -eu
 cd "$(dirname "$0")/../.."
@@ -11,7 +11,7 @@ trap 'rm -f "$log"' EXIT
 fail() {
     echo "$1"
     tail -n 20 "$log"
-    echo "    mend: what needs an optional library stands under QZ_HAVE_…, or in a file that meson.build leaves out"
+    echo "    mend: code that needs an optional library belongs under QZ_HAVE_…, or in a file that meson.build leaves out"
     exit 1
 }
 options='--auto-features=disabled -Dvector_kernels=false'
@@ -28,5 +28,5 @@ fi
 grep -q libpthreadpool "$log" || fail "minimal.sh does not see what libqzoo.so needs: it is broken"
 sed -n 's/^Libs.*: //p; s/^Requires.*: /requires /p' $build/meson-private/qzoo.pc | tr ' ' '\n' >"$log"
 if grep -vE '^(-L.*|-lqzoo|-lm|-lpthreadpool|-pthread|-lpthread)?$' "$log"; then
-    fail "    is what qzoo.pc tells applications to link"
+    fail "    is what qzoo.pc makes applications link"
 fi

@@ -8,7 +8,7 @@ bad=0
 private='(^|[^A-Za-z0-9_.])/(w[o]rk|f[a]rm|r[o]ot|h[o]me/[a-z]|tmp/b[a]sh_jobs|U[s]ers/)|registry\.n[p]mjs|deb\.d[e]bian\.org|\.l[i]brary/'
 unfinished='T[O]DO|F[I]XME|\bX[X]X\b|H[A]CK:'
 if git grep -nIE "$private" -- . ':!LICENSE'; then
-    echo "    mend: say what it is, not where it stands on one machine"
+    echo "    mend: say what it is, not where it is on one machine"
     bad=1
 fi
 if git log --format='%h %B' | grep -nE "$private"; then

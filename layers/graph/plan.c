@@ -234,8 +234,8 @@ static bool lives_beside(const group *a, const group *b)
 
 /*
  * Gives every group, in the order of the array, the lowest offset where none placed before that
- * lives beside it stands. Returns the bytes that this takes; *top: the group that ends there.
- * alive: room for all groups.
+ * is alive at the same time is placed. Returns the bytes that this takes; *top: the group that ends
+ * there. alive: room for all groups.
  */
 static size_t place_in_order(planner *p, const group **alive, size_t *top)
 {

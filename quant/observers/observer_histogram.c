@@ -140,7 +140,7 @@ done:
 
 /* ---- merging ---- */
 
-/* How the old histogram lies in the new, wider one. */
+/* The place of the old histogram in the new, wider one. */
 typedef struct placement {
     float min, max;
     float downsample; /* fine bins in a new bin; a whole number */

@@ -25,7 +25,7 @@ static int run_file(const char *path)
     }
     fclose(file);
     printf("%s\n", path);
-    fflush(stdout); /* the last line tells which one crashed */
+    fflush(stdout); /* the last line names the one that crashed */
     LLVMFuzzerTestOneInput(bytes, (size_t)size);
     free(bytes);
     return 0;

@@ -150,18 +150,19 @@ static int compare(const conv_operands *o, const qzk_conv_kernel *kernel, const 
     return 0;
 }
 
-/* What run() tells of: regions that must hold the final values, and cover each output once. */
-typedef struct told {
+/* Regions that run() reports as done: they must hold the final values, and cover each output once.
+ * */
+typedef struct reported {
     const conv_operands *o;
     const qzk_view *out;
     const void *want; /* dense */
-    uint8_t *times;   /* told of, each output */
+    uint8_t *times;   /* reports, by output */
     bool wrong;
-} told;
+} reported;
 
 static void tell(void *user, qzk_region region)
 {
-    told *t = user;
+    reported *t = user;
     const qzk_view *out = t->out;
     const int64_t pixels = (int64_t)out->n * out->h * out->w;
     if (region.first < 0 || region.count < 1 || region.first + region.count > pixels ||
@@ -188,12 +189,12 @@ static void tell(void *user, qzk_region region)
 }
 
 /* Undoes what tell() did, so that compare() finds what the kernel wrote. */
-static int check_told(const told *t, const qzk_conv_kernel *kernel)
+static int check_reported(const reported *t, const qzk_conv_kernel *kernel)
 {
     const qzk_view *out = t->out;
     const int64_t pixels = (int64_t)out->n * out->h * out->w;
     if (t->wrong)
-        return fail(t->o, kernel, "tells of a region before its values stand");
+        return fail(t->o, kernel, "reports a region before its values are final");
     for (int64_t dense = 0; dense < pixels * out->c; dense++) {
         const int64_t at = dense / out->c * out->pixel_stride + dense % out->c;
         if (t->times[dense] != 1)
@@ -237,7 +238,7 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
 
     check_buffer scratch = check_buffer_new(kernel->scratch_size(&args), QZI_ALIGN, at_front);
     check_random_bytes(rng, scratch.data, scratch.size);
-    told t = {.o = o, .out = &args.out, .want = want};
+    reported t = {.o = o, .out = &args.out, .want = want};
     if (check_range(rng, 0, 1) != 0) {
         t.times = calloc((size_t)args.out.n * (size_t)args.out.h * (size_t)args.out.w,
                          (size_t)args.out.c);
@@ -248,7 +249,7 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
     }
     run_pieces(rng, kernel, &args, &scratch, !at_front);
     if (args.done)
-        failures += check_told(&t, kernel);
+        failures += check_reported(&t, kernel);
     free(t.times);
 
     failures += compare(o, kernel, &args.out, before, want);

@@ -133,7 +133,7 @@ static void test_one_model(void **state)
     qz_model *model = NULL;
     assert_int_equal(make_model(ctx, &model), QZ_OK);
     run_workers(ctx, model);
-    assert_int_equal(model->packings.count, 2); /* once for each precision, by whoever came first */
+    assert_int_equal(model->packings.count, 2); /* once for each precision, by the first session */
     assert_int_equal(model->packings.sessions[0] + model->packings.sessions[1], 0);
     qz_model_destroy(model);
     qz_context_destroy(ctx);

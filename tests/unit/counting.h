@@ -21,7 +21,7 @@ typedef struct counting {
         .fail_at = -1 \
     }
 
-/* A block's size stands before it. */
+/* A block's size is stored before it. */
 #define COUNTING_HEADER ((size_t)64)
 
 static inline void *counting_alloc(void *user, size_t size, size_t align)

@@ -12,7 +12,7 @@ static void check_entry(const qz_weights_info *info)
     assert_int_equal(strncmp(info->url, "https://", 8), 0);
     assert_true(digits >= 8 && digits <= 64);
     assert_int_equal(strspn(info->sha256, "0123456789abcdef"), digits);
-    /* torch's and ours: the name tells the first eight digits */
+    /* torch's and ours: the name contains the first eight digits */
     char first[9] = "";
     memcpy(first, info->sha256, 8);
     assert_non_null(strstr(info->file, first));
@@ -210,7 +210,7 @@ int main(void)
         cmocka_unit_test(test_user_file),     cmocka_unit_test(test_bad_user_files),
         cmocka_unit_test(test_out_of_memory),
     };
-    /* no file of whoever runs this */
+    /* no file of the user's */
     setenv("QZOO_HOME", "/nonexistent", 1);
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

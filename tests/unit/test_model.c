@@ -533,7 +533,7 @@ static void test_bytes(void **state)
 
 int main(void)
 {
-    /* no weights of whoever runs this */
+    /* no weights of the user's */
     setenv("QZOO_HOME", "/nonexistent", 1);
     setenv("TORCH_HOME", "/nonexistent", 1);
     const struct CMUnitTest tests[] = {

@@ -22,7 +22,7 @@ enum { SIZE = 48, CLASSES = 10 };
 /* Graphs, names, options: all that is not weights. */
 #define SMALL (128 << 10)
 
-/* The call is refused, and the message tells why. */
+/* The call is refused, and the message says why. */
 #define REFUSED(ctx, call, text)                                                        \
     do {                                                                                \
         const qz_status refused_status = (call);                                        \

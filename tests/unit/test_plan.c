@@ -23,7 +23,7 @@
 
 static bool table;
 
-/* (test_exec.c sees by values that none stands on another that is alive.) */
+/* (test_exec.c sees by values that no value overlaps another one alive.) */
 static void values_lie_in_the_arena(const qz_graph *graph, const qzi_plan *plan)
 {
     for (size_t i = 0; i < graph->node_count; i++) {

@@ -63,7 +63,7 @@ static void test_good(void **state)
     free(zip);
     zip = zip_write(good, 3, true, &size);
     expect_good(ctx, zip, size);
-    /* a comment, whose length the end record tells */
+    /* a comment, whose length is in the end record */
     zip = realloc(zip, size + 7);
     assert_non_null(zip);
     memcpy(zip + size, "PK\5\6 hi", 7);

@@ -32,7 +32,7 @@ qz_status qzi_storage_damaged(const qzi_storage_source *source, qzi_pickle_text 
 
 /* ---- tensors ---- */
 
-/* Whether every element of the view lies in the storage; true for views without elements. */
+/* Whether every element of the view is in the storage; true for views without elements. */
 static bool view_fits(const qzi_pickle_tensor *tensor)
 {
     int64_t room = tensor->storage->numel - tensor->offset; /* both are not negative */

@@ -12,7 +12,7 @@
  *     return torch.dequantize(y)
  *
  * No loops, branches or calls of other methods: those are QZ_ERR_UNSUPPORTED, and what is no such
- * text is QZ_ERR_FORMAT, both with the line. Nothing is executed; who reads is told each call in
+ * text is QZ_ERR_FORMAT, both with the line. Nothing is executed; the reader receives each call in
  * the order of the text, and decides its value.
  */
 #ifndef QZOO_WEIGHTS_FORMATS_TORCH_SCRIPT_H

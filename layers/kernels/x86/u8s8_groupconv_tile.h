@@ -2,7 +2,7 @@
 /*
  * u8s8_groupconv_tile.h - int8 convolution in groups of 4, 8 or 16 channels (as many out as in).
  *
- * A vector of the input is used as it lies in memory: lane l has the four channels of word l. Sum v
+ * A vector of the input is used in memory order: lane l has the four channels of word l. Sum v
  * (0..3) of a lane is output channel 4*l + v, which is of the same group, so with groups of four
  * the same vector meets four vectors of weights and nothing is moved. Wider groups have two or four
  * words; the words are rotated inside the group by one vector shuffle (groups never cross 128

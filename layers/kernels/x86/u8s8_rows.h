@@ -5,7 +5,7 @@
  * Output pixels are one line of n*oh*ow; a tile is TILE_M of them, whatever row or image they are
  * in, so that small images waste nothing. Some tiles make a block. For each block a table of
  * pointers is filled once, [tile][tap][pixel of the tile], and read for all output channels; a tap
- * that lies in the padding points to a row of zero points in the packed weights, so the inner loops
+ * that is in the padding points to a row of zero points in the packed weights, so the inner loops
  * know no borders.
  *
  * Where a pixel has few channels and the taps of a kernel row lie side by side (dilation 1, no gaps
