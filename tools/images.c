@@ -72,7 +72,8 @@ static int add_folder(image_list *list, const char *folder)
     closedir(dir);
     if (status == EXIT_DONE && list->count == first)
         return tool_fail(EXIT_INPUT, "%s: contains no images (jpg, png, bmp, npy)", folder);
-    qsort(list->paths + first, list->count - first, sizeof(*list->paths), compare_paths);
+    if (list->count > first)
+        qsort(list->paths + first, list->count - first, sizeof(*list->paths), compare_paths);
     return status;
 }
 
