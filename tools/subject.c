@@ -35,8 +35,7 @@ int subject_context(const tool_options *options, qz_context **ctx)
 
 bool is_model_file(const char *name)
 {
-    size_t n = strlen(name);
-    return strchr(name, '/') || (n > 12 && strcmp(name + n - 12, ".safetensors") == 0);
+    return qz_weights_is_file(name);
 }
 
 static int calibrate(const tool_options *options, subject *s)
