@@ -231,6 +231,7 @@ image 0 0 1 zero.bmp
 expect 3 'zero.bmp' run squeezenet1_1 zero.bmp
 : >nothing.png
 expect 3 'nothing.png' run squeezenet1_1 nothing.png
+expect 3 'gone.pth' bench gone.pth # a file by its suffix, as for --weights
 expect 3 'gone.pth' bench squeezenet1_1 --weights gone.pth
 : >nothing.pth
 expect 3 'nothing.pth' bench squeezenet1_1 --weights nothing.pth
