@@ -56,7 +56,7 @@ typedef struct qz_model_options {
      * those models, and options for other parameters than the file's are QZ_ERR_ARGUMENT. */
     const char *weights;
     bool quantize;  /* prepare: observers for PTQ */
-    bool is_qat;    /* fake quantization instead; QZ_ERR_UNSUPPORTED for now */
+    bool is_qat;    /* fake quantization instead; not built: QZ_ERR_UNSUPPORTED */
     bool skip_fuse; /* leave conv, bn and act as they are (a backbone that its owner fuses) */
     bool relu;      /* torch's replacement of ReLU6 by ReLU in quantizable models */
     qz_backend backend;

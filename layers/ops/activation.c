@@ -8,12 +8,12 @@
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
-    if (y->c != x->c || y->dtype != x->dtype || y->act <= QZ_ACT_NONE || y->act >= QZ_ACT_COUNT)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    QZI_TRY(qzi_check_alike(n));
+    if (y->act <= QZ_ACT_NONE || y->act >= QZ_ACT_COUNT)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: has no function", y->name);
     if (y->dtype != QZ_U8)
         return QZ_OK;
-    if (!(x->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    QZI_TRY(qzi_check_scales(n));
     if (!qzi_act_is_clamp(y->act)) {
         if (!y->tables)
             return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without a table", y->name);
@@ -67,13 +67,6 @@ void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t tabl
     qzi_fpenv_leave(env);
 }
 
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
-}
-
 static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
@@ -111,7 +104,7 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_activation = {
     .op = QZI_OP_ACTIVATION,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
     .apply = apply,
     .in_place = true,

@@ -9,9 +9,7 @@ static qz_status validate(const qzi_op_node *n)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: adds %d channels to %d", y->name, a->c, b->c);
     if (a->dtype != y->dtype || b->dtype != y->dtype)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type", y->name);
-    if (y->dtype == QZ_U8 && !(a->q.scale > 0.0f && b->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)

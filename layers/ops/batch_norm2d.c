@@ -6,20 +6,10 @@
 
 static qz_status validate(const qzi_op_node *n)
 {
-    if (n->node->c != n->inputs[0]->c || n->node->dtype != n->inputs[0]->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", n->node->name);
+    QZI_TRY(qzi_check_alike(n));
     if (!(n->node->u.bn.eps >= 0.0f))
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: eps must not be negative", n->node->name);
-    if (n->node->dtype == QZ_U8 && !(n->inputs[0]->q.scale > 0.0f && n->node->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", n->node->name);
-    return QZ_OK;
-}
-
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 /* The blob is scale[c] and shift[c] of CONTRACT.md. */
@@ -28,11 +18,7 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
     const qzi_node *node = n->node;
     size_t c = (size_t)node->c;
     (void)kernels;
-    for (int i = QZI_P_WEIGHT; i <= QZI_P_VAR; i++) {
-        if (!n->params[i] || !n->params[i]->data)
-            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
-                            node->name);
-    }
+    QZI_TRY(qzi_check_loaded(n, QZI_P_VAR));
     const float *gamma = n->params[QZI_P_WEIGHT]->data, *beta = n->params[QZI_P_BIAS]->data;
     const float *mean = n->params[QZI_P_MEAN]->data, *var = n->params[QZI_P_VAR]->data;
     packed->bytes = 2 * c * sizeof(float);
@@ -83,7 +69,7 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_batch_norm2d = {
     .op = QZI_OP_BATCH_NORM2D,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .pack = pack,
     .run = run,
     .apply = apply,

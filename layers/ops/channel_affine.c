@@ -9,21 +9,11 @@
 
 static qz_status validate(const qzi_op_node *n)
 {
-    const qzi_node *x = n->inputs[0], *y = n->node;
-    if (y->c != x->c || y->dtype != x->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    const qzi_node *y = n->node;
+    QZI_TRY(qzi_check_alike(n));
     if (y->op == QZI_OP_CHANNEL_AFFINE && !y->constants)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: has no constants", y->name);
-    if (y->dtype == QZ_U8 && !(x->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
-    return QZ_OK;
-}
-
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 /* The blob is scale[c] and shift[c]; in int8 the scale from x - zp to y, the shift in steps of y.
@@ -31,18 +21,16 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
-    const qz_tensor *weight = n->params[QZI_P_WEIGHT];
     size_t c = (size_t)node->c;
     (void)kernels;
-    if (node->op == QZI_OP_LAYER_SCALE && (!weight || !weight->data))
-        return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
-                        node->name);
+    if (node->op == QZI_OP_LAYER_SCALE)
+        QZI_TRY(qzi_check_loaded(n, QZI_P_WEIGHT));
     packed->bytes = 2 * c * sizeof(float);
     if (!packed->blob)
         return QZ_OK;
     float *scale = packed->blob, *shift = scale + c;
     if (node->op == QZI_OP_LAYER_SCALE) {
-        memcpy(scale, weight->data, c * sizeof(float));
+        memcpy(scale, n->params[QZI_P_WEIGHT]->data, c * sizeof(float));
         memset(shift, 0, c * sizeof(float));
     } else {
         memcpy(scale, node->constants, 2 * c * sizeof(float));
@@ -80,7 +68,7 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_layer_scale = {
     .op = QZI_OP_LAYER_SCALE,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .pack = pack,
     .run = run,
     .apply = apply,
@@ -90,7 +78,7 @@ const qzi_op_class qzi_op_layer_scale = {
 const qzi_op_class qzi_op_channel_affine = {
     .op = QZI_OP_CHANNEL_AFFINE,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .pack = pack,
     .run = run,
     .apply = apply,

@@ -57,9 +57,7 @@ static qz_status validate(const qzi_op_node *n)
                         node->name, a->ic, x->c);
     if (x->dtype != node->dtype)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", node->name);
-    if (node->dtype == QZ_U8 && !(x->q.scale > 0.0f && node->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", node->name);
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t stride, int32_t pad,
@@ -123,9 +121,7 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
         w.mult = mult;
         w.x_zp = n->inputs[0]->q.zero_point;
     } else {
-        if (!n->params[QZI_P_WEIGHT] || !n->params[QZI_P_WEIGHT]->data)
-            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
-                            node->name);
+        QZI_TRY(qzi_check_loaded(n, QZI_P_WEIGHT));
         w.w_f32 = n->params[QZI_P_WEIGHT]->data;
         w.bias_f32 = n->params[QZI_P_BIAS] ? n->params[QZI_P_BIAS]->data : NULL;
     }

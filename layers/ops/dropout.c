@@ -13,13 +13,6 @@ static qz_status validate(const qzi_op_node *n)
     return qzi_check_moves(n);
 }
 
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
-}
-
 /* Never called: the planner places the output at its input. */
 static void run(const qzi_op_run *r)
 {
@@ -29,7 +22,7 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_dropout = {
     .op = QZI_OP_DROPOUT,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
     .alias = true,
 };
@@ -37,7 +30,7 @@ const qzi_op_class qzi_op_dropout = {
 const qzi_op_class qzi_op_stochastic_depth = {
     .op = QZI_OP_STOCHASTIC_DEPTH,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
     .alias = true,
 };

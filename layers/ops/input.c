@@ -4,13 +4,6 @@
 
 #include <string.h>
 
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
-}
-
 static qz_status validate(const qzi_op_node *n)
 {
     if (n->node->c < 1 || n->node->in_count != 0)
@@ -86,6 +79,6 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_input = {
     .op = QZI_OP_INPUT,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
 };

@@ -7,43 +7,31 @@
 
 static qz_status validate(const qzi_op_node *n)
 {
-    const qzi_node *x = n->inputs[0], *y = n->node;
-    if (y->c != x->c || y->dtype != x->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    const qzi_node *y = n->node;
+    QZI_TRY(qzi_check_alike(n));
     if (!(y->u.bn.eps >= 0.0f))
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: eps must not be negative", y->name);
     if (y->c > MAX_C)
         return qzi_fail(n->ctx, QZ_ERR_UNSUPPORTED, "%s: normalises more than %d channels", y->name,
                         MAX_C);
-    if (y->dtype == QZ_U8 && !(x->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
-    return QZ_OK;
-}
-
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 /* The blob is weight[c] and bias[c]; in int8 both divided by the output's scale. */
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
-    const qz_tensor *weight = n->params[QZI_P_WEIGHT], *bias = n->params[QZI_P_BIAS];
     size_t c = (size_t)node->c;
     (void)kernels;
-    if (!weight || !bias || !weight->data || !bias->data)
-        return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
-                        node->name);
+    QZI_TRY(qzi_check_loaded(n, QZI_P_BIAS));
     packed->bytes = 2 * c * sizeof(float);
     if (!packed->blob)
         return QZ_OK;
+    const float *weight = n->params[QZI_P_WEIGHT]->data, *bias = n->params[QZI_P_BIAS]->data;
     float *w = packed->blob, *b = w + c;
     for (size_t i = 0; i < c; i++) {
-        w[i] = ((const float *)weight->data)[i];
-        b[i] = ((const float *)bias->data)[i];
+        w[i] = weight[i];
+        b[i] = bias[i];
         if (node->dtype == QZ_U8) {
             w[i] = w[i] / node->q.scale;
             b[i] = b[i] / node->q.scale;
@@ -88,7 +76,7 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_layer_norm = {
     .op = QZI_OP_LAYER_NORM,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .pack = pack,
     .run = run,
     .in_place = true,

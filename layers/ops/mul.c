@@ -10,9 +10,7 @@ static qz_status validate(const qzi_op_node *n)
                         a->c, b->c);
     if (a->dtype != y->dtype || b->dtype != y->dtype)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type", y->name);
-    if (y->dtype == QZ_U8 && !(a->q.scale > 0.0f && b->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
-    return QZ_OK;
+    return qzi_check_scales(n);
 }
 
 static bool is_one_pixel(int32_t h, int32_t w)

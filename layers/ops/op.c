@@ -53,6 +53,42 @@ qz_status qzi_check_moves(const qzi_op_node *n)
     return QZ_OK;
 }
 
+qz_status qzi_check_alike(const qzi_op_node *n)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (y->c != x->c || y->dtype != x->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
+    return QZ_OK;
+}
+
+qz_status qzi_check_scales(const qzi_op_node *n)
+{
+    const qzi_node *y = n->node;
+    bool ok = y->q.scale > 0.0f;
+    for (size_t i = 0; i < y->in_count; i++)
+        ok = ok && n->inputs[i]->q.scale > 0.0f;
+    if (y->dtype == QZ_U8 && !ok)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
+    return QZ_OK;
+}
+
+qz_status qzi_check_loaded(const qzi_op_node *n, int last)
+{
+    for (int i = QZI_P_WEIGHT; i <= last; i++) {
+        if (!n->params[i] || !n->params[i]->data)
+            return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: has no weights yet; load them first",
+                            n->node->name);
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_shape_kept(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
+{
+    (void)n;
+    *out = *in;
+    return QZ_OK;
+}
+
 int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c)
 {
     return dtype == QZ_U8 ? QZK_CEIL4((int64_t)c) : c;

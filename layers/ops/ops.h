@@ -238,6 +238,18 @@ void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
 /* For ops that only move values: type, scale and zero point are those of input 0. */
 qz_status qzi_check_moves(const qzi_op_node *n);
 
+/* Channels and type are those of input 0. */
+qz_status qzi_check_alike(const qzi_op_node *n);
+
+/* A uint8 node: it and all its inputs have scales. */
+qz_status qzi_check_scales(const qzi_op_node *n);
+
+/* Parameters WEIGHT ... last have data: else QZ_ERR_STATE. */
+qz_status qzi_check_loaded(const qzi_op_node *n, int last);
+
+/* shape() of ops whose output is as large as input 0. */
+qz_status qzi_shape_kept(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out);
+
 /* Elements between pixels of a value that has storage of its own. */
 int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c);
 

@@ -13,12 +13,8 @@
 
 static qz_status validate_common(const qzi_op_node *n)
 {
-    const qzi_node *x = n->inputs[0], *y = n->node;
-    if (y->c != x->c || y->dtype != x->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ", y->name);
-    if (y->dtype == QZ_U8 && !(x->q.scale > 0.0f && y->q.scale > 0.0f))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without scales", y->name);
-    return QZ_OK;
+    QZI_TRY(qzi_check_alike(n));
+    return qzi_check_scales(n);
 }
 
 static qz_status validate_pool(const qzi_op_node *n)

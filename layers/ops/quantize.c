@@ -2,13 +2,6 @@
 /* quantize.c - quantize and dequantize nodes, at the borders of float islands. */
 #include "layers/ops/ops.h"
 
-static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
-{
-    (void)n;
-    *out = *in;
-    return QZ_OK;
-}
-
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
@@ -51,13 +44,13 @@ static void run(const qzi_op_run *r)
 const qzi_op_class qzi_op_quantize = {
     .op = QZI_OP_QUANTIZE,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
 };
 
 const qzi_op_class qzi_op_dequantize = {
     .op = QZI_OP_DEQUANTIZE,
     .validate = validate,
-    .shape = shape,
+    .shape = qzi_shape_kept,
     .run = run,
 };

@@ -4,6 +4,7 @@
 #define QZOO_LAYERS_KERNELS_X86_ADD_TILE_H
 
 #include "layers/base/base.h"
+#include "layers/kernels/x86/quarters.h"
 #include "layers/kernels/x86/vec.h"
 
 static void f32_add(const float *a, const float *b, float *y, size_t n, float lo, float hi)
@@ -19,38 +20,15 @@ static void f32_add(const float *a, const float *b, float *y, size_t n, float lo
     }
 }
 
-/*
- * One quarter of VB sums. Bytes arrive under the upper half of 2^23 as a float, so that taking
- * away 2^23 + zero point gives (float)(a - zp), exactly and without a conversion.
- */
-VEC_INLINE vb add_quarter(vb a, vb b, vf a_bias, vf b_bias, vf a_mult, vf b_mult)
-{
-    vf x = vf_mul(vf_sub(vf_from_bits(a), a_bias), a_mult);
-    vf z = vf_mul(vf_sub(vf_from_bits(b), b_bias), b_mult);
-    return vf_to_i32(vf_add(x, z));
-}
-
-/*
- * Rounding is monotonous, so clamping may follow it, on the bytes, where nothing overflows on the
- * way: saturation clamps to 0 and 255, lo and hi come after that.
- */
 VEC_INLINE vb add_bytes(vb a, vb b, const qzk_add_params *p, vb q_lo, vb q_hi)
 {
-    const vf a_bias = vf_set1(8388608.0f + (float)p->a_zp), a_mult = vf_set1(p->a_mult);
-    const vf b_bias = vf_set1(8388608.0f + (float)p->b_zp), b_mult = vf_set1(p->b_mult);
-    const vb zero = vb_zero(), magic = vb_set1_16(0x4b00), zp = vb_set1_16(p->y_zp);
-    vb a_lo = vb_unpack_lo8(a, zero), a_hi = vb_unpack_hi8(a, zero);
-    vb b_lo = vb_unpack_lo8(b, zero), b_hi = vb_unpack_hi8(b, zero);
-    vb y0 = add_quarter(vb_unpack_lo16(a_lo, magic), vb_unpack_lo16(b_lo, magic), a_bias, b_bias,
-                        a_mult, b_mult);
-    vb y1 = add_quarter(vb_unpack_hi16(a_lo, magic), vb_unpack_hi16(b_lo, magic), a_bias, b_bias,
-                        a_mult, b_mult);
-    vb y2 = add_quarter(vb_unpack_lo16(a_hi, magic), vb_unpack_lo16(b_hi, magic), a_bias, b_bias,
-                        a_mult, b_mult);
-    vb y3 = add_quarter(vb_unpack_hi16(a_hi, magic), vb_unpack_hi16(b_hi, magic), a_bias, b_bias,
-                        a_mult, b_mult);
-    vb lo = vb_adds16(vb_pack32(y0, y1), zp), hi = vb_adds16(vb_pack32(y2, y3), zp);
-    return vb_min(vb_max(vb_pack16(lo, hi), q_lo), q_hi);
+    const vf a_mult = vf_set1(p->a_mult), b_mult = vf_set1(p->b_mult);
+    const quarters x = widen(a, widen_bias(p->a_zp)), z = widen(b, widen_bias(p->b_zp));
+    quarters y;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++)
+        y.q[i] = vf_add(vf_mul(x.q[i], a_mult), vf_mul(z.q[i], b_mult));
+    return narrow(y, vb_set1_16(p->y_zp), q_lo, q_hi);
 }
 
 /* Any multipliers: sums may be infinite or NaN. */

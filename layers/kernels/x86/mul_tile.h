@@ -4,6 +4,7 @@
 #define QZOO_LAYERS_KERNELS_X86_MUL_TILE_H
 
 #include "layers/base/base.h"
+#include "layers/kernels/x86/quarters.h"
 #include "layers/kernels/x86/vec.h"
 
 static void f32_mul(const float *a, const float *b, float *y, size_t n)
@@ -27,32 +28,15 @@ static void f32_mul_channels(const qzk_rows *rows, const float *factor)
         f32_mul(x, factor, y, c);
 }
 
-/* VB bytes as four vectors of (float)(x - zp), in the order of the unpack instructions. */
-typedef struct quarters {
-    vf q[4];
-} quarters;
-
-/* As in u8_add: bytes under the upper half of 2^23 are floats without a conversion. */
-VEC_INLINE quarters widen(vb x, vf bias)
-{
-    const vb zero = vb_zero(), magic = vb_set1_16(0x4b00);
-    vb lo = vb_unpack_lo8(x, zero), hi = vb_unpack_hi8(x, zero);
-    return (quarters){{vf_sub(vf_from_bits(vb_unpack_lo16(lo, magic)), bias),
-                       vf_sub(vf_from_bits(vb_unpack_hi16(lo, magic)), bias),
-                       vf_sub(vf_from_bits(vb_unpack_lo16(hi, magic)), bias),
-                       vf_sub(vf_from_bits(vb_unpack_hi16(hi, magic)), bias)}};
-}
-
-/* The product of two differences of bytes is exact in float. Clamps after rounding, on bytes. */
+/* The product of two differences of bytes is exact in float. */
 VEC_INLINE vb mul_bytes(vb a, quarters b, vf a_bias, vf mult, vb zp, vb q_lo, vb q_hi)
 {
     const quarters x = widen(a, a_bias);
-    vb y0 = vf_to_i32(vf_mul(vf_mul(x.q[0], b.q[0]), mult));
-    vb y1 = vf_to_i32(vf_mul(vf_mul(x.q[1], b.q[1]), mult));
-    vb y2 = vf_to_i32(vf_mul(vf_mul(x.q[2], b.q[2]), mult));
-    vb y3 = vf_to_i32(vf_mul(vf_mul(x.q[3], b.q[3]), mult));
-    vb lo = vb_adds16(vb_pack32(y0, y1), zp), hi = vb_adds16(vb_pack32(y2, y3), zp);
-    return vb_min(vb_max(vb_pack16(lo, hi), q_lo), q_hi);
+    quarters y;
+    VEC_UNROLL
+    for (int i = 0; i < 4; i++)
+        y.q[i] = vf_mul(vf_mul(x.q[i], b.q[i]), mult);
+    return narrow(y, zp, q_lo, q_hi);
 }
 
 /* Any multiplier: products may be infinite or NaN. */
@@ -79,8 +63,8 @@ VEC_INLINE bool mul_is_sane(const qzk_mul_params *p)
 static void u8_mul(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    const qzk_mul_params *p)
 {
-    const vf a_bias = vf_set1(8388608.0f + (float)p->a_zp), mult = vf_set1(p->mult);
-    const vf b_bias = vf_set1(8388608.0f + (float)p->b_zp);
+    const vf a_bias = widen_bias(p->a_zp), mult = vf_set1(p->mult);
+    const vf b_bias = widen_bias(p->b_zp);
     const vb zp = vb_set1_16(p->y_zp);
     const vb q_lo = vb_set1_8((int)qzi_rnef(p->lo) + p->y_zp);
     const vb q_hi = vb_set1_8((int)qzi_rnef(p->hi) + p->y_zp);
@@ -106,8 +90,8 @@ static void u8_mul(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
 static void u8_mul_dense(const uint8_t *x, uint8_t *y, size_t pixels, size_t c,
                          const uint8_t *factor, const qzk_mul_params *p)
 {
-    const vf x_bias = vf_set1(8388608.0f + (float)p->a_zp), mult = vf_set1(p->mult);
-    const vf f_bias = vf_set1(8388608.0f + (float)p->b_zp);
+    const vf x_bias = widen_bias(p->a_zp), mult = vf_set1(p->mult);
+    const vf f_bias = widen_bias(p->b_zp);
     const vb zp = vb_set1_16(p->y_zp);
     const vb q_lo = vb_set1_8((int)qzi_rnef(p->lo) + p->y_zp);
     const vb q_hi = vb_set1_8((int)qzi_rnef(p->hi) + p->y_zp);
@@ -133,8 +117,8 @@ static void u8_mul_channels(const qzk_rows *rows, const uint8_t *factor, const q
     uint8_t *y = rows->y;
     const size_t pixels = rows->pixels, c = rows->c;
     const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
-    const vf x_bias = vf_set1(8388608.0f + (float)p->a_zp), mult = vf_set1(p->mult);
-    const vf f_bias = vf_set1(8388608.0f + (float)p->b_zp);
+    const vf x_bias = widen_bias(p->a_zp), mult = vf_set1(p->mult);
+    const vf f_bias = widen_bias(p->b_zp);
     const vb zp = vb_set1_16(p->y_zp);
     const vb q_lo = vb_set1_8((int)qzi_rnef(p->lo) + p->y_zp);
     const vb q_hi = vb_set1_8((int)qzi_rnef(p->hi) + p->y_zp);
