@@ -3,6 +3,7 @@
 #include "bench.h"
 
 #include "messages.h"
+#include "provenance.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -35,9 +36,8 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
 {
     const latency *ms = &row->ms;
     json_t *json = json_pack(
-        "{s:s, s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:[I,I,I,I]}", "model", s->info.name,
-        "precision", precision_of(row), "backend", row->int8 ? s->info.backend : "", "weights",
-        s->info.weights, "calib", row->int8 ? s->calib : "", "observer",
+        "{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:[I,I,I,I]}", "model", s->info.name, "precision",
+        precision_of(row), "backend", row->int8 ? s->info.backend : "", "observer",
         row->int8 ? s->info.observer : "", "isa", qz_isa_name(qz_context_isa(s->ctx)), "threads",
         (json_int_t)threads, "batch", (json_int_t)o->bench.batch, "input", (json_int_t)input[0],
         (json_int_t)input[1], (json_int_t)input[2], (json_int_t)input[3]);
@@ -56,20 +56,19 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         row->int8 ? fallbacks(s) : json_array());
     json_object_update(json, rest);
     json_decref(rest);
-    if (s->info.random_weights || s->synthetic)
-        json_object_set_new(json, "made_up",
-                            json_string("random weights or synthetic calibration: sqnr_db and "
-                                        "top1_agreement say nothing about accuracy"));
+    provenance_json(json, &s->info, row->int8);
+    if (provenance_made_up(&s->info, row->int8))
+        json_object_set_new(json, "made_up", json_string(provenance_words(&s->info, row->int8)));
     return json;
 }
 
 report_table *bench_table_new(void)
 {
     static const char *const headers[] = {
-        "<model",   "<precision", "<backend",       "median ms", "p10",
-        "p90",      "speedup",    "GMAC/s",         "% of peak", "weights MB",
-        "arena MB", "SQNR dB",    "top-1 agreement"};
-    return table_new(headers, 13);
+        "<model",   "<precision", "<backend",        "median ms", "p10",
+        "p90",      "speedup",    "GMAC/s",          "% of peak", "weights MB",
+        "arena MB", "SQNR dB",    "top-1 agreement", "<weights",  "<calib"};
+    return table_new(headers, 15);
 }
 
 /* "-" for NaN. */
@@ -83,7 +82,7 @@ static void cell_number(report_table *table, double value, int digits, const cha
 
 void bench_table_add(report_table *table, const subject *s, const bench_row *row)
 {
-    const char *mark = s->info.random_weights || s->synthetic ? "*" : "";
+    const char *mark = provenance_made_up(&s->info, row->int8) ? "*" : "";
     table_cell(table, "%s", s->info.name);
     table_cell(table, "%s", precision_of(row));
     table_cell(table, "%s", row->int8 ? s->info.backend : "-");
@@ -97,6 +96,7 @@ void bench_table_add(report_table *table, const subject *s, const bench_row *row
     table_cell(table, "%.2f", (double)row->arena_bytes * 1e-6);
     cell_number(table, row->sqnr_db, 1, mark);
     cell_number(table, 100.0 * row->agreement, 1, mark);
+    provenance_cells(table, &s->info, row->int8);
 }
 
 /* Makes a file name of a CPU's name: letters and digits stay, anything else becomes one '-'. */

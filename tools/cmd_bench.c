@@ -10,6 +10,7 @@
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
+#include "provenance.h"
 #include "qzoo_commit.h"
 
 #include <math.h>
@@ -212,9 +213,14 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
     return EXIT_DONE;
 }
 
+/* What any row of the table was made with. */
+typedef struct made_up {
+    bool random, synthetic;
+} made_up;
+
 /* Measures one model into `results` and the table. */
 static int bench_model(const tool_options *o, qz_context *ctx, const char *name, json_t *results,
-                       report_table *table, bool *made_up)
+                       report_table *table, made_up *star)
 {
     subject s;
     bench_row rows[2] = {0};
@@ -228,7 +234,8 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         rows[count++].int8 = false;
     if (s.info.converted)
         rows[count++].int8 = true;
-    *made_up |= s.info.random_weights || s.synthetic;
+    star->random |= s.info.random_weights;
+    star->synthetic |= s.info.synthetic_calibration;
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         rows[i].sqnr_db = rows[i].agreement = (double)NAN;
         status = open_session(o, &s, &rows[i]);
@@ -272,7 +279,7 @@ static void print_head(qz_context *ctx)
 int cmd_bench(const tool_options *o)
 {
     qz_context *ctx;
-    bool made_up = false;
+    made_up star = {false, false};
     if (o->args.count < 1)
         return tool_fail(EXIT_USAGE, "bench: needs a model, such as qzoo bench resnet50 --ptq; "
                                      "qzoo list lists the models");
@@ -284,14 +291,15 @@ int cmd_bench(const tool_options *o)
     if (report_prints(o))
         print_head(ctx);
     for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++)
-        status = bench_model(o, ctx, o->args.items[i], results, table, &made_up);
+        status = bench_model(o, ctx, o->args.items[i], results, table, &star);
     if (status == EXIT_DONE && report_prints(o)) {
         status = table_print(table, stdout);
-        if (status == EXIT_DONE && made_up)
-            printf("* random weights or synthetic calibration: latencies are real, SQNR and "
-                   "agreement say nothing about accuracy;\n  for accuracy: qzoo eval %s --weights "
-                   "FILE.pth --ptq --calib IMAGES --data IMAGES --labels FILE.csv\n",
-                   o->args.items[0]);
+        if (status == EXIT_DONE && (star.random || star.synthetic))
+            printf("* %s%s%s: latencies are real, SQNR and agreement say nothing about accuracy;\n"
+                   "  for accuracy: qzoo eval %s --weights FILE.pth --ptq --calib IMAGES --data "
+                   "IMAGES --labels FILE.csv\n",
+                   star.random ? "random weights" : "", star.random && star.synthetic ? " or " : "",
+                   star.synthetic ? "synthetic calibration" : "", o->args.items[0]);
     }
     if (status == EXIT_DONE) {
         json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",

@@ -4,6 +4,7 @@
 #include "images.h"
 #include "labels.h"
 #include "messages.h"
+#include "provenance.h"
 #include "report.h"
 #include "subject.h"
 
@@ -61,22 +62,23 @@ static int eval_all(const tool_options *o, subject *s, const label_list *labels,
 static int report(const tool_options *o, const subject *s, const eval_row *rows, size_t row_count,
                   size_t n)
 {
-    static const char *const headers[] = {
-        "<model",        "<precision", "<backend",      "n",
-        "top-1 correct", "top-1 %",    "top-5 correct", "top-5 %"};
+    static const char *const headers[] = {"<model",        "<precision", "<backend",      "n",
+                                          "top-1 correct", "top-1 %",    "top-5 correct", "top-5 %",
+                                          "<weights",      "<calib"};
     json_t *results = json_array();
-    report_table *t = table_new(headers, 8);
+    report_table *t = table_new(headers, 10);
     for (size_t i = 0; i < row_count; i++) {
         const eval_row *r = &rows[i];
         const char *backend = r->precision[0] == 'i' ? s->info.backend : "";
         double top1 = (double)r->top1 / (double)n, top5 = (double)r->top5 / (double)n;
-        json_array_append_new(results,
-                              json_pack("{s:s, s:s, s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}",
-                                        "model", s->info.name, "precision", r->precision, "backend",
-                                        backend, "weights", s->info.weights, "calib", s->calib, "n",
-                                        (json_int_t)n, "top1_correct", (json_int_t)r->top1,
-                                        "top5_correct", (json_int_t)r->top5, "top1",
-                                        json_number(top1), "top5", json_number(top5)));
+        const bool int8 = r->precision[0] == 'i';
+        json_t *row =
+            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "model", s->info.name,
+                      "precision", r->precision, "backend", backend, "n", (json_int_t)n,
+                      "top1_correct", (json_int_t)r->top1, "top5_correct", (json_int_t)r->top5,
+                      "top1", json_number(top1), "top5", json_number(top5));
+        provenance_json(row, &s->info, int8);
+        json_array_append_new(results, row);
         table_cell(t, "%s", s->info.name);
         table_cell(t, "%s", r->precision);
         table_cell(t, "%s", backend);
@@ -85,14 +87,12 @@ static int report(const tool_options *o, const subject *s, const eval_row *rows,
         table_cell(t, "%.1f", 100.0 * top1);
         table_cell(t, "%zu", r->top5);
         table_cell(t, "%.1f", 100.0 * top5);
+        provenance_cells(t, &s->info, int8);
     }
     int status = EXIT_DONE;
     if (report_prints(o)) {
         status = table_print(t, stdout);
-        if (s->info.random_weights)
-            printf(
-                "random weights: these figures say nothing about accuracy; give a real file with "
-                "--weights FILE.pth\n");
+        provenance_note(stdout, &s->info, s->info.converted, "these figures say");
     }
     if (status == EXIT_DONE)
         status = report_markdown(o, t);

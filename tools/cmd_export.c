@@ -57,9 +57,9 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
     if (report_prints(o))
-        printf("%s: %s, %s, opset %ld, %.2f MB%s%s\n", o->out.output, s->info.name,
+        printf("%s: %s, %s, opset %ld, %.2f MB, weights %s%s%s\n", o->out.output, s->info.name,
                qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),
-               *s->calib ? ", calibrated on " : "", s->calib);
+               s->info.weights, *s->info.calib ? ", calibrated on " : "", s->info.calib);
     return EXIT_DONE;
 }
 

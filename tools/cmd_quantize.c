@@ -4,6 +4,7 @@
 #include "images.h"
 #include "messages.h"
 #include "output_file.h"
+#include "provenance.h"
 #include "report.h"
 #include "subject.h"
 
@@ -41,35 +42,54 @@ static report_table *table_of(const qz_sqnr_row *rows, size_t count)
     return t;
 }
 
-static json_t *report_json(const qz_sqnr_row *rows, size_t count, double output_db,
-                           double agreement, size_t images)
+/* How far int8 is from fp32, and on what it was measured. */
+typedef struct comparison {
+    const subject *s;
+    const qz_sqnr_row *rows;
+    size_t count;
+    double output_db, agreement;
+    size_t images;
+} comparison;
+
+static json_t *report_json(const comparison *c)
 {
     json_t *nodes = json_array();
-    for (size_t i = 0; i < count; i++)
-        json_array_append_new(nodes, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name",
-                                               rows[i].name, "op", rows[i].op, "precision",
-                                               rows[i].is_int8 ? "int8" : "fp32", "activation_db",
-                                               json_number(rows[i].activation_db), "weight_db",
-                                               json_number(rows[i].weight_db), "bias_db",
-                                               json_number(rows[i].bias_db)));
-    return json_pack("{s:s, s:o, s:o, s:I, s:o}", "schema", "qzoo.sqnr/1", "output_db",
-                     json_number(output_db), "top1_agreement", json_number(agreement), "images",
-                     (json_int_t)images, "nodes", nodes);
+    for (size_t i = 0; i < c->count; i++) {
+        const qz_sqnr_row *r = &c->rows[i];
+        json_array_append_new(
+            nodes,
+            json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", r->name, "op", r->op, "precision",
+                      r->is_int8 ? "int8" : "fp32", "activation_db", json_number(r->activation_db),
+                      "weight_db", json_number(r->weight_db), "bias_db", json_number(r->bias_db)));
+    }
+    json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o}", "schema", "qzoo.sqnr/1",
+                             "model", c->s->info.name, "backend", c->s->info.backend, "output_db",
+                             json_number(c->output_db), "top1_agreement", json_number(c->agreement),
+                             "images", (json_int_t)c->images, "nodes", nodes);
+    provenance_json(root, &c->s->info, true);
+    return root;
 }
 
-static int write_report(const char *path, const qz_sqnr_row *rows, size_t count, double output_db,
-                        double agreement, size_t images)
+/* The line with the result, and what it was made with where that was made up. */
+static void print_output(FILE *out, const comparison *c)
+{
+    const char *made_up = provenance_words(&c->s->info, true);
+    fprintf(out, "output %.2f dB, top-1 agreement %.1f %%, %zu images%s%s%s\n", c->output_db,
+            100.0 * c->agreement, c->images, *made_up ? " (" : "", made_up,
+            *made_up ? ": these figures say nothing about accuracy)" : "");
+}
+
+static int write_report(const char *path, const comparison *c)
 {
     size_t n = strlen(path);
     if (n > 5 && strcmp(path + n - 5, ".json") == 0)
-        return json_write_file(path, report_json(rows, count, output_db, agreement, images));
+        return json_write_file(path, report_json(c));
     output_file file;
     int status = output_open(path, &file);
     if (status)
         return status;
-    report_table *t = table_of(rows, count);
-    fprintf(file.stream, "output %.2f dB, top-1 agreement %.1f %%, %zu images\n", output_db,
-            100.0 * agreement, images);
+    report_table *t = table_of(c->rows, c->count);
+    print_output(file.stream, c);
     status = output_close(&file, table_print(t, file.stream));
     table_free(t);
     return status;
@@ -77,32 +97,27 @@ static int write_report(const char *path, const qz_sqnr_row *rows, size_t count,
 
 static int report(const tool_options *o, const subject *s)
 {
-    const qz_sqnr_row *rows;
-    size_t count;
-    double output_db, agreement;
+    comparison c = {.s = s};
     qz_tensor images;
     int status = images_gather(o, s->ctx, &s->info, REPORT_IMAGES, &images);
     if (status == EXIT_DONE) {
-        qz_status st = qz_model_sqnr(s->model, &images, &rows, &count, &output_db, &agreement);
+        qz_status st =
+            qz_model_sqnr(s->model, &images, &c.rows, &c.count, &c.output_db, &c.agreement);
+        c.images = (size_t)images.dims[0];
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
     if (status == EXIT_DONE && o->out.report)
-        status =
-            write_report(o->out.report, rows, count, output_db, agreement, (size_t)images.dims[0]);
+        status = write_report(o->out.report, &c);
     if (status == EXIT_DONE && report_prints(o)) {
-        report_table *t = table_of(rows, count < WORST_SHOWN ? count : WORST_SHOWN);
-        printf("worst nodes over %lld images (SQNR against fp32):\n", (long long)images.dims[0]);
+        report_table *t = table_of(c.rows, c.count < WORST_SHOWN ? c.count : WORST_SHOWN);
+        printf("worst nodes over %zu images (SQNR against fp32):\n", c.images);
         status = table_print(t, stdout);
         table_free(t);
-        printf("output %.2f dB, top-1 agreement %.1f %%%s\n", output_db, 100.0 * agreement,
-               s->info.random_weights || s->synthetic
-                   ? " (random weights or synthetic calibration: says nothing about accuracy)"
-                   : "");
+        print_output(stdout, &c);
     }
     if (status == EXIT_DONE)
-        status =
-            json_write(o, report_json(rows, count, output_db, agreement, (size_t)images.dims[0]));
+        status = json_write(o, report_json(&c));
     free(images.data);
     return status;
 }
@@ -138,8 +153,9 @@ int cmd_quantize(const tool_options *o)
                    s.info.name, s.info.backend, s.info.weights,
                    (double)s.info.int8_weights_bytes * 1e-6);
         else if (report_prints(o))
-            printf("%s: %s, int8 by %s, calibrated on %s, %.2f MB of weights (fp32 %.2f MB)\n",
-                   o->out.output, s.info.name, s.info.backend, s.calib,
+            printf("%s: %s, int8 by %s, weights %s, calibrated on %s, %.2f MB of weights (fp32 "
+                   "%.2f MB)\n",
+                   o->out.output, s.info.name, s.info.backend, s.info.weights, s.info.calib,
                    (double)s.info.int8_weights_bytes * 1e-6,
                    (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE && !s.int8_only)

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
+#include "provenance.h"
 #include "report.h"
 #include "subject.h"
 
@@ -89,7 +90,9 @@ static const char *class_name(const run_state *r, int32_t index)
 
 static void report(run_state *r, const char *input, const qz_tensor *logits)
 {
-    const char *precision = r->s.info.converted ? "int8" : "fp32";
+    const bool int8 = r->s.info.converted;
+    const char *precision = int8 ? "int8" : "fp32";
+    const char *made_up = provenance_words(&r->s.info, int8);
     for (int64_t row = 0; row < logits->dims[0]; row++) {
         qz_top top[TOP];
         size_t count = qz_topk(logits, row, TOP, top);
@@ -98,7 +101,7 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
             printf("%s", input);
             if (logits->dims[0] > 1)
                 printf(" [%lld]", (long long)row);
-            printf(" (%s)\n", precision);
+            printf(" (%s%s%s)\n", precision, *made_up ? ", " : "", made_up);
         }
         for (size_t i = 0; i < count; i++) {
             const char *name = class_name(r, top[i].index);
@@ -110,9 +113,11 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
                                                   json_number((double)top[i].score), "probability",
                                                   json_number((double)top[i].probability)));
         }
-        json_array_append_new(r->results, json_pack("{s:s, s:I, s:s, s:s, s:o}", "input", input,
-                                                    "row", (json_int_t)row, "model", r->s.info.name,
-                                                    "precision", precision, "top", json));
+        json_t *result =
+            json_pack("{s:s, s:I, s:s, s:s, s:o}", "input", input, "row", (json_int_t)row, "model",
+                      r->s.info.name, "precision", precision, "top", json);
+        provenance_json(result, &r->s.info, int8);
+        json_array_append_new(r->results, result);
     }
 }
 

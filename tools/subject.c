@@ -42,7 +42,12 @@ static int calibrate(const tool_options *options, subject *s)
 {
     image_list list;
     int status = images_of_calib(options, &list);
-    for (size_t i = 0; i < list.count && status == EXIT_DONE; i++) {
+    if (status == EXIT_DONE && list.synthetic) {
+        qz_status st = qz_model_calibrate_synthetic(s->model, list.count);
+        if (st != QZ_OK)
+            status = tool_fail_status(s->ctx, st);
+    }
+    for (size_t i = 0; !list.synthetic && i < list.count && status == EXIT_DONE; i++) {
         qz_tensor image;
         tool_progress(options->quiet, "calibrating: image", i + 1, list.count);
         if ((status = images_load(s->ctx, &list, i, &s->info, &image)))
@@ -52,12 +57,6 @@ static int calibrate(const tool_options *options, subject *s)
             status = tool_fail_status(s->ctx, st);
         images_release(&image);
     }
-    s->synthetic = list.synthetic != 0;
-    if (s->synthetic)
-        snprintf(s->calib, sizeof(s->calib), "synthetic:%ld", list.synthetic);
-    else if (options->quant.calib.count)
-        snprintf(s->calib, sizeof(s->calib), "%s%s (%zu)", options->quant.calib.items[0],
-                 options->quant.calib.count > 1 ? " ..." : "", list.count);
     images_free(&list);
     if (status == EXIT_DONE) {
         qz_status st = qz_model_convert(s->model);
@@ -81,7 +80,6 @@ static int open_file(const tool_options *options, const char *name, subject *s)
         return tool_fail_status(s->ctx, st);
     qz_model_get_info(s->model, &s->info);
     s->int8_only = true;
-    snprintf(s->calib, sizeof(s->calib), "saved (%zu)", s->info.calibration_images);
     return EXIT_DONE;
 }
 
@@ -89,7 +87,6 @@ static int open_file(const tool_options *options, const char *name, subject *s)
 static int settle_int8(const tool_options *options, subject *s)
 {
     s->int8_only = true;
-    snprintf(s->calib, sizeof(s->calib), "imported");
     if (options->quant.calib.count == 0 || options->quant.calib_chosen)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE, "%s: an int8 model is already calibrated; leave out --calib",

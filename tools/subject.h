@@ -12,9 +12,7 @@ typedef struct subject {
     qz_context *ctx;
     qz_model *model;
     qz_model_info info;
-    bool int8_only;  /* a saved int8 model, or int8 weights: there is no float model */
-    bool synthetic;  /* calibrated on synthetic images */
-    char calib[256]; /* how the model was calibrated, for tables and JSON; "" without */
+    bool int8_only; /* a saved int8 model, or int8 weights: there is no float model */
 } subject;
 
 bool is_model_file(const char *name);

@@ -20,13 +20,19 @@ typedef enum qz_interpolation {
 /* "bilinear", "bicubic"; NULL for another number. */
 QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
 
-/* How images are prepared for a network: resize the shorter side, centre crop, divide by 255,
- * subtract mean, divide by std. */
+/*
+ * How images are prepared for a network: resize, centre crop (black where the image is smaller),
+ * divide by 255, subtract mean, divide by std. torchvision's Resize(N), Resize((H, W)), CenterCrop
+ * and Normalize.
+ */
 typedef struct qz_preprocess {
-    int32_t resize; /* shorter side; 0: no resizing */
+    int32_t resize; /* the shorter side's length, the ratio is kept; 0: no such resizing */
     int32_t crop_h, crop_w;
-    float mean[3], std[3];
+    float mean[3], std[3]; /* of red, green, blue, in units of 0..1, whatever the channels' order */
     qz_interpolation interpolation;
+    int32_t resize_h,
+        resize_w; /* both above 0: the image gets this size, and `resize` is not used */
+    bool bgr;     /* the network's first channel is blue */
 } qz_preprocess;
 
 /* Reads a JPEG, PNG, BMP, … (built with stb_image) as 8-bit RGB. Free with qz_image_free. */

@@ -116,6 +116,9 @@ QZ_API qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images);
  * by the model's own recipe. */
 QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width,
                                        int32_t height, size_t stride);
+/* Calibrates on the images 0 to count - 1 of qz_synthetic_image, at the model's input size. Such a
+ * model says little about accuracy on photos, so the model remembers it (info.calib). */
+QZ_API qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count);
 /* Makes the int8 model. Its graph has no float weights but those of layers that stay fp32 and of
  * norms. The float model stays beside it for comparison and float sessions, until
  * qz_model_drop_float or qz_model_finalize removes it; qz_model_get_memory reports what is held.
@@ -141,12 +144,42 @@ QZ_API qz_status qz_model_save(qz_model *model, const char *path);
  */
 QZ_API qz_status qz_model_open(qz_context *context, const char *path, qz_model **model);
 
+/* ---- images and classes ---- */
+
+/*
+ * Replaces the recipe for images, which came with the architecture or with the weights' tag. The
+ * crop is the network's input size from then on. Saved models and ONNX files keep the recipe.
+ * QZ_ERR_ARGUMENT: a recipe that makes no sense. QZ_ERR_STATE: after the first session.
+ */
+QZ_API qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *recipe);
+/*
+ * Names the classes; copied. Saved models and ONNX files keep the names. QZ_ERR_MISMATCH: `count`
+ * is not the model's number of classes. QZ_ERR_ARGUMENT: a name that is NULL, empty, given twice,
+ * or has control characters.
+ */
+QZ_API qz_status qz_model_set_classes(qz_model *model, const char *const *names, size_t count);
+/* The name of a class: as set, or ImageNet's where the model has 1000 classes; NULL: not known. The
+ * text belongs to the model until the next qz_model_set_classes. */
+QZ_API const char *qz_model_class(const qz_model *model, int32_t index);
+
+/* ---- facts ---- */
+
 /* Facts about a model. Texts belong to it. */
 typedef struct qz_model_info {
     const char *name;
     const char *task;
-    const char *weights; /* "random:0", the path, … */
-    bool random_weights;
+    /* "random:0", the tag or the path; behind it " + random:0 (3 of 62 parameters)" where the file
+     * lacked parameters that allow_missing let stay random */
+    const char *weights;
+    const char *weights_file; /* the path that was read; "" for random weights, saved models */
+    bool random_weights;      /* any parameter is random */
+    size_t missing_count;     /* parameters that the file lacked; 0 where no file was read */
+    bool named_classes;       /* by qz_model_set_classes, the weights or the saved model */
+    bool own_preprocess;      /* the recipe came with a tag, a saved model or by
+                                 qz_model_set_preprocess; false: the architecture's is assumed */
+    const char *calib;        /* "synthetic:32", "images:100", "imported"; "" before calibration */
+    bool synthetic_calibration; /* any image was synthetic */
+    uint64_t calibration_hash;  /* of the images */
     bool converted;
     const char *backend;  /* "" for a float model that was never prepared */
     const char *observer; /* "" also */

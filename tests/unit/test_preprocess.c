@@ -120,7 +120,7 @@ static void test_resize_errors(void **state)
 /* ---- the recipe ---- */
 
 static const qz_preprocess imagenet = {
-    256, 224, 224, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, BILINEAR};
+    256, 224, 224, {0.485f, 0.456f, 0.406f}, {0.229f, 0.224f, 0.225f}, BILINEAR, 0, 0, false};
 
 static void test_preprocess(void **state)
 {
@@ -153,7 +153,7 @@ static void test_preprocess(void **state)
 static void test_preprocess_shapes(void **state)
 {
     (void)state;
-    qz_preprocess recipe = {0, 2, 4, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR};
+    qz_preprocess recipe = {0, 2, 4, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR, 0, 0, false};
     const uint8_t rgb[] = {0, 51, 102, 255, 0, 0, 255, 255, 255}; /* three pixels upright */
     float out[24];
     assert_int_equal(qz_image_preprocess(ctx, rgb, 1, 3, 3, &recipe, out), QZ_OK);
@@ -177,7 +177,7 @@ static void test_preprocess_errors(void **state)
     (void)state;
     uint8_t rgb[12] = {0};
     float out[3];
-    qz_preprocess recipe = {2, 1, 1, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR};
+    qz_preprocess recipe = {2, 1, 1, {0.0f, 0.0f, 0.0f}, {1.0f, 1.0f, 1.0f}, BILINEAR, 0, 0, false};
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 6, &recipe, NULL), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 6, NULL, out), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_preprocess(ctx, rgb, 2, 2, 4, &recipe, out), QZ_ERR_ARGUMENT);

@@ -5,6 +5,8 @@
  */
 #include "zoo/image/preprocess.h"
 
+#include <math.h>
+
 /* One axis of the centre crop. */
 typedef struct span {
     int64_t from;   /* first pixel of the image that is taken */
@@ -35,19 +37,29 @@ void qzi_preprocess_table(const qz_preprocess *recipe, float table[3][256])
     }
 }
 
-static qz_status check_recipe(const qz_context *ctx, const qz_preprocess *recipe)
+qz_status qzi_preprocess_check_recipe(const qz_context *ctx, const qz_preprocess *recipe)
 {
-    if (recipe->resize < 0 || recipe->crop_h < 1 || recipe->crop_w < 1)
+    const bool stretched = recipe->resize_h != 0 || recipe->resize_w != 0;
+    if (recipe->resize < 0 || recipe->crop_h < 1 || recipe->crop_w < 1 ||
+        recipe->resize > QZI_IMAGE_SIDE_MAX || recipe->crop_h > QZI_IMAGE_SIDE_MAX ||
+        recipe->crop_w > QZI_IMAGE_SIDE_MAX)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "recipe for images: resize %d and crop %d x %d are no sizes",
                         recipe->resize, recipe->crop_h, recipe->crop_w);
+    if (stretched &&
+        (recipe->resize_h < 1 || recipe->resize_w < 1 || recipe->resize_h > QZI_IMAGE_SIDE_MAX ||
+         recipe->resize_w > QZI_IMAGE_SIDE_MAX))
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "recipe for images: resize %d x %d is no size; both are 0 or both are set",
+                        recipe->resize_h, recipe->resize_w);
     if (!qz_interpolation_name(recipe->interpolation))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "recipe for images: there is no interpolation number %d",
                         (int)recipe->interpolation);
     for (int c = 0; c < 3; c++) {
-        if (!(recipe->std[c] > 0.0f))
-            return qzi_fail(ctx, QZ_ERR_ARGUMENT, "recipe for images: std[%d] must be above 0", c);
+        if (!(recipe->std[c] > 0.0f) || !isfinite(recipe->std[c]) || !isfinite(recipe->mean[c]))
+            return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                            "recipe for images: std[%d] must be above 0, mean[%d] a number", c, c);
     }
     return QZ_OK;
 }
@@ -56,14 +68,18 @@ qz_status qzi_preprocess_check(const qz_context *ctx, const char *function, cons
                                const qz_preprocess *recipe)
 {
     QZI_TRY(qzi_check_pixels(ctx, function, in));
-    return check_recipe(ctx, recipe);
+    return qzi_preprocess_check_recipe(ctx, recipe);
 }
 
 qz_status qzi_preprocess_crop(const qz_context *ctx, const qzi_pixels *in,
                               const qz_preprocess *recipe, qzi_crop *crop)
 {
     int64_t width = in->width, height = in->height;
-    if (recipe->resize > 0) {
+    const bool stretched = recipe->resize_h > 0;
+    if (stretched) {
+        width = recipe->resize_w;
+        height = recipe->resize_h;
+    } else if (recipe->resize > 0) {
         /* the longer side is truncated */
         int64_t longer = (int64_t)recipe->resize * QZI_MAX(width, height) / QZI_MIN(width, height);
         bool upright = width <= height;
@@ -74,7 +90,7 @@ qz_status qzi_preprocess_crop(const qz_context *ctx, const qzi_pixels *in,
     span down = crop_span(height, recipe->crop_h);
     *crop = (qzi_crop){
         .width = across.count, .height = down.count, .left = across.margin, .top = down.margin};
-    if (recipe->resize == 0) {
+    if (recipe->resize == 0 && !stretched) {
         crop->rows = in->rgb + (size_t)down.from * in->stride + (size_t)across.from * 3;
         crop->stride = in->stride;
         return QZ_OK;
@@ -101,7 +117,7 @@ static void write_planes(const qzi_crop *crop, const qz_preprocess *recipe, floa
     size_t plane = (size_t)recipe->crop_h * (size_t)recipe->crop_w;
     for (int c = 0; c < 3; c++) {
         const float *values = table[c];
-        float *to = out + (size_t)c * plane;
+        float *to = out + (size_t)(recipe->bgr ? 2 - c : c) * plane;
         for (int32_t y = 0; y < recipe->crop_h; y++, to += recipe->crop_w) {
             bool inside = y >= crop->top && y - crop->top < crop->height;
             int32_t left = inside ? crop->left : recipe->crop_w;

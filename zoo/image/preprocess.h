@@ -36,6 +36,8 @@ typedef struct qzi_crop {
     uint8_t *resized;      /* what the caller frees; NULL: rows are the image's own */
 } qzi_crop;
 
+/* The recipe makes sense: QZ_ERR_ARGUMENT says what does not. */
+qz_status qzi_preprocess_check_recipe(const qz_context *ctx, const qz_preprocess *recipe);
 /* Pixels and recipe can be used. */
 qz_status qzi_preprocess_check(const qz_context *ctx, const char *function, const qzi_pixels *in,
                                const qz_preprocess *recipe);

@@ -7,6 +7,7 @@
  */
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_pack.h"
+#include "zoo/model/provenance.h"
 #include "zoo/model/weights_hash.h"
 #include "zoo/model/weights_load.h"
 #include "zoo/model/weights_random.h"
@@ -92,7 +93,9 @@ static qz_status create_from_file(qz_model *model, const qz_model_options *optio
         st = qzi_weights_load(model, dict, path, options->allow_missing);
     qz_state_dict_destroy(dict);
     QZI_TRY(st);
-    model->origin.weights = model->origin.tag ? model->origin.tag : path;
+    QZI_TRY(qzi_provenance_weights(model, model->origin.tag ? model->origin.tag : path,
+                                   model->origin.missing));
+    qzi_provenance_calib(model);
     return int8 ? QZ_OK : finish_float(model, options);
 }
 
@@ -212,7 +215,27 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
     model->calibration_hash = qzi_fnv1a_numbers(images->data, (size_t)qz_tensor_numel(images),
                                                 sizeof(float), model->calibration_hash);
     model->calibration_images = qzi_calibration_images(model->calibration);
+    qzi_provenance_calib(model);
     return QZ_OK;
+}
+
+qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
+{
+    if (!model)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_synthetic: model is NULL");
+    const int32_t h = model->input_h, w = model->input_w;
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, h, w}};
+    image.data = qzi_calloc(model->ctx, (size_t)qz_tensor_numel(&image), sizeof(float));
+    qz_status st = image.data ? QZ_OK : QZ_ERR_MEMORY;
+    for (size_t i = 0; i < count && st == QZ_OK; i++) {
+        qz_synthetic_image((int64_t)i, h, w, image.data);
+        st = qz_model_calibrate(model, &image);
+        if (st == QZ_OK)
+            model->synthetic_images++;
+    }
+    qzi_free(model->ctx, image.data);
+    qzi_provenance_calib(model);
+    return st;
 }
 
 qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width, int32_t height,

@@ -19,24 +19,29 @@ struct qz_model {
         const char *tag;     /* of the catalogue; NULL: not by a tag */
         const char *path;    /* the file to read; NULL: random */
         qz_backend backend;  /* that the tag's int8 weights were quantized for, else AUTO */
-        bool random;
-        uint64_t hash; /* of the loaded parameters, see saved_model.h */
+        bool random;         /* any parameter is */
+        size_t missing;      /* parameters of the file that stayed random */
+        uint64_t hash;       /* of the loaded parameters, see saved_model.h */
         const char *warning;
         size_t warning_count;
     } origin;
     int32_t num_classes;
     bool transform_input, no_aux_logits; /* how the graph was built */
     qz_preprocess preprocess;
-    uint32_t threads; /* of calibration and analysis; 0: the context's */
-    bool relu;        /* ReLU6 was replaced */
-    qz_graph *graph;  /* float; NULL after finalize(drop_source) or in an opened int8 file */
+    bool own_preprocess;        /* not merely the architecture's */
+    int32_t input_h, input_w;   /* the network's own input size */
+    const char *const *classes; /* num_classes names, one block; NULL: none were given */
+    uint32_t threads;           /* of calibration and analysis; 0: the context's */
+    bool relu;                  /* ReLU6 was replaced */
+    qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
     bool fused;
     qzi_calibration *calibration; /* after prepare, until convert */
     bool prepared;                /* qconfig was applied: prepare was called, or a file opened */
     qzi_qconfig qconfig;          /* resolved; strings owned by the model */
     qz_graph *int8_graph;         /* after convert */
     bool dropped;                 /* finalize(drop_source): packed[] is all that can run */
-    size_t calibration_images;
+    size_t calibration_images, synthetic_images;
+    char calib[64]; /* as info reports it */
     uint64_t params, macs;
     size_t fp32_weights_bytes, int8_weights_bytes;
     struct {

@@ -15,6 +15,8 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     m->origin.weights = "";
     m->origin.warning = "";
     m->preprocess = arch->info.preprocess;
+    m->input_h = arch->info.input_h;
+    m->input_w = arch->info.input_w;
     m->calibration_hash = QZI_FNV_OFFSET;
     qzi_arena_init(&m->arena, ctx);
     m->packings.lock = qzi_mutex_create(ctx);
@@ -39,22 +41,25 @@ void qz_model_destroy(qz_model *model)
     qz_graph_destroy(model->graph);
     if (model->packings.lock)
         qzi_mutex_destroy(ctx, model->packings.lock);
+    qzi_free(ctx, (void *)(uintptr_t)model->classes);
     qzi_arena_free(&model->arena);
     qzi_free(ctx, model);
 }
 
-/* MACs of one image of the architecture's own size. */
-static qz_status count_macs(const qz_graph *graph, const qz_arch_info *arch, uint64_t *macs)
+/* MACs of one image of the model's own size. */
+qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph)
 {
-    const qzi_shape input = {1, arch->input_h, arch->input_w, 3};
+    const qzi_shape input = {1, model->input_h, model->input_w, 3};
     qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
     if (!shapes)
         return QZ_ERR_MEMORY;
     qz_status st = qzi_graph_shapes(graph, &input, shapes);
-    *macs = 0;
+    uint64_t macs = 0;
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++)
-        *macs += qzi_node_macs(&graph->nodes[i], &shapes[i]);
+        macs += qzi_node_macs(&graph->nodes[i], &shapes[i]);
     qzi_free(graph->ctx, shapes);
+    if (st == QZ_OK)
+        model->macs = macs;
     return st;
 }
 
@@ -92,7 +97,7 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
     for (size_t i = 0; i < model->graph->param_count; i++)
         if (model->graph->params[i].trainable)
             model->params += (uint64_t)qz_tensor_numel(&model->graph->params[i].tensor);
-    return count_macs(model->graph, &model->arch->info, &model->macs);
+    return qzi_model_count_macs(model, model->graph);
 }
 
 qz_status qzi_model_fuse(qz_model *model)

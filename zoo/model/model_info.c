@@ -42,14 +42,13 @@ static size_t graph_bytes(const qz_graph *graph)
 
 qz_status qzi_model_measure(qz_model *model)
 {
-    const qz_arch_info *arch = &model->arch->info;
     if (model->graph) {
         model->fp32_weights_bytes = graph_bytes(model->graph);
-        QZI_TRY(qzi_graph_list_size(model->graph, arch->input_h, arch->input_w));
+        QZI_TRY(qzi_graph_list_size(model->graph, model->input_h, model->input_w));
     }
     if (model->int8_graph) {
         model->int8_weights_bytes = graph_bytes(model->int8_graph);
-        QZI_TRY(qzi_graph_list_size(model->int8_graph, arch->input_h, arch->input_w));
+        QZI_TRY(qzi_graph_list_size(model->int8_graph, model->input_h, model->input_w));
     }
     return QZ_OK;
 }
@@ -59,6 +58,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     if (!info)
         return;
     memset(info, 0, sizeof(*info));
+    info->weights_file = info->calib = "";
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
     if (!model)
         return;
@@ -66,7 +66,14 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->name = arch->name;
     info->task = arch->task;
     info->weights = model->origin.weights;
+    info->weights_file = model->origin.path ? model->origin.path : "";
     info->random_weights = model->origin.random;
+    info->missing_count = model->origin.missing;
+    info->named_classes = model->classes != NULL;
+    info->own_preprocess = model->own_preprocess;
+    info->calib = model->calib;
+    info->synthetic_calibration = model->synthetic_images > 0;
+    info->calibration_hash = model->calibration_hash;
     info->converted = model->int8_graph != NULL;
     if (model->prepared) {
         info->backend = model->qconfig.backend->name;
@@ -75,8 +82,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     }
     info->calibration_images = model->calibration_images;
     info->num_classes = model->num_classes;
-    info->input_h = arch->input_h;
-    info->input_w = arch->input_w;
+    info->input_h = model->input_h;
+    info->input_w = model->input_w;
     info->preprocess = model->preprocess;
     info->params = model->params;
     info->macs = model->macs;

@@ -33,8 +33,7 @@ static qz_status find_or_pack(qz_model *model, bool int8, bool winograd, qz_isa 
                         model->arch->info.name);
     qzi_packed *made = NULL;
     if (winograd)
-        QZI_TRY(qzi_packed_create_winograd(graph, isa, model->arch->info.input_h,
-                                           model->arch->info.input_w, &made));
+        QZI_TRY(qzi_packed_create_winograd(graph, isa, model->input_h, model->input_w, &made));
     else
         QZI_TRY(qzi_packed_create(graph, isa, &made));
     model->packings.list[model->packings.count++] =

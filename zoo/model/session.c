@@ -195,6 +195,8 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
 static bool make_table(qz_session *s, qzi_qparams q)
 {
     float values[3][256];
+    if (s->model->preprocess.bgr) /* the kernels' tables keep the order of channels */
+        return false;
     qzi_preprocess_table(&s->model->preprocess, values);
     if (!qzi_all_finite(values[0], 3 * 256))
         return false;

@@ -257,6 +257,7 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
     text = key_list_append(model, text, &untracked, "missing num_batches_tracked");
     if (!text)
         return QZ_ERR_MEMORY;
+    model->origin.missing = missing.count;
     model->origin.warning = text;
     model->origin.warning_count = missing.count + unexpected.count + untracked.count;
     if (model->origin.warning_count > 0)

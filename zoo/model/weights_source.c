@@ -38,10 +38,11 @@ static void take_recipe(qz_model *model, const qz_weights_info *info)
     if (info->resize > 0)
         p->resize = info->resize;
     if (info->crop > 0)
-        p->crop_h = p->crop_w = info->crop;
+        p->crop_h = p->crop_w = model->input_h = model->input_w = info->crop;
     for (int i = 0; qz_interpolation_name((qz_interpolation)i); i++)
         if (strcmp(info->interpolation, qz_interpolation_name((qz_interpolation)i)) == 0)
             p->interpolation = (qz_interpolation)i;
+    model->own_preprocess = info->resize > 0 && info->crop > 0;
     if (info->std[0] > 0.0f) {
         memcpy(p->mean, info->mean, sizeof(p->mean));
         memcpy(p->std, info->std, sizeof(p->std));

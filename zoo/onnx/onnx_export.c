@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* onnx_export.c - qz_onnx_export: which graph, at which size, node by node. */
 #include "layers/graph/exec.h"
+#include "zoo/model/classes.h"
 #include "zoo/model/model.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/onnx/onnx_emit.h"
@@ -34,8 +35,8 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
     if (o->opset == 0)
         o->opset = QZ_ONNX_OPSET_DEFAULT;
     if (o->height == 0 && o->width == 0) {
-        o->height = model->arch->info.input_h;
-        o->width = model->arch->info.input_w;
+        o->height = model->input_h;
+        o->width = model->input_w;
     }
     if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
@@ -74,33 +75,60 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
 
 /* ---- provenance ---- */
 
-static void add_metadata(qzi_onnx_emit *e, const qz_model *model)
+/* The recipe for the file's own input size: another than the model's is only resized to. */
+static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
 {
     qzi_onnx_doc *doc = &e->doc;
-    const qz_preprocess *p = &model->preprocess;
-    const char *slash = strrchr(model->origin.weights, '/');
-    qzi_onnx_metadata(doc, "model", model->arch->info.name);
-    qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->origin.weights);
-    qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->origin.hash));
-    qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "%d", (int)p->resize));
+    const qz_onnx_options *o = e->options;
+    qz_preprocess recipe = model->preprocess, *p = &recipe;
+    if (o->height != model->input_h || o->width != model->input_w) {
+        p->resize_h = p->crop_h = o->height;
+        p->resize_w = p->crop_w = o->width;
+    }
+    qzi_onnx_metadata(doc, "resize",
+                      p->resize_h > 0
+                          ? qzi_onnx_text(doc, "%dx%d", (int)p->resize_h, (int)p->resize_w)
+                      : p->resize > 0 ? qzi_onnx_text(doc, "%d", (int)p->resize)
+                                      : "none");
     qzi_onnx_metadata(doc, "crop", qzi_onnx_text(doc, "%dx%d", (int)p->crop_h, (int)p->crop_w));
     qzi_onnx_metadata(doc, "interpolation", qz_interpolation_name(p->interpolation));
+    qzi_onnx_metadata(doc, "channels", p->bgr ? "bgr" : "rgb");
     qzi_onnx_metadata(doc, "mean",
                       qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)p->mean[0], (double)p->mean[1],
                                     (double)p->mean[2]));
     qzi_onnx_metadata(doc, "std",
                       qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)p->std[0], (double)p->std[1],
                                     (double)p->std[2]));
+}
+
+static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    qzi_arena arena;
+    const char *classes;
+    const char *slash = strrchr(model->origin.weights, '/');
+    qzi_onnx_metadata(doc, "model", model->arch->info.name);
+    qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->origin.weights);
+    qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->origin.hash));
+    add_recipe(e, model);
+    qzi_arena_init(&arena, model->ctx);
+    const qz_status st = qzi_classes_join(model, &arena, &classes);
+    if (st == QZ_OK && classes[0] != '\0')
+        qzi_onnx_metadata(doc, "classes", classes);
+    qzi_arena_free(&arena);
+    QZI_TRY(st);
     if (!is_int8(e->options))
-        return;
+        return QZ_OK;
+    qzi_onnx_metadata(doc, "calib", model->calib);
     qzi_onnx_metadata(doc, "backend", model->qconfig.backend->name);
     if (model->qconfig.imported) /* observed and calibrated elsewhere */
-        return;
+        return QZ_OK;
     qzi_onnx_metadata(doc, "observer", qz_observer_name(model->qconfig.observer));
     qzi_onnx_metadata(doc, "calibration_images",
                       qzi_onnx_text(doc, "%zu", model->calibration_images));
     qzi_onnx_metadata(doc, "calibration_hash",
                       qzi_onnx_text(doc, "%016" PRIx64, model->calibration_hash));
+    return QZ_OK;
 }
 
 /* ---- nodes ---- */
@@ -202,7 +230,7 @@ static void emit_all_outputs(qzi_onnx_emit *e)
 
 static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
 {
-    add_metadata(e, model);
+    QZI_TRY(add_metadata(e, model));
     for (size_t i = 0; i < e->graph->node_count; i++) {
         QZI_TRY(e->doc.status);
         QZI_TRY(emit_node(e, (qz_value)i));

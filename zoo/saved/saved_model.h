@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * saved_model.h - the file of an int8 model, version 1. Private.
+ * saved_model.h - the file of an int8 model, version 2. Private.
  *
  * A safetensors file. The graph is not in the file: it follows from the architecture, the options
  * and the parameters of the observed values, by the code that converted the model. A file holds the
@@ -9,7 +9,7 @@
  * its bytes again.
  *
  * Metadata, all of it text and all of it required:
- *   format              "qzoo.int8/1"; a reader refuses another number
+ *   format              "qzoo.int8/2"; a reader refuses another number
  *   version             of the library that wrote the file
  *   arch                name of the architecture
  *   num_classes         decimal, as all numbers here
@@ -24,9 +24,13 @@
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
  *   exclude, fallback   names joined by commas; may be empty
- *   resize, crop_h, crop_w    of the preprocessing
+ *   resize, crop_h, crop_w, resize_h, resize_w, bgr   of qz_preprocess
  *   interpolation       "bilinear" or "bicubic"
- *   weights             "random:SEED", or the base name of the file that was loaded
+ *   classes             the names given to the classes, a newline between two; may be empty
+ *   weights             "random:SEED", or the tag, or the base name of the file that was loaded,
+ *                       and " + random:0 (3 of 62 parameters)" where it lacked some
+ *   random              "1" or "0": any parameter is random
+ *   missing             how many parameters the file lacked
  *   weights_hash        16 hex digits: FNV-1a 64 over the hashes of all parameters in order,
  *                       each FNV-1a over four lanes (hashes are 8 bytes, little-endian); lane k
  *                       takes the float32 values k, k + 4, ... by FNV-1a's step on their 32 bits
@@ -34,6 +38,8 @@
  *                       Where imported: FNV-1a 64 of each layer's int8 weights, their scales and
  *                       its float bias
  *   calibration_images  how many were seen; 0 where imported, and only there
+ *   synthetic_images    how many of them were synthetic
+ *   calib               the same in words, for readers: "images:100", "synthetic:32", "imported"
  *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
  *
  * Tensors, in this order:
@@ -53,7 +59,7 @@
 
 #include "zoo/model/model.h"
 
-#define QZI_SAVED_FORMAT "qzoo.int8/1"
+#define QZI_SAVED_FORMAT "qzoo.int8/2"
 #define QZI_SAVED_FORMAT_FAMILY "qzoo.int8/"
 
 /* Integer biases stay below this in magnitude (CONTRACT.md). */

@@ -5,7 +5,10 @@
  * The file is untrusted: every number that the model will compute with is checked here, and every
  * tensor must be one that the rebuilt graph wants, of its exact shape.
  */
+#include "zoo/image/preprocess.h"
+#include "zoo/model/classes.h"
 #include "zoo/model/model_build.h"
+#include "zoo/model/provenance.h"
 #include "zoo/saved/saved_model.h"
 
 #include <inttypes.h>
@@ -19,6 +22,14 @@ struct reader {
     qz_model *model;
     size_t used; /* tensors of the file that were taken */
 };
+
+/* Fails with "damaged" where what the file says does not fit the architecture. */
+static qz_status as_damaged(const struct reader *r, qz_status st)
+{
+    if (st == QZ_OK || st == QZ_ERR_MEMORY)
+        return st;
+    return qzi_fail_prefix(r->ctx, QZ_ERR_FORMAT, "%s: damaged", r->path);
+}
 
 /* ---- metadata ---- */
 
@@ -126,19 +137,27 @@ static qz_status read_origin(const struct reader *r)
 {
     qz_model *m = r->model;
     const char *text = NULL;
-    int32_t images = 0;
+    int32_t images = 0, synthetic = 0, missing = 0;
     QZI_TRY(get_text(r, "weights", &text));
     if (strchr(text, '/'))
         return fail_value(r, "weights", text);
     m->origin.weights = qzi_arena_strdup(&m->arena, text);
     if (!m->origin.weights)
         return QZ_ERR_MEMORY;
-    m->origin.random = strncmp(text, "random:", 7) == 0;
+    QZI_TRY(get_flag(r, "random", &m->origin.random));
+    QZI_TRY(get_number(r, "missing", 0, INT32_MAX, &missing));
+    m->origin.missing = (size_t)missing;
     QZI_TRY(get_hash(r, "weights_hash", &m->origin.hash));
     QZI_TRY(get_number(r, "calibration_images", 0, INT32_MAX, &images));
     if ((images == 0) != m->qconfig.imported)
         return fail_value(r, "calibration_images", images == 0 ? "0" : "not 0");
+    QZI_TRY(get_number(r, "synthetic_images", 0, images, &synthetic));
     m->calibration_images = (size_t)images;
+    m->synthetic_images = (size_t)synthetic;
+    qzi_provenance_calib(m);
+    QZI_TRY(get_text(r, "calib", &text));
+    if (strcmp(text, m->calib) != 0)
+        return fail_value(r, "calib", text);
     return get_hash(r, "calibration_hash", &m->calibration_hash);
 }
 
@@ -203,15 +222,18 @@ static qz_status read_preprocess(struct reader *r)
     QZI_TRY(get_number(r, "resize", 0, largest, &p->resize));
     QZI_TRY(get_number(r, "crop_h", 1, largest, &p->crop_h));
     QZI_TRY(get_number(r, "crop_w", 1, largest, &p->crop_w));
+    QZI_TRY(get_number(r, "resize_h", 0, largest, &p->resize_h));
+    QZI_TRY(get_number(r, "resize_w", 0, largest, &p->resize_w));
+    QZI_TRY(get_flag(r, "bgr", &p->bgr));
     QZI_TRY(read_interpolation(r, &p->interpolation));
     QZI_TRY(get_tensor(r, "preprocess.mean", NULL, QZ_F32, 1, &three, &mean));
     QZI_TRY(get_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
     memcpy(p->mean, mean->data, sizeof(p->mean));
     memcpy(p->std, std->data, sizeof(p->std));
-    for (int i = 0; i < 3; i++)
-        if (!isfinite(p->mean[i]) || !isfinite(p->std[i]) || p->std[i] <= 0.0f)
-            return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: preprocess.mean or .std", r->path);
-    return QZ_OK;
+    r->model->input_h = p->crop_h;
+    r->model->input_w = p->crop_w;
+    r->model->own_preprocess = true;
+    return as_damaged(r, qzi_preprocess_check_recipe(r->ctx, p));
 }
 
 /* Parameters of the float graph's values; *observed is the caller's to free. */
@@ -319,14 +341,6 @@ static qz_status read_node(struct reader *r, qzi_node *node)
 
 /* ---- the whole ---- */
 
-/* Fails with "damaged" where what the file says does not fit the architecture. */
-static qz_status as_damaged(const struct reader *r, qz_status st)
-{
-    if (st == QZ_OK || st == QZ_ERR_MEMORY)
-        return st;
-    return qzi_fail_prefix(r->ctx, QZ_ERR_FORMAT, "%s: damaged", r->path);
-}
-
 static qz_status read_structure(struct reader *r)
 {
     qz_model *m = r->model;
@@ -341,6 +355,9 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(read_qconfig(r));
     QZI_TRY(read_preprocess(r));
     QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
+    const char *classes = NULL;
+    QZI_TRY(get_text(r, "classes", &classes));
+    QZI_TRY(as_damaged(r, qzi_classes_split(m, classes)));
     if (m->relu)
         qzi_replace_relu6(m->graph);
     if (fused)

@@ -2,12 +2,13 @@
 /*
  * saved_model_write.c - qz_model_save. The format is described in saved_model.h.
  */
+#include "zoo/model/classes.h"
 #include "zoo/saved/saved_model.h"
 
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_METADATA = 24 };
+enum { MAX_METADATA = 32 };
 
 /* What will be written. Keys and values live in the arena, tensors in the model. */
 struct writer {
@@ -78,7 +79,8 @@ static qz_status add_metadata(struct writer *w)
     const qz_model *m = w->model;
     const qzi_qconfig *q = &m->qconfig;
     /* only the base name: where a file lay is nobody's business, and differs between machines */
-    const char *slash = strrchr(m->origin.weights, '/');
+    const char *slash = strrchr(m->origin.weights, '/'), *classes = NULL;
+    QZI_TRY(qzi_classes_join(m, &w->arena, &classes));
     QZI_TRY(add_text(w, "format", QZI_SAVED_FORMAT));
     QZI_TRY(add_text(w, "version", qz_version()));
     QZI_TRY(add_text(w, "arch", m->arch->info.name));
@@ -97,10 +99,18 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "resize", (uint64_t)m->preprocess.resize));
     QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
     QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
+    QZI_TRY(add_number(w, "resize_h", (uint64_t)m->preprocess.resize_h));
+    QZI_TRY(add_number(w, "resize_w", (uint64_t)m->preprocess.resize_w));
+    QZI_TRY(add_number(w, "bgr", m->preprocess.bgr));
     QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
+    QZI_TRY(add_text(w, "classes", classes));
+    QZI_TRY(add_number(w, "random", m->origin.random));
+    QZI_TRY(add_number(w, "missing", m->origin.missing));
     QZI_TRY(add_text(w, "weights", slash ? slash + 1 : m->origin.weights));
     QZI_TRY(add_hash(w, "weights_hash", m->origin.hash));
     QZI_TRY(add_number(w, "calibration_images", m->calibration_images));
+    QZI_TRY(add_number(w, "synthetic_images", m->synthetic_images));
+    QZI_TRY(add_text(w, "calib", m->calib));
     return add_hash(w, "calibration_hash", m->calibration_hash);
 }
 

@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT */
+/* classes.c - the names of a model's classes. */
+#include "zoo/model/classes.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static int compare_names(const void *a, const void *b)
+{
+    return strcmp(*(const char *const *)a, *(const char *const *)b);
+}
+
+/* QZ_ERR_ARGUMENT names the first class whose name cannot be kept. */
+static qz_status check_names(const qz_model *model, const char *const *names, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (!names[i] || names[i][0] == '\0')
+            return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "class %zu has no name", i);
+        for (const char *p = names[i]; *p != '\0'; p++)
+            if ((unsigned char)*p < 0x20 || *p == 0x7f)
+                return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                                "the name of class %zu has a control character", i);
+    }
+    const char **sorted = qzi_calloc(model->ctx, count, sizeof(*sorted));
+    if (!sorted)
+        return QZ_ERR_MEMORY;
+    memcpy(sorted, names, count * sizeof(*sorted));
+    qsort(sorted, count, sizeof(*sorted), compare_names);
+    const char *twice = NULL;
+    for (size_t i = 1; i < count && !twice; i++)
+        if (strcmp(sorted[i - 1], sorted[i]) == 0)
+            twice = sorted[i];
+    qzi_free(model->ctx, sorted);
+    if (twice)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "two classes have the name '%.200s'", twice);
+    return QZ_OK;
+}
+
+/* One block: the array of pointers, then the names, each with its NUL. */
+static const char *const *copy_names(const qz_model *model, const char *const *names, size_t count)
+{
+    size_t bytes = count * sizeof(*names);
+    for (size_t i = 0; i < count; i++)
+        bytes += strlen(names[i]) + 1;
+    const char **block = qzi_alloc(model->ctx, bytes);
+    if (!block)
+        return NULL;
+    char *text = (char *)(block + count);
+    for (size_t i = 0; i < count; i++) {
+        size_t size = strlen(names[i]) + 1;
+        memcpy(text, names[i], size);
+        block[i] = text;
+        text += size;
+    }
+    return block;
+}
+
+qz_status qz_model_set_classes(qz_model *model, const char *const *names, size_t count)
+{
+    if (!model || (!names && count > 0))
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_model_set_classes: model or names is NULL");
+    if (count != (size_t)model->num_classes)
+        return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
+                        "%zu names of classes, but the model has %d classes", count,
+                        (int)model->num_classes);
+    QZI_TRY(check_names(model, names, count));
+    const char *const *copy = copy_names(model, names, count);
+    if (!copy)
+        return QZ_ERR_MEMORY;
+    qzi_free(model->ctx, (void *)(uintptr_t)model->classes);
+    model->classes = copy;
+    return QZ_OK;
+}
+
+const char *qz_model_class(const qz_model *model, int32_t index)
+{
+    if (!model || index < 0 || index >= model->num_classes)
+        return NULL;
+    if (model->classes)
+        return model->classes[index];
+    return model->num_classes == 1000 ? qz_imagenet_class(index) : NULL;
+}
+
+qz_status qzi_classes_join(const qz_model *model, qzi_arena *arena, const char **text)
+{
+    size_t bytes = 1;
+    *text = "";
+    if (!model->classes)
+        return QZ_OK;
+    for (int32_t i = 0; i < model->num_classes; i++)
+        bytes += strlen(model->classes[i]) + 1;
+    char *all = qzi_arena_alloc(arena, bytes);
+    if (!all)
+        return QZ_ERR_MEMORY;
+    char *end = all;
+    for (int32_t i = 0; i < model->num_classes; i++) {
+        size_t length = strlen(model->classes[i]);
+        memcpy(end, model->classes[i], length);
+        end[length] = '\n';
+        end += length + 1;
+    }
+    end[-1] = '\0';
+    *text = all;
+    return QZ_OK;
+}
+
+qz_status qzi_classes_split(qz_model *model, const char *text)
+{
+    size_t count = 1;
+    if (text[0] == '\0')
+        return QZ_OK;
+    for (const char *p = text; *p != '\0'; p++)
+        count += *p == '\n';
+    if (count != (size_t)model->num_classes) /* before anything of that size is allocated */
+        return qz_model_set_classes(model, &text, count);
+    char *copy = qzi_format(model->ctx, "%s", text);
+    const char **names = qzi_calloc(model->ctx, count, sizeof(*names));
+    qz_status st = copy && names ? QZ_OK : QZ_ERR_MEMORY;
+    if (st == QZ_OK) {
+        char *name = copy;
+        for (size_t i = 0; i < count; i++) {
+            names[i] = name;
+            name += strcspn(name, "\n");
+            *name++ = '\0';
+        }
+        st = qz_model_set_classes(model, names, count);
+    }
+    qzi_free(model->ctx, copy);
+    qzi_free(model->ctx, names);
+    return st;
+}

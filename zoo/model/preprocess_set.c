@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+/* preprocess_set.c - the recipe for images that the user chooses for a model or a session. */
+#include "zoo/image/preprocess.h"
+#include "zoo/model/model_build.h"
+
+qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *recipe)
+{
+    if (!model || !recipe)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_model_set_preprocess: model or recipe is NULL");
+    if (model->packings.count > 0)
+        return qzi_model_fail_state(model, "the recipe for images is set before the first session");
+    QZI_TRY(qzi_preprocess_check_recipe(model->ctx, recipe));
+    const int32_t h = model->input_h, w = model->input_w;
+    const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
+    model->input_h = recipe->crop_h;
+    model->input_w = recipe->crop_w;
+    qz_status st = qzi_model_count_macs(model, graph);
+    if (st == QZ_OK)
+        st = qzi_model_measure(model);
+    if (st != QZ_OK) { /* a size that the network cannot take */
+        model->input_h = h;
+        model->input_w = w;
+        return st;
+    }
+    model->preprocess = *recipe;
+    model->own_preprocess = true;
+    return QZ_OK;
+}
