@@ -191,6 +191,10 @@ const tool_option tool_option_table[] = {
     {NULL, NULL, 0, LATER, NULL},
 };
 
+_Static_assert(sizeof(tool_option_table) / sizeof(*tool_option_table) <=
+                   sizeof(((tool_options *)0)->given),
+               "tool_options.given needs more entries");
+
 const tool_option *option_find(const char *name, size_t length)
 {
     for (const tool_option *o = tool_option_table; o->name; o++) {
@@ -198,6 +202,12 @@ const tool_option *option_find(const char *name, size_t length)
             return o;
     }
     return NULL;
+}
+
+bool option_given(const tool_options *options, const char *name)
+{
+    const tool_option *option = option_find(name, strlen(name));
+    return option && options->given[option - tool_option_table];
 }
 
 void *option_value(tool_options *options, const tool_option *option)

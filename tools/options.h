@@ -77,6 +77,7 @@ typedef struct tool_options {
     option_list args; /* positional */
     char **owned;     /* the strings that lists point into */
     size_t owned_count;
+    bool given[128]; /* by the user; numbers of rows of the table */
 } tool_options;
 
 void options_free(tool_options *options);
@@ -153,6 +154,8 @@ extern const tool_option tool_option_table[]; /* ends with name NULL */
 const tool_option *option_find(const char *name, size_t length);
 /* Where the option's value is stored. */
 void *option_value(tool_options *options, const tool_option *option);
+/* Whether the user gave the option of this name. */
+bool option_given(const tool_options *options, const char *name);
 /* The option's words, separated by `separator`; cut to `size` bytes. */
 void option_list_words(const tool_option *option, const char *separator, char *text, size_t size);
 /* What the option does, with its words or bounds, for --help and manual pages; cut to `size`. */

@@ -208,6 +208,7 @@ static int parse_option(const char *command, unsigned groups, int argc, char **a
         return tool_fail(EXIT_USAGE, "%s: takes no value", option->name);
     }
     int status = set_option(o, option, text);
+    o->given[option - tool_option_table] = true;
     while (status == EXIT_DONE && *at + 1 < argc &&
            belongs_to_calib(command, option, argv[*at + 1]))
         status = add_text(&o->quant.calib, argv[++*at]);

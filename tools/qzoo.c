@@ -2,6 +2,7 @@
 /* qzoo.c - main: finds the subcommand, by the first argument or by the name zoo-COMMAND. */
 #include "commands.h"
 #include "messages.h"
+#include "options_apply.h"
 #include "options_parse.h"
 
 #include <stdio.h>
@@ -109,6 +110,8 @@ int main(int argc, char **argv)
     }
     tool_options options;
     int status = options_parse(command->name, command->options, argc, argv, &options);
+    if (status == EXIT_DONE)
+        status = options_apply(&options);
     if (status == EXIT_DONE)
         status = command->run(&options);
     options_free(&options);

@@ -5,6 +5,7 @@
 #include "fetch_bar.h"
 #include "images.h"
 #include "messages.h"
+#include "options_apply.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -68,17 +69,14 @@ static int calibrate(const tool_options *options, subject *s)
 
 static int open_file(const tool_options *options, const char *name, subject *s)
 {
-    if (options->model.weights || options->quant.calib.count || options->model.num_classes ||
-        options->model.transform_input || options->model.no_aux_logits)
-        return tool_fail(EXIT_USAGE,
-                         "%s: a saved int8 model has its own weights and calibration; leave out "
-                         "--weights, --calib, --num-classes, --transform-input and "
-                         "--no-aux-logits",
-                         name);
     qz_status st = qz_model_open(s->ctx, name, &s->model);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
     qz_model_get_info(s->model, &s->info);
+    const char *backend = qz_backend_name((qz_backend)options->quant.backend);
+    if (options->quant.backend != QZ_BACKEND_AUTO && strcmp(backend, s->info.backend) != 0)
+        return tool_fail(EXIT_USAGE, "--backend %s: %s was quantized for %s", backend, name,
+                         s->info.backend);
     s->int8_only = true;
     return EXIT_DONE;
 }
@@ -135,6 +133,8 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
         status = settle_int8(options, s);
     else if (ptq)
         status = calibrate(options, s);
+    else
+        status = options_apply_float(options);
     qz_model_get_info(s->model, &s->info);
     if (status)
         subject_close(s);

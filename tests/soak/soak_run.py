@@ -9,7 +9,7 @@ import signal
 import subprocess
 import time
 
-TIMEOUT = 180
+TIMEOUT = 90
 SANITIZER = re.compile(rb'AddressSanitizer|runtime error:|LeakSanitizer')
 CONTROL = re.compile(rb'[\x00-\x08\x0b-\x0c\x0e-\x1f\x7f]')
 NUMBER = re.compile(rb'(?<![A-Za-z0-9_.-])-?(nan|inf)(?![A-Za-z0-9_])')

@@ -1,0 +1,124 @@
+/* SPDX-License-Identifier: MIT */
+/* test_options_apply.c - an option that would have no effect is refused by name, and only then. */
+#include "tools/commands.h"
+#include "tools/messages.h"
+#include "tools/options_apply.h"
+#include "tools/options_parse.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static char message[4096]; /* of the last line, from stderr */
+
+/* Parses and checks a command line, words separated by spaces. */
+static int apply(const char *line)
+{
+    char text[256], *words[32];
+    int count = 0, status = EXIT_USAGE;
+    FILE *file = tmpfile();
+    int saved = dup(STDERR_FILENO);
+    assert_non_null(file);
+    snprintf(text, sizeof(text), "%s", line);
+    for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
+        words[count++] = word;
+    fflush(stderr);
+    dup2(fileno(file), STDERR_FILENO);
+    for (const tool_command *c = tool_commands; c->name; c++) {
+        tool_options o;
+        if (strcmp(c->name, words[0]) != 0)
+            continue;
+        status = options_parse(c->name, c->options, count - 1, words + 1, &o);
+        if (status == EXIT_DONE)
+            status = options_apply(&o);
+        options_free(&o);
+    }
+    fflush(stderr);
+    dup2(saved, STDERR_FILENO);
+    close(saved);
+    rewind(file);
+    message[fread(message, 1, sizeof(message) - 1, file)] = '\0';
+    fclose(file);
+    return status;
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    static const char *const lines[][2] = {
+        {"run m x.png --backend qnnpack", "--backend"},
+        {"bench m --calib photos", "--calib"},
+        {"eval m --data d --observer minmax", "--observer"},
+        {"run m x.png --reduce-range", "--reduce-range"},
+        {"bench m --per-channel", "--per-channel"},
+        {"bench m --exclude conv1", "--exclude"},
+        {"bench m --fallback strided_pointwise", "--fallback"},
+        {"export m -o x.onnx --backend native", "--backend"},
+        {"export m -o x.onnx --precision fp16 --exclude conv1", "--exclude"},
+        {"export m -o x.onnx --calib photos", "--calib"},
+        {"run m x.png --ptq --no-winograd", "--no-winograd"},
+        {"run ./m.safetensors x.png --no-winograd", "--no-winograd"},
+        {"bench m --runs 3 --seconds 2", "--seconds"},
+        {"bench m --quiet --verbose", "--verbose"},
+        {"bench m --mirror http://x/", "--mirror"},
+        {"bench m --weights random:2 --fetch", "--fetch"},
+        {"bench m --weights ./f.pth --offline", "--offline"},
+        {"bench m --weights default --offline --fetch", "--fetch"},
+        {"bench m --allow-missing", "--allow-missing"},
+        {"weights list --f32", "--f32"},
+        {"weights show x.pth --all", "--all"},
+        {"weights verify --update-keys", "--update-keys"},
+        {"weights list --mirror http://x/", "--mirror"},
+        {"run ./m.safetensors x.png --observer minmax", "--observer"},
+        {"run ./m.safetensors x.png --num-classes 5", "--num-classes"},
+        {"eval ./m.safetensors --data d --fuse none", "--fuse"},
+        {"bench m ./m.safetensors --ptq --weights random", "--weights"},
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        if (apply(lines[i][0]) != EXIT_USAGE || !strstr(message, lines[i][1]))
+            fail_msg("%s: not refused by %s: %s", lines[i][0], lines[i][1], message);
+    }
+}
+
+static void test_accepted(void **state)
+{
+    (void)state;
+    static const char *const lines[] = {
+        "run m x.png --ptq --backend qnnpack",
+        "run m x.png --weights ./int8.pt --backend qnnpack",
+        "run m x.png --no-winograd --relu",
+        "bench m --ptq --no-winograd --calib photos",
+        "bench m ./m.safetensors --no-winograd",
+        "bench m --runs 3 --quiet",
+        "bench m --weights default --mirror http://x/ --fetch",
+        "bench m --weights ./f.pth --allow-missing",
+        "export m -o x.onnx --precision int8 --exclude conv1",
+        "export m -o x.onnx --precision fp16 --calib photos",
+        "export ./m.safetensors -o x.onnx --backend fbgemm",
+        "quantize m -o x.safetensors --reduce-range",
+        "list m --ops --backend native",
+        "list --catalogue c.json",
+        "weights convert a.pth b.safetensors --f32 --update-keys",
+        "weights show a.pth --update-keys",
+        "weights fetch m --mirror http://x/ --timeout 3",
+        "weights prune --all",
+        "run ./m.safetensors x.png --ptq --threads 1",
+    };
+    for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
+        if (apply(lines[i]) != EXIT_DONE)
+            fail_msg("%s: %s", lines[i], message);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_refused),
+                                       cmocka_unit_test(test_accepted)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * options_apply.c - refuses options that would have no effect. A user who gives an option believes
+ * that it does something: a figure made without it would be taken for one made with it.
+ */
+#include "options_apply.h"
+
+#include "messages.h"
+
+#include <string.h>
+
+/* ---- what a command does ---- */
+
+static bool is_command(const tool_options *o, const char *name)
+{
+    return strcmp(o->command, name) == 0;
+}
+
+static size_t model_count(const tool_options *o)
+{
+    return is_command(o, "bench") ? o->args.count : o->args.count ? 1 : 0;
+}
+
+/* How many of the command's models are saved int8 models. */
+static size_t file_count(const tool_options *o)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < model_count(o); i++)
+        count += qz_weights_is_file(o->args.items[i]);
+    return count;
+}
+
+static bool is_random(const char *weights)
+{
+    return !weights || strcmp(weights, "random") == 0 || strncmp(weights, "random:", 7) == 0;
+}
+
+/* Weights from elsewhere may be those of an int8 model: only opening them shows that. */
+static bool may_be_int8(const tool_options *o)
+{
+    return !is_random(o->model.weights) || file_count(o) > 0;
+}
+
+static bool exports_int8(const tool_options *o)
+{
+    return o->onnx.precision == PRECISION_INT8 || (o->onnx.precision < 0 && file_count(o) > 0);
+}
+
+static bool quantizes(const tool_options *o)
+{
+    if (is_command(o, "export"))
+        return exports_int8(o);
+    return o->quant.ptq || is_command(o, "quantize") || is_command(o, "list") || may_be_int8(o);
+}
+
+/* Half precision looks for values that are too large for it on the images of --calib. */
+static bool calibrates_half(const tool_options *o)
+{
+    return is_command(o, "export") && o->onnx.precision == PRECISION_FP16;
+}
+
+static bool calibrates(const tool_options *o)
+{
+    return quantizes(o) || calibrates_half(o);
+}
+
+static bool runs_float(const tool_options *o)
+{
+    const bool only_files = model_count(o) > 0 && file_count(o) == model_count(o);
+    return !only_files && !(is_command(o, "run") && o->quant.ptq);
+}
+
+static bool uses_a_tag(const tool_options *o)
+{
+    return is_command(o, "weights") || is_command(o, "list") ||
+           (!is_random(o->model.weights) && !qz_weights_is_file(o->model.weights));
+}
+
+static bool reads_weights(const tool_options *o)
+{
+    return !is_random(o->model.weights);
+}
+
+static bool counts_no_runs(const tool_options *o)
+{
+    return o->bench.runs == 0;
+}
+
+static bool is_not_quiet(const tool_options *o)
+{
+    return !o->quiet;
+}
+
+static bool may_download(const tool_options *o)
+{
+    return !o->fetch.offline;
+}
+
+static bool weights_does(const tool_options *o, const char *what, const char *or_what)
+{
+    const char *first = o->args.count ? o->args.items[0] : "";
+    return strcmp(first, what) == 0 || strcmp(first, or_what) == 0;
+}
+
+static bool fetches_or_prunes(const tool_options *o)
+{
+    return weights_does(o, "fetch", "prune");
+}
+
+static bool converts(const tool_options *o)
+{
+    return weights_does(o, "convert", "convert");
+}
+
+static bool reads_keys(const tool_options *o)
+{
+    return weights_does(o, "convert", "show");
+}
+
+static bool fetches(const tool_options *o)
+{
+    return !is_command(o, "weights") || weights_does(o, "fetch", "fetch");
+}
+
+/* ---- the rules ---- */
+
+typedef struct rule {
+    const char *option;
+    bool (*applies)(const tool_options *options);
+    const char *needs;
+} rule;
+
+static const char needs_int8[] = "goes with int8 only; give --ptq (export: --precision int8)";
+static const char needs_tag[] = "goes with --weights TAG only: nothing else is fetched";
+static const char needs_online[] = "does not go with --offline";
+
+static const rule rules[] = {
+    {"--backend", quantizes, needs_int8},
+    {"--calib", calibrates, needs_int8},
+    {"--observer", quantizes, needs_int8},
+    {"--reduce-range", quantizes, needs_int8},
+    {"--per-channel", quantizes, needs_int8},
+    {"--exclude", quantizes, needs_int8},
+    {"--fallback", quantizes, needs_int8},
+    {"--no-winograd", runs_float, "goes with fp32 only, and this command runs int8 alone"},
+    {"--seconds", counts_no_runs, "does not go with --runs, which says how often to measure"},
+    {"--verbose", is_not_quiet, "does not go with --quiet"},
+    {"--allow-missing", reads_weights,
+     "goes with --weights FILE or TAG only: random lacks nothing"},
+    {"--fetch", uses_a_tag, needs_tag},
+    {"--mirror", uses_a_tag, needs_tag},
+    {"--offline", uses_a_tag, needs_tag},
+    {"--catalogue", uses_a_tag, needs_tag},
+    {"--allow-http", uses_a_tag, needs_tag},
+    {"--ca-file", uses_a_tag, needs_tag},
+    {"--timeout", uses_a_tag, needs_tag},
+    {"--retries", uses_a_tag, needs_tag},
+    {"--fetch", may_download, needs_online},
+    {"--allow-http", may_download, needs_online},
+    {"--mirror", may_download, needs_online},
+    {"--mirror", fetches, "goes with weights fetch only"},
+    {"--allow-http", fetches, "goes with weights fetch only"},
+    {"--ca-file", fetches, "goes with weights fetch only"},
+    {"--timeout", fetches, "goes with weights fetch only"},
+    {"--retries", fetches, "goes with weights fetch only"},
+    {"--offline", fetches, "goes with weights fetch only"},
+    {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
+    {"--f32", converts, "goes with weights convert only"},
+    {"--update-keys", reads_keys, "goes with weights show and weights convert only"},
+};
+
+/* A saved model has been built, loaded and quantized already. */
+static int check_file(const tool_options *o, const char *file)
+{
+    for (const tool_option *option = tool_option_table; option->name; option++) {
+        if (!o->given[option - tool_option_table] || !(option->group & (OPT_MODEL | OPT_QUANT)) ||
+            strcmp(option->name, "--backend") == 0) /* refused where it is another backend */
+            continue;
+        return tool_fail(EXIT_USAGE,
+                         "%s: does not go with %s: a saved int8 model has its own weights, "
+                         "options and calibration",
+                         option->name, file);
+    }
+    return EXIT_DONE;
+}
+
+int options_apply_float(const tool_options *o)
+{
+    for (size_t i = 0; i < sizeof(rules) / sizeof(*rules); i++) {
+        if (rules[i].needs == needs_int8 && option_given(o, rules[i].option) && !calibrates_half(o))
+            return tool_fail(EXIT_USAGE, "%s: %s", rules[i].option, needs_int8);
+    }
+    return EXIT_DONE;
+}
+
+int options_apply(const tool_options *o)
+{
+    int status = EXIT_DONE;
+    for (size_t i = 0; i < model_count(o) && status == EXIT_DONE; i++) {
+        if (!is_command(o, "weights") && !is_command(o, "quantize") &&
+            qz_weights_is_file(o->args.items[i]))
+            status = check_file(o, o->args.items[i]);
+    }
+    for (size_t i = 0; i < sizeof(rules) / sizeof(*rules) && status == EXIT_DONE; i++) {
+        if (option_given(o, rules[i].option) && !rules[i].applies(o))
+            status = tool_fail(EXIT_USAGE, "%s: %s", rules[i].option, rules[i].needs);
+    }
+    return status;
+}
