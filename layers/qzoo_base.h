@@ -128,8 +128,8 @@ typedef struct qz_context_options {
     qz_log_fn log;                 /* NULL: silence */
     void *log_user;
     qz_isa isa; /* ceiling; AUTO: what the CPU has */
-    /* of the context's pool; 0: physical cores. After runs that follow one another within 2 ms
-     * the threads stay awake for about 20 ms; otherwise they sleep at once. */
+    /* of a run; 0: physical cores. More than there are CPUs: a warning. After runs that follow one
+     * another within 2 ms the threads stay awake for 2 ms; otherwise they sleep at once. */
     uint32_t threads;
     void *threadpool;      /* a pthreadpool_t that remains the caller's; NULL: own pool */
     const char *cache_dir; /* NULL: $QZOO_HOME, else $XDG_CACHE_HOME/qzoo, else ~/.cache/qzoo */
@@ -155,7 +155,8 @@ QZ_API const char *qz_context_message(const qz_context *context);
 
 /* The ceiling of instruction sets, never AUTO. */
 QZ_API qz_isa qz_context_isa(const qz_context *context);
-/* Number of threads of a run by default, at least 1. */
+/* Number of threads of a run by default, at least 1: as many as the system grants. Where that is
+ * fewer than the options ask for, one warning says so. */
 QZ_API uint32_t qz_context_threads(const qz_context *context);
 QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL where none is known */
 

@@ -83,10 +83,15 @@ qz_status qz_context_create(const qz_context_options *options, qz_context **cont
         .threads = resolve_threads(&o),
         .pool = o.threadpool,
     };
-    if (pthread_mutex_init(&ctx->pool_lock, NULL) != 0) {
+    if (pthread_mutex_init(&ctx->team_lock, NULL) != 0) {
         qzi_free(ctx, ctx);
         return qzi_fail(NULL, QZ_ERR_MEMORY, "the system has no mutex left");
     }
+    const uint32_t usable = qzi_cpu_usable();
+    if (!ctx->pool && ctx->threads > usable)
+        qzi_log(ctx, QZ_LOG_WARNING,
+                "%u threads on %u usable CPU%s: more threads than CPUs only make a run slower",
+                ctx->threads, usable, usable == 1 ? "" : "s");
     if (resolve_cache_dir(ctx, o.cache_dir, &ctx->cache_dir) != QZ_OK) {
         qz_context_destroy(ctx);
         return qzi_fail(NULL, QZ_ERR_MEMORY, "out of memory for the cache folder's name");
@@ -100,7 +105,7 @@ void qz_context_destroy(qz_context *context)
     if (!context)
         return;
     qzi_threads_destroy(context);
-    pthread_mutex_destroy(&context->pool_lock);
+    pthread_mutex_destroy(&context->team_lock);
     qzi_free(context, context->cache_dir);
     qz_allocator a = context->allocator;
     a.free(a.user, context);
@@ -113,7 +118,7 @@ qz_isa qz_context_isa(const qz_context *context)
 
 uint32_t qz_context_threads(const qz_context *context)
 {
-    return context->threads;
+    return qzi_threads_granted(context);
 }
 
 const char *qz_context_cache_dir(const qz_context *context)

@@ -13,22 +13,23 @@ struct qz_context {
     qz_log_fn log;          /* NULL: silence */
     void *log_user;
     qz_isa isa;       /* resolved, never AUTO */
-    uint32_t threads; /* resolved, at least 1 */
+    uint32_t threads; /* as asked for, resolved, at least 1 */
     char *cache_dir;  /* NULL: none is known */
-    /* The pool that runs regions: the caller's, or our own, made when first needed. */
-    pthread_mutex_t pool_lock; /* guards the creation */
-    void *pool;                /* a pthreadpool_t */
-    bool pool_owned;
-    bool pool_failed;           /* no threads to be had: regions run on the caller's */
-    bool pool_seen, crowded;    /* it has more threads than there are processors */
-    _Atomic int64_t team_ended; /* when the last run did, in microseconds of qzi_now */
+    /* What runs regions: the caller's pool, or a team of our own, made when first needed. */
+    void *pool;                 /* a pthreadpool_t; NULL: our own */
+    _Atomic int64_t team_ended; /* when the pool's last run did, in microseconds of qzi_now */
+    pthread_mutex_t team_lock;  /* guards the creation */
+    struct qzi_team *team;
+    bool team_failed; /* no threads to be had: regions run on the caller's */
 };
 
 /* The C library's allocator. */
 extern const qz_allocator qzi_default_allocator;
 
-/* Frees the context's own pool, if it has one. */
+/* Ends the context's own threads, if it has any. */
 void qzi_threads_destroy(qz_context *ctx);
+/* Threads that the system grants, with the caller's; starts them. */
+uint32_t qzi_threads_granted(const qz_context *ctx);
 /* Threads of a caller's pool. */
 uint32_t qzi_threads_of_pool(void *pool);
 

@@ -34,7 +34,9 @@ qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint3
     e->ctx = graph->ctx;
     e->graph = graph;
     e->packed = packed;
-    e->threads = threads ? threads : qz_context_threads(graph->ctx);
+    /* scratch is for threads that there are */
+    const uint32_t granted = qz_context_threads(graph->ctx);
+    e->threads = threads ? QZI_MIN(threads, granted) : granted;
     e->scratch_stride = qzi_calloc(graph->ctx, graph->node_count, sizeof(*e->scratch_stride));
     if (!e->scratch_stride) {
         qzi_exec_destroy(e);

@@ -1,0 +1,50 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test_limits.sh QZOO - what the program does where the system grants less than is asked for.
+set -u
+qzoo=$(realpath "$1")
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+chmod 755 "$work"
+cd "$work" || exit 1
+export QZOO_HOME="$work/home" TORCH_HOME="$work/torch"
+ran=0 bad=0
+
+# check STATUS FILE PATTERN COMMAND...: runs it for 60 s at most; FILE (out or err) has PATTERN
+check() {
+    want=$1 file=$2 pattern=$3
+    shift 3
+    ran=$((ran + 1))
+    timeout 60 "$@" >out 2>err </dev/null
+    got=$?
+    if [ "$got" != "$want" ] || ! grep -q -e "$pattern" "$file"; then
+        bad=$((bad + 1))
+        echo "FAIL: $*: status $got, expected $want and '$pattern' in $file"
+        head -n 5 out err
+    fi
+}
+
+# ---- threads: a limit of processes, as of a container; root has none
+ordinary=
+[ "$(id -u)" = 0 ] && ordinary='setpriv --reuid 65534 --regid 65534 --clear-groups'
+# (the leak sanitizer starts a thread of its own)
+export ASAN_OPTIONS="${ASAN_OPTIONS:-}:detect_leaks=0"
+# shellcheck disable=SC2086
+if prlimit --nproc=1 $ordinary "$qzoo" --version >/dev/null 2>&1; then
+    for more in '' --ptq; do
+        check 0 err '2 threads were asked for, and the system grants 1 ' \
+            prlimit --nproc=1 $ordinary "$qzoo" bench squeezenet1_1 --size 64 --threads 2 --runs 2 $more
+        grep -q ', 1 thread$' out || { bad=$((bad + 1)); echo "FAIL: the threads are not those granted"; }
+    done
+    check 0 out 'squeezenet1_1' \
+        prlimit --nproc=1 $ordinary "$qzoo" bench squeezenet1_1 --size 64 --threads 2 --runs 2 --quiet --json -
+    if [ -s err ]; then bad=$((bad + 1)); echo "FAIL: --quiet is not quiet"; fi
+else
+    echo "process limit: skipped, the program cannot be run as an ordinary user here"
+fi
+
+# ---- threads: more than CPUs
+check 0 err '^qzoo: 1000 threads on [0-9]* usable CPU' "$qzoo" bench squeezenet1_1 --size 64 --threads 1000 --runs 2
+
+echo "$ran commands, $bad faults"
+[ "$bad" = 0 ]
