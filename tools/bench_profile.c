@@ -134,17 +134,16 @@ json_t *bench_profile_json(const bench_row *row, size_t runs)
     for (size_t i = 0; i < count; i++) {
         const qz_profile_row *r = &rows[i];
         const node_rates rates = rates_of(r, total, runs);
-        json_array_append_new(
-            list,
-            json_pack(
-                "{s:s, s:s, s:s, s:s?, s:i, s:i, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:o}",
-                "name", r->name, "op", r->op, "kernel", r->kernel, "within", r->within, "tile_m",
-                (int)r->tile_m, "tile_n", (int)r->tile_n, "ms", json_number(rates.ms), "share",
-                json_number(rates.share), "macs", (json_int_t)r->macs, "gmacs_per_s",
-                json_number(rates.gmacs), "peak_share", json_number(rates.gmacs / row->peak),
-                "read_bytes", (json_int_t)r->read_bytes, "packed_bytes",
-                (json_int_t)r->packed_bytes, "written_bytes", (json_int_t)r->written_bytes,
-                "gb_per_s", json_number(rates.gb)));
+        json_add(list,
+                 json_pack(
+                     "{s:s, s:s, s:s, s:s?, s:i, s:i, s:o, s:o, s:I, s:o, s:o, s:I, s:I, s:I, s:o}",
+                     "name", r->name, "op", r->op, "kernel", r->kernel, "within", r->within,
+                     "tile_m", (int)r->tile_m, "tile_n", (int)r->tile_n, "ms",
+                     json_number(rates.ms), "share", json_number(rates.share), "macs",
+                     (json_int_t)r->macs, "gmacs_per_s", json_number(rates.gmacs), "peak_share",
+                     json_number(rates.gmacs / row->peak), "read_bytes", (json_int_t)r->read_bytes,
+                     "packed_bytes", (json_int_t)r->packed_bytes, "written_bytes",
+                     (json_int_t)r->written_bytes, "gb_per_s", json_number(rates.gb)));
     }
     return list;
 }

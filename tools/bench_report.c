@@ -25,8 +25,8 @@ static json_t *fallbacks(const subject *s)
         qz_node_info n;
         qz_graph_node_at(graph, i, &n);
         if (*n.fallback_reason)
-            json_array_append_new(list, json_pack("{s:s, s:s, s:s}", "name", n.name, "op", n.op,
-                                                  "reason", n.fallback_reason));
+            json_add(list, json_pack("{s:s, s:s, s:s}", "name", n.name, "op", n.op, "reason",
+                                     n.fallback_reason));
     }
     return list;
 }
@@ -54,11 +54,10 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         "speedup_vs_fp32", json_number(row->speedup), "sqnr_db", json_number(row->sqnr_db),
         "top1_agreement", json_number(row->agreement), "fallback_nodes",
         row->int8 ? fallbacks(s) : json_array());
-    json_object_update(json, rest);
-    json_decref(rest);
+    json_merge(json, rest);
     provenance_json(json, &s->info, row->int8);
     if (provenance_made_up(&s->info, row->int8))
-        json_object_set_new(json, "made_up", json_string(provenance_words(&s->info, row->int8)));
+        json_set(json, "made_up", json_string(provenance_words(&s->info, row->int8)));
     return json;
 }
 

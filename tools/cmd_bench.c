@@ -252,13 +252,14 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
         if (o->bench.profile) {
             status = bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
-            json_object_set_new(json, "profile", bench_profile_json(&rows[i], rows[i].count));
-            json_object_set_new(json, "memory", bench_memory_json(&rows[i]));
+            json_set(json, "profile", bench_profile_json(&rows[i], rows[i].count));
+            json_set(json, "memory", bench_memory_json(&rows[i]));
         }
-        if (json_array_append_new(results, json) != 0 && status == EXIT_DONE)
-            status = tool_fail_memory();
+        json_add(results, json);
         bench_table_add(table, &s, &rows[i]);
     }
+    if (status == EXIT_DONE)
+        status = json_check();
     for (size_t i = 0; i < count; i++) {
         qz_session_destroy(rows[i].session);
         free(rows[i].samples);

@@ -23,10 +23,10 @@ static int print_bundles(const tool_options *o, qz_context *ctx, json_t *bundles
             if (st != QZ_OK)
                 status = tool_fail_status(ctx, st);
         }
-        json_array_append_new(
-            bundles, json_pack("{s:s, s:b, s:o, s:o}", "isa", qz_isa_name(isa), "available", has,
-                               "fp32_gmacs_per_s", has ? json_number(peak[0]) : json_null(),
-                               "int8_gmacs_per_s", has ? json_number(peak[1]) : json_null()));
+        json_add(bundles,
+                 json_pack("{s:s, s:b, s:o, s:o}", "isa", qz_isa_name(isa), "available", has,
+                           "fp32_gmacs_per_s", has ? json_number(peak[0]) : json_null(),
+                           "int8_gmacs_per_s", has ? json_number(peak[1]) : json_null()));
         table_cell(t, "%s", qz_isa_name(isa));
         table_cell(t, "%s", has ? "yes" : "no");
         for (int int8 = 0; int8 < 2; int8++) {
@@ -60,10 +60,9 @@ static int print_reads(const tool_options *o, qz_context *ctx, json_t *reads)
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
         many = all > 1 ? many : one;
-        json_array_append_new(reads, json_pack("{s:I, s:i, s:o, s:o}", "bytes",
-                                               (json_int_t)sizes[i], "threads", (int)all,
-                                               "one_thread_gb_per_s", json_number(one),
-                                               "all_threads_gb_per_s", json_number(many)));
+        json_add(reads, json_pack("{s:I, s:i, s:o, s:o}", "bytes", (json_int_t)sizes[i], "threads",
+                                  (int)all, "one_thread_gb_per_s", json_number(one),
+                                  "all_threads_gb_per_s", json_number(many)));
         table_cell(t, "%.1f", (double)sizes[i] * 1e-6);
         table_cell(t, "%.1f", one);
         table_cell(t, "%.1f", many);
@@ -85,9 +84,9 @@ static int print_kernels(const tool_options *o, qz_context *ctx, json_t *kernels
     report_table *t = table_new(headers, 4);
     int status = EXIT_DONE;
     for (size_t i = 0; i < count && i < MAX_ROWS; i++) {
-        json_array_append_new(kernels, json_pack("{s:s, s:s, s:s, s:s}", "op", rows[i].op,
-                                                 "precision", rows[i].precision, "kernel",
-                                                 rows[i].kernel, "isa", rows[i].isa));
+        json_add(kernels,
+                 json_pack("{s:s, s:s, s:s, s:s}", "op", rows[i].op, "precision", rows[i].precision,
+                           "kernel", rows[i].kernel, "isa", rows[i].isa));
         table_cell(t, "%s", rows[i].op);
         table_cell(t, "%s", rows[i].precision);
         table_cell(t, "%s", rows[i].kernel);

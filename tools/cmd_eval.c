@@ -78,7 +78,7 @@ static int report(const tool_options *o, const subject *s, const eval_row *rows,
                       "top1_correct", (json_int_t)r->top1, "top5_correct", (json_int_t)r->top5,
                       "top1", json_number(top1), "top5", json_number(top5));
         provenance_json(row, &s->info, int8);
-        json_array_append_new(results, row);
+        json_add(results, row);
         table_cell(t, "%s", s->info.name);
         table_cell(t, "%s", r->precision);
         table_cell(t, "%s", backend);
@@ -89,7 +89,12 @@ static int report(const tool_options *o, const subject *s, const eval_row *rows,
         table_cell(t, "%.1f", 100.0 * top5);
         provenance_cells(t, &s->info, int8);
     }
-    int status = EXIT_DONE;
+    int status = json_check();
+    if (status) {
+        table_free(t);
+        json_decref(results);
+        return status;
+    }
     if (report_prints(o)) {
         status = table_print(t, stdout);
         provenance_note(stdout, &s->info, s->info.converted, "these figures say");

@@ -89,6 +89,11 @@ int cmd_export(const tool_options *o)
         return tool_fail(EXIT_USAGE, "export: needs one model");
     if (!o->out.output)
         return tool_fail(EXIT_USAGE, "export: needs -o FILE.onnx");
+    const char *slash = strrchr(o->out.output, '/');
+    if (o->onnx.external_data && !qz_text_is_utf8(slash ? slash : o->out.output))
+        return tool_fail(EXIT_USAGE,
+                         "-o %s: --external-data needs a name in UTF-8, which the file refers to",
+                         o->out.output);
     int status = choose_format(o, is_model_file(o->args.items[0]), &format);
     if (status == EXIT_DONE)
         status = subject_context(o, &ctx);

@@ -17,7 +17,7 @@ static json_t *tags_of(const qz_catalogue *catalogue, const char *model, char *l
     for (size_t i = 0; (w = qz_catalogue_at(catalogue, i)); i++) {
         if (strcmp(w->model, model) != 0 || w->quantized[0])
             continue;
-        json_array_append_new(tags, json_string(w->tag));
+        json_add(tags, json_string(w->tag));
         if (used < size)
             used += (size_t)snprintf(line + used, size - used, "%s%s%s", used ? ", " : "", w->tag,
                                      w->is_default ? " *" : "");
@@ -54,7 +54,7 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
         }
         char line[200];
         json_t *tags = tags_of(catalogue, info.name, line, sizeof(line));
-        json_array_append_new(models, model_json(&info, params, macs, tags));
+        json_add(models, model_json(&info, params, macs, tags));
         table_cell(t, "%s", info.name);
         table_cell(t, "%s", info.task);
         table_cell(t, "%.2f", (double)params * 1e-6);
@@ -109,7 +109,7 @@ static int list_ops(const tool_options *o, qz_context *ctx)
         qz_node_info n;
         qz_graph_node_at(graph, i, &n);
         int8_count += n.is_int8;
-        json_array_append_new(nodes, node_json(&n));
+        json_add(nodes, node_json(&n));
         table_cell(t, "%s", n.name);
         table_cell(t, "%s%s%s", n.op, *n.activation ? "+" : "", n.activation);
         table_cell(t, "%s", n.fused);
@@ -126,10 +126,10 @@ static int list_ops(const tool_options *o, qz_context *ctx)
     }
     table_free(t);
     json_t *model =
-        json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:[s], s:s, s:o}", "name", s.info.name, "task",
+        json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:[o], s:s, s:o}", "name", s.info.name, "task",
                   s.info.task, "params", (json_int_t)s.info.params, "macs", (json_int_t)s.info.macs,
-                  "input", 1, 3, s.info.input_h, s.info.input_w, "weights", s.info.weights,
-                  "backend", s.info.backend, "nodes", nodes);
+                  "input", 1, 3, s.info.input_h, s.info.input_w, "weights",
+                  json_text(s.info.weights), "backend", s.info.backend, "nodes", nodes);
     subject_close(&s);
     int written =
         json_write(o, json_pack("{s:s, s:[o]}", "schema", "qzoo.list/1", "models", model));

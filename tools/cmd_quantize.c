@@ -56,11 +56,10 @@ static json_t *report_json(const comparison *c)
     json_t *nodes = json_array();
     for (size_t i = 0; i < c->count; i++) {
         const qz_sqnr_row *r = &c->rows[i];
-        json_array_append_new(
-            nodes,
-            json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", r->name, "op", r->op, "precision",
-                      r->is_int8 ? "int8" : "fp32", "activation_db", json_number(r->activation_db),
-                      "weight_db", json_number(r->weight_db), "bias_db", json_number(r->bias_db)));
+        json_add(nodes, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", r->name, "op", r->op,
+                                  "precision", r->is_int8 ? "int8" : "fp32", "activation_db",
+                                  json_number(r->activation_db), "weight_db",
+                                  json_number(r->weight_db), "bias_db", json_number(r->bias_db)));
     }
     json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o}", "schema", "qzoo.sqnr/1",
                              "model", c->s->info.name, "backend", c->s->info.backend, "output_db",
@@ -107,6 +106,9 @@ static int report(const tool_options *o, const subject *s)
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
+    json_t *json = status == EXIT_DONE ? report_json(&c) : NULL;
+    if (status == EXIT_DONE)
+        status = json_check();
     if (status == EXIT_DONE && o->out.report)
         status = write_report(o->out.report, &c);
     if (status == EXIT_DONE && report_prints(o)) {
@@ -117,7 +119,9 @@ static int report(const tool_options *o, const subject *s)
         print_output(stdout, &c);
     }
     if (status == EXIT_DONE)
-        status = json_write(o, report_json(&c));
+        status = json_write(o, json);
+    else
+        json_decref(json);
     free(images.data);
     return status;
 }

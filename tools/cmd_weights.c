@@ -49,8 +49,7 @@ static json_t *metrics_json(const qz_weights_info *info)
 {
     json_t *metrics = json_object();
     for (size_t i = 0; i < QZ_MAX_METRICS && info->metrics[i].name; i++)
-        json_object_set_new(metrics, info->metrics[i].name,
-                            json_real(info->metrics[i].thousandths / 1000.0));
+        json_set(metrics, info->metrics[i].name, json_real(info->metrics[i].thousandths / 1000.0));
     return metrics;
 }
 
@@ -67,18 +66,18 @@ static json_t *info_json(const qz_weights_info *info, qz_cache_state state, cons
     if (!json)
         return NULL;
     if (info->size)
-        json_object_set_new(json, "size", json_integer((json_int_t)info->size));
+        json_set(json, "size", json_integer((json_int_t)info->size));
     if (info->parent[0])
-        json_object_set_new(json, "parent", json_string(info->parent));
+        json_set(json, "parent", json_string(info->parent));
     if (info->resize || info->crop)
-        json_object_set_new(
-            json, "preprocess",
-            json_pack("{s:i, s:i, s:s, s:[f,f,f], s:[f,f,f]}", "resize", info->resize, "crop",
-                      info->crop, "interpolation", info->interpolation, "mean",
-                      (double)info->mean[0], (double)info->mean[1], (double)info->mean[2], "std",
-                      (double)info->std[0], (double)info->std[1], (double)info->std[2]));
+        json_set(json, "preprocess",
+                 json_pack("{s:i, s:i, s:s, s:[f,f,f], s:[f,f,f]}", "resize", info->resize, "crop",
+                           info->crop, "interpolation", info->interpolation, "mean",
+                           (double)info->mean[0], (double)info->mean[1], (double)info->mean[2],
+                           "std", (double)info->std[0], (double)info->std[1],
+                           (double)info->std[2]));
     if (state != QZ_CACHE_ABSENT)
-        json_object_set_new(json, "path", json_string(path));
+        json_set(json, "path", json_text(path));
     return json;
 }
 
@@ -141,7 +140,7 @@ static int list(const weights *w)
             continue;
         state_of(w, info, o->args.count != 0, &state, path);
         list_row(t, info, state);
-        json_array_append_new(rows, info_json(info, state, path));
+        json_add(rows, info_json(info, state, path));
     }
     if (report_prints(o))
         status = table_print(t, stdout);

@@ -94,21 +94,21 @@ static json_t *row_json(const char *key, const qz_tensor *t, const qz_tensor_qua
 {
     json_t *shape = json_array();
     for (int32_t i = 0; i < t->ndim; i++)
-        json_array_append_new(shape, json_integer((json_int_t)t->dims[i]));
+        json_add(shape, json_integer((json_int_t)t->dims[i]));
     json_t *row =
-        json_pack("{s:s, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "key", key, "dtype",
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:I}", "key", json_text(key), "dtype",
                   qz_dtype_name(t->dtype), "shape", shape, "min", json_number(s->min), "max",
                   json_number(s->max), "mean", json_number(s->mean), "std", json_number(s->std),
                   "not_finite", (json_int_t)qz_tensor_numel(t) - (json_int_t)s->finite);
     if (row && q) {
         json_t *scales = json_array(), *zero_points = json_array();
         for (int64_t i = 0; i < q->count; i++) {
-            json_array_append_new(scales, json_number(q->scales[i]));
-            json_array_append_new(zero_points, json_integer((json_int_t)q->zero_points[i]));
+            json_add(scales, json_number(q->scales[i]));
+            json_add(zero_points, json_integer((json_int_t)q->zero_points[i]));
         }
-        json_object_set_new(row, "quantized",
-                            json_pack("{s:i, s:o, s:o}", "axis", (int)q->axis, "scales", scales,
-                                      "zero_points", zero_points));
+        json_set(row, "quantized",
+                 json_pack("{s:i, s:o, s:o}", "axis", (int)q->axis, "scales", scales, "zero_points",
+                           zero_points));
     }
     return row;
 }
@@ -149,7 +149,7 @@ int weights_show(const tool_options *o, qz_context *ctx)
         else
             table_cell(t, "%s", "");
         table_cell(t, "%s", how);
-        json_array_append_new(rows, row_json(key, tensor, quant, &s));
+        json_add(rows, row_json(key, tensor, quant, &s));
     }
     if (status == EXIT_DONE && report_prints(o))
         status = table_print(t, stdout);
@@ -159,8 +159,8 @@ int weights_show(const tool_options *o, qz_context *ctx)
         json_decref(rows);
         return status;
     }
-    return json_write(o, json_pack("{s:s, s:s, s:o}", "schema", "qzoo.tensors/1", "file",
-                                   o->args.items[0], "tensors", rows));
+    return json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.tensors/1", "file",
+                                   json_text(o->args.items[0]), "tensors", rows));
 }
 
 /* ---- convert ---- */

@@ -29,10 +29,10 @@ const char *provenance_calib(const qz_model_info *info, bool int8)
 
 void provenance_json(json_t *row, const qz_model_info *info, bool int8)
 {
-    json_object_set_new(row, "weights", json_string(info->weights));
-    json_object_set_new(row, "calib", json_string(provenance_calib(info, int8)));
+    json_set(row, "weights", json_text(info->weights));
+    json_set(row, "calib", json_string(provenance_calib(info, int8)));
     if (info->missing_count)
-        json_object_set_new(row, "missing", json_integer((json_int_t)info->missing_count));
+        json_set(row, "missing", json_integer((json_int_t)info->missing_count));
 }
 
 void provenance_cells(report_table *table, const qz_model_info *info, bool int8)

@@ -44,6 +44,20 @@ int report_markdown(const tool_options *options, const report_table *table);
 
 /* ---- JSON (report_json.c) ---- */
 
+/*
+ * A text of the user: a path, a name, a key, a message. Bytes that are not UTF-8 become \xe9, a
+ * backslash two (qz_text_escape), so that JSON has every text and no two become one.
+ */
+json_t *json_text(const char *text);
+/*
+ * Add an item to a list or an object, and take it over. Where there was no memory for the item, or
+ * is none now, the next json_write fails: no row is ever lost.
+ */
+void json_add(json_t *list, json_t *item);
+void json_set(json_t *object, const char *key, json_t *item);
+void json_merge(json_t *object, json_t *more);
+/* EXIT_DONE, or EXIT_FAILED after a message where an item was lost. Before files are written. */
+int json_check(void);
 /* Writes `root` to --json's target, if the option is given; frees `root`. */
 int json_write(const tool_options *options, json_t *root);
 int json_write_file(const char *path, json_t *root);

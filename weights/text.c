@@ -5,30 +5,13 @@
  */
 #include "weights/bytes.h"
 
-/* Length of the well-formed sequence at `p`, 0 when there is none. */
-static size_t utf8_sequence(const uint8_t *p, size_t left)
-{
-    if (p[0] < 0x80)
-        return p[0] != 0;
-    size_t length = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
-    if (p[0] < 0xC2 || p[0] > 0xF4 || length > left)
-        return 0;
-    for (size_t i = 1; i < length; i++) {
-        if ((p[i] & 0xC0) != 0x80)
-            return 0;
-    }
-    /* overlong forms, surrogates, beyond U+10FFFF */
-    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
-        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
-        return 0;
-    return length;
-}
+#include "layers/base/base.h"
 
 bool qzi_utf8_valid(const char *text, size_t size)
 {
     const uint8_t *p = (const uint8_t *)text;
     for (size_t i = 0; i < size;) {
-        size_t length = utf8_sequence(p + i, size - i);
+        size_t length = qzi_utf8_sequence(p + i, size - i);
         if (length == 0)
             return false;
         i += length;

@@ -160,6 +160,12 @@ qz_status qzi_options_take(const qz_context *ctx, const void *given, void *full,
 /* ---- small things ---- */
 
 bool qzi_ends_with(const char *text, const char *end);
+/* Length of the well-formed UTF-8 sequence at `p`, of `left` bytes; 0 where there is none. */
+size_t qzi_utf8_sequence(const uint8_t *p, size_t left);
+/* The inverse of qz_text_escape, in place. What it never writes stays as it is. */
+void qzi_text_unescape(char *text);
+/* qz_text_escape into the arena; NULL when out of memory. */
+char *qzi_arena_escape(qzi_arena *arena, const char *text);
 
 /* Whether no value is NaN or infinite. */
 bool qzi_all_finite(const float *values, size_t count);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* text.c - small questions about text. */
+/* text.c - small questions about text: its end, UTF-8, and bytes that are not UTF-8 as text. */
 #include "layers/base/base.h"
 
 #include <string.h>
@@ -8,4 +8,99 @@ bool qzi_ends_with(const char *text, const char *end)
 {
     size_t length = strlen(text), end_length = strlen(end);
     return length >= end_length && strcmp(text + length - end_length, end) == 0;
+}
+
+size_t qzi_utf8_sequence(const uint8_t *p, size_t left)
+{
+    if (p[0] < 0x80)
+        return p[0] != 0;
+    size_t length = p[0] >= 0xF0 ? 4 : p[0] >= 0xE0 ? 3 : 2;
+    if (p[0] < 0xC2 || p[0] > 0xF4 || length > left)
+        return 0;
+    for (size_t i = 1; i < length; i++) {
+        if ((p[i] & 0xC0) != 0x80)
+            return 0;
+    }
+    /* overlong forms, surrogates, beyond U+10FFFF */
+    if ((p[0] == 0xE0 && p[1] < 0xA0) || (p[0] == 0xED && p[1] > 0x9F) ||
+        (p[0] == 0xF0 && p[1] < 0x90) || (p[0] == 0xF4 && p[1] > 0x8F))
+        return 0;
+    return length;
+}
+
+bool qz_text_is_utf8(const char *text)
+{
+    size_t left = text ? strlen(text) : 0, length;
+    for (; left > 0; text += length, left -= length) {
+        length = qzi_utf8_sequence((const uint8_t *)text, left);
+        if (length == 0)
+            return false;
+    }
+    return true;
+}
+
+/* ---- bytes that are not UTF-8 ---- */
+
+/* Adds what still fits; *used grows by all of it. */
+static void put(char *out, size_t size, size_t *used, const char *bytes, size_t count)
+{
+    for (size_t i = 0; i < count; i++, (*used)++) {
+        if (*used + 1 < size)
+            out[*used] = bytes[i];
+    }
+}
+
+size_t qz_text_escape(const char *text, char *out, size_t size)
+{
+    static const char hex[] = "0123456789abcdef";
+    size_t left = text ? strlen(text) : 0, used = 0;
+    while (left > 0) {
+        const uint8_t byte = (uint8_t)*text;
+        const size_t length = qzi_utf8_sequence((const uint8_t *)text, left);
+        const char escaped[4] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+        if (length == 0)
+            put(out, size, &used, escaped, 4);
+        else if (byte == '\\')
+            put(out, size, &used, "\\\\", 2);
+        else
+            put(out, size, &used, text, length);
+        text += length == 0 ? 1 : length;
+        left -= length == 0 ? 1 : length;
+    }
+    if (size > 0)
+        out[QZI_MIN(used, size - 1)] = '\0';
+    return used;
+}
+
+/* The value of a hexadecimal digit as qz_text_escape writes it, or -1. */
+static int digit(char c)
+{
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+void qzi_text_unescape(char *text)
+{
+    char *to = text;
+    while (*text) {
+        if (text[0] == '\\' && text[1] == '\\') {
+            *to++ = '\\';
+            text += 2;
+            continue;
+        }
+        /* only bytes that are no ASCII: nothing else is ever escaped */
+        const int high = text[0] == '\\' && text[1] == 'x' ? digit(text[2]) : -1;
+        const int low = high >= 8 ? digit(text[3]) : -1;
+        *to++ = low >= 0 ? (char)(high << 4 | low) : *text;
+        text += low >= 0 ? 4 : 1;
+    }
+    *to = '\0';
+}
+
+char *qzi_arena_escape(qzi_arena *arena, const char *text)
+{
+    const size_t size = qz_text_escape(text, NULL, 0) + 1;
+    char *out = qzi_arena_alloc(arena, size);
+    if (out)
+        qz_text_escape(text, out, size);
+    return out;
 }

@@ -86,6 +86,47 @@ static void test_message_is_one_safe_line(void **state)
     assert_true((unsigned char)m[length - 1] == 0xa9 || m[length - 1] == '?');
 }
 
+static void test_text_of_any_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *in, *out;
+    } cases[] = {
+        {"", ""},
+        {"plain.jpg", "plain.jpg"},
+        {"caf\xe9.jpg", "caf\\xe9.jpg"},
+        {"caf\\xe9.jpg", "caf\\\\xe9.jpg"}, /* no other name's text */
+        {"caf\xc3\xa9", "caf\xc3\xa9"},
+        {"\xc3", "\\xc3"},
+        {"\xed\xa0\x80", "\\xed\\xa0\\x80"},
+        {"\\\xff\\", "\\\\\\xff\\\\"},
+    };
+    for (size_t i = 0; i < QZI_ARRAY_LEN(cases); i++) {
+        char text[64];
+        const size_t length = strlen(cases[i].out);
+        assert_int_equal(qz_text_escape(cases[i].in, NULL, 0), length);
+        for (size_t size = 1; size < sizeof(text); size++) { /* cut, never beyond */
+            memset(text, '#', sizeof(text));
+            assert_int_equal(qz_text_escape(cases[i].in, text, size), length);
+            const size_t kept = QZI_MIN(length, size - 1);
+            assert_memory_equal(text, cases[i].out, kept);
+            assert_int_equal(text[kept], '\0');
+            if (size + 1 < sizeof(text))
+                assert_int_equal(text[size], '#');
+        }
+        assert_true(qz_text_is_utf8(text));
+        qzi_text_unescape(text);
+        assert_string_equal(text, cases[i].in);
+    }
+    /* what is never written stays: no control characters come of it */
+    char odd[] = "\\x1b \\xe \\q \\xZZ \\";
+    qzi_text_unescape(odd);
+    assert_string_equal(odd, "\\x1b \\xe \\q \\xZZ \\");
+    assert_true(qz_text_is_utf8("caf\xc3\xa9"));
+    assert_false(qz_text_is_utf8("caf\xe9"));
+    assert_int_equal(qz_text_escape(NULL, NULL, 0), 0);
+}
+
 static void test_status(void **state)
 {
     (void)state;
@@ -309,6 +350,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_message), cmocka_unit_test(test_message_is_one_safe_line),
+        cmocka_unit_test(test_message), cmocka_unit_test(test_text_of_any_bytes),
         cmocka_unit_test(test_status),  cmocka_unit_test(test_log),
         cmocka_unit_test(test_alloc),   cmocka_unit_test(test_size_arithmetic),
         cmocka_unit_test(test_grow),    cmocka_unit_test(test_arena),

@@ -282,10 +282,13 @@ void qzi_onnx_output(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_
 void qzi_onnx_metadata(qzi_onnx_doc *doc, const char *key, const char *value)
 {
     QziOnnx__StringStringEntryProto *entry = qzi_onnx_alloc(doc, 1, sizeof(*entry));
-    if (!entry)
+    const size_t size = qz_text_escape(value, NULL, 0) + 1;
+    char *text = qzi_onnx_alloc(doc, size, 1);
+    if (!text)
         return;
+    qz_text_escape(value, text, size);
     qzi_onnx__string_string_entry_proto__init(entry);
     entry->key = text_of(key);
-    entry->value = text_of(value);
+    entry->value = text;
     append(doc, &doc->metadata, entry);
 }

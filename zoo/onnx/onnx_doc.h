@@ -64,6 +64,7 @@ void qzi_onnx_input(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_t
                     const int64_t *dims);
 void qzi_onnx_output(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_t ndim,
                      const int64_t *dims);
+/* The value is copied, as UTF-8 by qz_text_escape. */
 void qzi_onnx_metadata(qzi_onnx_doc *doc, const char *key, const char *value);
 
 /* The file; with `external`, or above 2 GB, large tensors go to <path>.data beside it. */

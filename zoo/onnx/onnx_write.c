@@ -199,6 +199,9 @@ qz_status qzi_onnx_doc_write(qzi_onnx_doc *doc, const char *path, const char *gr
     if (st == QZ_OK)
         st = check_names(doc);
     external = external || tensor_bytes(doc) > INLINE_MAX;
+    if (st == QZ_OK && external && !qz_text_is_utf8(slash ? slash : data_path))
+        st = qzi_fail(doc->ctx, QZ_ERR_ARGUMENT,
+                      "%s: the name of a file with external data must be UTF-8", path);
     if (st == QZ_OK && external)
         st = qzi_file_replace_open(doc->ctx, data_path, &data);
     if (st == QZ_OK && external)

@@ -8,7 +8,8 @@
  * same weights, images and options make the same bytes everywhere, and saving an opened file makes
  * its bytes again.
  *
- * Metadata, all of it text and all of it required:
+ * Metadata, all of it text and all of it required (the user's text, classes and weights, is
+ * written by qz_text_escape: \xe9 for a byte that is not UTF-8, two backslashes for one):
  *   format              "qzoo.int8/2"; a reader refuses another number
  *   version             of the library that wrote the file
  *   arch                name of the architecture

@@ -41,6 +41,18 @@ static qz_status get_text(const struct reader *r, const char *key, const char **
     return QZ_OK;
 }
 
+/* The same of the user's text, which may have any bytes; in the model's arena. */
+static qz_status get_escaped(const struct reader *r, const char *key, const char **value)
+{
+    QZI_TRY(get_text(r, key, value));
+    char *text = qzi_arena_strdup(&r->model->arena, *value);
+    if (!text)
+        return QZ_ERR_MEMORY;
+    qzi_text_unescape(text);
+    *value = text;
+    return QZ_OK;
+}
+
 static qz_status fail_value(const struct reader *r, const char *key, const char *value)
 {
     return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s is '%.40s'", r->path, key, value);
@@ -138,12 +150,9 @@ static qz_status read_origin(const struct reader *r)
     qz_model *m = r->model;
     const char *text = NULL;
     int32_t images = 0, synthetic = 0, missing = 0;
-    QZI_TRY(get_text(r, "weights", &text));
-    if (strchr(text, '/'))
-        return fail_value(r, "weights", text);
-    m->origin.weights = qzi_arena_strdup(&m->arena, text);
-    if (!m->origin.weights)
-        return QZ_ERR_MEMORY;
+    QZI_TRY(get_escaped(r, "weights", &m->origin.weights));
+    if (strchr(m->origin.weights, '/'))
+        return fail_value(r, "weights", m->origin.weights);
     QZI_TRY(get_flag(r, "random", &m->origin.random));
     QZI_TRY(get_number(r, "missing", 0, INT32_MAX, &missing));
     m->origin.missing = (size_t)missing;
@@ -356,7 +365,7 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(read_preprocess(r));
     QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
     const char *classes = NULL;
-    QZI_TRY(get_text(r, "classes", &classes));
+    QZI_TRY(get_escaped(r, "classes", &classes));
     QZI_TRY(as_damaged(r, qzi_classes_split(m, classes)));
     if (m->relu)
         qzi_replace_relu6(m->graph);

@@ -40,6 +40,13 @@ static qz_status add_text(struct writer *w, const char *key, const char *value)
     return QZ_OK;
 }
 
+/* Text of the user's: any bytes. */
+static qz_status add_escaped(struct writer *w, const char *key, const char *value)
+{
+    const char *text = qzi_arena_escape(&w->arena, value);
+    return text ? add_text(w, key, text) : QZ_ERR_MEMORY;
+}
+
 static qz_status add_number(struct writer *w, const char *key, uint64_t value)
 {
     const char *text = NULL;
@@ -103,10 +110,10 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "resize_w", (uint64_t)m->preprocess.resize_w));
     QZI_TRY(add_number(w, "bgr", m->preprocess.bgr));
     QZI_TRY(add_text(w, "interpolation", qz_interpolation_name(m->preprocess.interpolation)));
-    QZI_TRY(add_text(w, "classes", classes));
+    QZI_TRY(add_escaped(w, "classes", classes));
     QZI_TRY(add_number(w, "random", m->origin.random));
     QZI_TRY(add_number(w, "missing", m->origin.missing));
-    QZI_TRY(add_text(w, "weights", slash ? slash + 1 : m->origin.weights));
+    QZI_TRY(add_escaped(w, "weights", slash ? slash + 1 : m->origin.weights));
     QZI_TRY(add_hash(w, "weights_hash", m->origin.hash));
     QZI_TRY(add_number(w, "calibration_images", m->calibration_images));
     QZI_TRY(add_number(w, "synthetic_images", m->synthetic_images));
