@@ -16,9 +16,15 @@ typedef struct statistics {
 
 static int load(const tool_options *o, qz_context *ctx, qz_state_dict **dict)
 {
-    qz_status st = qz_state_dict_load(ctx, o->args.items[0], dict);
+    qz_state_dict_options how = QZ_STATE_DICT_OPTIONS_INIT;
+    char text[1200];
+    how.key = o->model.key;
+    qz_status st = qz_state_dict_open(ctx, o->args.items[0], &how, dict);
     if (st == QZ_OK && o->weights.update_keys)
         st = qz_state_dict_update_keys(*dict, NULL);
+    if (st == QZ_OK && *qz_state_dict_note(*dict))
+        tool_note(o->quiet, "qzoo: %s: %s", o->args.items[0],
+                  tool_words(qz_state_dict_note(*dict), text, sizeof(text)));
     if (st == QZ_OK)
         return EXIT_DONE;
     qz_state_dict_destroy(*dict);

@@ -2,9 +2,12 @@
 /* messages.c - messages on stderr. */
 #include "messages.h"
 
+#include "options.h"
+
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <unistd.h>
 
 int tool_fail(int status, const char *fmt, ...)
@@ -46,10 +49,47 @@ int tool_exit_of(qz_status status)
     }
 }
 
+/* The program's name of the option `field` of `length` bytes, with "--"; false: it has none. */
+static bool option_name(const char *field, size_t length, char name[32])
+{
+    if (length == 0 || length > 28)
+        return false;
+    snprintf(name, 32, "--%.*s", (int)length, field);
+    for (char *p = name; *p; p++)
+        *p = *p == '_' ? '-' : *p;
+    return option_find(name, length + 2) != NULL;
+}
+
+const char *tool_words(const char *message, char *text, size_t size)
+{
+    static const char word[] = "options.";
+    size_t used = 0;
+    char name[32];
+    for (const char *p = message; *p && used + 1 < size;) {
+        const char *field = p + sizeof(word) - 1;
+        size_t length = 0;
+        /* not in the name of a file */
+        if (strncmp(p, word, sizeof(word) - 1) == 0 &&
+            (p == message || p[-1] == ' ' || p[-1] == '('))
+            length = strspn(field, "abcdefghijklmnopqrstuvwxyz_");
+        if (length && !strchr("./", field[length] ? field[length] : ' ') &&
+            option_name(field, length, name)) {
+            used += (size_t)snprintf(text + used, size - used, "%s", name);
+            p = field + length;
+        } else {
+            text[used++] = *p++;
+        }
+    }
+    text[used < size ? used : size - 1] = '\0';
+    return text;
+}
+
 int tool_fail_status(qz_context *ctx, qz_status status)
 {
     const char *message = qz_context_message(ctx);
-    return tool_fail(tool_exit_of(status), "%s", *message ? message : qz_status_text(status));
+    char text[1200];
+    return tool_fail(tool_exit_of(status), "%s",
+                     tool_words(*message ? message : qz_status_text(status), text, sizeof(text)));
 }
 
 void tool_progress(bool quiet, const char *what, size_t done, size_t total)

@@ -19,6 +19,11 @@ enum {
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
 /* Reports memory that the program itself did not get; returns EXIT_FAILED. */
 int tool_fail_memory(void);
+/*
+ * The library names the options of its structs ("options.num_classes"); this makes the program's of
+ * them ("--num-classes"), where the program has one of that name. Cut to `size`; returns `text`.
+ */
+const char *tool_words(const char *message, char *text, size_t size);
 /* Prints the library's message; returns the exit status of its code. */
 int tool_fail_status(qz_context *ctx, qz_status status);
 int tool_exit_of(qz_status status);

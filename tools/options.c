@@ -90,6 +90,8 @@ const tool_option tool_option_table[] = {
     {"--ptq", NULL, OPT_PTQ, FLAG(quant.ptq), "also calibrate and convert the model to int8"},
     {"--weights", "W", OPT_MODEL, TEXT(model.weights),
      "random[:SEED] (default), default or a TAG of published weights, or a file"},
+    {"--key", "NAME", OPT_MODEL | OPT_WEIGHTS, TEXT(model.key),
+     "the state dict to take of a checkpoint that has several, such as ema or a.b"},
     {"--allow-missing", NULL, OPT_MODEL, FLAG(model.allow_missing),
      "keep random values for parameters that the file lacks"},
     {"--num-classes", "N", OPT_MODEL, WHOLE(model.num_classes, 1, 1000000, 0),

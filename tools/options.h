@@ -22,7 +22,7 @@ typedef struct option_size {
 typedef struct tool_options {
     const char *command;
     struct {
-        const char *weights;
+        const char *weights, *key;
         bool allow_missing, transform_input, no_aux_logits;
         long num_classes; /* 0: the architecture's */
         int fuse;         /* FUSE_* */

@@ -15,8 +15,9 @@
 static void log_warning(void *user, qz_log_level level, const char *message)
 {
     const tool_options *options = user;
+    char text[1200];
     if (level >= QZ_LOG_WARNING ? !options->quiet : options->verbose)
-        fprintf(stderr, "qzoo: %s\n", message);
+        tool_note(false, "qzoo: %s", tool_words(message, text, sizeof(text)));
 }
 
 int subject_context(const tool_options *options, qz_context **ctx)
@@ -100,6 +101,7 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
         return open_file(options, name, s);
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
     o.weights = options->model.weights;
+    o.key = options->model.key;
     o.quantize = ptq;
     o.skip_fuse = options->model.fuse == FUSE_NONE;
     o.relu = options->quant.relu;

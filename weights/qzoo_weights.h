@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-/* Named tensors in file order, and, for safetensors, the __metadata__ strings. Immutable. */
+/* Named tensors in file order, and, for safetensors, the __metadata__ strings. */
 typedef struct qz_state_dict qz_state_dict;
 
 /*
@@ -20,8 +20,9 @@ typedef struct qz_state_dict qz_state_dict;
  *
  *   .safetensors
  *   .pth, .pt     torch.save's, the zip format (torch >= 1.6) and the legacy one before it: a state
- *                 dict, a checkpoint around one, or a whole module, whose parameters and buffers
- *                 get the keys of its state_dict() (ultralytics' YOLOv5 files)
+ *                 dict, a checkpoint that has one under any name, or a whole module, whose
+ *                 parameters and buffers get the keys of its state_dict(). Of several state dicts,
+ *                 the one is taken whose name has no "ema" in it (qz_state_dict_open takes another)
  *   .pt           TorchScript archives: parameters and buffers; of a packed quantized layer P the
  *                 tensors P.weight, P.bias and P.config (torch's own packed integers)
  *   .npz          numpy's archives
@@ -29,9 +30,10 @@ typedef struct qz_state_dict qz_state_dict;
  *                 "weights", with "header" (int32: major, minor, revision) and "seen" (training
  *                 images; int64, in old files int32)
  *
- * Nothing in a pickle is ever executed. Objects are searched for their tensors. Any call but those
- * of the few functions that rebuild tensors is refused by name. QZ_ERR_IO, QZ_ERR_FORMAT,
- * QZ_ERR_UNSUPPORTED, QZ_ERR_MEMORY; the message begins with the path.
+ * Nothing in a pickle is ever executed. Objects are searched for their tensors. What a call would
+ * make, but for the few functions that rebuild tensors, is not looked into; in the place of a
+ * tensor it is QZ_ERR_UNSUPPORTED, by name. QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_MEMORY; the message
+ * begins with the path.
  */
 QZ_API qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict);
 /*
@@ -45,6 +47,37 @@ QZ_API qz_status qz_state_dict_map(qz_context *context, const char *path, qz_sta
 /* The same from memory; messages use `name` as the path. The bytes are not kept. */
 QZ_API qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size,
                                      const char *name, qz_state_dict **dict);
+/* What to read. Begin with QZ_STATE_DICT_OPTIONS_INIT: zero is the default everywhere. */
+typedef struct qz_state_dict_options {
+    size_t size; /* sizeof(qz_state_dict_options) */
+    /* where the state dict is in a checkpoint: "ema", "a.b", "1" of a list; NULL: it is searched */
+    const char *key;
+    bool map;          /* as qz_state_dict_map */
+    const void *bytes; /* read from here, where `path` is only a name; not kept. NULL: the file */
+    size_t byte_count;
+} qz_state_dict_options;
+#define QZ_STATE_DICT_OPTIONS_INIT QZ_OPTIONS_INIT(qz_state_dict_options)
+/*
+ * The general form of the above. NULL for options: the defaults. QZ_ERR_MISMATCH: the file has
+ * nothing of that key, or is of a format that nests nothing.
+ */
+QZ_API qz_status qz_state_dict_open(qz_context *context, const char *path,
+                                    const qz_state_dict_options *options, qz_state_dict **dict);
+/* Which of a checkpoint's state dicts was taken, and what else it has, in words; "" where there was
+ * nothing to choose. */
+QZ_API const char *qz_state_dict_note(const qz_state_dict *dict);
+
+/* ---- making and changing one: by one thread, while no other uses it ---- */
+
+/* An empty dict. */
+QZ_API qz_status qz_state_dict_create(qz_context *context, qz_state_dict **dict);
+/* Adds a copy of a tensor (dense, row-major). QZ_ERR_ARGUMENT: the key is there already, is empty,
+ * longer than 1023 bytes or not UTF-8. */
+QZ_API qz_status qz_state_dict_add(qz_state_dict *dict, const char *key, const qz_tensor *tensor);
+/* Takes an entry out. QZ_ERR_UNKNOWN_NAME: there is none of that key. */
+QZ_API qz_status qz_state_dict_remove(qz_state_dict *dict, const char *key);
+/* Gives an entry another key. Errors as of remove and add. */
+QZ_API qz_status qz_state_dict_rename(qz_state_dict *dict, const char *from, const char *to);
 /* With its tensors. NULL is fine. */
 QZ_API void qz_state_dict_destroy(qz_state_dict *dict);
 
@@ -60,6 +93,8 @@ QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char
 QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
 /* The metadata of a TorchScript archive: the text of its root module's class, unchanged. */
 #define QZ_METADATA_TORCHSCRIPT "torchscript.code"
+/* The metadata of a checkpoint that names its classes: a JSON array of strings. */
+#define QZ_METADATA_CLASSES "classes"
 /* A metadata string of a safetensors file (or the above); NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
 

@@ -173,23 +173,22 @@ static qz_status read_kind(qz_state_dict *dict, const file_kind *kind)
     QZI_TRY(qzi_dict_seal(dict));
     if (!dict->bytes_used)
         release_bytes(dict);
-    dict->name = NULL;
+    dict->name = dict->want = NULL;
     return QZ_OK;
 }
 
-/* From `path` where `bytes` is NULL. */
-static qz_status load(const qz_context *ctx, const char *path, bool map, const void *bytes,
-                      size_t size, const char *name, qz_state_dict **out)
+static qz_status load(const qz_context *ctx, const char *name, const qz_state_dict_options *options,
+                      qz_state_dict **out)
 {
     const file_kind *kind = NULL;
-    qz_state_dict *dict = qzi_calloc(ctx, 1, sizeof(*dict));
-    if (!dict)
-        return qzi_fail_prefix(ctx, QZ_ERR_MEMORY, "%s", name);
-    dict->ctx = ctx;
-    dict->name = name;
-    dict->mapped = map;
-    qzi_arena_init(&dict->arena, ctx);
-    qz_status st = !bytes ? read_file(dict, path, &kind) : copy_bytes(dict, bytes, size, &kind);
+    qz_state_dict *dict = NULL;
+    QZI_TRY(qzi_dict_new(ctx, name, &dict));
+    dict->want = options->key;
+    dict->mapped = options->map && !options->bytes;
+    qz_status st = !options->bytes ? read_file(dict, name, &kind)
+                                   : copy_bytes(dict, options->bytes, options->byte_count, &kind);
+    if (st == QZ_OK && (kind->read == qzi_read_safetensors || kind->read == qzi_read_darknet))
+        st = qzi_dict_check_flat(dict);
     if (st == QZ_OK)
         st = read_kind(dict, kind);
     if (st == QZ_ERR_MEMORY) /* the one message that does not begin with the path */
@@ -202,32 +201,41 @@ static qz_status load(const qz_context *ctx, const char *path, bool map, const v
     return QZ_OK;
 }
 
-qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict)
+qz_status qz_state_dict_open(qz_context *context, const char *path,
+                             const qz_state_dict_options *options, qz_state_dict **dict)
 {
+    qz_state_dict_options o;
     if (dict)
         *dict = NULL;
     if (!context || !path || !dict)
-        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_load: NULL argument");
-    return load(context, path, false, NULL, 0, path, dict);
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_open: NULL argument");
+    QZI_TRY(qzi_options_take(context, options, &o, sizeof(o), "qz_state_dict_options"));
+    return load(context, path, &o, dict);
+}
+
+qz_status qz_state_dict_load(qz_context *context, const char *path, qz_state_dict **dict)
+{
+    return qz_state_dict_open(context, path, NULL, dict);
 }
 
 qz_status qz_state_dict_map(qz_context *context, const char *path, qz_state_dict **dict)
 {
-    if (dict)
-        *dict = NULL;
-    if (!context || !path || !dict)
-        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_map: NULL argument");
-    return load(context, path, true, NULL, 0, path, dict);
+    qz_state_dict_options options = QZ_STATE_DICT_OPTIONS_INIT;
+    options.map = true;
+    return qz_state_dict_open(context, path, &options, dict);
 }
 
 qz_status qz_state_dict_parse(qz_context *context, const void *bytes, size_t size, const char *name,
                               qz_state_dict **dict)
 {
+    qz_state_dict_options options = QZ_STATE_DICT_OPTIONS_INIT;
     if (dict)
         *dict = NULL;
-    if (!context || !name || !dict || (!bytes && size > 0))
+    if (!bytes && size > 0)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_state_dict_parse: NULL argument");
-    return load(context, NULL, false, bytes ? bytes : "", size, name, dict);
+    options.bytes = bytes ? bytes : "";
+    options.byte_count = size;
+    return qz_state_dict_open(context, name, &options, dict);
 }
 
 void qz_state_dict_destroy(qz_state_dict *dict)
@@ -242,6 +250,7 @@ void qz_state_dict_destroy(qz_state_dict *dict)
     qzi_free(ctx, dict->entries);
     qzi_free(ctx, dict->sorted);
     qzi_free(ctx, dict->metadata);
+    qzi_free(ctx, dict->foreign);
     qzi_arena_free(&dict->arena);
     qzi_free(ctx, dict);
 }
@@ -287,11 +296,7 @@ const qz_tensor_quant *qz_state_dict_quant(const qz_state_dict *dict, size_t ind
     return index < dict->count ? dict->entries[index].quant : NULL;
 }
 
-const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key)
+const char *qz_state_dict_note(const qz_state_dict *dict)
 {
-    for (size_t i = 0; i < dict->metadata_count; i++) {
-        if (strcmp(dict->metadata[i].key, key) == 0)
-            return dict->metadata[i].value;
-    }
-    return NULL;
+    return dict->note ? dict->note : "";
 }

@@ -40,8 +40,17 @@ typedef struct qzi_dict_metadata {
     const char *value;
 } qzi_dict_metadata;
 
+/* A value that is no tensor, in a state dict: nobody minds unless a network wants it. */
+typedef struct qzi_dict_foreign_value {
+    const char *key;
+    const char *what; /* "is an object of class 'x.Y', not a tensor" */
+    bool object;      /* of a class or call that is not read, else plain data */
+} qzi_dict_foreign_value;
+
 struct qz_state_dict {
     const qz_context *ctx;
+    const char *want; /* the dict of a checkpoint to take; the caller's, NULL once loaded */
+    const char *note; /* what was chosen in a checkpoint; NULL: there was no choice */
     const char *name; /* the path, for messages; the caller's, NULL once loaded */
     uint8_t *bytes;   /* the file; of a mapped one they cannot be written */
     size_t size;
@@ -54,6 +63,8 @@ struct qz_state_dict {
     size_t *sorted; /* entries in order of their keys */
     qzi_dict_metadata *metadata;
     size_t metadata_count, metadata_capacity;
+    qzi_dict_foreign_value *foreign;
+    size_t foreign_count, foreign_capacity;
     void **blocks; /* inflated records and copies of tensors */
     size_t block_count, block_capacity;
 };
@@ -72,6 +83,10 @@ typedef struct qzi_raw_tensor {
 
 /* ---- state_dict_build.c ---- */
 
+/* An empty dict without an index of keys; `name` is kept for messages until it is sealed. */
+qz_status qzi_dict_new(const qz_context *ctx, const char *name, qz_state_dict **dict);
+/* Of a file whose format nests nothing: QZ_ERR_ARGUMENT where a nested dict is wanted. */
+qz_status qzi_dict_check_flat(const qz_state_dict *dict);
 /* Takes `size` bytes from the budget; QZ_ERR_FORMAT when it does not have them. */
 qz_status qzi_dict_charge(qz_state_dict *dict, size_t size);
 /* A block that lives as long as the dict, charged. */
@@ -82,6 +97,11 @@ qz_status qzi_dict_block(qz_state_dict *dict, size_t size, uint8_t **block);
  */
 qz_status qzi_dict_add(qz_state_dict *dict, const char *key, size_t key_size,
                        const qzi_raw_tensor *raw);
+/* Notes a value that is no tensor. A key that is too long or no text is left out. */
+qz_status qzi_dict_add_foreign(qz_state_dict *dict, const char *key, size_t key_size,
+                               const char *what, bool object);
+/* What stands at the key in place of a tensor; NULL: nothing. */
+const qzi_dict_foreign_value *qzi_dict_foreign(const qz_state_dict *dict, const char *key);
 qz_status qzi_dict_add_metadata(qz_state_dict *dict, const char *key, const char *value);
 /* Makes the lookup index; QZ_ERR_FORMAT for a key (also of metadata) that occurs
  * twice. */
@@ -96,6 +116,13 @@ qz_status qzi_read_zip(qz_state_dict *dict);         /* pth.c, where zlib is bui
 
 /* The index alone, again after keys have changed. */
 qz_status qzi_dict_sort(qz_state_dict *dict);
+/*
+ * Another dict of the same tensors, whose keys may be changed without changing the first. It may be
+ * used as long as the first.
+ */
+qz_status qzi_dict_view(const qz_state_dict *of, qz_state_dict **dict);
+/* Gives entry `index` another key; the index of keys is wrong until qzi_dict_sort. */
+qz_status qzi_dict_set_key(qz_state_dict *dict, size_t index, const char *key);
 /* Row-major strides of the shape. */
 void qzi_raw_set_dense(qzi_raw_tensor *raw);
 

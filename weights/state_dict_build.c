@@ -8,6 +8,26 @@
 
 #include <string.h>
 
+qz_status qzi_dict_new(const qz_context *ctx, const char *name, qz_state_dict **dict)
+{
+    qz_state_dict *d = qzi_calloc(ctx, 1, sizeof(*d));
+    if (!d)
+        return qzi_fail_prefix(ctx, QZ_ERR_MEMORY, "%s", name);
+    d->ctx = ctx;
+    d->name = name;
+    qzi_arena_init(&d->arena, ctx);
+    *dict = d;
+    return QZ_OK;
+}
+
+qz_status qzi_dict_check_flat(const qz_state_dict *dict)
+{
+    if (!dict->want)
+        return QZ_OK;
+    return qzi_fail(dict->ctx, QZ_ERR_ARGUMENT,
+                    "%s: this file nests no state dicts; leave out options.key", dict->name);
+}
+
 qz_status qzi_dict_charge(qz_state_dict *dict, size_t size)
 {
     if (size > dict->budget)
@@ -162,6 +182,31 @@ qz_status qzi_dict_add(qz_state_dict *dict, const char *key, size_t key_size,
     return QZ_OK;
 }
 
+qz_status qzi_dict_add_foreign(qz_state_dict *dict, const char *key, size_t key_size,
+                               const char *what, bool object)
+{
+    if (key_size > QZI_KEY_MAX || !qzi_utf8_valid(key, key_size))
+        return QZ_OK;
+    QZI_TRY(qzi_dict_charge(dict, key_size + strlen(what) + 2 + sizeof(*dict->foreign)));
+    QZI_TRY(qzi_grow(dict->ctx, &dict->foreign, &dict->foreign_capacity, dict->foreign_count,
+                     sizeof(*dict->foreign)));
+    char *name = qzi_arena_alloc(&dict->arena, key_size + 1);
+    const char *text = qzi_arena_strdup(&dict->arena, what);
+    if (!name || !text)
+        return QZ_ERR_MEMORY;
+    memcpy(name, key, key_size);
+    dict->foreign[dict->foreign_count++] = (qzi_dict_foreign_value){name, text, object};
+    return QZ_OK;
+}
+
+const qzi_dict_foreign_value *qzi_dict_foreign(const qz_state_dict *dict, const char *key)
+{
+    for (size_t i = 0; i < dict->foreign_count; i++)
+        if (strcmp(dict->foreign[i].key, key) == 0)
+            return &dict->foreign[i];
+    return NULL;
+}
+
 qz_status qzi_dict_add_metadata(qz_state_dict *dict, const char *key, const char *value)
 {
     QZI_TRY(qzi_dict_charge(dict, sizeof(*dict->metadata)));
@@ -169,6 +214,15 @@ qz_status qzi_dict_add_metadata(qz_state_dict *dict, const char *key, const char
                      sizeof(*dict->metadata)));
     dict->metadata[dict->metadata_count++] = (qzi_dict_metadata){key, value};
     return QZ_OK;
+}
+
+const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key)
+{
+    for (size_t i = 0; i < dict->metadata_count; i++) {
+        if (strcmp(dict->metadata[i].key, key) == 0)
+            return dict->metadata[i].value;
+    }
+    return NULL;
 }
 
 static bool key_before(const void *arg, size_t a, size_t b)

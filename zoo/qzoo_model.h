@@ -79,6 +79,8 @@ typedef struct qz_model_options {
     bool allow_fetch;              /* download weights by a tag that are not in the cache */
     const qz_fetch_options *fetch; /* how; NULL: the defaults */
     const char *catalogue;         /* the user's catalogue; NULL: as qz_catalogue_open has it */
+    /* which state dict of a checkpoint, as in qz_state_dict_options; NULL: it is searched */
+    const char *key;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 

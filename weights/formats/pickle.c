@@ -152,6 +152,27 @@ static qz_status push_integer(qzi_pickle_reader *r, size_t width)
     return push_new(r, QZI_PICKLE_INT, width == 4 ? (int32_t)(uint32_t)value : (int64_t)value);
 }
 
+/* Decimal digits and a newline; "00" and "01" are Python 2's False and True. */
+static qz_status push_decimal(qzi_pickle_reader *r)
+{
+    qzi_pickle_text line = {NULL, 0};
+    int64_t value = 0;
+    QZI_TRY(take_line(r, &line));
+    if (qzi_pickle_text_is(line, "00") || qzi_pickle_text_is(line, "01"))
+        return push_new(r, QZI_PICKLE_BOOL, line.data[1] == '1');
+    const bool negative = line.size > 0 && line.data[0] == '-';
+    if (line.size == (size_t)negative)
+        return qzi_pickle_damaged(r, "an int without digits");
+    for (size_t i = negative; i < line.size; i++) {
+        if (line.data[i] < '0' || line.data[i] > '9')
+            return qzi_pickle_damaged(r, "an int without digits");
+        if (value > (INT64_MAX - 9) / 10)
+            return push_new(r, QZI_PICKLE_BIGINT, 0);
+        value = 10 * value + (line.data[i] - '0');
+    }
+    return push_new(r, QZI_PICKLE_INT, negative ? -value : value);
+}
+
 /* A double, big-endian. */
 static qz_status push_float(qzi_pickle_reader *r)
 {
@@ -173,6 +194,8 @@ static qz_status read_value(qzi_pickle_reader *r, uint8_t op)
     case OP_NEWTRUE:
     case OP_NEWFALSE:
         return push_new(r, QZI_PICKLE_BOOL, op == OP_NEWTRUE);
+    case OP_INT:
+        return push_decimal(r);
     case OP_BININT:
         return push_integer(r, 4);
     case OP_BININT1:
@@ -197,7 +220,7 @@ static qz_status read_value(qzi_pickle_reader *r, uint8_t op)
         return push_text(r, QZI_PICKLE_BYTES, 1);
     case OP_BINBYTES:
         return push_text(r, QZI_PICKLE_BYTES, 4);
-    default: /* OP_BINBYTES8 */
+    default: /* OP_BINBYTES8, OP_BYTEARRAY8 */
         return push_text(r, QZI_PICKLE_BYTES, 8);
     }
 }
@@ -252,6 +275,17 @@ static qz_status push_marked(qzi_pickle_reader *r, qzi_pickle_kind kind)
     return push_container(r, kind, items, count);
 }
 
+/* Where an object that is also a container (a subclass of dict or list) keeps its items. */
+static qz_status items_of(qzi_pickle_reader *r, qzi_pickle_instance *instance, qzi_pickle_kind kind,
+                          qzi_pickle_object **container)
+{
+    qzi_pickle_object **place = kind == QZI_PICKLE_DICT ? &instance->dict : &instance->list;
+    if (!*place)
+        QZI_TRY(qzi_pickle_object_new(r, kind, place));
+    *container = *place;
+    return QZ_OK;
+}
+
 /* Adds to the container below: all above the mark, or the last `count` objects. */
 static qz_status add_items(qzi_pickle_reader *r, qzi_pickle_kind kind, bool marked, size_t count)
 {
@@ -264,10 +298,10 @@ static qz_status add_items(qzi_pickle_reader *r, qzi_pickle_kind kind, bool mark
         r->depth -= count;
         items = r->stack + r->depth;
     }
-    /* of an object that is also a container, the items say nothing about tensors */
     if (available(r) > 0 && r->stack[r->depth - 1]->kind == QZI_PICKLE_INSTANCE)
-        return QZ_OK;
-    QZI_TRY(top(r, kind, &container));
+        QZI_TRY(items_of(r, r->stack[r->depth - 1]->u.instance, kind, &container));
+    else
+        QZI_TRY(top(r, kind, &container));
     if (kind == QZI_PICKLE_DICT && count % 2 != 0)
         return qzi_pickle_damaged(r, "a dict key without a value");
     return extend(r, container, items, count);
@@ -362,17 +396,31 @@ static qz_status read_stack(qzi_pickle_reader *r, uint8_t op)
 
 /*
  * BUILD sets an object's state. An instance keeps it, to be walked for tensors; that of a dict
- * (state_dict()'s _metadata: versions) means nothing here.
+ * (state_dict()'s _metadata: versions), of a tensor or of a class means nothing here.
  */
 static qz_status read_build(qzi_pickle_reader *r)
 {
     qzi_pickle_object *state = NULL, *object = NULL;
     QZI_TRY(pop(r, &state));
-    if (available(r) > 0 && r->stack[r->depth - 1]->kind == QZI_PICKLE_INSTANCE) {
-        r->stack[r->depth - 1]->u.instance->state = state;
-        return QZ_OK;
-    }
-    return top(r, QZI_PICKLE_DICT, &object);
+    if (available(r) > 0)
+        object = r->stack[r->depth - 1];
+    if (object && object->kind == QZI_PICKLE_INSTANCE)
+        object->u.instance->state = state;
+    else if (!object || (object->kind != QZI_PICKLE_TENSOR && object->kind != QZI_PICKLE_GLOBAL))
+        return top(r, QZI_PICKLE_DICT, &object);
+    return QZ_OK;
+}
+
+/* A mark, a class and arguments. */
+static qz_status read_obj(qzi_pickle_reader *r)
+{
+    qzi_pickle_object **items = NULL, *result = NULL;
+    size_t count = 0;
+    QZI_TRY(pop_mark(r, &items, &count));
+    if (count == 0)
+        return qzi_pickle_damaged(r, "an object of no class");
+    QZI_TRY(qzi_pickle_new_instance(r, items[0], true, &result));
+    return push(r, result);
 }
 
 static qz_status read_call(qzi_pickle_reader *r, uint8_t op)
@@ -407,7 +455,7 @@ static qz_status read_call(qzi_pickle_reader *r, uint8_t op)
     default: /* OP_NEWOBJ */
         QZI_TRY(pop(r, &arguments));
         QZI_TRY(pop(r, &callable));
-        QZI_TRY(qzi_pickle_new_instance(r, callable, &result));
+        QZI_TRY(qzi_pickle_new_instance(r, callable, false, &result));
         break;
     }
     return push(r, result);
@@ -427,6 +475,7 @@ static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
     case OP_NONE:
     case OP_NEWTRUE:
     case OP_NEWFALSE:
+    case OP_INT:
     case OP_BININT:
     case OP_BININT1:
     case OP_BININT2:
@@ -441,6 +490,7 @@ static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
     case OP_SHORT_BINBYTES:
     case OP_BINBYTES:
     case OP_BINBYTES8:
+    case OP_BYTEARRAY8:
         return read_value(r, op);
     case OP_EMPTY_TUPLE:
     case OP_EMPTY_LIST:
@@ -478,6 +528,8 @@ static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
         return read_call(r, op);
     case OP_BUILD:
         return read_build(r);
+    case OP_OBJ:
+        return read_obj(r);
     default:
         return qzi_fail(r->ctx, QZ_ERR_FORMAT,
                         "%s: pickle opcode 0x%02x at byte %zu is none that torch.save writes; the "
@@ -486,7 +538,7 @@ static qz_status read_opcode(qzi_pickle_reader *r, uint8_t op)
     }
 }
 
-static qz_status run(qzi_pickle_reader *r, const qzi_pickle_object **root)
+static qz_status run(qzi_pickle_reader *r, qzi_pickle_object **root)
 {
     qzi_pickle_object *object = NULL;
     for (;;) {

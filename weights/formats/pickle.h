@@ -25,7 +25,7 @@ typedef enum qzi_pickle_kind {
     QZI_PICKLE_INSTANCE
 } qzi_pickle_kind;
 
-/* The globals that mean something here; any other may lie in the pickle, but not be called. */
+/* The globals that mean something here; calls of any other make objects that are only named. */
 typedef enum qzi_pickle_global {
     QZI_PICKLE_UNKNOWN,
     QZI_PICKLE_ORDERED_DICT,
@@ -34,14 +34,15 @@ typedef enum qzi_pickle_global {
     QZI_PICKLE_REBUILD_TENSOR_V1,
     QZI_PICKLE_REBUILD_QTENSOR,
     QZI_PICKLE_REBUILD_PARAMETER,
-    QZI_PICKLE_PER_TENSOR,  /* torch.per_tensor_affine and _symmetric */
-    QZI_PICKLE_PER_CHANNEL, /* torch.per_channel_affine and _symmetric */
-    QZI_PICKLE_DTYPE,       /* torch.qint8 and similar, as values */
-    QZI_PICKLE_FIRST,       /* a function that returns its first argument */
+    QZI_PICKLE_REBUILD_FROM_TYPE, /* (function, class, arguments, state) of a subclass */
+    QZI_PICKLE_PER_TENSOR,        /* torch.per_tensor_affine and _symmetric */
+    QZI_PICKLE_PER_CHANNEL,       /* torch.per_channel_affine and _symmetric */
+    QZI_PICKLE_DTYPE,             /* torch.qint8 and similar, as values */
+    QZI_PICKLE_FIRST,             /* a function that returns its first argument */
     QZI_PICKLE_SET,
     QZI_PICKLE_RECONSTRUCTOR, /* of copyreg: (class, base, state) */
-    QZI_PICKLE_OPAQUE,        /* makes plain data that says nothing about tensors */
-    QZI_PICKLE_STORAGE_TYPE
+    QZI_PICKLE_STORAGE_TYPE,
+    QZI_PICKLE_FOREIGN_STORAGE /* of a type that no tensor here has */
 } qzi_pickle_global;
 
 typedef struct qzi_pickle_object qzi_pickle_object;
@@ -61,11 +62,12 @@ typedef struct qzi_pickle_name {
     qzi_pickle_text module, name;
     qzi_pickle_global meaning;
     qz_dtype dtype; /* of a storage type */
+    size_t unit;    /* bytes of an element of a storage type; 0: not known */
 } qzi_pickle_name;
 
 typedef struct qzi_pickle_storage {
     qzi_pickle_text key;
-    qz_dtype dtype;
+    const qzi_pickle_name *type;
     int64_t numel;
     const struct qzi_pickle_storage *before; /* the one that was named before */
 } qzi_pickle_storage;
@@ -79,10 +81,17 @@ typedef struct qzi_pickle_quant {
     const struct qzi_pickle_tensor *scales, *zero_points; /* per channel */
 } qzi_pickle_quant;
 
-/* An object that was neither made nor called: what its class is, and what it was to be set to. */
+/*
+ * An object that was neither made nor called: what its class or function is, and what it was to be
+ * set to. An object like this may be anywhere in a checkpoint but in the place of a tensor.
+ */
 typedef struct qzi_pickle_instance {
     const qzi_pickle_name *type;
+    bool called;                    /* type is a function, or a class that was called */
+    const char *unread;             /* of a tensor that cannot be read: why; else NULL */
     const qzi_pickle_object *state; /* NULL: none was given */
+    qzi_pickle_object *dict;        /* the items that were set, as a dict; NULL: none */
+    qzi_pickle_object *list;        /* the items that were appended, as a list; NULL: none */
 } qzi_pickle_instance;
 
 /* As written: nothing but signs and the number of dimensions is checked. */
@@ -97,6 +106,7 @@ typedef struct qzi_pickle_tensor {
 
 struct qzi_pickle_object {
     qzi_pickle_kind kind;
+    bool seen; /* by a search that visits each object once */
     union {
         int64_t integer; /* INT, BOOL */
         double real;     /* FLOAT */
@@ -110,7 +120,7 @@ struct qzi_pickle_object {
 };
 
 typedef struct qzi_pickle {
-    const qzi_pickle_object *root;
+    qzi_pickle_object *root;
     const qzi_pickle_storage *storages; /* all that were named, the last first */
     size_t used;                        /* bytes up to the end of the pickle */
 } qzi_pickle;
@@ -126,6 +136,28 @@ qz_status qzi_pickle_read(const qz_context *ctx, const char *path, const uint8_t
 /* "a dict", "an int", … for messages. */
 const char *qzi_pickle_kind_name(qzi_pickle_kind kind);
 bool qzi_pickle_text_is(qzi_pickle_text text, const char *expected);
+
+/* ---- questions about objects (pickle_object.c) ---- */
+
+/* The value of `key` in a dict (of two, the last, as in Python); NULL: there is none. */
+qzi_pickle_object *qzi_pickle_member(const qzi_pickle_object *dict, const char *key);
+/* The dict itself, or the items of an object that is also a dict; NULL: neither. */
+qzi_pickle_object *qzi_pickle_as_dict(qzi_pickle_object *object);
+/* A torch module: its state has parameters or modules. */
+bool qzi_pickle_is_module(const qzi_pickle_object *object);
+/* Packed parameters of a quantized layer: (weight, bias) or (version, [config, weight], [bias]). */
+bool qzi_pickle_is_packed(const qzi_pickle_object *object);
+/* Item of a tuple or list; NULL: none. */
+const qzi_pickle_object *qzi_pickle_item(const qzi_pickle_object *seq, size_t index);
+/* A tensor, or packed parameters. */
+bool qzi_pickle_is_tensor(const qzi_pickle_object *value);
+/*
+ * What a state dict may contain: tensors, and of quantized models also packed parameters, types
+ * and None, where a layer has no bias.
+ */
+bool qzi_pickle_belongs(const qzi_pickle_object *key, const qzi_pickle_object *value);
+/* Whether the key is one of a parameter: "conv1.weight" and similar. */
+bool qzi_pickle_is_param_key(qzi_pickle_text key);
 
 /* ---- between pickle.c (the machine) and pickle_call.c (what its calls may do) ---- */
 
@@ -154,12 +186,12 @@ qz_status qzi_pickle_object_new(qzi_pickle_reader *reader, qzi_pickle_kind kind,
 /* module.name as an object; says nothing yet about whether it may be called. */
 qz_status qzi_pickle_find_global(qzi_pickle_reader *reader, qzi_pickle_text module,
                                  qzi_pickle_text name, qzi_pickle_object **object);
-/* callable(*arguments): one of the few known, else a refusal that names it. */
+/* callable(*arguments): one of the few known, else an object that notes the callable. */
 qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
                           qzi_pickle_object *arguments, qzi_pickle_object **result);
-/* class.__new__(class, …): nothing is made but a note of the class. */
+/* class.__new__(class, …) or, `called`, class(…): nothing is made but a note of the class. */
 qz_status qzi_pickle_new_instance(qzi_pickle_reader *reader, const qzi_pickle_object *type,
-                                  qzi_pickle_object **object);
+                                  bool called, qzi_pickle_object **object);
 /*
  * ('storage', type, key, location, numel), in legacy files with a sixth item that says what it is a
  * view of (None), and there also ('module', class, file, source).

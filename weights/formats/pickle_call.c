@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pickle_call.c - the few calls of a pickle that mean tensors, or plain data beside them: imitated,
- * never executed. Anything else that a pickle wants called is refused by its name.
+ * never executed. Anything else that a pickle calls becomes an object of which only the name of the
+ * callable is known: checkpoints hold schedulers, paths, dates and more beside their tensors.
  */
 #include "weights/formats/pickle.h"
 
@@ -43,7 +44,6 @@ static const known_global known[] = {
     {"torch", "qint32", QZI_PICKLE_DTYPE, QZ_S32},
     {"torch", "float16", QZI_PICKLE_DTYPE, QZ_F16},
     {"torch", "float32", QZI_PICKLE_DTYPE, QZ_F32},
-    {"collections", "defaultdict", QZI_PICKLE_OPAQUE, QZ_F32},
     {"__builtin__", "set", QZI_PICKLE_SET, QZ_F32},
     {"builtins", "set", QZI_PICKLE_SET, QZ_F32},
     {"__builtin__", "frozenset", QZI_PICKLE_SET, QZ_F32},
@@ -56,22 +56,36 @@ static const known_global known[] = {
     {"torch.jit._pickle", "build_boollist", QZI_PICKLE_FIRST, QZ_F32},
     {"torch.jit._pickle", "build_tensorlist", QZI_PICKLE_FIRST, QZ_F32},
     {"torch.jit._pickle", "restore_type_tag", QZI_PICKLE_FIRST, QZ_F32},
-    /* what training scripts leave in checkpoints */
-    {"_codecs", "encode", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"datetime", "date", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"datetime", "datetime", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"datetime", "timedelta", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"numpy", "dtype", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"numpy.core.multiarray", "_reconstruct", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"numpy.core.multiarray", "scalar", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"numpy._core.multiarray", "_reconstruct", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"numpy._core.multiarray", "scalar", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"pathlib", "PosixPath", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"pathlib", "PurePosixPath", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"pathlib", "WindowsPath", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"pathlib", "PureWindowsPath", QZI_PICKLE_OPAQUE, QZ_F32},
-    {"torch", "device", QZI_PICKLE_OPAQUE, QZ_F32},
+    {"torch._tensor", "_rebuild_from_type_v2", QZI_PICKLE_REBUILD_FROM_TYPE, QZ_F32},
 };
+
+/* Types of storages whose tensors are not read; legacy files are walked over them by their size. */
+static const struct {
+    const char *name;
+    size_t unit;
+} foreign_storages[] = {
+    {"ComplexHalfStorage", 4}, {"ComplexFloatStorage", 8}, {"ComplexDoubleStorage", 16},
+    {"QUInt4x2Storage", 1},    {"QUInt2x4Storage", 1},
+};
+
+/* "SomethingStorage" of torch or torch.storage. */
+static bool is_storage_type(qzi_pickle_text module, qzi_pickle_text name)
+{
+    static const char end[] = "Storage";
+    const size_t size = sizeof(end) - 1;
+    return (qzi_pickle_text_is(module, "torch") || qzi_pickle_text_is(module, "torch.storage")) &&
+           name.size >= size && memcmp(name.data + name.size - size, end, size) == 0;
+}
+
+static void find_foreign_storage(qzi_pickle_name *global)
+{
+    if (global->meaning != QZI_PICKLE_UNKNOWN || !is_storage_type(global->module, global->name))
+        return;
+    global->meaning = QZI_PICKLE_FOREIGN_STORAGE;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(foreign_storages); i++)
+        if (qzi_pickle_text_is(global->name, foreign_storages[i].name))
+            global->unit = foreign_storages[i].unit;
+}
 
 qz_status qzi_pickle_find_global(qzi_pickle_reader *reader, qzi_pickle_text module,
                                  qzi_pickle_text name, qzi_pickle_object **object)
@@ -85,8 +99,10 @@ qz_status qzi_pickle_find_global(qzi_pickle_reader *reader, qzi_pickle_text modu
             qzi_pickle_text_is(name, known[i].name)) {
             global->meaning = known[i].meaning;
             global->dtype = known[i].dtype;
+            global->unit = qz_dtype_size(global->dtype);
         }
     }
+    find_foreign_storage(global);
     (*object)->u.global = global;
     return QZ_OK;
 }
@@ -94,24 +110,37 @@ qz_status qzi_pickle_find_global(qzi_pickle_reader *reader, qzi_pickle_text modu
 /* Names come from the file: at most this much of them goes into a message. */
 #define SHOWN(text) (int)QZI_MIN((text).size, 128), (text).data
 
-qz_status qzi_pickle_new_instance(qzi_pickle_reader *reader, const qzi_pickle_object *type,
-                                  qzi_pickle_object **object)
+static qz_status new_note(qzi_pickle_reader *reader, const qzi_pickle_name *type, bool called,
+                          qzi_pickle_object **object)
 {
-    if (type->kind != QZI_PICKLE_GLOBAL)
-        return qzi_pickle_damaged(reader, "an object of no class");
     qzi_pickle_instance *instance = NULL;
     QZI_TRY(qzi_pickle_object_new(reader, QZI_PICKLE_INSTANCE, object));
     QZI_TRY(qzi_pickle_alloc(reader, sizeof(*instance), &instance));
-    instance->type = type->u.global;
+    instance->type = type;
+    instance->called = called;
     (*object)->u.instance = instance;
     return QZ_OK;
 }
 
-static qz_status refuse_call(const qzi_pickle_reader *reader, const qzi_pickle_name *global)
+/* What a call returns may be called again: a class that a function makes, a bound method. */
+qz_status qzi_pickle_new_instance(qzi_pickle_reader *reader, const qzi_pickle_object *type,
+                                  bool called, qzi_pickle_object **object)
 {
-    return qzi_fail(reader->ctx, QZ_ERR_UNSUPPORTED,
-                    "%s: refuses to run '%.*s.%.*s' in a pickle; only tensors are read",
-                    reader->path, SHOWN(global->module), SHOWN(global->name));
+    if (type->kind == QZI_PICKLE_GLOBAL)
+        return new_note(reader, type->u.global, called, object);
+    if (type->kind == QZI_PICKLE_INSTANCE)
+        return new_note(reader, type->u.instance->type, true, object);
+    return qzi_pickle_damaged(reader, called ? "a call of something that is no function"
+                                             : "an object of no class");
+}
+
+/* A tensor that cannot be read. */
+static qz_status new_unread(qzi_pickle_reader *reader, const qzi_pickle_name *type, const char *why,
+                            qzi_pickle_object **object)
+{
+    QZI_TRY(new_note(reader, type, true, object));
+    (*object)->u.instance->unread = why;
+    return QZ_OK;
 }
 
 /* A tuple of numbers that are not negative into an array of QZ_MAX_DIMS. */
@@ -120,10 +149,6 @@ static qz_status read_numbers(const qzi_pickle_reader *reader, const qzi_pickle_
 {
     if (tuple->kind != QZI_PICKLE_TUPLE)
         return qzi_pickle_damaged(reader, "a tensor's shape is not a tuple");
-    if (tuple->u.seq.count > QZ_MAX_DIMS)
-        return qzi_fail(reader->ctx, QZ_ERR_UNSUPPORTED,
-                        "%s: holds a tensor with more than %d dimensions", reader->path,
-                        QZ_MAX_DIMS);
     for (size_t i = 0; i < tuple->u.seq.count; i++) {
         const qzi_pickle_object *item = tuple->u.seq.items[i];
         if (item->kind != QZI_PICKLE_INT || item->u.integer < 0)
@@ -143,6 +168,11 @@ static qz_status rebuild_view(qzi_pickle_reader *reader, const qzi_pickle_items 
         args[0]->kind != QZI_PICKLE_STORAGE || args[1]->kind != QZI_PICKLE_INT ||
         args[1]->u.integer < 0)
         return qzi_pickle_damaged(reader, "bad arguments of a tensor");
+    const qzi_pickle_name *type = args[0]->u.storage->type;
+    if (type->meaning != QZI_PICKLE_STORAGE_TYPE)
+        return new_unread(reader, type, "tensors of this type are not read", result);
+    if (args[2]->kind == QZI_PICKLE_TUPLE && args[2]->u.seq.count > QZ_MAX_DIMS)
+        return new_unread(reader, type, "it has more than 8 dimensions", result);
     qzi_pickle_tensor *tensor = NULL;
     int32_t stride_count = 0;
     QZI_TRY(qzi_pickle_object_new(reader, QZI_PICKLE_TENSOR, result));
@@ -159,7 +189,7 @@ static qz_status rebuild_view(qzi_pickle_reader *reader, const qzi_pickle_items 
 
 /* (scheme, scale, zero_point) or (scheme, scales, zero_points, axis) */
 static qz_status read_quantizer(qzi_pickle_reader *reader, const qzi_pickle_object *params,
-                                const qzi_pickle_quant **out)
+                                qzi_pickle_object **tensor)
 {
     static const char bad[] = "bad quantizer of a tensor";
     qzi_pickle_object *const *items = params->u.seq.items;
@@ -184,12 +214,9 @@ static qz_status read_quantizer(qzi_pickle_reader *reader, const qzi_pickle_obje
         quant->zero_points = items[2]->u.tensor;
         quant->axis = items[3]->u.integer;
     } else {
-        return qzi_fail(reader->ctx, QZ_ERR_UNSUPPORTED,
-                        "%s: holds a tensor quantized by '%.*s.%.*s', which is not read",
-                        reader->path, SHOWN(items[0]->u.global->module),
-                        SHOWN(items[0]->u.global->name));
+        return new_unread(reader, items[0]->u.global, "tensors quantized so are not read", tensor);
     }
-    *out = quant;
+    (*tensor)->u.tensor->quant = quant;
     return QZ_OK;
 }
 
@@ -197,7 +224,9 @@ static qz_status rebuild_qtensor(qzi_pickle_reader *reader, const qzi_pickle_ite
                                  qzi_pickle_object **result)
 {
     QZI_TRY(rebuild_view(reader, args, 7, 7, result));
-    return read_quantizer(reader, args->items[4], &(*result)->u.tensor->quant);
+    if ((*result)->kind != QZI_PICKLE_TENSOR)
+        return QZ_OK;
+    return read_quantizer(reader, args->items[4], result);
 }
 
 /* (class, base, state) */
@@ -206,20 +235,61 @@ static qz_status reconstruct(qzi_pickle_reader *reader, const qzi_pickle_items *
 {
     if (args->count != 3)
         return qzi_pickle_damaged(reader, "bad arguments of a constructor");
-    return qzi_pickle_new_instance(reader, args->items[0], result);
+    return qzi_pickle_new_instance(reader, args->items[0], false, result);
 }
 
-qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
-                          qzi_pickle_object *arguments, qzi_pickle_object **result)
+/* OrderedDict(), and Python 2's OrderedDict([[key, value], …]). */
+static qz_status ordered_dict(qzi_pickle_reader *reader, const qzi_pickle_items *args,
+                              qzi_pickle_object **result)
 {
-    if (callable->kind != QZI_PICKLE_GLOBAL || arguments->kind != QZI_PICKLE_TUPLE)
-        return qzi_pickle_damaged(reader, "a call of something that is no function");
-    const qzi_pickle_items *args = &arguments->u.seq;
+    static const char bad[] = "an OrderedDict with arguments that are no list of pairs";
+    QZI_TRY(qzi_pickle_object_new(reader, QZI_PICKLE_DICT, result));
+    if (args->count == 0)
+        return QZ_OK;
+    if (args->count != 1 || args->items[0]->kind != QZI_PICKLE_LIST)
+        return qzi_pickle_damaged(reader, bad);
+    const qzi_pickle_items *pairs = &args->items[0]->u.seq;
+    qzi_pickle_items *items = &(*result)->u.seq;
+    QZI_TRY(qzi_pickle_alloc(reader, 2 * pairs->count * sizeof(*items->items), &items->items));
+    items->capacity = 2 * pairs->count;
+    for (size_t i = 0; i < pairs->count; i++) {
+        const qzi_pickle_object *pair = pairs->items[i];
+        if ((pair->kind != QZI_PICKLE_LIST && pair->kind != QZI_PICKLE_TUPLE) ||
+            pair->u.seq.count != 2)
+            return qzi_pickle_damaged(reader, bad);
+        items->items[items->count++] = pair->u.seq.items[0];
+        items->items[items->count++] = pair->u.seq.items[1];
+    }
+    return QZ_OK;
+}
+
+/* (data, requires_grad, backward_hooks[, state]) */
+static qz_status parameter(qzi_pickle_reader *reader, const qzi_pickle_items *args,
+                           qzi_pickle_object **result)
+{
+    if (args->count < 3 || args->count > 4 ||
+        (args->items[0]->kind != QZI_PICKLE_TENSOR && args->items[0]->kind != QZI_PICKLE_INSTANCE))
+        return qzi_pickle_damaged(reader, "bad arguments of a parameter");
+    *result = args->items[0];
+    return QZ_OK;
+}
+
+/* (function, class, arguments, state): the tensor that the function makes, whatever its class. */
+static qz_status from_type(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
+                           const qzi_pickle_items *args, qzi_pickle_object **result)
+{
+    if (args->count == 4 && args->items[0]->kind == QZI_PICKLE_GLOBAL &&
+        args->items[0]->u.global->meaning != QZI_PICKLE_REBUILD_FROM_TYPE)
+        return qzi_pickle_call(reader, args->items[0], args->items[2], result);
+    return qzi_pickle_new_instance(reader, callable, true, result);
+}
+
+static qz_status known_call(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
+                            const qzi_pickle_items *args, qzi_pickle_object **result)
+{
     switch (callable->u.global->meaning) {
     case QZI_PICKLE_ORDERED_DICT:
-        if (args->count != 0)
-            return qzi_pickle_damaged(reader, "an OrderedDict with arguments");
-        return qzi_pickle_object_new(reader, QZI_PICKLE_DICT, result);
+        return ordered_dict(reader, args, result);
     case QZI_PICKLE_SIZE:
         if (args->count != 1 || args->items[0]->kind != QZI_PICKLE_TUPLE)
             return qzi_pickle_damaged(reader, "bad arguments of torch.Size");
@@ -233,10 +303,9 @@ qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *ca
         return rebuild_qtensor(reader, args, result);
     case QZI_PICKLE_RECONSTRUCTOR:
         return reconstruct(reader, args, result);
-    case QZI_PICKLE_OPAQUE:
-        return qzi_pickle_new_instance(reader, callable, result);
     case QZI_PICKLE_SET:
-        if (args->count > 1 || (args->count == 1 && args->items[0]->kind != QZI_PICKLE_LIST))
+        if (args->count > 1 || (args->count == 1 && args->items[0]->kind != QZI_PICKLE_LIST &&
+                                args->items[0]->kind != QZI_PICKLE_TUPLE))
             return qzi_pickle_damaged(reader, "bad arguments of a set");
         if (args->count == 0)
             return qzi_pickle_object_new(reader, QZI_PICKLE_LIST, result);
@@ -247,14 +316,23 @@ qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *ca
             return qzi_pickle_damaged(reader, "bad arguments of a typed list");
         *result = args->items[0];
         return QZ_OK;
-    case QZI_PICKLE_REBUILD_PARAMETER: /* (data, requires_grad, backward_hooks[, state]) */
-        if (args->count < 3 || args->count > 4 || args->items[0]->kind != QZI_PICKLE_TENSOR)
-            return qzi_pickle_damaged(reader, "bad arguments of a parameter");
-        *result = args->items[0];
-        return QZ_OK;
+    case QZI_PICKLE_REBUILD_PARAMETER:
+        return parameter(reader, args, result);
+    case QZI_PICKLE_REBUILD_FROM_TYPE:
+        return from_type(reader, callable, args, result);
     default:
-        return refuse_call(reader, callable->u.global);
+        return qzi_pickle_new_instance(reader, callable, true, result);
     }
+}
+
+qz_status qzi_pickle_call(qzi_pickle_reader *reader, const qzi_pickle_object *callable,
+                          qzi_pickle_object *arguments, qzi_pickle_object **result)
+{
+    if (arguments->kind != QZI_PICKLE_TUPLE)
+        return qzi_pickle_damaged(reader, "a call of something that is no function");
+    if (callable->kind != QZI_PICKLE_GLOBAL)
+        return qzi_pickle_new_instance(reader, callable, true, result);
+    return known_call(reader, callable, &arguments->u.seq, result);
 }
 
 qz_status qzi_pickle_persistent(qzi_pickle_reader *reader, const qzi_pickle_object *id,
@@ -278,15 +356,14 @@ qz_status qzi_pickle_persistent(qzi_pickle_reader *reader, const qzi_pickle_obje
                         "%s: holds a view of a storage (torch before 0.4), which is not read",
                         reader->path);
     const qzi_pickle_name *type = items[1]->u.global;
-    if (type->meaning != QZI_PICKLE_STORAGE_TYPE)
+    if (type->meaning != QZI_PICKLE_STORAGE_TYPE && type->meaning != QZI_PICKLE_FOREIGN_STORAGE)
         return qzi_fail(reader->ctx, QZ_ERR_UNSUPPORTED,
                         "%s: tensors of type '%.*s.%.*s' are not read", reader->path,
                         SHOWN(type->module), SHOWN(type->name));
     qzi_pickle_storage *storage = NULL;
     QZI_TRY(qzi_pickle_object_new(reader, QZI_PICKLE_STORAGE, object));
     QZI_TRY(qzi_pickle_alloc(reader, sizeof(*storage), &storage));
-    *storage =
-        (qzi_pickle_storage){items[2]->u.text, type->dtype, items[4]->u.integer, reader->storages};
+    *storage = (qzi_pickle_storage){items[2]->u.text, type, items[4]->u.integer, reader->storages};
     reader->storages = storage;
     (*object)->u.storage = storage;
     return QZ_OK;

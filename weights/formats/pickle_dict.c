@@ -8,7 +8,9 @@
  * and number of visits are bounded.
  */
 #include "weights/formats/pickle_dict.h"
+#include "weights/formats/pickle_find.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define DEPTH_MAX 64
@@ -59,11 +61,11 @@ static qz_status find_view(const qzi_storage_source *source, qzi_pickle_text key
     if (!view_fits(tensor))
         return qzi_storage_damaged(source, key, "is smaller than the tensor");
     *raw = (qzi_raw_tensor){
-        .dtype = storage->dtype, .ndim = tensor->ndim, .big_endian = source->big_endian};
+        .dtype = storage->type->dtype, .ndim = tensor->ndim, .big_endian = source->big_endian};
     QZI_TRY(source->find(source, key, storage, &raw->data, &raw->in_file));
     /* the offset of a view without elements may lie anywhere */
     if ((uint64_t)tensor->offset < (uint64_t)storage->numel)
-        raw->data += (size_t)tensor->offset * qz_dtype_size(storage->dtype);
+        raw->data += (size_t)tensor->offset * qz_dtype_size(storage->type->dtype);
     memcpy(raw->dims, tensor->dims, sizeof(raw->dims));
     memcpy(raw->strides, tensor->strides, sizeof(raw->strides));
     return QZ_OK;
@@ -180,21 +182,10 @@ static qz_status add_tensor(walker *w, const qzi_pickle_tensor *tensor)
 
 /* ---- names ---- */
 
-/* The value of `key` in a dict (of two, the last, as in Python); NULL: there is none. */
-static const qzi_pickle_object *member(const qzi_pickle_object *dict, const char *key)
-{
-    for (size_t i = dict->u.seq.count; i >= 2; i -= 2) {
-        qzi_pickle_object *const *item = &dict->u.seq.items[i - 2];
-        if (item[0]->kind == QZI_PICKLE_STR && qzi_pickle_text_is(item[0]->u.text, key))
-            return item[1];
-    }
-    return NULL;
-}
-
 static const qzi_pickle_object *member_of_kind(const qzi_pickle_object *dict, const char *key,
                                                qzi_pickle_kind kind)
 {
-    const qzi_pickle_object *value = member(dict, key);
+    const qzi_pickle_object *value = qzi_pickle_member(dict, key);
     return value && value->kind == kind ? value : NULL;
 }
 
@@ -228,32 +219,13 @@ static qz_status add_named(walker *w, qzi_pickle_text name, const qzi_pickle_ten
 
 /* ---- packed parameters of quantized layers ---- */
 
-static const qzi_pickle_object *item_of(const qzi_pickle_object *seq, size_t index)
-{
-    bool is_seq = seq->kind == QZI_PICKLE_TUPLE || seq->kind == QZI_PICKLE_LIST;
-    return is_seq && index < seq->u.seq.count ? seq->u.seq.items[index] : NULL;
-}
-
 static qz_status add_item(walker *w, const qzi_pickle_object *seq, size_t index,
                           qzi_pickle_text name)
 {
-    const qzi_pickle_object *item = item_of(seq, index);
+    const qzi_pickle_object *item = qzi_pickle_item(seq, index);
     if (!item || item->kind != QZI_PICKLE_TENSOR)
         return QZ_OK;
     return add_named(w, name, item->u.tensor);
-}
-
-/* (weight, bias) of a linear layer; (version, [config, weight], [bias]) of a convolution. */
-static bool is_packed(const qzi_pickle_object *object)
-{
-    const qzi_pickle_object *first = item_of(object, 0), *second = item_of(object, 1);
-    if (object->kind != QZI_PICKLE_TUPLE || !first || !second)
-        return false;
-    if (object->u.seq.count == 2)
-        return first->kind == QZI_PICKLE_TENSOR &&
-               (second->kind == QZI_PICKLE_TENSOR || second->kind == QZI_PICKLE_NONE);
-    return object->u.seq.count == 3 && first->kind == QZI_PICKLE_STR &&
-           second->kind == QZI_PICKLE_LIST;
 }
 
 static qz_status add_packed(walker *w, const qzi_pickle_object *packed)
@@ -262,9 +234,9 @@ static qz_status add_packed(walker *w, const qzi_pickle_object *packed)
         QZI_TRY(add_item(w, packed, 0, NAME("weight")));
         return add_item(w, packed, 1, NAME("bias"));
     }
-    QZI_TRY(add_item(w, item_of(packed, 1), 0, NAME("config")));
-    QZI_TRY(add_item(w, item_of(packed, 1), 1, NAME("weight")));
-    return add_item(w, item_of(packed, 2), 0, NAME("bias"));
+    QZI_TRY(add_item(w, qzi_pickle_item(packed, 1), 0, NAME("config")));
+    QZI_TRY(add_item(w, qzi_pickle_item(packed, 1), 1, NAME("weight")));
+    return add_item(w, qzi_pickle_item(packed, 2), 0, NAME("bias"));
 }
 
 /*
@@ -274,7 +246,8 @@ static qz_status add_packed(walker *w, const qzi_pickle_object *packed)
  */
 static bool is_quantized_conv(const qzi_pickle_object *object)
 {
-    const qzi_pickle_object *mode = item_of(object, 9), *weight = item_of(object, 10);
+    const qzi_pickle_object *mode = qzi_pickle_item(object, 9),
+                            *weight = qzi_pickle_item(object, 10);
     return object->kind == QZI_PICKLE_TUPLE && object->u.seq.count >= 14 && mode &&
            mode->kind == QZI_PICKLE_STR && weight && weight->kind == QZI_PICKLE_TENSOR;
 }
@@ -333,7 +306,7 @@ static qz_status add_module(walker *w, const qzi_pickle_object *module, int dept
                         w->source->dict->name, DEPTH_MAX);
     if (!state)
         return QZ_OK;
-    if (is_packed(state))
+    if (qzi_pickle_is_packed(state))
         return add_packed(w, state);
     if (is_quantized_conv(state))
         return add_quantized_conv(w, state);
@@ -350,33 +323,39 @@ static qz_status add_module(walker *w, const qzi_pickle_object *module, int dept
     return add_members(w, modules, false, true, NULL, depth);
 }
 
-static qz_status add_root_module(walker *w, const qzi_pickle_object *module)
-{
-    const qz_state_dict *dict = w->source->dict;
-    const qzi_pickle_name *type = module->u.instance->type;
-    QZI_TRY(add_module(w, module, 0));
-    if (dict->count > 0)
-        return QZ_OK;
-    return qzi_fail(dict->ctx, QZ_ERR_UNSUPPORTED,
-                    "%s: holds an object of class '%.*s.%.*s' and no tensors in it; save "
-                    "model.state_dict() instead",
-                    dict->name, SHOWN(type->module), SHOWN(type->name));
-}
-
 /* ---- state dicts ---- */
 
-/*
- * What a state dict may contain: tensors, and of quantized models also packed parameters, types
- * and None, where a layer has no bias.
- */
-static bool belongs(const qzi_pickle_object *key, const qzi_pickle_object *value)
+/* What stands where a tensor should, for a message and for qzi_dict_foreign. */
+static void describe(const qzi_pickle_object *value, char *text, size_t size)
 {
-    return key->kind == QZI_PICKLE_STR &&
-           (value->kind == QZI_PICKLE_TENSOR || value->kind == QZI_PICKLE_NONE ||
-            (value->kind == QZI_PICKLE_GLOBAL && value->u.global->meaning == QZI_PICKLE_DTYPE) ||
-            (value->kind == QZI_PICKLE_INSTANCE && value->u.instance->state &&
-             is_packed(value->u.instance->state)) ||
-            is_packed(value));
+    if (value->kind != QZI_PICKLE_INSTANCE) {
+        snprintf(text, size, "is %s, not a tensor", qzi_pickle_kind_name(value->kind));
+        return;
+    }
+    const qzi_pickle_instance *instance = value->u.instance;
+    const qzi_pickle_name *type = instance->type;
+    if (instance->unread)
+        snprintf(text, size, "is of '%.*s.%.*s': %s", SHOWN(type->module), SHOWN(type->name),
+                 instance->unread);
+    else
+        snprintf(text, size,
+                 instance->called
+                     ? "is no tensor: qzoo refuses to run '%.*s.%.*s', which would make it"
+                     : "is an object of class '%.*s.%.*s', not a tensor",
+                 SHOWN(type->module), SHOWN(type->name));
+}
+
+/* `inside`: the dict that the key is in; "" for the whole file. */
+static qz_status fail_stranger(const walker *w, const char *inside, qzi_pickle_text key,
+                               const qzi_pickle_object *value)
+{
+    const qz_state_dict *dict = w->source->dict;
+    char text[400];
+    describe(value, text, sizeof(text));
+    return qzi_fail(dict->ctx,
+                    value->kind == QZI_PICKLE_INSTANCE ? QZ_ERR_UNSUPPORTED : QZ_ERR_FORMAT,
+                    "%s: '%s%s%.*s' %s; save model.state_dict() alone", dict->name, inside,
+                    *inside != '\0' ? "." : "", SHOWN(key), text);
 }
 
 /* The first item that does not belong into a state dict; NULL when all do. */
@@ -384,68 +363,125 @@ static qzi_pickle_object *const *first_stranger(const qzi_pickle_object *object)
 {
     for (size_t i = 0; i < object->u.seq.count; i += 2) {
         qzi_pickle_object *const *item = &object->u.seq.items[i];
-        if (!belongs(item[0], item[1]))
+        if (!qzi_pickle_belongs(item[0], item[1]))
             return item;
     }
     return NULL;
 }
 
+static qz_status add_value(walker *w, qzi_pickle_text key, const qzi_pickle_object *value)
+{
+    char text[400];
+    if (value->kind == QZI_PICKLE_TENSOR)
+        return add_tensor(w, value->u.tensor);
+    if (value->kind == QZI_PICKLE_TUPLE && qzi_pickle_is_packed(value))
+        return add_packed(w, value);
+    if (value->kind == QZI_PICKLE_INSTANCE) {
+        const qzi_pickle_object *state = value->u.instance->state;
+        if (state && qzi_pickle_is_packed(state))
+            return add_packed(w, state);
+        if (qzi_pickle_is_param_key(key))
+            return fail_stranger(w, "", key, value);
+    }
+    if (value->kind == QZI_PICKLE_NONE || value->kind == QZI_PICKLE_GLOBAL)
+        return QZ_OK;
+    describe(value, text, sizeof(text));
+    return qzi_dict_add_foreign(w->source->dict, key.data, key.size, text,
+                                value->kind == QZI_PICKLE_INSTANCE);
+}
+
 static qz_status add_state_dict(walker *w, const qzi_pickle_object *state)
 {
-    for (size_t i = 0; i < state->u.seq.count; i += 2) {
-        const qzi_pickle_object *value = state->u.seq.items[i + 1];
+    for (size_t i = 0; i + 1 < state->u.seq.count; i += 2) {
+        const qzi_pickle_object *key = state->u.seq.items[i];
         size_t before = 0;
-        QZI_TRY(push_name(w, state->u.seq.items[i]->u.text, &before));
-        if (value->kind == QZI_PICKLE_TENSOR)
-            QZI_TRY(add_tensor(w, value->u.tensor));
-        else if (value->kind == QZI_PICKLE_INSTANCE)
-            QZI_TRY(add_packed(w, value->u.instance->state));
-        else if (value->kind == QZI_PICKLE_TUPLE)
-            QZI_TRY(add_packed(w, value));
+        if (key->kind != QZI_PICKLE_STR)
+            continue;
+        QZI_TRY(push_name(w, key->u.text, &before));
+        QZI_TRY(add_value(w, key->u.text, state->u.seq.items[i + 1]));
         w->key_size = before;
     }
     return QZ_OK;
 }
 
-/*
- * The dict of tensors or the module: the whole object, or of a checkpoint (epoch, optimizer, …)
- * what is under the usual names. An averaged module (ema) is the better one.
- */
-static qz_status add_root(walker *w, const qzi_pickle_object *root)
+/* A dict whose keys do not show that it is a state dict is one only if it holds nothing else. */
+static bool shows_params(const qzi_pickle_object *state)
 {
-    static const char *const wrappers[] = {"ema", "state_dict", "model"};
-    const qz_state_dict *dict = w->source->dict;
-    const char *inside = "";
-    if (root->kind == QZI_PICKLE_INSTANCE)
-        return add_root_module(w, root);
-    if (root->kind != QZI_PICKLE_DICT)
-        return qzi_fail(dict->ctx, QZ_ERR_FORMAT,
-                        "%s: holds %s instead of a state dict; save model.state_dict()", dict->name,
-                        qzi_pickle_kind_name(root->kind));
-    const qzi_pickle_object *found = root;
-    qzi_pickle_object *const *stranger = first_stranger(root);
-    for (size_t i = 0; i < QZI_ARRAY_LEN(wrappers) && stranger; i++) {
-        const qzi_pickle_object *inner = member(root, wrappers[i]);
-        if (inner && inner->kind == QZI_PICKLE_INSTANCE)
-            return add_root_module(w, inner);
-        if (!inner || inner->kind != QZI_PICKLE_DICT || inner->u.seq.count == 0)
-            continue;
-        stranger = first_stranger(inner);
-        inside = wrappers[i];
-        found = inner;
+    for (size_t i = 0; i < state->u.seq.count; i += 2) {
+        const qzi_pickle_object *key = state->u.seq.items[i];
+        if (key->kind == QZI_PICKLE_STR && key->u.text.size > 0 &&
+            memchr(key->u.text.data, '.', key->u.text.size))
+            return true;
     }
-    if (!stranger)
-        return add_state_dict(w, found);
-    qzi_pickle_text key = {"", 0};
-    if (stranger[0]->kind == QZI_PICKLE_STR)
-        key = stranger[0]->u.text;
-    return qzi_fail(dict->ctx, QZ_ERR_FORMAT,
-                    "%s: '%s%s%.*s' is %s, not a tensor; save model.state_dict() alone", dict->name,
-                    inside, *inside != '\0' ? "." : "", SHOWN(key),
-                    qzi_pickle_kind_name(stranger[1]->kind));
+    return false;
 }
 
-qz_status qzi_pickle_to_dict(const qzi_storage_source *source, const qzi_pickle_object *root)
+static qz_status add_found(walker *w, const qzi_pickle_object *state)
+{
+    if (!shows_params(state)) {
+        qzi_pickle_object *const *stranger = first_stranger(state);
+        if (stranger)
+            return fail_stranger(w, "",
+                                 stranger[0]->kind == QZI_PICKLE_STR ? stranger[0]->u.text
+                                                                     : (qzi_pickle_text){"", 0},
+                                 stranger[1]);
+    }
+    return add_state_dict(w, state);
+}
+
+static qz_status fail_empty(const walker *w, const qzi_pickle_object *root)
+{
+    const qz_state_dict *dict = w->source->dict;
+    if (root->kind == QZI_PICKLE_INSTANCE) {
+        const qzi_pickle_name *type = root->u.instance->type;
+        return qzi_fail(dict->ctx, QZ_ERR_UNSUPPORTED,
+                        root->u.instance->called
+                            ? "%s: refuses to run '%.*s.%.*s' in a pickle; only tensors are read"
+                            : "%s: holds an object of class '%.*s.%.*s' and no tensors in it; save "
+                              "model.state_dict() instead",
+                        dict->name, SHOWN(type->module), SHOWN(type->name));
+    }
+    return qzi_fail(dict->ctx, QZ_ERR_FORMAT,
+                    "%s: holds %s instead of a state dict; save model.state_dict()", dict->name,
+                    qzi_pickle_kind_name(root->kind));
+}
+
+static qz_status add_root_module(walker *w, const qzi_pickle_object *module)
+{
+    QZI_TRY(add_module(w, module, 0));
+    return w->source->dict->count > 0 ? QZ_OK : fail_empty(w, module);
+}
+
+static bool is_script(const qzi_pickle_object *root)
+{
+    static const char begin[] = "__torch__";
+    if (root->kind != QZI_PICKLE_INSTANCE)
+        return false;
+    const qzi_pickle_text module = root->u.instance->type->module;
+    return module.size >= sizeof(begin) - 1 && memcmp(module.data, begin, sizeof(begin) - 1) == 0;
+}
+
+static qz_status add_root(walker *w, qzi_pickle_object *root)
+{
+    qz_state_dict *dict = w->source->dict;
+    qzi_pickle_object *found = NULL;
+    if (is_script(root)) {
+        QZI_TRY(qzi_dict_check_flat(dict));
+        return add_root_module(w, root);
+    }
+    const bool wanted = dict->want != NULL;
+    QZI_TRY(qzi_pickle_find(dict, root, &found));
+    const bool sure = found && (found->kind == QZI_PICKLE_INSTANCE || shows_params(found));
+    if (root->kind == QZI_PICKLE_INSTANCE && !sure && !wanted)
+        return add_root_module(w, root);
+    if (!found && root->kind == QZI_PICKLE_DICT)
+        return add_found(w, root);
+    if (!found)
+        return fail_empty(w, root);
+    return found->kind == QZI_PICKLE_INSTANCE ? add_root_module(w, found) : add_found(w, found);
+}
+
+qz_status qzi_pickle_to_dict(const qzi_storage_source *source, qzi_pickle_object *root)
 {
     walker w = {.source = source};
     return add_root(&w, root);

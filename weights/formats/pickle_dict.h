@@ -21,10 +21,10 @@ qz_status qzi_storage_damaged(const qzi_storage_source *source, qzi_pickle_text 
                               const char *what);
 
 /*
- * Adds the tensors of a state dict, of a checkpoint around one (state_dict, model, ema), or of a
- * module: its own parameters and buffers, and those of the modules in it, by the names that
- * state_dict() has them.
+ * Adds the tensors of a state dict, of a checkpoint around one (pickle_find.h), or of a module: its
+ * own parameters and buffers, and those of the modules in it, by the names that state_dict() has
+ * them. Values of a state dict that are no tensors are noted (qzi_dict_foreign).
  */
-qz_status qzi_pickle_to_dict(const qzi_storage_source *source, const qzi_pickle_object *root);
+qz_status qzi_pickle_to_dict(const qzi_storage_source *source, qzi_pickle_object *root);
 
 #endif

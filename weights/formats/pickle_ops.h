@@ -13,6 +13,7 @@ enum {
     OP_BINBYTES = 'B',
     OP_SHORT_BINBYTES = 'C',
     OP_BINFLOAT = 'G',
+    OP_INT = 'I', /* Python 2's for more than four bytes */
     OP_BININT = 'J',
     OP_BININT1 = 'K',
     OP_BININT2 = 'M',
@@ -31,6 +32,7 @@ enum {
     OP_BINGET = 'h',
     OP_LONG_BINGET = 'j',
     OP_LIST = 'l',
+    OP_OBJ = 'o', /* Python 2's for classes that do not inherit from object */
     OP_BINPUT = 'q',
     OP_LONG_BINPUT = 'r',
     OP_SETITEM = 's',
@@ -55,7 +57,8 @@ enum {
     OP_NEWOBJ_EX = 0x92,
     OP_STACK_GLOBAL = 0x93,
     OP_MEMOIZE = 0x94,
-    OP_FRAME = 0x95
+    OP_FRAME = 0x95,
+    OP_BYTEARRAY8 = 0x96
 };
 
 #endif

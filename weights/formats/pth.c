@@ -96,7 +96,7 @@ static qz_status find_storage(const qzi_storage_source *source, qzi_pickle_text 
     QZI_TRY(find_record(file, "data/", storage->key, &entry));
     if (!entry)
         return qzi_storage_damaged(source, key, "is missing");
-    size_t size = qz_dtype_size(storage->dtype);
+    size_t size = storage->type->unit;
     if (entry->size % size != 0 || entry->size / size != (uint64_t)storage->numel)
         return qzi_storage_damaged(source, key, "has another size than the tensor says");
     QZI_TRY(qzi_zip_read(&file->zip, entry));
@@ -161,7 +161,7 @@ qz_status qzi_read_zip(qz_state_dict *dict)
         st = find_pickle(&file);
     if (st == QZ_OK && file.pickle)
         st = read_torch(&file, &arena);
-    else if (st == QZ_OK)
+    else if (st == QZ_OK && (st = qzi_dict_check_flat(dict)) == QZ_OK)
         st = qzi_read_npz(&file.zip);
     qzi_arena_free(&arena);
     qzi_zip_close(&file.zip);

@@ -110,15 +110,19 @@ static qz_status read_storage(legacy *file, qzi_pickle_text key)
     uint64_t numel = qzi_le64(dict->bytes + file->at);
     file->at += 8;
     left -= 8;
-    size_t size = qz_dtype_size(file->storages[file->by_key[place]].storage->dtype);
+    const qzi_pickle_name *type = file->storages[file->by_key[place]].storage->type;
+    const size_t size = type->unit;
+    if (size == 0)
+        return qzi_fail(dict->ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: tensors of type 'torch.%.*s' are not read", dict->name,
+                        (int)QZI_MIN(type->name.size, 128), type->name.data);
     if (numel > left / size)
         return damaged(dict, "truncated");
     for (size_t i = place; i < file->count; i++) {
         legacy_storage *entry = &file->storages[file->by_key[i]];
         if (compare_keys(entry->storage->key, key) != 0)
             break;
-        if ((uint64_t)entry->storage->numel != numel ||
-            qz_dtype_size(entry->storage->dtype) != size)
+        if ((uint64_t)entry->storage->numel != numel || entry->storage->type->unit != size)
             return damaged(dict, "a storage has another size than its tensor says");
         entry->data = dict->bytes + file->at;
     }
@@ -169,6 +173,8 @@ static qz_status read_all(legacy *file)
     qzi_pickle object = {0}, keys = {0};
     QZI_TRY(read_head(file));
     QZI_TRY(next_pickle(file, &object));
+    if (!object.storages) /* no tensors: it is refused for what it is, or it is an empty dict */
+        QZI_TRY(qzi_pickle_to_dict(&file->source, object.root));
     QZI_TRY(collect(file, object.storages));
     QZI_TRY(next_pickle(file, &keys));
     if (keys.root->kind != QZI_PICKLE_LIST)
@@ -181,7 +187,7 @@ static qz_status read_all(legacy *file)
     }
     if (file->at != dict->size)
         return damaged(dict, "something after its end");
-    return qzi_pickle_to_dict(&file->source, object.root);
+    return object.storages ? qzi_pickle_to_dict(&file->source, object.root) : QZ_OK;
 }
 
 qz_status qzi_read_legacy_pth(qz_state_dict *dict)

@@ -84,7 +84,7 @@ static qz_status create_from_file(qz_model *model, const qz_model_options *optio
 {
     const char *path = model->origin.path;
     qz_state_dict *dict = NULL;
-    QZI_TRY(qzi_weights_open(model, &dict));
+    QZI_TRY(qzi_weights_open(model, options, &dict));
     const bool int8 = qzi_torch_is_int8(dict);
     qz_status st;
     if (int8)

@@ -92,14 +92,14 @@ qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
     return model->origin.path ? QZ_OK : QZ_ERR_MEMORY;
 }
 
-qz_status qzi_weights_open(const qz_model *model, qz_state_dict **dict)
+qz_status qzi_weights_open(const qz_model *model, const qz_model_options *options,
+                           qz_state_dict **dict)
 {
     const char *path = model->origin.path;
-    /* files of the cache are replaced, never changed: they may be mapped */
-    if (model->origin.tag)
-        QZI_TRY(qz_state_dict_map(model->ctx, path, dict));
-    else
-        QZI_TRY(qz_state_dict_load(model->ctx, path, dict));
+    qz_state_dict_options how = QZ_STATE_DICT_OPTIONS_INIT;
+    how.key = options->key;
+    how.map = model->origin.tag != NULL; /* files of the cache are replaced, never changed */
+    QZI_TRY(qz_state_dict_open(model->ctx, path, &how, dict));
     const char *format = qz_state_dict_metadata(*dict, "format");
     if (!format || strncmp(format, "qzoo.", 5) != 0)
         return QZ_OK;

@@ -15,6 +15,7 @@ bool qzi_weights_is_random(const char *source);
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                               bool *transform_input);
 /* Opens the resolved file. The caller destroys *dict. A saved int8 model is QZ_ERR_MISMATCH. */
-qz_status qzi_weights_open(const qz_model *model, qz_state_dict **dict);
+qz_status qzi_weights_open(const qz_model *model, const qz_model_options *options,
+                           qz_state_dict **dict);
 
 #endif

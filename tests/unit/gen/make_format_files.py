@@ -151,7 +151,7 @@ save("checkpoint.pt", {
     "optimizer": None, "opt": {"project": pathlib.PurePosixPath("runs/train"), "lr": 0.01},
     "wandb_id": None, "date": datetime.datetime(2022, 11, 22), "device": torch.device("cpu"),
     "seen": {1, 2}, "scores": collections.defaultdict(list)}, half.state_dict())
-save("ema.pt", {"model": net, "ema": half, "epoch": 2}, half.state_dict())
+save("ema.pt", {"model": net, "ema": half, "epoch": 2}, net.state_dict())
 
 # TorchScript
 scripted = torch.jit.script(net)
