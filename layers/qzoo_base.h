@@ -57,7 +57,8 @@ extern "C" {
     X(ERR_NETWORK, 10, "the network failed")                             \
     X(ERR_CHECKSUM, 11, "a checksum does not match")                     \
     X(ERR_CANCELLED, 12, "cancelled by the caller")                      \
-    X(ERR_INTERNAL, 13, "internal error: please report it")
+    X(ERR_INTERNAL, 13, "internal error: please report it")              \
+    X(ERR_WRITE, 14, "a file cannot be written: the disk is full, or writing failed")
 
 /* What a call reports: QZ_OK, or why it failed. qz_context_message() has the details. */
 typedef enum qz_status {
@@ -152,6 +153,16 @@ QZ_API void qz_context_destroy(qz_context *context); /* NULL is fine */
  * the first failure. Valid until the next call of the library on this thread.
  */
 QZ_API const char *qz_context_message(const qz_context *context);
+
+/*
+ * Cancels (true) what runs with this context, on all threads, or allows work again (false). Each
+ * call that takes long looks at this between two nodes of a network, two tensors of a file or two
+ * pieces of a download, and returns QZ_ERR_CANCELLED: run, calibrate, sqnr, convert, load, save,
+ * export, fetch. Until the context is allowed to work again, such calls return at once. Models and
+ * sessions stay usable; a calibration that was cut short has seen part of an image. May be called
+ * from a signal handler and from any thread.
+ */
+QZ_API void qz_context_cancel(qz_context *context, bool cancel);
 
 /* The ceiling of instruction sets, never AUTO. */
 QZ_API qz_isa qz_context_isa(const qz_context *context);

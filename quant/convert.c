@@ -336,6 +336,7 @@ static qz_status add_weights(const qz_graph *graph, bool per_channel, qz_graph *
     const qzi_node *from = graph->nodes;
     for (size_t i = 0; i < out->node_count; i++) {
         qzi_node *node = &out->nodes[i];
+        QZI_TRY(qzi_check_cancelled(graph->ctx));
         if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
             continue; /* borders are between the nodes, which keep their order */
         if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR))
@@ -362,7 +363,9 @@ qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
         const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
         if (!observer)
             continue;
-        st = qzi_observer_qparams(observer, &observed[i]);
+        st = qzi_check_cancelled(graph->ctx);
+        if (st == QZ_OK)
+            st = qzi_observer_qparams(observer, &observed[i]);
         if (st != QZ_OK) {
             qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
             goto fail;

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 qz_status qzi_fail_errno(const qz_context *ctx, const char *path, const char *what, int error)
@@ -31,6 +32,26 @@ qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const v
         size -= (size_t)done;
     }
     return QZ_OK;
+}
+
+qz_status qzi_file_open(const qz_context *ctx, const char *path, FILE **file)
+{
+    struct stat info;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return qzi_fail_errno(ctx, path, "cannot be opened", errno);
+    qz_status st = QZ_OK;
+    if (fstat(fd, &info) != 0)
+        st = qzi_fail_errno(ctx, path, "cannot be read", errno);
+    else if (S_ISDIR(info.st_mode))
+        st = qzi_fail_errno(ctx, path, "cannot be read", EISDIR);
+    else if (!S_ISREG(info.st_mode))
+        st = qzi_fail(ctx, QZ_ERR_IO, "%s: not a regular file", path);
+    else if (!(*file = fdopen(fd, "rb")))
+        st = qzi_fail_errno(ctx, path, "cannot be read", errno);
+    if (st != QZ_OK)
+        close(fd);
+    return st;
 }
 
 char *qzi_folder_of(const qz_context *ctx, const char *path)

@@ -126,6 +126,24 @@ QZ_API qz_status qz_tensor_to_f32(qz_context *context, const qz_tensor *tensor,
  */
 QZ_API qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed);
 
+/* ---- writing files ---- */
+
+/*
+ * Writes a whole file, and so do all calls of the library that write one. No reader sees half a
+ * file: the bytes get the name when they are all there, and after a failure the path keeps its old
+ * content. The target of a symbolic link is replaced, the link stays. Devices and pipes are written
+ * to; "/dev/stdout" is the process's own standard output. QZ_ERR_IO: the path cannot be opened for
+ * writing. QZ_ERR_WRITE: the disk is full, or writing failed. QZ_ERR_CANCELLED.
+ */
+QZ_API qz_status qz_file_save(qz_context *context, const char *path, const void *bytes,
+                              size_t size);
+/* Whether a file could be written there, as far as can be seen without writing: QZ_ERR_IO says why
+ * not. Creates and changes nothing. */
+QZ_API qz_status qz_file_check(qz_context *context, const char *path);
+/* Whether two paths would write one file. Two times one
+ * pipe, or standard output, is the same; two times one device is not. */
+QZ_API qz_status qz_file_same(qz_context *context, const char *a, const char *b, bool *same);
+
 /* ---- writing safetensors ---- */
 
 /* One tensor to be written. Key and data are only read. */

@@ -84,9 +84,9 @@ static qz_status tell_kind(const qz_context *ctx, const char *name, const uint8_
 static qz_status read_bytes(const qz_context *ctx, const char *path, int fd, uint8_t *bytes,
                             size_t size)
 {
-    /* Linux transfers at most 2 GiB - 4 KiB at once, other systems refuse more than INT_MAX */
-    const size_t most = (size_t)1 << 30;
+    const size_t most = (size_t)16 << 20; /* between two the caller may cancel */
     for (size_t done = 0; done < size;) {
+        QZI_TRY(qzi_check_cancelled(ctx));
         ssize_t got = pread(fd, bytes + done, QZI_MIN(size - done, most), (off_t)done);
         if (got < 0 && errno == EINTR)
             continue;

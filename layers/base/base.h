@@ -80,6 +80,9 @@ bool qzi_add_size(size_t a, size_t b, size_t *out);
 qz_status qzi_grow(const qz_context *ctx, void *items, size_t *capacity, size_t count,
                    size_t item_size);
 
+/* QZ_ERR_CANCELLED where the caller has cancelled the context's work (context.c). */
+qz_status qzi_check_cancelled(const qz_context *ctx);
+
 /* ---- arena (arena.c): many small pieces, freed together ---- */
 
 typedef struct qzi_arena {

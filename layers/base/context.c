@@ -111,6 +111,20 @@ void qz_context_destroy(qz_context *context)
     a.free(a.user, context);
 }
 
+void qz_context_cancel(qz_context *context, bool cancel)
+{
+    if (context)
+        atomic_store_explicit(&context->cancelled, cancel, memory_order_relaxed);
+}
+
+qz_status qzi_check_cancelled(const qz_context *ctx)
+{
+    if (!ctx ||
+        !atomic_load_explicit(&((qz_context *)(uintptr_t)ctx)->cancelled, memory_order_relaxed))
+        return QZ_OK;
+    return qzi_fail(ctx, QZ_ERR_CANCELLED, "cancelled");
+}
+
 qz_isa qz_context_isa(const qz_context *context)
 {
     return context->isa;

@@ -17,6 +17,7 @@ struct qz_context {
     char *cache_dir;  /* NULL: none is known */
     /* What runs regions: the caller's pool, or a team of our own, made when first needed. */
     void *pool;                 /* a pthreadpool_t; NULL: our own */
+    atomic_bool cancelled;      /* by qz_context_cancel */
     _Atomic int64_t team_ended; /* when the pool's last run did, in microseconds of qzi_now */
     pthread_mutex_t team_lock;  /* guards the creation */
     struct qzi_team *team;

@@ -302,6 +302,7 @@ static qz_status run_nodes(const exec_task *task)
     exec_followers followers;
     for (size_t i = 0; i < e->graph->node_count; i++) {
         const qzi_node *node = &e->graph->nodes[i];
+        QZI_TRY(qzi_check_cancelled(e->ctx));
         if (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head))
             continue;
         if (!plan->values[i].aliased) {

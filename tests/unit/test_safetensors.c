@@ -290,7 +290,8 @@ static void test_save_fails(void **state)
     assert_int_equal(qz_safetensors_save(ctx, path, NULL, 0, NULL, NULL, 1), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_safetensors_save(ctx, NULL, NULL, 0, NULL, NULL, 0), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_safetensors_save(ctx, folder, NULL, 0, NULL, NULL, 0), QZ_ERR_IO);
-    assert_int_equal(qz_safetensors_save(ctx, "/dev/null", NULL, 0, NULL, NULL, 0), QZ_ERR_IO);
+    assert_int_equal(qz_safetensors_save(ctx, "/dev/null", NULL, 0, NULL, NULL, 0),
+                     QZ_OK);               /* a device */
     assert_int_equal(files_in(folder), 2); /* . and .. */
     assert_int_equal(rmdir(folder), 0);
     assert_int_equal(qz_safetensors_save(ctx, path, NULL, 0, NULL, NULL, 0), QZ_ERR_IO);

@@ -107,14 +107,16 @@ static qz_status hash_open_file(const qz_context *ctx, const char *path, int fd,
     if (!piece)
         return QZ_ERR_MEMORY;
     qzi_sha256_init(&sha);
-    ssize_t got;
-    while ((got = read(fd, piece, size)) != 0) {
+    ssize_t got = 1;
+    qz_status st = QZ_OK;
+    while ((st = qzi_check_cancelled(ctx)) == QZ_OK && (got = read(fd, piece, size)) != 0) {
         if (got < 0 && errno != EINTR)
             break;
         if (got > 0)
             qzi_sha256_update(&sha, piece, (size_t)got);
     }
-    qz_status st = got < 0 ? qzi_fail_errno(ctx, path, "cannot be read", errno) : QZ_OK;
+    if (got < 0)
+        st = qzi_fail_errno(ctx, path, "cannot be read", errno);
     qzi_sha256_final(&sha, hex);
     qzi_free(ctx, piece);
     return st;

@@ -100,6 +100,8 @@ static qz_status choose_urls(fetch *f)
 static bool report(const fetch *f, uint64_t done, uint64_t total, bool waiting)
 {
     const qz_fetch_progress progress = {f->info, done, total != 0 ? total : f->info->size, waiting};
+    if (qzi_check_cancelled(f->ctx) != QZ_OK)
+        return false;
     return !f->options.progress || f->options.progress(f->options.progress_user, &progress);
 }
 
@@ -330,7 +332,8 @@ static qz_status wait_and_fetch(fetch *f)
             break;
         const struct timespec step = {0, WAIT_STEP * 1000000L};
         if (!report(f, 0, 0, true))
-            return qzi_fail(f->ctx, QZ_ERR_CANCELLED, "%s: cancelled", f->info->url);
+            return qzi_fail(f->ctx, QZ_ERR_CANCELLED,
+                            "%s: cancelled while another process fetches it", f->info->url);
         nanosleep(&step, NULL);
     }
     /* another process may have fetched it while this one waited */

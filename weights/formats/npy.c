@@ -8,6 +8,8 @@
  */
 #include "layers/base/base.h"
 #include "weights/bytes.h"
+#include "weights/file_replace.h"
+#include "weights/files.h"
 #include "weights/formats/npy_header.h"
 #include "weights/qzoo_weights.h"
 
@@ -30,20 +32,6 @@ static bool read_elements(FILE *file, uint8_t *data, size_t bytes)
         if (fread(block, 1, n, file) != n)
             return false;
         qzi_copy_swapped(data, block, n / sizeof(float), sizeof(float));
-    }
-    return true;
-}
-
-static bool write_elements(FILE *file, const uint8_t *data, size_t bytes)
-{
-    uint8_t block[BLOCK_BYTES];
-    if (!QZI_BIG_ENDIAN)
-        return bytes == 0 || fwrite(data, 1, bytes, file) == bytes;
-    for (size_t n; bytes > 0; bytes -= n, data += n) {
-        n = QZI_MIN(bytes, sizeof(block));
-        qzi_copy_swapped(block, data, n / sizeof(float), sizeof(float));
-        if (fwrite(block, 1, n, file) != n)
-            return false;
     }
     return true;
 }
@@ -146,9 +134,8 @@ qz_status qz_npy_load(qz_context *context, const char *path, qz_tensor *tensor)
     if (!path || !tensor)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_npy_load: path or tensor is NULL");
     *tensor = (qz_tensor){0};
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return qzi_fail(context, QZ_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    FILE *file = NULL;
+    QZI_TRY(qzi_file_open(context, path, &file));
     qz_status st = load(context, file, path, tensor);
     fclose(file);
     return st;
@@ -203,18 +190,14 @@ qz_status qz_npy_save(qz_context *context, const char *path, const qz_tensor *te
                         path);
     char head[512];
     size_t head_bytes = format_header(tensor, head);
-    FILE *file = fopen(path, "wbe");
-    if (!file)
-        return qzi_fail(context, QZ_ERR_IO, "%s: cannot be written: %s", path, strerror(errno));
-    bool ok = fwrite(head, 1, head_bytes, file) == head_bytes &&
-              write_elements(file, tensor->data, bytes);
-    int error = errno;
-    if (fclose(file) != 0 && ok) {
-        error = errno;
-        ok = false;
-    }
-    if (!ok)
-        return qzi_fail(context, QZ_ERR_IO, "%s: writing failed, the file is not complete: %s",
-                        path, strerror(error));
-    return QZ_OK;
+    qzi_file_replace file;
+    QZI_TRY(qzi_file_replace_open(context, path, &file));
+    qz_status st = qzi_file_replace_write(&file, head, head_bytes);
+    if (st == QZ_OK)
+        st = qzi_file_replace_write_numbers(&file, tensor->data, bytes / sizeof(float),
+                                            sizeof(float));
+    if (st == QZ_OK)
+        return qzi_file_replace_commit(&file);
+    qzi_file_replace_discard(&file);
+    return st;
 }

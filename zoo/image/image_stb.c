@@ -10,6 +10,7 @@
  * As with Pillow's convert("RGB"): grey and palettes are expanded, alpha is dropped, 16-bit
  * samples keep their high byte, EXIF rotation is not applied.
  */
+#include "weights/files.h"
 #include "zoo/image/preprocess.h"
 
 #if defined(QZ_HAVE_STB)
@@ -122,9 +123,8 @@ static qz_status read_open_file(const qz_context *ctx, FILE *file, const char *p
 
 static qz_status read_file(const qz_context *ctx, const char *path, bytes *b)
 {
-    FILE *file = fopen(path, "rbe");
-    if (!file)
-        return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be opened: %s", path, strerror(errno));
+    FILE *file = NULL;
+    QZI_TRY(qzi_file_open(ctx, path, &file));
     qz_status st = read_open_file(ctx, file, path, b);
     fclose(file);
     return st;

@@ -233,6 +233,7 @@ static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
     QZI_TRY(add_metadata(e, model));
     for (size_t i = 0; i < e->graph->node_count; i++) {
         QZI_TRY(e->doc.status);
+        QZI_TRY(qzi_check_cancelled(model->ctx));
         QZI_TRY(emit_node(e, (qz_value)i));
     }
     for (size_t i = 0; i < e->graph->output_count; i++)
