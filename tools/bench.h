@@ -39,10 +39,14 @@ int bench_print_profile(const tool_options *o, const bench_row *row, const char 
                         size_t runs);
 json_t *bench_profile_json(const bench_row *row, size_t runs);
 json_t *bench_memory_json(const bench_row *row);
-/*
- * Merges the results in `root`, which stays unchanged, into DIR/<cpu>.json. Replaces a row of the
- * same model, precision, backend, weights, threads, batch, input and ISA.
- */
-int bench_save_table(const tool_options *o, const char *dir, json_t *root);
+
+/* ---- the latency table of a CPU (bench_table.c) ---- */
+
+/* The given options that change the result of the fp32 or int8 row, but for those that have a field
+ * of their own. */
+json_t *bench_options_json(const tool_options *o, bool int8);
+/* Adds the rows to DIR/<cpu>.json, whose path is stored in `path`. Rows of the same key are
+ * replaced. */
+int bench_save_table(const char *dir, json_t *cpu, json_t *rows, char *path, size_t size);
 
 #endif

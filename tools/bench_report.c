@@ -4,13 +4,10 @@
 
 #include "messages.h"
 #include "provenance.h"
+#include "qzoo_commit.h"
 
-#include <ctype.h>
-#include <errno.h>
 #include <math.h>
-#include <stdlib.h>
-#include <string.h>
-#include <sys/stat.h>
+#include <time.h>
 
 static const char *precision_of(const bench_row *row)
 {
@@ -29,6 +26,24 @@ static json_t *fallbacks(const subject *s)
                                      n.fallback_reason));
     }
     return list;
+}
+
+/* What the row's key is made of beside its other fields, and when and by what it was measured. */
+static void add_identity(const tool_options *o, const subject *s, const bench_row *row,
+                         json_t *json)
+{
+    char date[32];
+    const time_t now = time(NULL);
+    struct tm utc;
+    strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&now, &utc));
+    json_set(json, "weights_sha256", json_string(s->sha256));
+    if (row->int8)
+        json_set(json, "calibration_hash",
+                 json_sprintf("%016llx", (unsigned long long)s->info.calibration_hash));
+    json_set(json, "options", bench_options_json(o, row->int8));
+    json_set(json, "version", json_string(qz_version()));
+    json_set(json, "commit", json_string(QZOO_COMMIT));
+    json_set(json, "date", json_string(date));
 }
 
 json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row,
@@ -56,6 +71,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         row->int8 ? fallbacks(s) : json_array());
     json_merge(json, rest);
     provenance_json(json, &s->info, row->int8);
+    add_identity(o, s, row, json);
     if (provenance_made_up(&s->info, row->int8))
         json_set(json, "made_up", json_string(provenance_words(&s->info, row->int8)));
     return json;
@@ -96,77 +112,4 @@ void bench_table_add(report_table *table, const subject *s, const bench_row *row
     cell_number(table, row->sqnr_db, 1, mark);
     cell_number(table, 100.0 * row->agreement, 1, mark);
     provenance_cells(table, &s->info, row->int8);
-}
-
-/* Makes a file name of a CPU's name: letters and digits stay, anything else becomes one '-'. */
-static void slug(const char *name, char *out, size_t size)
-{
-    size_t n = 0;
-    for (; *name && n + 1 < size; name++) {
-        if (isalnum((unsigned char)*name))
-            out[n++] = (char)tolower((unsigned char)*name);
-        else if (n && out[n - 1] != '-')
-            out[n++] = '-';
-    }
-    while (n && out[n - 1] == '-')
-        n--;
-    out[n] = '\0';
-    if (n == 0)
-        snprintf(out, size, "cpu");
-}
-
-/* Whether two rows measure the same thing. */
-static bool same_subject(const json_t *a, const json_t *b)
-{
-    static const char *const keys[] = {"model", "precision", "backend", "weights",
-                                       "isa",   "threads",   "batch",   "input"};
-    for (size_t i = 0; i < sizeof(keys) / sizeof(*keys); i++) {
-        if (!json_equal(json_object_get(a, keys[i]), json_object_get(b, keys[i])))
-            return false;
-    }
-    return true;
-}
-
-int bench_save_table(const tool_options *o, const char *dir, json_t *root)
-{
-    char path[4096], name[128];
-    json_error_t error;
-    slug(json_string_value(json_object_get(json_object_get(root, "cpu"), "name")), name,
-         sizeof(name));
-    if (mkdir(dir, 0777) != 0 && errno != EEXIST)
-        return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", dir, strerror(errno));
-    int length = snprintf(path, sizeof(path), "%s/%s.json", dir, name);
-    if (length < 0 || (size_t)length >= sizeof(path))
-        return tool_fail(EXIT_USAGE, "--table %s: the path is too long", dir);
-    json_t *merged = json_deep_copy(root), *old = json_load_file(path, 0, &error);
-    json_t *rows = json_object_get(merged, "results");
-    const char *schema = json_string_value(json_object_get(old, "schema"));
-    struct stat st;
-    if (!old && stat(path, &st) == 0) {
-        json_decref(merged);
-        return tool_fail(EXIT_INPUT, "%s: is not a latency table (line %d: %s); move it away", path,
-                         error.line, error.text);
-    }
-    if (old && (!schema || strcmp(schema, "qzoo.bench/1") != 0)) {
-        json_decref(merged);
-        json_decref(old);
-        return tool_fail(EXIT_INPUT,
-                         "%s: is not a latency table of schema qzoo.bench/1; move it away", path);
-    }
-    json_t *old_rows = json_object_get(old, "results"), *fresh = json_copy(rows);
-    size_t place = 0;
-    for (size_t i = 0; i < json_array_size(old_rows); i++) {
-        json_t *row = json_array_get(old_rows, i);
-        bool replaced = false;
-        for (size_t k = 0; k < json_array_size(fresh); k++)
-            replaced |= same_subject(row, json_array_get(fresh, k));
-        if (!replaced)
-            json_array_insert(rows, place++, row);
-    }
-    json_decref(fresh);
-    json_decref(old);
-    int status = json_write_file(path, merged);
-    if (status == EXIT_DONE)
-        tool_note(o->quiet, "wrote %s", path);
-    return status;
 }

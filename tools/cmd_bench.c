@@ -9,6 +9,7 @@
 
 #include "commands.h"
 #include "images.h"
+#include "interrupt.h"
 #include "messages.h"
 #include "provenance.h"
 #include "qzoo_commit.h"
@@ -94,7 +95,9 @@ static int sample(const subject *s, bench_row *row, const qz_tensor *input)
         row->samples = grown;
         row->capacity = capacity;
     }
-    return run_once(s, row, input, &row->samples[row->count++]);
+    int status = run_once(s, row, input, &row->samples[row->count]);
+    row->count += status == EXIT_DONE;
+    return status;
 }
 
 /* Warms up. Also counts the multiply-adds of a run, and measures how long a run takes. */
@@ -118,6 +121,14 @@ static int warm_up(const tool_options *o, const subject *s, bench_row *row, cons
     return status || o->bench.warmup ? status : run_once(s, row, input, seconds);
 }
 
+static bool measured_all(const bench_row *rows, size_t count)
+{
+    bool all = true;
+    for (size_t k = 0; k < count; k++)
+        all &= rows[k].count > 0;
+    return all;
+}
+
 static int measure(const tool_options *o, const subject *s, bench_row *rows, size_t row_count,
                    const qz_tensor *input)
 {
@@ -129,6 +140,7 @@ static int measure(const tool_options *o, const subject *s, bench_row *rows, siz
     for (size_t k = 0; k < row_count && o->bench.profile; k++)
         qz_session_set_profile(rows[k].session, true);
     for (size_t burst = 0; burst < BURSTS && status == EXIT_DONE; burst++) {
+        tool_progress(o->quiet, s->info.name, burst + 1, BURSTS);
         for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
             /* at least one run a burst, however long a run takes */
             const size_t all = (size_t)o->bench.runs;
@@ -143,6 +155,10 @@ static int measure(const tool_options *o, const subject *s, bench_row *rows, siz
                 status = sample(s, &rows[k], input);
             while (status == EXIT_DONE && now() + each[k] / 2 < until);
         }
+    }
+    if (status && interrupt_signal() && measured_all(rows, row_count)) {
+        interrupt_resume(s->ctx); /* fewer runs are a result too */
+        status = EXIT_DONE;
     }
     for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
         latency_of(&rows[k]);
@@ -213,6 +229,14 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
     return EXIT_DONE;
 }
 
+/* The hash of what the model was read from. */
+static int find_sha256(qz_context *ctx, const char *name, subject *s)
+{
+    const char *path = is_model_file(name) ? name : s->info.weights_file;
+    qz_status st = *path ? qz_sha256_file(ctx, path, s->sha256) : QZ_OK;
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(ctx, st);
+}
+
 /* What any row of the table was made with. */
 typedef struct made_up {
     bool random, synthetic;
@@ -234,6 +258,8 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         rows[count++].int8 = false;
     if (s.info.converted)
         rows[count++].int8 = true;
+    if (o->out.table || o->out.json)
+        status = find_sha256(ctx, name, &s);
     star->random |= s.info.random_weights;
     star->synthetic |= s.info.synthetic_calibration;
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
@@ -246,7 +272,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         status = measure(o, &s, rows, count, &input);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++)
         status = finish_row(o, &s, &rows[i], i ? &rows[0] : NULL, threads);
-    if (status == EXIT_DONE && count == 2)
+    if (status == EXIT_DONE && count == 2 && !interrupt_signal())
         status = compare(o, &s, &rows[1]);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
@@ -277,45 +303,118 @@ static void print_head(qz_context *ctx)
            qz_context_threads(ctx), qz_context_threads(ctx) > 1 ? "s" : "");
 }
 
+/* Everything that a run of bench writes, as far as it is. */
+typedef struct bench_output {
+    const tool_options *o;
+    qz_context *ctx;
+    json_t *results; /* all rows */
+    size_t tabled;   /* of these, in the latency table */
+    report_table *table;
+    int widths[REPORT_COLUMNS_MAX];
+    size_t printed; /* cells */
+} bench_output;
+
+static int write_json(const bench_output *b)
+{
+    if (!b->o->out.json)
+        return EXIT_DONE;
+    return json_write(b->o, json_pack("{s:s, s:s, s:s, s:o, s:O}", "schema", "qzoo.bench/1",
+                                      "version", qz_version(), "commit", QZOO_COMMIT, "cpu",
+                                      json_cpu(b->ctx), "results", b->results));
+}
+
+static int write_table(bench_output *b)
+{
+    char path[4096];
+    if (!b->o->out.table)
+        return EXIT_DONE;
+    json_t *fresh = json_array(), *cpu = json_cpu(b->ctx);
+    for (size_t i = b->tabled; i < json_array_size(b->results); i++)
+        json_add(fresh, json_incref(json_array_get(b->results, i)));
+    int status = json_check();
+    if (status == EXIT_DONE)
+        status = bench_save_table(b->o->out.table, cpu, fresh, path, sizeof(path));
+    if (status == EXIT_DONE && b->tabled == 0)
+        tool_note(b->o->quiet, "wrote %s", path);
+    b->tabled = json_array_size(b->results);
+    json_decref(fresh);
+    json_decref(cpu);
+    return status;
+}
+
+/* After each model: its rows appear, and are in every file but the last model's in "-". */
+static int write_rows(bench_output *b, bool last)
+{
+    int status = EXIT_DONE, written;
+    if (report_prints(b->o)) {
+        status = table_print_more(b->table, stdout, b->widths, &b->printed);
+        fflush(stdout);
+    }
+    written = write_table(b);
+    status = status ? status : written;
+    if (last || !b->o->out.json || strcmp(b->o->out.json, "-") != 0) {
+        written = write_json(b);
+        status = status ? status : written;
+    }
+    const bool told = status && (!b->table || b->table->failed); /* the lack of memory */
+    if (!told && (last || !b->o->out.markdown || strcmp(b->o->out.markdown, "-") != 0)) {
+        written = report_markdown(b->o, b->table);
+        status = status ? status : written;
+    }
+    return status;
+}
+
+static void print_star(const tool_options *o, const made_up *star)
+{
+    if (star->random || star->synthetic)
+        printf("* %s%s%s: latencies are real, SQNR and agreement say nothing about accuracy;\n"
+               "  for accuracy: qzoo eval %s --weights FILE.pth --ptq --calib IMAGES --data "
+               "IMAGES --labels FILE.csv\n",
+               star->random ? "random weights" : "", star->random && star->synthetic ? " or " : "",
+               star->synthetic ? "synthetic calibration" : "", o->args.items[0]);
+}
+
+/* The first column is as wide as the longest name that will be in it. */
+static int widest_name(const tool_options *o)
+{
+    size_t widest = 0;
+    for (size_t i = 0; i < o->args.count; i++) {
+        const size_t width = is_model_file(o->args.items[i]) ? 0 : strlen(o->args.items[i]);
+        widest = width > widest ? width : widest;
+    }
+    return (int)widest;
+}
+
 int cmd_bench(const tool_options *o)
 {
-    qz_context *ctx;
     made_up star = {false, false};
+    bench_output b = {.o = o};
     if (o->args.count < 1)
         return tool_fail(EXIT_USAGE, "bench: needs a model, such as qzoo bench resnet50 --ptq; "
                                      "qzoo list lists the models");
-    int status = subject_context(o, &ctx);
+    int status = subject_context(o, &b.ctx);
     if (status)
         return status;
-    json_t *results = json_array();
-    report_table *table = bench_table_new();
+    b.results = json_array();
+    b.table = bench_table_new();
+    b.widths[0] = widest_name(o);
     if (report_prints(o))
-        print_head(ctx);
-    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++)
-        status = bench_model(o, ctx, o->args.items[i], results, table, &star);
-    if (status == EXIT_DONE && report_prints(o)) {
-        status = table_print(table, stdout);
-        if (status == EXIT_DONE && (star.random || star.synthetic))
-            printf("* %s%s%s: latencies are real, SQNR and agreement say nothing about accuracy;\n"
-                   "  for accuracy: qzoo eval %s --weights FILE.pth --ptq --calib IMAGES --data "
-                   "IMAGES --labels FILE.csv\n",
-                   star.random ? "random weights" : "", star.random && star.synthetic ? " or " : "",
-                   star.synthetic ? "synthetic calibration" : "", o->args.items[0]);
+        print_head(b.ctx);
+    for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) {
+        status = bench_model(o, b.ctx, o->args.items[i], b.results, b.table, &star);
+        interrupt_resume(b.ctx); /* what there is must still be written */
+        const bool last = i + 1 == o->args.count || status || interrupt_signal();
+        if (json_array_size(b.results)) {
+            int written = write_rows(&b, last);
+            status = status ? status : written;
+        }
+        if (interrupt_signal() && status == EXIT_DONE)
+            status = EXIT_FAILED; /* main says which signal */
     }
-    if (status == EXIT_DONE) {
-        json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o}", "schema", "qzoo.bench/1", "version",
-                                 qz_version(), "commit", QZOO_COMMIT, "cpu", json_cpu(ctx),
-                                 "results", results);
-        if (root && o->out.table)
-            status = bench_save_table(o, o->out.table, root);
-        int written = report_markdown(o, table);
-        status = status ? status : written;
-        written = json_write(o, root);
-        status = status ? status : written;
-    } else {
-        json_decref(results);
-    }
-    table_free(table);
-    qz_context_destroy(ctx);
+    if (b.printed && report_prints(o))
+        print_star(o, &star);
+    json_decref(b.results);
+    table_free(b.table);
+    subject_context_end(b.ctx);
     return status;
 }

@@ -129,6 +129,6 @@ int cmd_cpu(const tool_options *o)
         json_decref(reads);
         json_decref(kernels);
     }
-    qz_context_destroy(ctx);
+    subject_context_end(ctx);
     return status;
 }

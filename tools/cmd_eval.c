@@ -149,7 +149,7 @@ int cmd_eval(const tool_options *o)
                                 : labels_from_folders(o->eval.data, &labels);
     if (status == EXIT_DONE && (status = subject_context(o, &ctx)) == EXIT_DONE) {
         status = eval_subject(o, ctx, &labels);
-        qz_context_destroy(ctx);
+        subject_context_end(ctx);
     }
     labels_free(&labels);
     return status;

@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
+#include "output_file.h"
 #include "report.h"
 #include "subject.h"
 
@@ -52,7 +53,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
             return status;
         e.images = &images;
     }
-    qz_status st = qz_onnx_export(s->model, o->out.output, &e);
+    qz_status st = qz_onnx_export(s->model, output_path(o->out.output), &e);
     free(images.data);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
@@ -105,6 +106,6 @@ int cmd_export(const tool_options *o)
         status = write_file(o, &s, format);
         subject_close(&s);
     }
-    qz_context_destroy(ctx);
+    subject_context_end(ctx);
     return status;
 }

@@ -154,6 +154,6 @@ int cmd_list(const tool_options *o)
         status = st == QZ_OK ? list_models(o, ctx, catalogue) : tool_fail_status(ctx, st);
         qz_catalogue_close(catalogue);
     }
-    qz_context_destroy(ctx);
+    subject_context_end(ctx);
     return status;
 }

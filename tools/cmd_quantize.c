@@ -149,7 +149,7 @@ int cmd_quantize(const tool_options *o)
         subject_close(&s);
     }
     if (status == EXIT_DONE) {
-        qz_status st = qz_model_save(s.model, o->out.output);
+        qz_status st = qz_model_save(s.model, output_path(o->out.output));
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
         else if (report_prints(o) && s.int8_only)
@@ -166,6 +166,6 @@ int cmd_quantize(const tool_options *o)
             status = report(o, &s);
         subject_close(&s);
     }
-    qz_context_destroy(ctx);
+    subject_context_end(ctx);
     return status;
 }

@@ -5,6 +5,7 @@
 #include "messages.h"
 #include "provenance.h"
 #include "report.h"
+#include "shown.h"
 #include "subject.h"
 
 #include <errno.h>
@@ -90,6 +91,7 @@ static const char *class_name(const run_state *r, int32_t index)
 
 static void report(run_state *r, const char *input, const qz_tensor *logits)
 {
+    char name_shown[4096];
     const bool int8 = r->s.info.converted;
     const char *precision = int8 ? "int8" : "fp32";
     const char *made_up = provenance_words(&r->s.info, int8);
@@ -98,7 +100,7 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
         size_t count = qz_topk(logits, row, TOP, top);
         json_t *json = json_array();
         if (report_prints(r->o)) {
-            printf("%s", input);
+            printf("%s", shown(input, name_shown, sizeof(name_shown)));
             if (logits->dims[0] > 1)
                 printf(" [%lld]", (long long)row);
             printf(" (%s%s%s)\n", precision, *made_up ? ", " : "", made_up);
@@ -154,8 +156,6 @@ static int run_all(run_state *r)
 {
     const tool_options *o = r->o;
     image_list list = {0};
-    if (o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
-        return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
     int status = subject_open(o, r->ctx, o->args.items[0], o->quant.ptq, &r->s);
     if (status)
         return status;
@@ -175,6 +175,8 @@ static int run_all(run_state *r)
             return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed", o->args.items[i]);
     }
     status = images_find(o->args.items + 1, o->args.count - 1, &list);
+    if (status == EXIT_DONE && o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
+        status = tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
         status = run_input(r, &list, r->input);
@@ -195,10 +197,12 @@ int cmd_run(const tool_options *o)
     qz_session_destroy(r.session);
     subject_close(&r.s);
     free(r.node_names);
-    qz_context_destroy(r.ctx);
-    if (status) {
+    subject_context_end(r.ctx);
+    if (status && json_array_size(r.results) == 0) {
         json_decref(r.results);
         return status;
     }
-    return json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.run/1", "results", r.results));
+    const int written =
+        json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.run/1", "results", r.results));
+    return status ? status : written;
 }

@@ -176,7 +176,6 @@ static int fetch(const weights *w)
     const tool_options *o = w->options;
     if (o->weights.all ? o->args.count != 0 : o->args.count == 0)
         return tool_fail(EXIT_USAGE, "weights fetch: MODEL[:TAG]... or --all is needed");
-    fetch_bar_catch_interrupt();
     int status = EXIT_DONE;
     /* all names before any download */
     for (size_t i = 0; i < o->args.count && status == EXIT_DONE; i++) {
@@ -307,6 +306,6 @@ int cmd_weights(const tool_options *options)
         status = st == QZ_OK ? subcommands[i].run(&w) : tool_fail_status(w.ctx, st);
         qz_catalogue_close(w.catalogue);
     }
-    qz_context_destroy(w.ctx);
+    subject_context_end(w.ctx);
     return status;
 }

@@ -3,6 +3,7 @@
 #include "cmd_weights.h"
 
 #include "messages.h"
+#include "output_file.h"
 #include "report.h"
 
 #include <math.h>
@@ -280,11 +281,10 @@ int weights_convert(const tool_options *o, qz_context *ctx)
         status = tool_fail_memory();
     } else {
         qz_status st =
-            qz_safetensors_save(ctx, o->args.items[1], out.entries, out.count, out.metadata_keys,
-                                out.metadata_values, out.metadata_count);
+            qz_safetensors_save(ctx, output_path(o->args.items[1]), out.entries, out.count,
+                                out.metadata_keys, out.metadata_values, out.metadata_count);
         if (st != QZ_OK)
-            status = tool_fail(st == QZ_ERR_IO ? EXIT_FAILED : tool_exit_of(st), "%s",
-                               qz_context_message(ctx));
+            status = tool_fail_status(ctx, st);
     }
     for (size_t i = 0; i < out.owned_count; i++)
         free(out.owned[i]);

@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: MIT */
-/* fetch_bar.c - shows how far a download is, and lets ^C end the download. */
+/* fetch_bar.c - shows how far a download is. */
 #include "fetch_bar.h"
 
 #include "messages.h"
 
-#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
-
-static volatile sig_atomic_t interrupted;
-
-static void on_interrupt(int number)
-{
-    (void)number;
-    interrupted = 1;
-}
 
 static bool on_progress(void *user, const qz_fetch_progress *p)
 {
     fetch_bar *b = user;
-    if (interrupted)
-        return false;
     if (b->options->quiet)
         return true;
     if (!isatty(STDERR_FILENO)) {
@@ -62,11 +51,4 @@ void fetch_bar_end(fetch_bar *bar)
     if (bar->shown)
         fputs("\r\033[K", stderr);
     bar->shown = false;
-}
-
-void fetch_bar_catch_interrupt(void)
-{
-    struct sigaction action = {.sa_handler = on_interrupt};
-    sigaction(SIGINT, &action, NULL);
-    sigaction(SIGTERM, &action, NULL);
 }

@@ -15,7 +15,5 @@ typedef struct fetch_bar {
 void fetch_bar_options(fetch_bar *bar, qz_fetch_options *fetch);
 /* Clears the line. */
 void fetch_bar_end(fetch_bar *bar);
-/* From here on ^C and SIGTERM end the fetch at hand; without the call they end the program. */
-void fetch_bar_catch_interrupt(void);
 
 #endif

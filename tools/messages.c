@@ -2,7 +2,9 @@
 /* messages.c - messages on stderr. */
 #include "messages.h"
 
+#include "interrupt.h"
 #include "options.h"
+#include "shown.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -10,15 +12,63 @@
 #include <string.h>
 #include <unistd.h>
 
+#define LINE_MAX_BYTES 8192
+
+static bool failed;
+
+/* One line, with nothing in it that moves a terminal's cursor. */
+static void QZ_PRINTF(2, 0) put_line(const char *before, const char *fmt, va_list ap)
+{
+    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+    vsnprintf(text, sizeof(text), fmt, ap);
+    fprintf(stderr, "%s%s\n", before, shown(text, line, sizeof(line)));
+}
+
 int tool_fail(int status, const char *fmt, ...)
 {
     va_list ap;
+    failed = true;
     va_start(ap, fmt);
-    fputs("qzoo: ", stderr);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    put_line("qzoo: ", fmt, ap);
     va_end(ap);
     return status;
+}
+
+bool tool_has_failed(void)
+{
+    return failed;
+}
+
+/* ---- warnings ---- */
+
+#define WARNINGS_MAX 64
+
+static char *warnings[WARNINGS_MAX];
+static size_t warning_count;
+
+void tool_warning(bool quiet, const char *text)
+{
+    for (size_t i = 0; i < warning_count; i++) {
+        if (strcmp(warnings[i], text) == 0)
+            return;
+    }
+    if (warning_count < WARNINGS_MAX) {
+        char *copy = strdup(text);
+        if (copy)
+            warnings[warning_count++] = copy;
+    }
+    tool_note(quiet, "qzoo: warning: %s", text);
+}
+
+const char *tool_warning_at(size_t index)
+{
+    return index < warning_count ? warnings[index] : NULL;
+}
+
+void tool_warnings_clear(void)
+{
+    while (warning_count)
+        free(warnings[--warning_count]);
 }
 
 int tool_fail_memory(void)
@@ -88,6 +138,9 @@ int tool_fail_status(qz_context *ctx, qz_status status)
 {
     const char *message = qz_context_message(ctx);
     char text[1200];
+    /* main says which signal it was; a message that says more is shown */
+    if (status == QZ_ERR_CANCELLED && interrupt_signal() && strcmp(message, "cancelled") == 0)
+        return EXIT_FAILED;
     return tool_fail(tool_exit_of(status), "%s",
                      tool_words(*message ? message : qz_status_text(status), text, sizeof(text)));
 }
@@ -108,7 +161,6 @@ void tool_note(bool quiet, const char *fmt, ...)
     if (quiet)
         return;
     va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    fputc('\n', stderr);
+    put_line("", fmt, ap);
     va_end(ap);
 }

@@ -17,6 +17,13 @@ enum {
 
 /* Prints "qzoo: …" on stderr; returns `status`. */
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
+/* Whether tool_fail has printed anything. */
+bool tool_has_failed(void);
+/* Prints "qzoo: warning: …" on stderr, unless `quiet`, once; keeps it for the rows of JSON. */
+void tool_warning(bool quiet, const char *text);
+/* The warnings since tool_warnings_clear; NULL: no more. */
+const char *tool_warning_at(size_t index);
+void tool_warnings_clear(void);
 /* Reports memory that the program itself did not get; returns EXIT_FAILED. */
 int tool_fail_memory(void);
 /*

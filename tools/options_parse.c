@@ -231,9 +231,5 @@ int options_parse(const char *command, unsigned groups, int argc, char **argv, t
         else
             status = parse_option(command, groups, argc, argv, &i, o);
     }
-    if (status == EXIT_DONE && o->out.json && o->out.markdown && strcmp(o->out.json, "-") == 0 &&
-        strcmp(o->out.markdown, "-") == 0)
-        return tool_fail(EXIT_USAGE,
-                         "--markdown -: --json already goes to standard output; name a file");
     return status;
 }

@@ -6,20 +6,22 @@
 #include <stdio.h>
 
 typedef struct output_file {
-    const char *path;
-    char *temporary; /* the file's name until it is whole; NULL: written in place */
-    FILE *stream;
+    const char *path; /* "-": standard output */
+    FILE *stream;     /* what is written here becomes the file */
+    char *bytes;
+    size_t size;
 } output_file;
 
-/*
- * Opens `path` for writing; "-" is standard output. Returns EXIT_DONE, or the status of the message
- * that was printed: there is nothing to close then.
- */
+/* Begins a file. Returns EXIT_DONE, or EXIT_FAILED: there is nothing to close then. */
 int output_open(const char *path, output_file *file);
 /*
- * Closes the file and gives it its name; returns EXIT_DONE. Where `status` or a write failed, the
- * path keeps its old content, and the status is returned.
+ * Writes the file; returns EXIT_DONE. Where `status` is a failure nothing is written, and where
+ * writing fails the path keeps its old content; the status is returned.
  */
 int output_close(output_file *file, int status);
+/* Writes a whole file; "-" is standard output. */
+int output_save(const char *path, const void *bytes, size_t size);
+/* What the library calls the path: "/dev/stdout" for "-". */
+const char *output_path(const char *path);
 
 #endif

@@ -6,6 +6,8 @@
  */
 #include "provenance.h"
 
+#include "messages.h"
+
 #include <string.h>
 
 bool provenance_made_up(const qz_model_info *info, bool int8)
@@ -31,6 +33,10 @@ void provenance_json(json_t *row, const qz_model_info *info, bool int8)
 {
     json_set(row, "weights", json_text(info->weights));
     json_set(row, "calib", json_string(provenance_calib(info, int8)));
+    json_t *list = json_array();
+    for (size_t i = 0; tool_warning_at(i); i++)
+        json_add(list, json_text(tool_warning_at(i)));
+    json_set(row, "warnings", list);
     if (info->missing_count)
         json_set(row, "missing", json_integer((json_int_t)info->missing_count));
 }

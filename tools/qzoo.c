@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* qzoo.c - main: finds the subcommand, by the first argument or by the name zoo-COMMAND. */
+#include "checks.h"
 #include "commands.h"
+#include "interrupt.h"
 #include "messages.h"
 #include "options_apply.h"
 #include "options_parse.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -37,7 +40,7 @@ static void print_help(const tool_command *command)
     }
     printf("\nexit status: 0 done, 1 the work failed, 2 wrong usage, 3 an input is missing, "
            "damaged or\ndoes not fit, 4 network or checksum, 5 not supported here, yet, or by "
-           "this CPU\n");
+           "this CPU, 128 + the signal's number after a signal (130: ^C)\n");
 }
 
 static const tool_command *find_command(const char *name)
@@ -76,7 +79,7 @@ static bool has_word(int argc, char **argv, const char *flag, const char *shorte
     return false;
 }
 
-int main(int argc, char **argv)
+static int run_program(int argc, char **argv)
 {
     const char *name = argc > 0 ? command_of_program(argv[0]) : NULL;
     int first = 1;
@@ -113,10 +116,28 @@ int main(int argc, char **argv)
     if (status == EXIT_DONE)
         status = options_apply(&options);
     if (status == EXIT_DONE)
+        status = checks_before(&options);
+    if (status == EXIT_DONE)
         status = command->run(&options);
     options_free(&options);
+    return status;
+}
+
+int main(int argc, char **argv)
+{
+    interrupt_install();
+    int status = run_program(argc, argv);
     /* only now does a full disk cause an error */
-    if (fflush(stdout) != 0 && status == EXIT_DONE)
+    if ((ferror(stdout) | (fflush(stdout) != 0)) && status == EXIT_DONE)
         status = tool_fail(EXIT_FAILED, "standard output cannot be written");
+    const int number = interrupt_signal();
+    if (number && !tool_has_failed())
+        tool_fail(EXIT_FAILED, "interrupted by %s",
+                  number == SIGINT    ? "SIGINT"
+                  : number == SIGTERM ? "SIGTERM"
+                  : number == SIGHUP  ? "SIGHUP"
+                                      : "SIGXFSZ");
+    if (number)
+        return 128 + number;
     return status;
 }

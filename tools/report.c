@@ -2,6 +2,8 @@
 /* report.c - a table of text, cell after cell. */
 #include "report.h"
 
+#include "shown.h"
+
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,13 +20,14 @@ report_table *table_new(const char *const *headers, size_t columns)
 
 void table_cell(report_table *t, const char *fmt, ...)
 {
-    char text[256];
+    char raw[256], text[256];
     va_list ap;
     if (!t || t->failed)
         return;
     va_start(ap, fmt);
-    vsnprintf(text, sizeof(text), fmt, ap);
+    vsnprintf(raw, sizeof(raw), fmt, ap);
     va_end(ap);
+    shown(raw, text, sizeof(text));
     if (t->count == t->capacity) {
         size_t capacity = t->capacity ? 2 * t->capacity : 64;
         char **cells = realloc(t->cells, capacity * sizeof(*cells));

@@ -32,10 +32,18 @@ bool table_is_left(const report_table *table, size_t column);
 
 /* ---- for people (report_text.c) ---- */
 
-/* Whether tables for people go to stdout: not when results do, nor with --quiet. */
+/* Whether text goes to stdout: not where an output does (--json -). */
 bool report_prints(const tool_options *options);
+#define REPORT_COLUMNS_MAX 32
 /* Writes lined-up columns. EXIT_DONE, or EXIT_FAILED after a message. */
 int table_print(const report_table *table, FILE *out);
+/*
+ * Writes the rows that were added since the last call, so that they appear when they are there, and
+ * before the first the titles. `widths` and *printed are zeros at first; the caller may widen a
+ * column for what is to come.
+ */
+int table_print_more(report_table *table, FILE *out, int widths[REPORT_COLUMNS_MAX],
+                     size_t *printed);
 
 /* ---- markdown (report_markdown.c) ---- */
 

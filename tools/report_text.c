@@ -2,20 +2,15 @@
 /* report_text.c - a table as columns that line up: numbers to the right, names to the left. */
 #include "report.h"
 
+#include "checks.h"
 #include "messages.h"
 
+#include <stdint.h>
 #include <string.h>
-
-#define MAX_COLUMNS 32
-
-static bool is_stdout(const char *path)
-{
-    return path && strcmp(path, "-") == 0;
-}
 
 bool report_prints(const tool_options *options)
 {
-    return !options->quiet && !is_stdout(options->out.json) && !is_stdout(options->out.markdown);
+    return !checks_stdout_taken(options);
 }
 
 /* Width in characters, not bytes. */
@@ -40,20 +35,29 @@ static void print_row(const report_table *t, const int *widths, const char *cons
 
 int table_print(const report_table *t, FILE *out)
 {
-    int widths[MAX_COLUMNS] = {0};
-    const char *titles[MAX_COLUMNS];
+    size_t printed = 0;
+    int widths[REPORT_COLUMNS_MAX] = {0};
+    return t ? table_print_more((report_table *)(uintptr_t)t, out, widths, &printed)
+             : tool_fail_memory();
+}
+
+int table_print_more(report_table *t, FILE *out, int widths[REPORT_COLUMNS_MAX], size_t *printed)
+{
+    const char *titles[REPORT_COLUMNS_MAX];
     if (!t || t->failed)
         return tool_fail_memory();
-    for (size_t c = 0; c < t->columns && c < MAX_COLUMNS; c++) {
+    for (size_t c = 0; c < t->columns && c < REPORT_COLUMNS_MAX; c++) {
         titles[c] = table_title(t, c);
-        widths[c] = width_of(titles[c]);
+        int w = width_of(titles[c]);
+        widths[c] = w > widths[c] ? w : widths[c];
         for (size_t i = c; i < t->count; i += t->columns) {
-            int w = width_of(t->cells[i]);
+            w = width_of(t->cells[i]);
             widths[c] = w > widths[c] ? w : widths[c];
         }
     }
-    print_row(t, widths, titles, out);
-    for (size_t i = 0; i + t->columns <= t->count; i += t->columns)
-        print_row(t, widths, (const char *const *)t->cells + i, out);
+    if (*printed == 0)
+        print_row(t, widths, titles, out);
+    for (; *printed + t->columns <= t->count; *printed += t->columns)
+        print_row(t, widths, (const char *const *)t->cells + *printed, out);
     return EXIT_DONE;
 }

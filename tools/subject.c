@@ -4,6 +4,7 @@
 
 #include "fetch_bar.h"
 #include "images.h"
+#include "interrupt.h"
 #include "messages.h"
 #include "options_apply.h"
 
@@ -16,7 +17,9 @@ static void log_warning(void *user, qz_log_level level, const char *message)
 {
     const tool_options *options = user;
     char text[1200];
-    if (level >= QZ_LOG_WARNING ? !options->quiet : options->verbose)
+    if (level >= QZ_LOG_WARNING)
+        tool_warning(options->quiet, tool_words(message, text, sizeof(text)));
+    else if (options->verbose)
         tool_note(false, "qzoo: %s", tool_words(message, text, sizeof(text)));
 }
 
@@ -32,7 +35,10 @@ int subject_context(const tool_options *options, qz_context **ctx)
     o.log = log_warning;
     o.log_user = (void *)(uintptr_t)options;
     qz_status st = qz_context_create(&o, ctx);
-    return st == QZ_OK ? EXIT_DONE : tool_fail_status(NULL, st);
+    if (st != QZ_OK)
+        return tool_fail_status(NULL, st);
+    interrupt_watch(*ctx);
+    return EXIT_DONE;
 }
 
 bool is_model_file(const char *name)
@@ -97,6 +103,7 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
 {
     memset(s, 0, sizeof(*s));
     s->ctx = ctx;
+    tool_warnings_clear();
     if (is_model_file(name))
         return open_file(options, name, s);
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
@@ -128,8 +135,6 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
-    if (s->info.warning_count)
-        tool_note(options->quiet, "qzoo: warning: %s", s->info.warning);
     int status = EXIT_DONE;
     if (s->info.converted)
         status = settle_int8(options, s);
@@ -141,6 +146,12 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     if (status)
         subject_close(s);
     return status;
+}
+
+void subject_context_end(qz_context *ctx)
+{
+    interrupt_watch(NULL);
+    qz_context_destroy(ctx);
 }
 
 void subject_close(subject *s)

@@ -7,12 +7,15 @@
 
 /* Creates a context with the options' threads and instruction set. */
 int subject_context(const tool_options *options, qz_context **ctx);
+/* Destroys it; a signal no longer cancels its work. */
+void subject_context_end(qz_context *ctx);
 
 typedef struct subject {
     qz_context *ctx;
     qz_model *model;
     qz_model_info info;
-    bool int8_only; /* a saved int8 model, or int8 weights: there is no float model */
+    char sha256[65]; /* of the file that weights or model came from; "": none was read */
+    bool int8_only;  /* a saved int8 model, or int8 weights: there is no float model */
 } subject;
 
 bool is_model_file(const char *name);

@@ -464,7 +464,7 @@ def nginx_cases(root, port, tls):
         check(kind + ": begins", wait_for_part(c, 100_000))
         p.send_signal(signal.SIGINT)
         _, err = p.communicate(timeout=30)
-        check(kind + ": ^C", p.returncode == 1 and "cancelled" in err and err.count("\n") == 1, err)
+        check(kind + ": ^C", p.returncode == 130 and "cancelled" in err and err.count("\n") == 1, err)
         check(kind + ": ^C leaves the part", FILE + ".part" in c.files() and FILE not in c.files())
         check(kind + ": no lock left", FILE + ".lock" not in c.files(), c.files())
         c.expect(kind + ": again", 0, FILE, *fast(), files=[FILE])

@@ -1,0 +1,224 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * checks.c - what can be known before the work is checked before it: minutes of measuring are not
+ * lost to a misspelt name or a folder that cannot be written.
+ */
+#include "checks.h"
+
+#include "messages.h"
+#include "output_file.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* ---- outputs ---- */
+
+typedef struct output {
+    const char *option, *path;
+} output;
+
+enum { OUTPUTS_MAX = 16 };
+
+static const char *const file_options[] = {"-o",         "--report",    "--json",
+                                           "--markdown", "--confusion", "--changes"};
+static const char *const folder_options[] = {"--table", "--dump-outputs"};
+
+/* The option's text; NULL where it was not given or the program has no such option. */
+static const char *text_of(const tool_options *o, const char *name)
+{
+    const tool_option *option = option_find(name, strlen(name));
+    if (!option || !option_given(o, name) || option->target.kind != OPTION_TEXT)
+        return NULL;
+    return *(const char *const *)option_value((tool_options *)(uintptr_t)o, option);
+}
+
+static size_t find_outputs(const tool_options *o, output list[OUTPUTS_MAX])
+{
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof(file_options) / sizeof(*file_options); i++) {
+        const char *path = text_of(o, file_options[i]);
+        if (path)
+            list[count++] = (output){file_options[i], path};
+    }
+    if (strcmp(o->command, "weights") == 0 && o->args.count == 3 &&
+        strcmp(o->args.items[0], "convert") == 0)
+        list[count++] = (output){"OUT", o->args.items[2]};
+    return count;
+}
+
+bool checks_stdout_taken(const tool_options *o)
+{
+    output list[OUTPUTS_MAX];
+    const size_t count = find_outputs(o, list);
+    for (size_t i = 0; i < count; i++) {
+        if (strcmp(list[i].path, "-") == 0)
+            return true;
+    }
+    return false;
+}
+
+/* A folder that is there and can be written, or that can be made. */
+static int check_folder(const char *option, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) == 0) {
+        if (!S_ISDIR(info.st_mode))
+            return tool_fail(EXIT_INPUT, "%s %s: is not a folder", option, path);
+        if (access(path, W_OK | X_OK) != 0)
+            return tool_fail(EXIT_INPUT, "%s %s: cannot be written: %s", option, path,
+                             strerror(errno));
+        return EXIT_DONE;
+    }
+    if (errno != ENOENT)
+        return tool_fail(EXIT_INPUT, "%s %s: cannot be created: %s", option, path, strerror(errno));
+    char *parent = strdup(path);
+    if (!parent)
+        return tool_fail_memory();
+    for (size_t n = strlen(parent); n > 1 && parent[n - 1] == '/'; n--)
+        parent[n - 1] = '\0';
+    char *slash = strrchr(parent, '/');
+    if (slash)
+        slash[slash == parent] = '\0';
+    int status = EXIT_DONE;
+    if (access(slash ? parent : ".", W_OK | X_OK) != 0)
+        status =
+            tool_fail(EXIT_INPUT, "%s %s: cannot be created: %s", option, path, strerror(errno));
+    free(parent);
+    return status;
+}
+
+static int check_file(const output *out)
+{
+    qz_status st = qz_file_check(NULL, output_path(out->path));
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(NULL, st);
+}
+
+static int check_outputs(const tool_options *o)
+{
+    output list[OUTPUTS_MAX + 1];
+    size_t count = find_outputs(o, list);
+    int status = EXIT_DONE;
+    char *data = NULL;
+    if (o->onnx.external_data && o->out.output) {
+        if (strcmp(o->out.output, "-") == 0)
+            return tool_fail(EXIT_USAGE, "--external-data: goes with -o FILE, not with -o -");
+        data = malloc(strlen(o->out.output) + 6);
+        if (!data)
+            return tool_fail_memory();
+        strcat(strcpy(data, o->out.output), ".data");
+        list[count++] = (output){"--external-data", data};
+    }
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
+        status = check_file(&list[i]);
+        for (size_t k = 0; k < i && status == EXIT_DONE; k++) {
+            bool same = false;
+            if (qz_file_same(NULL, output_path(list[i].path), output_path(list[k].path), &same) ==
+                    QZ_OK &&
+                same)
+                status = tool_fail(EXIT_USAGE, "%s %s: %s goes there already; name another file",
+                                   list[i].option, list[i].path, list[k].option);
+        }
+    }
+    free(data);
+    for (size_t i = 0; i < 2 && status == EXIT_DONE; i++) {
+        const char *path = text_of(o, folder_options[i]);
+        if (path)
+            status = check_folder(folder_options[i], path);
+    }
+    return status;
+}
+
+/* ---- inputs ---- */
+
+/* A file that is there and can be read; where `folder` is set, also a folder. */
+static int check_input(const char *path, bool folder)
+{
+    struct stat info;
+    if (stat(path, &info) != 0)
+        return tool_fail(EXIT_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    if (S_ISDIR(info.st_mode) ? !folder : !S_ISREG(info.st_mode))
+        return tool_fail(EXIT_INPUT, "%s: is not a regular file", path);
+    if (access(path, R_OK) != 0)
+        return tool_fail(EXIT_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    return EXIT_DONE;
+}
+
+/* Images: files and folders; a pattern is expanded later. */
+static int check_images(const option_list *images, size_t first)
+{
+    for (size_t i = first; i < images->count; i++) {
+        const char *word = images->items[i];
+        struct stat info;
+        if (strncmp(word, "synthetic", 9) == 0 || (strpbrk(word, "*?[") && stat(word, &info) != 0))
+            continue;
+        int status = check_input(word, true);
+        if (status)
+            return status;
+    }
+    return EXIT_DONE;
+}
+
+static bool is_random(const char *weights)
+{
+    return !weights || strcmp(weights, "random") == 0 || strncmp(weights, "random:", 7) == 0;
+}
+
+static int check_model(const tool_options *o, qz_context *ctx, const qz_catalogue *catalogue,
+                       const char *name)
+{
+    qz_arch_info arch;
+    const qz_weights_info *weights;
+    if (qz_weights_is_file(name))
+        return check_input(name, false);
+    qz_status st = qz_arch_find(ctx, name, &arch);
+    if (st == QZ_OK && catalogue)
+        st = qz_catalogue_find(catalogue, name, o->model.weights, &weights);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(ctx, st);
+}
+
+static int check_models(const tool_options *o, qz_context *ctx)
+{
+    const size_t count = strcmp(o->command, "bench") == 0 ? o->args.count : o->args.count ? 1 : 0;
+    const bool tag = !is_random(o->model.weights) && !qz_weights_is_file(o->model.weights);
+    qz_catalogue *catalogue = NULL;
+    int status = EXIT_DONE;
+    if (!is_random(o->model.weights) && !tag)
+        status = check_input(o->model.weights, false);
+    if (status == EXIT_DONE && tag) {
+        qz_status st = qz_catalogue_open(ctx, o->fetch.catalogue, &catalogue);
+        if (st != QZ_OK)
+            status = tool_fail_status(ctx, st);
+    }
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++)
+        status = check_model(o, ctx, catalogue, o->args.items[i]);
+    qz_catalogue_close(catalogue);
+    return status;
+}
+
+int checks_before(const tool_options *o)
+{
+    qz_context *ctx;
+    int status = check_outputs(o);
+    if (status || strcmp(o->command, "weights") == 0 || strcmp(o->command, "cpu") == 0)
+        return status;
+    qz_status st = qz_context_create(NULL, &ctx);
+    if (st != QZ_OK)
+        return tool_fail_status(NULL, st);
+    status = check_models(o, ctx);
+    qz_context_destroy(ctx);
+    static const char *const inputs[] = {"--labels", "--catalogue", "--ca-file"};
+    for (size_t i = 0; i < sizeof(inputs) / sizeof(*inputs) && status == EXIT_DONE; i++) {
+        if (text_of(o, inputs[i]))
+            status = check_input(text_of(o, inputs[i]), false);
+    }
+    if (status == EXIT_DONE && text_of(o, "--data"))
+        status = check_input(text_of(o, "--data"), true);
+    if (status == EXIT_DONE)
+        status = check_images(&o->quant.calib, 0);
+    if (status == EXIT_DONE && strcmp(o->command, "run") == 0)
+        status = check_images(&o->args, 1);
+    return status;
+}
