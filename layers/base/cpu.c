@@ -12,6 +12,8 @@
 #endif
 #include "layers/base/cpu.h"
 
+#include "layers/base/cgroup.h"
+
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -334,28 +336,6 @@ void qz_cpu_query(qz_cpu_info *info)
     *info = cpu;
 }
 
-#if defined(__linux__)
-/* CPUs that the cgroup's quota is worth, rounded up; 0 where there is no quota. */
-static uint32_t cgroup_quota(void)
-{
-    FILE *file = fopen("/sys/fs/cgroup/cpu.max", "re");
-    if (!file)
-        return 0;
-    char line[64];
-    uint32_t cpus = 0;
-    if (fgets(line, sizeof(line), file)) {
-        char *end;
-        unsigned long quota = strtoul(line, &end, 10), period = 0;
-        if (end != line) /* else it is "max" */
-            period = strtoul(end, NULL, 10);
-        if (quota > 0 && period > 0)
-            cpus = (uint32_t)QZI_MIN((quota - 1) / period + 1, 1u << 16);
-    }
-    fclose(file);
-    return cpus;
-}
-#endif
-
 uint32_t qzi_cpu_usable(void)
 {
     size_t online = ask_sysconf(_SC_NPROCESSORS_ONLN);
@@ -364,7 +344,7 @@ uint32_t qzi_cpu_usable(void)
     cpu_set_t set;
     if (sched_getaffinity(0, sizeof(set), &set) == 0 && CPU_COUNT(&set) > 0)
         count = (uint32_t)CPU_COUNT(&set);
-    uint32_t quota = cgroup_quota();
+    const uint32_t quota = qzi_cgroup_cpus("");
     if (quota != 0)
         count = QZI_MIN(count, quota);
 #endif
