@@ -183,6 +183,14 @@ QZ_API bool qz_text_is_utf8(const char *text);
  */
 QZ_API size_t qz_text_escape(const char *text, char *out, size_t size);
 
+/*
+ * Bytes of memory that this process may still take: the least of what the system has free (with
+ * swap), what the limits of its control groups leave, and what its address space may grow by.
+ * UINT64_MAX where nothing is known. The library refuses larger blocks, where it has them from the
+ * C library, before it asks for them.
+ */
+QZ_API uint64_t qz_memory_available(void);
+
 /* ---- tensors ---- */
 
 /* Types of elements. Bool is one byte, 0 or 1. */

@@ -190,6 +190,7 @@ static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
     size_t image = (size_t)(3 * h * w);
     if (image > SIZE_MAX / sizeof(float) / (size_t)o->bench.batch)
         return tool_fail(EXIT_USAGE, "--batch and --size: too large");
+    /* a size that cannot be run is refused before (subject_open) */
     float *data = malloc(image * (size_t)o->bench.batch * sizeof(*data));
     if (!data)
         return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->bench.batch);

@@ -74,6 +74,18 @@ static int calibrate(const tool_options *options, subject *s)
     return status;
 }
 
+/* What bench would run must fit into memory: known before anything is calibrated. */
+static int check_run(const tool_options *options, const subject *s)
+{
+    if (strcmp(options->command, "bench") != 0)
+        return EXIT_DONE;
+    const long height = options->run.size.height, width = options->run.size.width;
+    qz_status st =
+        qz_model_check_run(s->model, options->bench.batch, height ? height : s->info.input_h,
+                           width ? width : s->info.input_w);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
+}
+
 static int open_file(const tool_options *options, const char *name, subject *s)
 {
     qz_status st = qz_model_open(s->ctx, name, &s->model);
@@ -85,7 +97,7 @@ static int open_file(const tool_options *options, const char *name, subject *s)
         return tool_fail(EXIT_USAGE, "--backend %s: %s was quantized for %s", backend, name,
                          s->info.backend);
     s->int8_only = true;
-    return EXIT_DONE;
+    return check_run(options, s);
 }
 
 /* The weights were those of an int8 model: refuses a calibration that the user asked for. */
@@ -135,8 +147,10 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
-    int status = EXIT_DONE;
-    if (s->info.converted)
+    int status = check_run(options, s);
+    if (status)
+        ;
+    else if (s->info.converted)
         status = settle_int8(options, s);
     else if (ptq)
         status = calibrate(options, s);

@@ -199,6 +199,14 @@ typedef struct qz_model_info {
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);
 
+/*
+ * Whether n images of height x width can be run: QZ_ERR_ARGUMENT where they are too small for the
+ * network, QZ_ERR_MEMORY where not even the largest layer would fit into the memory that is free
+ * (qz_memory_available). Nothing is allocated or run; what passes may still be too large.
+ */
+QZ_API qz_status qz_model_check_run(const qz_model *model, int64_t n, int64_t height,
+                                    int64_t width);
+
 /* Which weights a model holds now, in bytes. */
 typedef struct qz_model_memory {
     size_t float_bytes;     /* parameters of the float graph; 0 once it is dropped */

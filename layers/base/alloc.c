@@ -5,11 +5,15 @@
  * Without a context (ctx NULL) the C library serves.
  */
 #include "layers/base/context.h"
+#include "layers/base/memory.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+
+/* From here on a block is compared with what is free before it is asked for (memory.h). */
+#define LARGE ((size_t)32 << 20)
 
 /*
  * Large blocks (weights, arenas) ask for huge pages: where weights come from DRAM, fewer walks of
@@ -48,6 +52,9 @@ static const qz_allocator *allocator_of(const qz_context *ctx)
 void *qzi_alloc(const qz_context *ctx, size_t size)
 {
     const qz_allocator *a = allocator_of(ctx);
+    if (size >= LARGE && qzi_check_memory(ctx, size, "out of memory: a block takes",
+                                          "a smaller image, batch or model takes less") != QZ_OK)
+        return NULL;
     void *ptr = size <= PTRDIFF_MAX ? a->alloc(a->user, size > 0 ? size : 1, QZI_ALIGN) : NULL;
     if (!ptr)
         (void)qzi_fail_memory(ctx, size);

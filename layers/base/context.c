@@ -77,6 +77,7 @@ qz_status qz_context_create(const qz_context_options *options, qz_context **cont
         return qzi_fail_memory(NULL, sizeof(*ctx));
     *ctx = (qz_context){
         .allocator = *a,
+        .own_allocator = o.allocator != NULL,
         .log = o.log,
         .log_user = o.log_user,
         .isa = o.isa == QZ_ISA_AUTO ? qz_isa_best() : o.isa,

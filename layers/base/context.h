@@ -10,6 +10,7 @@
 
 struct qz_context {
     qz_allocator allocator; /* complete: the C library's where the caller gave none */
+    bool own_allocator;     /* the caller gave it */
     qz_log_fn log;          /* NULL: silence */
     void *log_user;
     qz_isa isa;       /* resolved, never AUTO */

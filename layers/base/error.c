@@ -6,6 +6,7 @@
  * line is replaced: control characters, and bytes that are not UTF-8.
  */
 #include "layers/base/context.h"
+#include "layers/base/memory.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -76,7 +77,11 @@ qz_status qzi_fail(const qz_context *ctx, qz_status status, const char *fmt, ...
 
 qz_status qzi_fail_memory(const qz_context *ctx, size_t bytes)
 {
-    return qzi_fail(ctx, QZ_ERR_MEMORY, "out of memory: %zu bytes were asked for", bytes);
+    if (bytes == SIZE_MAX)
+        return qzi_fail(ctx, QZ_ERR_MEMORY,
+                        "out of memory: more bytes were asked for than can be counted");
+    return qzi_fail(ctx, QZ_ERR_MEMORY, "out of memory: %s were asked for",
+                    qzi_bytes_text(bytes).text);
 }
 
 /* Appends what fits. */

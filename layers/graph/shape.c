@@ -2,6 +2,8 @@
 /* shape.c - verification, and the shapes of all values for given inputs. */
 #include "layers/graph/graph.h"
 
+#include "layers/base/memory.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -99,11 +101,13 @@ qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_s
         QZI_TRY(qzi_op_get(node->op)->shape(&n, in, &shapes[i]));
         const qzi_shape *s = &shapes[i];
         int64_t pixels = (int64_t)s->h * s->w; /* below 2^62 */
+        const double bytes = (double)pixels * s->n * s->c * (double)qz_dtype_size(node->dtype);
         if (pixels > INT32_MAX || pixels * s->n > INT32_MAX ||
             pixels * s->n * s->c > INT64_MAX / 64)
             return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                            "%s: %d images of %dx%d are more pixels than a tensor may have",
-                            node->name, s->n, s->h, s->w);
+                            "%s: %d images of %dx%d (%s) are more pixels than a tensor may have",
+                            node->name, s->n, s->h, s->w,
+                            qzi_bytes_text((uint64_t)QZI_MIN(bytes, 1e19)).text);
         if (s->c != node->c)
             return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: gives %d channels, not %d",
                             node->name, s->c, node->c);

@@ -46,5 +46,27 @@ fi
 # ---- threads: more than CPUs
 check 0 err '^qzoo: warning: 1000 threads on [0-9]* usable CPU' "$qzoo" bench squeezenet1_1 --size 64 --threads 1000 --runs 2
 
+# ---- memory: sizes are told before they are allocated, at once
+refused() {
+    pattern=$1
+    shift
+    check 1 err "$pattern" "$@"
+    [ "$(grep -c '' err)" = 1 ] || { bad=$((bad + 1)); echo "FAIL: $*: not one line"; }
+}
+if prlimit --as=3000000000 "$qzoo" --version >/dev/null 2>&1; then
+    limit='prlimit --as=3000000000'
+    # shellcheck disable=SC2086
+    {
+        refused 'weights of 2.05 GB, .* packed: 4.11 GB, and 2.[0-9]* GB of memory are free' \
+            $limit "$qzoo" bench squeezenet1_1 --num-classes 999999
+        refused 'weights of 2.10 GB' $limit "$qzoo" export resnet18 --num-classes 999999 -o m.onnx
+        refused 'a run takes at least 5.90 GB' $limit "$qzoo" bench squeezenet1_1 --size 8192 --ptq
+        refused 'a run takes at least' $limit "$qzoo" bench squeezenet1_1 --batch 64 --size 1024
+    }
+else
+    echo "memory: skipped, the program does not start in a limited address space (sanitizers)"
+fi
+check 2 err '(.* TB) are more pixels' "$qzoo" bench squeezenet1_1 --batch 4096 --size 65535
+
 echo "$ran commands, $bad faults"
 [ "$bad" = 0 ]

@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* test_cgroup.c - quotas and limits of control groups, read from folders that the test writes. */
+/* test_cgroup.c - quotas and limits of control groups, read from folders that the test writes; what
+ * memory is free, and what is refused for its size. */
+#include "layers/base/base.h"
 #include "layers/base/cgroup.h"
+#include "layers/base/memory.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -164,12 +167,84 @@ static void test_memory(void **state)
     end();
 }
 
+/* The least of the system and of the groups; swap counts as free. */
+static void test_free_memory(void **state)
+{
+    (void)state;
+    begin("0::/a\n", "30 22 0:27 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw\n");
+    assert_true(qzi_memory_free(root) == UINT64_MAX);
+    write_file("/proc/meminfo", "MemTotal: 9 kB\nMemFree: 1 kB\nMemAvailable:   2000 kB\n");
+    assert_int_equal(qzi_memory_free(root), 2048000);
+    write_file("/proc/meminfo", "MemAvailable:   2000 kB\nSwapTotal: 9 kB\nSwapFree: 1000 kB\n");
+    assert_int_equal(qzi_memory_free(root), 3072000);
+    write_file("/sys/fs/cgroup/a/memory.max", "10000\n");
+    write_file("/sys/fs/cgroup/a/memory.current", "9000\n");
+    assert_int_equal(qzi_memory_free(root), 1000 + 1024000);
+    end();
+    assert_true(qz_memory_available() > 0);
+}
+
+static void test_bytes(void **state)
+{
+    (void)state;
+    static const struct {
+        uint64_t bytes;
+        const char *text;
+    } cases[] = {{0, "0 bytes"},
+                 {999, "999 bytes"},
+                 {1000, "1.00 kB"},
+                 {999994, "999.99 kB"},
+                 {999996, "1.00 MB"},
+                 {2047997952, "2.05 GB"},
+                 {52776558133248, "52.78 TB"},
+                 {UINT64_MAX, "18.45 EB"}};
+    for (size_t i = 0; i < QZI_ARRAY_LEN(cases); i++)
+        assert_string_equal(qzi_bytes_text(cases[i].bytes).text, cases[i].text);
+}
+
+/* A block that no machine has is refused, with its size; a caller's allocator decides itself. */
+static void *no_memory(void *user, size_t size, size_t align)
+{
+    (void)align;
+    *(size_t *)user = size;
+    return size > 1 << 20 ? NULL : malloc(size);
+}
+
+static void plain_free(void *user, void *ptr)
+{
+    (void)user;
+    free(ptr);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    const size_t huge = (size_t)1 << 56;
+    assert_null(qzi_alloc(NULL, huge));
+    assert_non_null(strstr(qz_context_message(NULL), "72.06 PB"));
+    assert_int_equal(qzi_check_memory(NULL, huge, "it takes", "take less"), QZ_ERR_MEMORY);
+    assert_int_equal(qzi_check_memory(NULL, 1, "it takes", "take less"), QZ_OK);
+    assert_null(qzi_calloc(NULL, SIZE_MAX, 2));
+    size_t last = 0;
+    const qz_allocator own = {no_memory, plain_free, &last};
+    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
+    o.allocator = &own;
+    o.threads = 1;
+    qz_context *ctx;
+    assert_int_equal(qz_context_create(&o, &ctx), QZ_OK);
+    assert_null(qzi_alloc(ctx, huge));
+    assert_true(last == huge);
+    qz_context_destroy(ctx);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_v1),      cmocka_unit_test(test_v1_container),
-        cmocka_unit_test(test_v2),      cmocka_unit_test(test_hybrid),
-        cmocka_unit_test(test_damaged), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_v1),          cmocka_unit_test(test_v1_container),
+        cmocka_unit_test(test_v2),          cmocka_unit_test(test_hybrid),
+        cmocka_unit_test(test_damaged),     cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_free_memory), cmocka_unit_test(test_bytes),
+        cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -7,6 +7,7 @@
  * exactly as long as its header says. This is checked before memory is allocated.
  */
 #include "layers/base/base.h"
+#include "layers/base/memory.h"
 #include "weights/bytes.h"
 #include "weights/file_replace.h"
 #include "weights/files.h"
@@ -116,8 +117,9 @@ static qz_status load(const qz_context *ctx, FILE *file, const char *path, qz_te
     uint64_t size = (uint64_t)info.st_size;
     if (size < data_at || size - data_at != bytes)
         return qzi_fail(ctx, QZ_ERR_FORMAT,
-                        "%s: the shape asks for %zu bytes of elements, the file has %llu", path,
-                        bytes, (unsigned long long)(size < data_at ? 0 : size - data_at));
+                        "%s: the shape asks for %s (%zu bytes) of elements, the file has %llu",
+                        path, qzi_bytes_text(bytes).text, bytes,
+                        (unsigned long long)(size < data_at ? 0 : size - data_at));
     t.data = qzi_alloc(ctx, bytes);
     if (!t.data)
         return qzi_fail_prefix(ctx, QZ_ERR_MEMORY, "%s", path);

@@ -10,6 +10,7 @@
  * As with Pillow's convert("RGB"): grey and palettes are expanded, alpha is dropped, 16-bit
  * samples keep their high byte, EXIF rotation is not applied.
  */
+#include "layers/base/memory.h"
 #include "weights/files.h"
 #include "zoo/image/preprocess.h"
 
@@ -146,8 +147,9 @@ static qz_status check_size(const qz_context *ctx, const char *path, int64_t wid
     if (width < 1 || height < 1)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the image has no pixels", path);
     if (width > QZI_IMAGE_SIDE_MAX || height > QZI_IMAGE_SIDE_MAX || width * height > PIXELS_MAX)
-        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %d x %d pixels are too many; make it smaller",
-                        path, (int)width, (int)height);
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %d x %d pixels (%s) are too many; make it smaller",
+                        path, (int)width, (int)height,
+                        qzi_bytes_text((uint64_t)width * (uint64_t)height * 3).text);
     if (scans > SCAN_WORK_MAX / (width * height))
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the JPEG file has too many scans", path);
     if (scans > 0 && width * height > (int64_t)file_size * JPEG_PIXELS_PER_BYTE + JPEG_PIXELS_FREE)

@@ -7,6 +7,7 @@
  */
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_pack.h"
+#include "zoo/model/model_size.h"
 #include "zoo/model/provenance.h"
 #include "zoo/model/weights_hash.h"
 #include "zoo/model/weights_load.h"
@@ -109,6 +110,7 @@ static qz_status create(qz_model *model, const qz_model_options *options)
                                      .transform_input = transform_input,
                                      .no_aux_logits = options->no_aux_logits};
     QZI_TRY(qzi_model_build(model, &build));
+    QZI_TRY(qzi_model_check_weights(model));
     if (!qzi_weights_is_random(options->weights))
         return create_from_file(model, options);
     QZI_TRY(qzi_weights_random(model, options->weights));
