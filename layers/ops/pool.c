@@ -45,17 +45,20 @@ static qz_status validate_adaptive(const qzi_op_node *n)
     return QZ_OK;
 }
 
-/* torch's pooling_output_shape: in ceil mode the last window must start inside the left-padded
- * image. */
+/*
+ * torch's pooling_output_shape. In ceil mode windows may reach beyond the image and its padding, so
+ * an image smaller than the window is fine; but the last window must start inside the left-padded
+ * image.
+ */
 static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t stride, int32_t pad,
                           bool ceil_mode, int32_t *out)
 {
-    int64_t room = (int64_t)in + 2 * (int64_t)pad - k;
+    const int64_t room = (int64_t)in + 2 * (int64_t)pad - k + (ceil_mode ? stride - 1 : 0);
     if (room < 0)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT,
                         "%s: its %d wide window does not fit an input of %d; use a larger image",
                         n->node->name, k, in);
-    int64_t o = (ceil_mode ? QZI_DIV_UP(room, stride) : room / stride) + 1;
+    int64_t o = room / stride + 1;
     if (ceil_mode && (o - 1) * stride >= (int64_t)in + pad)
         o--;
     *out = (int32_t)o;

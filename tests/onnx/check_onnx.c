@@ -72,6 +72,7 @@ static qz_status open_model(qz_context *ctx, const char *what, qz_model **model)
     return qz_model_create(ctx, name, &options, model);
 }
 
+/* An image of the model's own size, or a square one. */
 static qz_status read_input(const qz_model *model, const char *path, qz_tensor *input)
 {
     qz_model_info info;
@@ -79,6 +80,11 @@ static qz_status read_input(const qz_model *model, const char *path, qz_tensor *
     qz_model_get_info(model, &info);
     *input = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, info.input_h, info.input_w}};
     input->data = read_whole(path, &size);
+    int64_t side = 1;
+    while (input->data && side * side * 3 * (int64_t)sizeof(float) < (int64_t)size)
+        side++;
+    if (size != (size_t)qz_tensor_numel(input) * sizeof(float))
+        input->dims[2] = input->dims[3] = side;
     if (!input->data || size != (size_t)qz_tensor_numel(input) * sizeof(float))
         return qzi_fail(model->ctx, QZ_ERR_IO, "%s: not the %dx%d image that is needed", path,
                         info.input_h, info.input_w);

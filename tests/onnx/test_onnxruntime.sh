@@ -111,6 +111,19 @@ int8_as() {
         values "$name $format $*" ./s.safetensors f.onnx "$side"
 }
 
+# small NAME SIDE: images so small that windows of ceil-mode pools reach beyond them
+small() {
+    input "$2"
+    step "$1 of $2x$2" "$qzoo" export "$1" --size "$2" --outputs all -o f.onnx --quiet &&
+        step "$1 of $2x$2: onnx's checker" accepted f.onnx && values "$1 of $2x$2" "$1" f.onnx "$2"
+    step "$1 int8" "$qzoo" quantize "$1" --calib synthetic:2 --observer minmax -o s.safetensors --quiet || return
+    for format in qdq qoperator; do
+        step "$1 $format of $2x$2" "$qzoo" export ./s.safetensors --size "$2" --style $format --outputs all -o f.onnx --quiet &&
+            step "$1 $format of $2x$2: onnx's checker" accepted f.onnx &&
+            values "$1 $format of $2x$2" ./s.safetensors f.onnx "$2"
+    done
+}
+
 # fused NAME: onnxruntime makes integer kernels of all convolutions
 fused() {
     step "$1 qdq" "$qzoo" export "$1" --precision int8 --calib synthetic:1 --observer minmax -o f.onnx --quiet || return
@@ -179,6 +192,7 @@ elif [ "$suite" = fast ]; then
     float_as mobilenet_v3_small --fuse none --opset 17
     float_as squeezenet1_1 --external-data --opset 21
     int8_as mobilenet_v3_small qdq --backend qnnpack
+    small squeezenet1_1 18
     fused mobilenet_v2
     compared squeezenet1_1
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
@@ -202,6 +216,9 @@ else
             int8_as $model qoperator --backend $backend
         done
     done
+    for side in 17 24 33; do small squeezenet1_1 $side; done
+    small squeezenet1_0 28
+    small googlenet 33
     compared squeezenet1_1
     real mobilenet_v2 mobilenet_v2-tvfp32.pth 200
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 200

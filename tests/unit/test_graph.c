@@ -105,7 +105,9 @@ static void pools_as_torch(void **state)
     } cases[] = {
         {112, 3, 2, 1, false, 56}, {111, 3, 2, 0, true, 55}, {112, 3, 2, 0, true, 56},
         {110, 3, 2, 0, true, 55},  {5, 2, 2, 1, true, 3},    {6, 2, 3, 1, true, 3},
-        {4, 2, 4, 1, true, 2},     {3, 3, 3, 0, true, 1},
+        {4, 2, 4, 1, true, 2},     {3, 3, 3, 0, true, 1},    {2, 3, 2, 0, true, 1},
+        {1, 3, 3, 0, true, 1},     {1, 3, 1, 1, true, 1},    {1, 4, 5, 1, true, 1},
+        {1, 3, 2, 0, true, 0},     {2, 3, 2, 0, false, 0},   {2, 5, 2, 0, true, 0},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
@@ -120,8 +122,12 @@ static void pools_as_torch(void **state)
                                                .ceil_mode = cases[i].ceil});
         qz_graph_output(g, "output", x);
         assert_int_equal(qz_graph_finish(g), QZ_OK);
-        assert_int_equal(qzi_graph_shapes(g, &in, shapes), QZ_OK);
-        assert_int_equal(shapes[1].h, cases[i].out);
+        if (cases[i].out == 0) {
+            assert_int_equal(qzi_graph_shapes(g, &in, shapes), QZ_ERR_ARGUMENT);
+        } else {
+            assert_int_equal(qzi_graph_shapes(g, &in, shapes), QZ_OK);
+            assert_int_equal(shapes[1].h, cases[i].out);
+        }
         qz_graph_destroy(g);
     }
 }

@@ -8,7 +8,7 @@
 /* Padding at the end of an axis with which rounding down makes `out` windows. */
 static int64_t end_pad(int64_t in, int64_t k, int64_t stride, int64_t pad, int64_t out)
 {
-    if ((in + 2 * pad - k) / stride + 1 == out)
+    if (in + 2 * pad >= k && (in + 2 * pad - k) / stride + 1 == out)
         return pad;
     return (out - 1) * stride + k - in - pad;
 }
