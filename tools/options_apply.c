@@ -117,6 +117,11 @@ static bool reads_keys(const tool_options *o)
     return weights_does(o, "convert", "show");
 }
 
+static bool has_json(const tool_options *o)
+{
+    return !is_command(o, "weights") || weights_does(o, "list", "show");
+}
+
 static bool fetches(const tool_options *o)
 {
     return !is_command(o, "weights") || weights_does(o, "fetch", "fetch");
@@ -164,6 +169,7 @@ static const rule rules[] = {
     {"--timeout", fetches, "goes with weights fetch only"},
     {"--retries", fetches, "goes with weights fetch only"},
     {"--offline", fetches, "goes with weights fetch only"},
+    {"--json", has_json, "goes with weights list and weights show only"},
     {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
     {"--f32", converts, "goes with weights convert only"},
     {"--update-keys", reads_keys, "goes with weights show and weights convert only"},

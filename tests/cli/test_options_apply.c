@@ -73,6 +73,7 @@ static void test_refused(void **state)
         {"bench m --allow-missing", "--allow-missing"},
         {"weights list --f32", "--f32"},
         {"weights show x.pth --all", "--all"},
+        {"weights prune --json x.json", "--json"},
         {"weights verify --update-keys", "--update-keys"},
         {"weights list --mirror http://x/", "--mirror"},
         {"run ./m.safetensors x.png --observer minmax", "--observer"},

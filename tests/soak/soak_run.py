@@ -92,6 +92,8 @@ class Runner:
         allowed = {0, 1, 2, 3, 4, 5}
         if sent:
             allowed.add(128 + sent)
+        if sent and status == -sent and not out and not err:
+            return [] # the signal came before the program began
         if command.limits == 'size':
             allowed.add(128 + signal.SIGXFSZ)
         if SANITIZER.search(err):
