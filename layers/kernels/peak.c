@@ -11,27 +11,47 @@
 #include <stdatomic.h>
 #include <string.h>
 
-/* Scalar loops: what the reference's instructions could do, eight chains of them. */
+/*
+ * Scalar loops: what the reference's instructions could do, eight chains of them. The compiler must
+ * believe that operands are new each time and that results are needed (x86/peak_loop.h).
+ */
+#if defined(__x86_64__)
+#define FLOAT_REG "+x"
+#elif defined(__aarch64__)
+#define FLOAT_REG "+w"
+#else
+#define FLOAT_REG "+m"
+#endif
+#define CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7)
+#define FLOAT_ZERO(i) float acc##i = 0.0f;
+#define FLOAT_STEP(i)                    \
+    __asm__ volatile("" : FLOAT_REG(a)); \
+    acc##i += a * b;                     \
+    __asm__ volatile("" : FLOAT_REG(acc##i));
+#define INT_ZERO(i) int32_t acc##i = 0;
+#define INT_STEP(i)                 \
+    __asm__ volatile("" : "+r"(a)); \
+    acc##i += a * b;                \
+    __asm__ volatile("" : "+r"(acc##i));
+
 int64_t qzk_peak_f32__ref(int64_t rounds)
 {
-    volatile float seed = 0.0f;
-    float acc[8] = {0}, a = seed, b = seed;
+    float a = 0.0f, b = 0.0f;
+    CHAINS(FLOAT_ZERO)
+    __asm__ volatile("" : FLOAT_REG(b));
     for (int64_t r = 0; r < rounds; r++) {
-        for (int i = 0; i < 8; i++)
-            acc[i] += a * b;
-        seed = acc[0];
+        CHAINS(FLOAT_STEP)
     }
     return rounds * 8;
 }
 
 int64_t qzk_peak_u8s8__ref(int64_t rounds)
 {
-    volatile int32_t seed = 0;
-    int32_t acc[8] = {0}, a = seed, b = seed;
+    int32_t a = 0, b = 0;
+    CHAINS(INT_ZERO)
+    __asm__ volatile("" : "+r"(b));
     for (int64_t r = 0; r < rounds; r++) {
-        for (int i = 0; i < 8; i++)
-            acc[i] += a * b;
-        seed = acc[0];
+        CHAINS(INT_STEP)
     }
     return rounds * 8;
 }

@@ -10,9 +10,11 @@
  */
 #define PEAK_CHAINS(X) X(0) X(1) X(2) X(3) X(4) X(5) X(6) X(7) X(8) X(9) X(10) X(11)
 #define PEAK_DECLARE(i) PEAK_VEC acc##i = PEAK_ZERO;
-/* the compiler must believe that every result is needed, and may be anything */
-#define PEAK_DO(i)                    \
-    acc##i = PEAK_STEP(acc##i, a, b); \
+/* The compiler must believe that every result is needed, and that the operands are new each time:
+ * else it multiplies once, before the loop, where the step is a product and a sum. */
+#define PEAK_DO(i)                      \
+    __asm__ volatile("" : PEAK_REG(a)); \
+    acc##i = PEAK_STEP(acc##i, a, b);   \
     __asm__ volatile("" : PEAK_REG(acc##i));
 
 int64_t PEAK_NAME(int64_t rounds)
