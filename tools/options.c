@@ -150,7 +150,7 @@ const tool_option tool_option_table[] = {
     {"--style", "WORD", OPT_EXPORT, WORD(onnx.style, &style_words, -1),
      "int8 as float ops between DequantizeLinear and QuantizeLinear (default), or as integer ops"},
     {"--opset", "N", OPT_EXPORT,
-     WHOLE(onnx.opset, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX, QZ_ONNX_OPSET_DEFAULT),
+     WHOLE(onnx.opset, QZ_ONNX_OPSET_MIN, QZ_ONNX_OPSET_MAX, QZ_ONNX_OPSET_DEFAULT),
      "version of the operator set"},
     {"--io", "WORD", OPT_EXPORT, WORD(onnx.io, &io_words, PRECISION_FP32),
      "precision of inputs and outputs of an fp16 model"},

@@ -27,14 +27,15 @@ QZ_API const char *qz_onnx_format_name(qz_onnx_format format);
 /* The inverse; false for an unknown word, and *format stays. */
 QZ_API bool qz_onnx_format_parse(const char *name, qz_onnx_format *format);
 
-#define QZ_ONNX_OPSET_DEFAULT 13
+#define QZ_ONNX_OPSET_MIN 13
+#define QZ_ONNX_OPSET_DEFAULT 17
 #define QZ_ONNX_OPSET_MAX 21
 
 /* How to write it. Begin with QZ_ONNX_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_onnx_options {
     size_t size; /* sizeof(qz_onnx_options) */
     qz_onnx_format format;
-    int32_t opset;         /* of the domain ai.onnx, 13 to 21; 0: 13 */
+    int32_t opset;         /* of the domain ai.onnx, 13 to 21; 0: 17 */
     int32_t batch;         /* 0: any number of images, the symbol N */
     int32_t height, width; /* of the images; 0: the model's own */
     bool io_fp16;          /* QZ_ONNX_FP16: inputs and outputs too, else they are float32 */

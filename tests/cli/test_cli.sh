@@ -132,7 +132,7 @@ expect 2 'saved int8' export ./m1.safetensors -o x.onnx --precision fp32
 if [ $? = 5 ]; then
     echo 'left out: export (built without ONNX)'
 else
-    expect 0 'opset 13' export squeezenet1_1 -o x.onnx --size 64
+    expect 0 'opset 17' export squeezenet1_1 -o x.onnx --size 64
     expect 0 'qdq' export ./m1.safetensors -o q1.onnx
     expect 0 'qoperator' export ./m1.safetensors -o o1.onnx --style qoperator --opset 17
     expect 0 '' export ./m1.safetensors -o q2.onnx --quiet

@@ -23,9 +23,9 @@ static void test_float(void **state)
     (void)state;
     make_model(&f, QZ_BACKEND_FBGEMM, false);
     QziOnnx__ModelProto *m = export_and_read(&f, NULL);
-    assert_int_equal(m->ir_version, 7);
+    assert_int_equal(m->ir_version, 8);
     assert_int_equal(m->n_opset_import, 1);
-    assert_int_equal(m->opset_import[0]->version, 13);
+    assert_int_equal(m->opset_import[0]->version, 17);
     assert_int_equal(m->graph->n_input, 1);
     assert_int_equal(m->graph->n_output, 1);
     check_dims(m->graph->input[0], "input", 4, in);
@@ -100,9 +100,10 @@ static void test_opsets(void **state)
     static const struct {
         int32_t opset, ir;
         bool hardswish, layer_norm, gelu;
-    } rows[] = {{13, 7, false, false, false}, {14, 7, true, false, false},
-                {16, 8, true, false, false},  {17, 8, true, true, false},
-                {20, 9, true, true, true},    {21, 10, true, true, true}};
+    } rows[] = {{0, 8, true, true, false},   {13, 7, false, false, false},
+                {14, 7, true, false, false}, {16, 8, true, false, false},
+                {17, 8, true, true, false},  {20, 9, true, true, true},
+                {21, 10, true, true, true}};
     fixture f = {0};
     (void)state;
     make_model(&f, QZ_BACKEND_FBGEMM, false);
@@ -111,7 +112,7 @@ static void test_opsets(void **state)
         options.opset = rows[i].opset;
         QziOnnx__ModelProto *m = export_and_read(&f, &options);
         check_order(m);
-        assert_int_equal(m->opset_import[0]->version, rows[i].opset);
+        assert_int_equal(m->opset_import[0]->version, rows[i].opset ? rows[i].opset : 17);
         assert_int_equal(m->ir_version, rows[i].ir);
         assert_int_equal(strcmp(find_node(m, "hardswish")->op_type, "HardSwish") == 0,
                          rows[i].hardswish);
@@ -121,6 +122,125 @@ static void test_opsets(void **state)
         qzi_onnx__model_proto__free_unpacked(m, NULL);
     }
     end_model(&f);
+}
+
+/* ---- attributes ---- */
+
+/* Defaults, from the standard's page of operators: integers, floats, and lists of one integer. */
+static const struct {
+    const char *op, *attribute;
+    double value;
+} standard[] = {
+    {"AveragePool", "ceil_mode", 0},
+    {"AveragePool", "count_include_pad", 0},
+    {"AveragePool", "pads", 0},
+    {"AveragePool", "strides", 1},
+    {"BatchNormalization", "epsilon", 1e-5f},
+    {"BatchNormalization", "momentum", 0.9f},
+    {"Conv", "dilations", 1},
+    {"Conv", "group", 1},
+    {"Conv", "pads", 0},
+    {"Conv", "strides", 1},
+    {"DequantizeLinear", "axis", 1},
+    {"Flatten", "axis", 1},
+    {"Gemm", "alpha", 1},
+    {"Gemm", "beta", 1},
+    {"Gemm", "transA", 0},
+    {"Gemm", "transB", 0},
+    {"HardSigmoid", "alpha", 0.2f},
+    {"HardSigmoid", "beta", 0.5f},
+    {"LayerNormalization", "axis", -1},
+    {"LayerNormalization", "epsilon", 1e-5f},
+    {"MaxPool", "ceil_mode", 0},
+    {"MaxPool", "dilations", 1},
+    {"MaxPool", "pads", 0},
+    {"MaxPool", "storage_order", 0},
+    {"MaxPool", "strides", 1},
+    {"QGemm", "alpha", 1},
+    {"QGemm", "transA", 0},
+    {"QGemm", "transB", 0},
+    {"QLinearAveragePool", "ceil_mode", 0},
+    {"QLinearAveragePool", "channels_last", 0},
+    {"QLinearAveragePool", "count_include_pad", 0},
+    {"QLinearAveragePool", "pads", 0},
+    {"QLinearAveragePool", "strides", 1},
+    {"QLinearConv", "dilations", 1},
+    {"QLinearConv", "group", 1},
+    {"QLinearConv", "pads", 0},
+    {"QLinearConv", "strides", 1},
+    {"QLinearGlobalAveragePool", "channels_last", 0},
+    {"QuantizeLinear", "axis", 1},
+    {"ReduceMean", "keepdims", 1},
+    {"Reshape", "allowzero", 0},
+};
+
+/* Attributes without a default in the standard, which are always written. */
+static const char *const required[] = {
+    "Cast to",
+    "Concat axis",
+    "QLinearConcat axis",
+    "Transpose perm",
+    "Conv kernel_shape",
+    "MaxPool kernel_shape",
+    "AveragePool kernel_shape",
+    "QLinearConv kernel_shape",
+    "QLinearAveragePool kernel_shape",
+    "ReduceMean axes",
+};
+
+static bool is_value(const QziOnnx__AttributeProto *a, double value)
+{
+    for (size_t i = 0; i < a->n_ints; i++)
+        if ((double)a->ints[i] != value)
+            return false;
+    return a->n_ints > 0 || (a->has_f ? (double)a->f : (double)a->i) == value;
+}
+
+static void check_attribute(const QziOnnx__NodeProto *node, const QziOnnx__AttributeProto *a)
+{
+    char name[80];
+    snprintf(name, sizeof(name), "%s %s", node->op_type, a->name);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(required); i++)
+        if (strcmp(name, required[i]) == 0)
+            return;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(standard); i++)
+        if (strcmp(standard[i].op, node->op_type) == 0 &&
+            strcmp(standard[i].attribute, a->name) == 0) {
+            if (is_value(a, standard[i].value))
+                fail_msg("%s: %s has the standard's default", node->name, name);
+            return;
+        }
+    fail_msg("%s: %s is not in the test's table", node->name, name);
+}
+
+/* No attribute has the default that the standard gives it; the others are there. */
+static void test_attributes(void **state)
+{
+    static const int32_t opsets[] = {13, 17, 21};
+    (void)state;
+    for (int int8 = 0; int8 < 2; int8++) {
+        fixture f = {0};
+        make_model(&f, QZ_BACKEND_NATIVE, int8);
+        for (size_t i = 0; i < 2 * QZI_ARRAY_LEN(opsets); i++) {
+            qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+            options.opset = opsets[i / 2];
+            options.format = (qz_onnx_format)(2 * int8 + (int)(i & 1));
+            QziOnnx__ModelProto *m = export_and_read(&f, &options);
+            size_t seen = 0;
+            for (size_t n = 0; n < m->graph->n_node; n++)
+                for (size_t k = 0; k < m->graph->node[n]->n_attribute; k++, seen++)
+                    check_attribute(m->graph->node[n], m->graph->node[n]->attribute[k]);
+            assert_in_range(seen, 10, 1000);
+            const QziOnnx__NodeProto *node = find_node(m, "hardsigmoid");
+            if (strcmp(node->op_type, "HardSigmoid") == 0) {
+                assert_int_equal(node->n_attribute, 1);
+                assert_string_equal(node->attribute[0]->name, "alpha");
+                assert_true(node->attribute[0]->f == 1.0f / 6.0f);
+            }
+            qzi_onnx__model_proto__free_unpacked(m, NULL);
+        }
+        end_model(&f);
+    }
 }
 
 /* ---- half precision ---- */
@@ -327,10 +447,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float),   cmocka_unit_test(test_int8),
-        cmocka_unit_test(test_opsets),  cmocka_unit_test(test_half),
-        cmocka_unit_test(test_fp16),    cmocka_unit_test(test_external),
-        cmocka_unit_test(test_refused), cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_float),    cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_opsets),   cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_half),     cmocka_unit_test(test_fp16),
+        cmocka_unit_test(test_external), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

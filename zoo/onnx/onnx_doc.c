@@ -99,6 +99,42 @@ QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char 
     return node;
 }
 
+/*
+ * What the standard takes for an attribute that is absent (ai.onnx 13 to 21, com.microsoft 1), of
+ * the attributes that are written here. Lists have it for each entry. Required attributes, and
+ * those whose default follows from the input (kernel_shape, Transpose's perm), are not here.
+ */
+static const struct {
+    const char *op, *attribute; /* op NULL: of all ops that have it */
+    double value;
+} defaults[] = {
+    {"DequantizeLinear", "axis", 1},
+    {"Flatten", "axis", 1},
+    {"HardSigmoid", "alpha", 0.2},
+    {"HardSigmoid", "beta", 0.5},
+    {"LayerNormalization", "axis", -1},
+    {NULL, "channels_last", 0},
+    {NULL, "count_include_pad", 0},
+    {NULL, "dilations", 1},
+    {NULL, "epsilon", 1e-5},
+    {NULL, "group", 1},
+    {NULL, "keepdims", 1},
+    {NULL, "pads", 0},
+    {NULL, "strides", 1},
+    {NULL, "transB", 0},
+};
+
+/* Whether the standard's default of the node's attribute is `value`, as float32. */
+static bool is_default(const qzi_onnx_doc *doc, const QziOnnx__NodeProto *node, const char *name,
+                       float value)
+{
+    for (size_t i = 0; i < QZI_ARRAY_LEN(defaults) && doc->status == QZ_OK; i++)
+        if (strcmp(defaults[i].attribute, name) == 0 &&
+            (!defaults[i].op || strcmp(defaults[i].op, node->op_type) == 0))
+            return (float)defaults[i].value == value;
+    return false;
+}
+
 static QziOnnx__AttributeProto *add_attribute(qzi_onnx_doc *doc, QziOnnx__NodeProto *node,
                                               const char *name,
                                               QziOnnx__AttributeProto__AttributeType type)
@@ -122,6 +158,8 @@ static QziOnnx__AttributeProto *add_attribute(qzi_onnx_doc *doc, QziOnnx__NodePr
 
 void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, int64_t v)
 {
+    if (is_default(doc, node, name, (float)v))
+        return;
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INT);
     if (!a)
@@ -132,6 +170,8 @@ void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *
 
 void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, float v)
 {
+    if (is_default(doc, node, name, v))
+        return;
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__FLOAT);
     if (!a)
@@ -143,6 +183,11 @@ void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char
 void qzi_onnx_attr_ints(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name,
                         const int64_t *v, size_t count)
 {
+    size_t same = 0;
+    while (same < count && is_default(doc, node, name, (float)v[same]))
+        same++;
+    if (same == count)
+        return;
     QziOnnx__AttributeProto *a =
         add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__INTS);
     int64_t *copy = qzi_onnx_alloc(doc, count, sizeof(*copy));

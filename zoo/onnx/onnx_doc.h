@@ -45,6 +45,10 @@ QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char 
     qzi_onnx_node((doc), (op), (name), (out), (const char *const[]){__VA_ARGS__}, \
                   sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
 
+/*
+ * Attributes. One that has the standard's default is left out, as PyTorch's exporter leaves out
+ * HardSigmoid's beta: OpenCV 5 reads that attribute wrongly where it is written.
+ */
 void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, int64_t v);
 void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, float v);
 void qzi_onnx_attr_ints(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name,

@@ -41,9 +41,9 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
     if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
                         (int)o->format);
-    if (o->opset < QZ_ONNX_OPSET_DEFAULT || o->opset > QZ_ONNX_OPSET_MAX)
+    if (o->opset < QZ_ONNX_OPSET_MIN || o->opset > QZ_ONNX_OPSET_MAX)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "opset %d: %d to %d can be written",
-                        (int)o->opset, QZ_ONNX_OPSET_DEFAULT, QZ_ONNX_OPSET_MAX);
+                        (int)o->opset, QZ_ONNX_OPSET_MIN, QZ_ONNX_OPSET_MAX);
     if (o->batch < 0 || o->height < 1 || o->width < 1)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "batch %d of %dx%d images cannot be exported; 0 takes the defaults",

@@ -23,7 +23,7 @@ static void hard_sigmoid(qzi_onnx_emit *e, const char *name, const char *in, con
     qzi_onnx_attr_float(&e->doc, node, "beta", 0.5f);
 }
 
-/* x * (erf(x * sqrt(1/2)) + 1) / 2 */
+/* x * (erf(x / sqrt(2)) + 1) / 2, in the nodes that PyTorch writes: runtimes know the pattern */
 static void gelu(qzi_onnx_emit *e, const char *name, const char *in, const char *out)
 {
     qzi_onnx_doc *doc = &e->doc;
@@ -31,14 +31,14 @@ static void gelu(qzi_onnx_emit *e, const char *name, const char *in, const char 
         QZI_ONNX_NODE(doc, "Gelu", name, out, in);
         return;
     }
-    const char *half_root = qzi_onnx_number(e, name, "sqrt_half", 0.70710678118654752440f);
+    const char *root = qzi_onnx_number(e, name, "sqrt_two", 1.41421356237309504880f);
     const char *one = qzi_onnx_number(e, name, "one", 1.0f);
     const char *half = qzi_onnx_number(e, name, "half", 0.5f);
     const char *scaled = qzi_onnx_text(doc, "%s_scaled", name);
     const char *erf = qzi_onnx_text(doc, "%s_erf", name);
     const char *plus = qzi_onnx_text(doc, "%s_erf_plus_one", name);
     const char *twice = qzi_onnx_text(doc, "%s_twice", name);
-    QZI_ONNX_NODE(doc, "Mul", scaled, scaled, in, half_root);
+    QZI_ONNX_NODE(doc, "Div", scaled, scaled, in, root);
     QZI_ONNX_NODE(doc, "Erf", erf, erf, scaled);
     QZI_ONNX_NODE(doc, "Add", plus, plus, erf, one);
     QZI_ONNX_NODE(doc, "Mul", twice, twice, in, plus);
