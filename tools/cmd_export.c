@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* Images that are searched for values too large for half precision. */
+/* Images that are searched for values too large or too small for half precision. */
 #define RANGE_IMAGES 8
 
 static void note_kept(void *user, const char *node, const char *reason)

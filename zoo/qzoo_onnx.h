@@ -41,8 +41,8 @@ typedef struct qz_onnx_options {
     bool io_fp16;          /* QZ_ONNX_FP16: inputs and outputs too, else they are float32 */
     bool all_outputs;      /* every node's value is an output; int8 ones as their bytes */
     bool external_data;    /* tensors go to PATH.data beside it; above 2 GB always */
-    /* QZ_ONNX_FP16: images (NCHW float32, preprocessed) on which values too large for half
-     * precision are looked for; NULL: only weights are looked at */
+    /* QZ_ONNX_FP16: images (NCHW float32, preprocessed) on which values too large or too small for
+     * half precision are looked for; NULL: only weights are looked at */
     const qz_tensor *images;
     /* called for each node that was kept in float32, with the reason; may be NULL */
     void (*note)(void *user, const char *node, const char *reason);

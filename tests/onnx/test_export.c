@@ -281,8 +281,9 @@ static void note(void *user, const char *node, const char *reason)
 {
     notes *n = user;
     const size_t used = strlen(n->text);
-    assert_non_null(strstr(reason, "65504"));
-    snprintf(n->text + used, sizeof(n->text) - used, "%s ", node);
+    assert_true(strstr(reason, "65504") || strstr(reason, "so small"));
+    snprintf(n->text + used, sizeof(n->text) - used, "%s%s ", node,
+             strstr(reason, "output loses") ? "!" : "");
 }
 
 static void test_fp16(void **state)
@@ -330,6 +331,78 @@ static void test_fp16(void **state)
     m = export_and_read(&f, &options);
     check_order(m);
     assert_string_equal(n.text, "c5 sigmoid ");
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    end_model(&f);
+}
+
+static void scale(fixture *f, const char *key, size_t first, size_t count, float factor)
+{
+    float *data = qzi_graph_param(f->model->graph, key)->tensor.data;
+    for (size_t i = first; i < first + count; i++)
+        data[i] *= factor;
+}
+
+static void expect_kept(fixture *f, const qz_onnx_options *options, const char *nodes)
+{
+    notes *n = options->note_user;
+    n->text[0] = '\0';
+    QziOnnx__ModelProto *m = export_and_read(f, options);
+    check_order(m);
+    assert_string_equal(n->text, nodes);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+}
+
+/* Weights and values that would vanish keep their node too. */
+static void test_fp16_small(void **state)
+{
+    static float image[3 * SIDE * (SIDE + 1)];
+    const qz_tensor images = {
+        .dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIDE, SIDE + 1}, .data = image};
+    fixture f = {0};
+    notes n = {""};
+    (void)state;
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.format = QZ_ONNX_FP16;
+    options.note = note;
+    options.note_user = &n;
+    expect_kept(&f, &options, "");
+    /* one output channel of 8, 64 weights: dead beside the others, lost where it is not */
+    scale(&f, "c5.weight", 8, 8, 1e-9f);
+    expect_kept(&f, &options, "");
+    scale(&f, "c5.weight", 8, 8, 1e5f);
+    expect_kept(&f, &options, "");
+    scale(&f, "c5.weight", 0, 64, 1e-4f); /* the others are 1e-5: a hundred steps and more */
+    expect_kept(&f, &options, "c5 ");
+    scale(&f, "c5.weight", 0, 64, 1e4f);
+    scale(&f, "c5.weight", 8, 8, 1e4f);
+    expect_kept(&f, &options, "");
+    /* a whole layer; a batch norm's mean; a factor for each channel */
+    scale(&f, "c6.weight", 0, 64, 1e-7f);
+    scale(&f, "c6.bias", 0, 8, 0.0f);
+    scale(&f, "gamma", 0, 8, 1e-7f);
+    expect_kept(&f, &options, "c6 layer_scale ");
+    QziOnnx__ModelProto *m = export_and_read(&f, &options);
+    assert_int_equal(find_tensor(m, "c6.weight_float32")->data_type,
+                     QZI_ONNX__TENSOR_PROTO__DATA_TYPE__FLOAT);
+    qzi_onnx__model_proto__free_unpacked(m, NULL);
+    scale(&f, "c6.weight", 0, 64, 1e7f);
+    scale(&f, "gamma", 0, 8, 1e7f);
+    expect_kept(&f, &options, "");
+    /* values on images, and who reads them; an output in half precision loses them */
+    for (size_t i = 0; i < QZI_ARRAY_LEN(image); i++)
+        image[i] = (float)(i % 7);
+    options.images = &images; /* from here on its packed weights run */
+    scale(&f, "linear.weight", 0, 7 * 12 * 10, 1e-10f);
+    scale(&f, "linear.bias", 0, 7, 1e-10f);
+    expect_kept(&f, &options, "linear ");
+    options.io_fp16 = true;
+    expect_kept(&f, &options, "linear! ");
+    for (size_t i = 0; i < QZI_ARRAY_LEN(image); i++)
+        image[i] *= 1e-8f;
+    n.text[0] = '\0';
+    m = export_and_read(&f, &options);
+    assert_memory_equal(n.text, "input conv2d ", strlen("input conv2d "));
     qzi_onnx__model_proto__free_unpacked(m, NULL);
     end_model(&f);
 }
@@ -447,11 +520,11 @@ static void test_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_float),    cmocka_unit_test(test_int8),
-        cmocka_unit_test(test_opsets),   cmocka_unit_test(test_attributes),
-        cmocka_unit_test(test_half),     cmocka_unit_test(test_fp16),
-        cmocka_unit_test(test_external), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_float),      cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_opsets),     cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_half),       cmocka_unit_test(test_fp16),
+        cmocka_unit_test(test_fp16_small), cmocka_unit_test(test_external),
+        cmocka_unit_test(test_refused),    cmocka_unit_test(test_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
