@@ -17,6 +17,11 @@ extern "C" {
 #endif
 
 #define QZ_VERSION_STRING "0.1.0"
+#define QZ_VERSION_MAJOR 0
+#define QZ_VERSION_MINOR 1
+#define QZ_VERSION_PATCH 0
+/* A number that grows with versions, for #if: 1002003 is 1.2.3. */
+#define QZ_VERSION_NUMBER (QZ_VERSION_MAJOR * 1000000 + QZ_VERSION_MINOR * 1000 + QZ_VERSION_PATCH)
 
 /* An options struct of which all is zero (the default) but its own size: what the QZ_…_OPTIONS_INIT
  * of each struct is, in C and in C++. */
@@ -74,6 +79,8 @@ QZ_API const char *qz_status_text(qz_status status);
 
 /* Version of the library that runs (QZ_VERSION_STRING is that of the header). */
 QZ_API const char *qz_version(void);
+/* The same as a number, to compare with QZ_VERSION_NUMBER. */
+QZ_API uint32_t qz_version_number(void);
 
 /*
  * Instruction-set bundles. Within one CPU family they are ordered: a ceiling of QZ_ISA_AVX2 allows

@@ -45,6 +45,27 @@ typedef struct qz_image {
 QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
 /* Leaves the image empty; NULL, and an empty one, are fine. */
 QZ_API void qz_image_free(qz_context *context, qz_image *image);
+/* How the bytes of an image are laid out. */
+typedef enum qz_pixel_format {
+    QZ_PIXELS_RGB = 0, /* 3 bytes a pixel */
+    QZ_PIXELS_BGR,
+    QZ_PIXELS_RGBA, /* 4 bytes a pixel; alpha is not looked at */
+    QZ_PIXELS_BGRA,
+    QZ_PIXELS_GRAY,       /* 1 byte a pixel: red, green and blue alike */
+    QZ_PIXELS_RGB_PLANAR, /* a whole image of red, one of green, one of blue */
+    QZ_PIXELS_BGR_PLANAR,
+    QZ_PIXELS_COUNT
+} qz_pixel_format;
+
+/* An 8-bit image of the caller's. */
+typedef struct qz_pixels {
+    qz_pixel_format format;
+    int32_t width, height;
+    size_t stride; /* bytes from row to row; 0: rows follow each other */
+    size_t plane;  /* planar formats: bytes from plane to plane; 0: planes follow each other */
+    const uint8_t *data;
+} qz_pixels;
+
 /* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
 QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
                                      int32_t height, size_t stride, const qz_preprocess *recipe,

@@ -118,6 +118,8 @@ QZ_API qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images);
  * by the model's own recipe. */
 QZ_API qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width,
                                        int32_t height, size_t stride);
+/* The same for images of any formats and sizes, one after another. */
+QZ_API qz_status qz_model_calibrate_pixels(qz_model *model, const qz_pixels *images, size_t count);
 /* Calibrates on the images 0 to count - 1 of qz_synthetic_image, at the model's input size. Such a
  * model says little about accuracy on photos, so the model remembers it (info.calib). */
 QZ_API qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count);

@@ -28,6 +28,14 @@ typedef struct qz_session_options {
     /* fp32: leave Winograd's algorithm for 3x3 convolutions, which is used where it is faster at
      * the model's own size and rounds a little more (layers/kernels/CONTRACT.md has the bound) */
     bool no_winograd;
+    /*
+     * The session's outputs in place of the model's: names of nodes or modules ("layer4",
+     * "features.3"), also of what was fused into them, and of the model's own outputs ("output").
+     * Copied. Nodes that none of them needs do not run. An unknown name is QZ_ERR_UNKNOWN_NAME, with
+     * the nearest names. NULL: the model's own outputs.
+     */
+    const char *const *outputs;
+    size_t output_count;
 } qz_session_options;
 #define QZ_SESSION_OPTIONS_INIT QZ_OPTIONS_INIT(qz_session_options)
 
@@ -45,10 +53,16 @@ QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
 /* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's own recipe. */
 QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width,
                                    int32_t height, size_t stride);
-/* Number of outputs: 1 for classifiers. */
+/*
+ * Images of any formats and sizes, each by the model's own recipe: the outputs are those of the
+ * single runs, to the byte, one after another (count x C). QZ_ERR_ARGUMENT names the image that is
+ * none.
+ */
+QZ_API qz_status qz_session_run_pixels(qz_session *session, const qz_pixels *images, size_t count);
+/* Number of outputs: 1 for classifiers, or output_count of the options. */
 QZ_API size_t qz_session_output_count(const qz_session *session);
-/* Output i of the last run: float32, N x C or NCHW; data belongs to the session until its next
- * run. */
+/* Output i of the last run: float32 (dequantized where it is uint8), N x C or NCHW; data belongs to
+ * the session until its next run. */
 QZ_API qz_status qz_session_output(const qz_session *session, size_t index, const char **name,
                                    const qz_tensor **tensor);
 

@@ -154,3 +154,8 @@ const char *qz_version(void)
 {
     return QZ_VERSION_STRING;
 }
+
+uint32_t qz_version_number(void)
+{
+    return QZ_VERSION_NUMBER;
+}

@@ -104,10 +104,15 @@ qz_value qzi_exec_head(const qzi_exec *exec, qz_value node)
     return head != QZ_NO_VALUE && follows(exec, exec->current, head) ? head : QZ_NO_VALUE;
 }
 
+bool qzi_exec_needs(const qzi_exec *exec, qz_value node)
+{
+    return exec->current && exec->current->values[node].needed;
+}
+
 qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node)
 {
     qzi_traffic t = {0};
-    if (!exec->current)
+    if (!qzi_exec_needs(exec, node))
         return t;
     t = qzi_plan_traffic(exec->graph, exec->current, node,
                          qzi_exec_head(exec, node) != QZ_NO_VALUE);
@@ -192,6 +197,8 @@ static qz_status use_plan(qzi_exec *e, qzi_plan *plan)
         e->arena_bytes = plan->arena_bytes;
     }
     for (size_t i = 0; i < e->graph->node_count; i++) {
+        if (!plan->values[i].needed)
+            continue;
         prepare_node(e, plan, i, &run);
         e->scratch_stride[i] = scratch_stride(&run);
         scratch = QZI_MAX(scratch, e->scratch_stride[i] * e->threads);
@@ -303,7 +310,8 @@ static qz_status run_nodes(const exec_task *task)
     for (size_t i = 0; i < e->graph->node_count; i++) {
         const qzi_node *node = &e->graph->nodes[i];
         QZI_TRY(qzi_check_cancelled(e->ctx));
-        if (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head))
+        if (!plan->values[i].needed ||
+            (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head)))
             continue;
         if (!plan->values[i].aliased) {
             double start = e->seconds ? qzi_now() : 0.0;

@@ -92,6 +92,8 @@ typedef struct qzi_traffic {
 } qzi_traffic;
 /* In the size of the last run; zeros before. */
 qzi_traffic qzi_exec_node_traffic(const qzi_exec *exec, qz_value node);
+/* Whether the last run computed the node: an output depends on it. */
+bool qzi_exec_needs(const qzi_exec *exec, qz_value node);
 /* The convolution in whose run a node is done, as in the last run; QZ_NO_VALUE: in its own. */
 qz_value qzi_exec_head(const qzi_exec *exec, qz_value node);
 

@@ -53,11 +53,26 @@ void qzi_plan_destroy(qzi_plan *plan)
     qzi_free(plan->ctx, plan);
 }
 
+static void find_needed(planner *p)
+{
+    const qz_graph *g = p->graph;
+    qzi_plan_value *values = p->plan->values;
+    for (size_t i = 0; i < g->output_count; i++)
+        values[g->outputs[i].value].needed = true;
+    for (size_t i = g->node_count; i-- > 0;) {
+        values[i].needed |= g->nodes[i].op == QZI_OP_INPUT;
+        for (size_t k = 0; k < g->nodes[i].in_count && values[i].needed; k++)
+            values[g->nodes[i].in[k]].needed = true;
+    }
+}
+
 static void find_last_readers(planner *p)
 {
     const qz_graph *g = p->graph;
     for (size_t i = 0; i < g->node_count; i++) {
         p->values[i].last = i;
+        if (!p->plan->values[i].needed)
+            continue;
         for (size_t k = 0; k < g->nodes[i].in_count; k++) {
             p->values[g->nodes[i].in[k]].last = i;
             p->values[g->nodes[i].in[k]].uses++;
@@ -196,19 +211,22 @@ static void form_groups(planner *p)
             if (g->nodes[i].op == QZI_OP_SLICE)
                 p->values[i].channel = g->nodes[i].u.slice.first;
             p->plan->values[i].aliased = true;
-        } else if (g->nodes[i].op == QZI_OP_CONCAT) {
+        } else if (g->nodes[i].op == QZI_OP_CONCAT && p->plan->values[i].needed) {
             place_concat(p, i);
         }
     }
     for (size_t i = 0; i < g->node_count; i++)
         p->values[i].group_last = 0;
     for (size_t i = 0; i < g->node_count; i++) {
+        if (!p->plan->values[i].needed)
+            continue;
         share_in_place(p, i);
         size_t *last = &p->values[root_of(p, (qz_value)i)].group_last;
         *last = QZI_MAX(*last, p->values[i].last);
     }
     for (size_t i = 0; i < g->node_count; i++)
-        find_head(p, i);
+        if (p->plan->values[i].needed)
+            find_head(p, i);
 }
 
 static int by_size(const void *a, const void *b)
@@ -310,7 +328,7 @@ static qz_status finish_groups(planner *p)
         qz_value root = root_of(p, (qz_value)i);
         p->values[i].root = root;
         plan->values[i].stride = qzi_pixel_stride(g->nodes[root].dtype, g->nodes[root].c);
-        if (root != (qz_value)i)
+        if (root != (qz_value)i || !plan->values[i].needed)
             continue;
         size_t bytes;
         if (!qzi_mul_size((size_t)s->n * (size_t)s->h * (size_t)s->w,
@@ -327,7 +345,7 @@ static qz_status finish_groups(planner *p)
         };
     }
     for (size_t i = 0; i < g->node_count; i++) {
-        for (size_t k = 0; k < p->group_count; k++) {
+        for (size_t k = 0; k < p->group_count && plan->values[i].needed; k++) {
             if (p->groups[k].root != p->values[i].root)
                 continue;
             p->groups[k].first = QZI_MIN(p->groups[k].first, i);
@@ -368,6 +386,7 @@ static qz_status make(planner *p, const qzi_shape *inputs)
                                            .head = QZ_NO_VALUE,
                                            .follower = QZ_NO_VALUE};
     QZI_TRY(qzi_graph_shapes(graph, inputs, plan->shapes));
+    find_needed(p);
     find_last_readers(p);
     form_groups(p);
     return finish_groups(p);

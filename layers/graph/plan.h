@@ -15,6 +15,7 @@ typedef struct qzi_plan_value {
     qz_value placed_in; /* the concat that finds the value in place; QZ_NO_VALUE */
     int32_t placed_at;  /* as this input; -1 */
     bool aliased;       /* nothing runs: the value is its input */
+    bool needed;        /* an output depends on the node, or it is an input; others do not run */
     /*
      * The convolution that may apply this node to each region of its output, at once and in place,
      * with all nodes between them. Only this node reads the convolution's values, and its other

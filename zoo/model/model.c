@@ -5,6 +5,7 @@
  * Weights load before fusing, by torchvision's keys. A model may be shared by sessions on several
  * threads; the calls here change it, so they belong to one thread at a time.
  */
+#include "zoo/image/pixels.h"
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
@@ -256,6 +257,24 @@ qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t wid
         st = qz_model_calibrate(model, &image);
     qzi_free(model->ctx, image.data);
     return st;
+}
+
+qz_status qz_model_calibrate_pixels(qz_model *model, const qz_pixels *images, size_t count)
+{
+    const char *function = "qz_model_calibrate_pixels";
+    if (!model || !images || count < 1)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "%s: there is no model or image", function);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *owned = NULL;
+        qzi_pixels rgb;
+        QZI_TRY(qzi_pixels_as_rgb(model->ctx, function, &images[i], i, &rgb, &owned));
+        const qz_status st =
+            qz_model_calibrate_u8(model, rgb.rgb, rgb.width, rgb.height, rgb.stride);
+        qzi_free(model->ctx, owned);
+        QZI_TRY(st);
+    }
+    return QZ_OK;
 }
 
 qz_status qz_model_convert(qz_model *model)

@@ -5,9 +5,11 @@
  * A session owns its executor (plans, arena) and the float32 copies of its outputs; everything that
  * it reads of the model is immutable, so sessions run at once without locks.
  */
+#include "zoo/image/pixels.h"
 #include "zoo/image/preprocess.h"
 #include "zoo/model/model.h"
 #include "zoo/model/model_pack.h"
+#include "zoo/model/session_outputs.h"
 
 #include <string.h>
 
@@ -20,7 +22,8 @@ struct buffer {
 struct qz_session {
     qz_model *model;
     qz_context *ctx;
-    const qz_graph *graph;
+    const qz_graph *graph; /* the model's, or: */
+    qz_graph view;         /* the model's with the outputs that were asked for */
     const qzi_packed *packed;
     qzi_exec *exec;
     bool int8;
@@ -87,6 +90,10 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
 static qz_status create(qz_session *s, const qz_session_options *options)
 {
     QZI_TRY(qzi_model_packed(s->model, s->int8, !options->no_winograd, options->isa, &s->packed));
+    if (options->outputs || options->output_count > 0) {
+        QZI_TRY(qzi_session_view(s->graph, options->outputs, options->output_count, &s->view));
+        s->graph = &s->view;
+    }
     uint32_t threads = options->threads != 0 ? options->threads : qz_context_threads(s->ctx);
     QZI_TRY(qzi_exec_create(s->packed, s->graph, threads, &s->exec));
     s->out = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out));
@@ -150,30 +157,44 @@ void qz_session_destroy(qz_session *session)
     qzi_free(ctx, session->hook_bytes.data);
     qzi_free(ctx, session->rows);
     qzi_free(ctx, session->shapes);
+    qzi_session_view_free(&session->view);
     count_session(session->model, session->int8, false);
     qzi_free(ctx, session);
 }
 
 /* ---- running ---- */
 
-static qz_status fetch_output(qz_session *s, size_t index)
+/* Run `at` of `count` single runs, whose outputs are one tensor. */
+typedef struct turn {
+    size_t at, count;
+} turn;
+
+static qz_status fetch_output(qz_session *s, size_t index, turn which)
 {
     qz_tensor *tensor = &s->out_tensor[index];
     QZI_TRY(qzi_exec_output_shape(s->exec, index, tensor));
-    QZI_TRY(reserve(s->ctx, &s->out[index], (size_t)qz_tensor_numel(tensor), sizeof(float)));
+    const size_t one = (size_t)qz_tensor_numel(tensor);
+    size_t all;
+    if (!qzi_mul_size(one, which.count, &all))
+        return qzi_fail_memory(s->ctx, SIZE_MAX);
+    if (which.at == 0)
+        QZI_TRY(reserve(s->ctx, &s->out[index], all, sizeof(float)));
     tensor->data = s->out[index].data;
-    qzi_exec_output(s->exec, index, tensor->data);
+    qzi_exec_output(s->exec, index, (float *)tensor->data + which.at * one);
+    tensor->dims[0] *= (int64_t)which.count;
     return QZ_OK;
 }
 
-static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w)
+static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w, turn which)
 {
     for (size_t i = 0; i < s->graph->output_count; i++)
-        QZI_TRY(fetch_output(s, i));
+        QZI_TRY(fetch_output(s, i, which));
     s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, 3};
-    s->ran = true;
+    s->ran = which.at + 1 == which.count;
     return QZ_OK;
 }
+
+static const turn single = {0, 1};
 
 qz_status qz_session_run(qz_session *session, const qz_tensor *input)
 {
@@ -183,7 +204,7 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
     if (!input)
         return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
     QZI_TRY(qzi_exec_run(session->exec, input, 1, false));
-    return finish(session, input->dims[0], input->dims[2], input->dims[3]);
+    return finish(session, input->dims[0], input->dims[2], input->dims[3], single);
 }
 
 /* ---- bytes ---- */
@@ -208,7 +229,7 @@ static bool make_table(qz_session *s, qzi_qparams q)
 }
 
 /* From bytes to bytes, without a float image in between. */
-static qz_status run_bytes(qz_session *s, const qzi_pixels *in)
+static qz_status run_bytes(qz_session *s, const qzi_pixels *in, turn which)
 {
     qzi_crop crop;
     QZI_TRY(qzi_preprocess_crop(s->ctx, in, &s->model->preprocess, &crop));
@@ -223,7 +244,26 @@ static qz_status run_bytes(qz_session *s, const qzi_pixels *in)
                                   .table = (const uint8_t(*)[256])s->table};
     qz_status st = qzi_exec_run_image(s->exec, &image);
     qzi_free(s->ctx, crop.resized);
-    return st == QZ_OK ? finish(s, 1, image.h, image.w) : st;
+    return st == QZ_OK ? finish(s, 1, image.h, image.w, which) : st;
+}
+
+static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *in, turn which)
+{
+    const qz_preprocess *recipe = &s->model->preprocess;
+    qzi_qparams q;
+    s->ran = false;
+    QZI_TRY(qzi_preprocess_check(s->ctx, function, in, recipe));
+    if (!s->has_table && qzi_exec_takes_bytes(s->exec, &q))
+        s->has_table = make_table(s, q);
+    if (s->has_table)
+        return run_bytes(s, in, which);
+    qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
+    QZI_TRY(reserve(s->ctx, &s->image, (size_t)qz_tensor_numel(&input), sizeof(float)));
+    input.data = s->image.data;
+    QZI_TRY(qz_image_preprocess(s->ctx, in->rgb, in->width, in->height, in->stride, recipe,
+                                input.data));
+    QZI_TRY(qzi_exec_run(s->exec, &input, 1, false));
+    return finish(s, 1, recipe->crop_h, recipe->crop_w, which);
 }
 
 qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width, int32_t height,
@@ -231,20 +271,27 @@ qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t wid
 {
     if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_run_u8: session is NULL");
-    const qz_preprocess *recipe = &session->model->preprocess;
     const qzi_pixels in = {rgb, width, height, stride};
-    qzi_qparams q;
+    return run_rgb(session, "qz_session_run_u8", &in, single);
+}
+
+qz_status qz_session_run_pixels(qz_session *session, const qz_pixels *images, size_t count)
+{
+    const char *function = "qz_session_run_pixels";
+    if (!session)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "%s: session is NULL", function);
     session->ran = false;
-    QZI_TRY(qzi_preprocess_check(session->ctx, "qz_session_run_u8", &in, recipe));
-    if (!session->has_table && qzi_exec_takes_bytes(session->exec, &q))
-        session->has_table = make_table(session, q);
-    if (session->has_table)
-        return run_bytes(session, &in);
-    qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
-    QZI_TRY(reserve(session->ctx, &session->image, (size_t)qz_tensor_numel(&input), sizeof(float)));
-    input.data = session->image.data;
-    QZI_TRY(qz_image_preprocess(session->ctx, rgb, width, height, stride, recipe, input.data));
-    return qz_session_run(session, &input);
+    if (!images || count < 1 || count > INT32_MAX)
+        return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "%s: there are no images", function);
+    for (size_t i = 0; i < count; i++) {
+        uint8_t *owned = NULL;
+        qzi_pixels rgb;
+        QZI_TRY(qzi_pixels_as_rgb(session->ctx, function, &images[i], i, &rgb, &owned));
+        const qz_status st = run_rgb(session, function, &rgb, (turn){i, count});
+        qzi_free(session->ctx, owned);
+        QZI_TRY(st);
+    }
+    return QZ_OK;
 }
 
 size_t qz_session_output_count(const qz_session *session)
@@ -340,6 +387,7 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
         const qzi_node *node = &graph->nodes[i];
         const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
         const qz_value head = qzi_exec_head(session->exec, (qz_value)i);
+        const bool needed = qzi_exec_needs(session->exec, (qz_value)i);
         const qzi_traffic traffic = qzi_exec_node_traffic(session->exec, (qz_value)i);
         session->rows[i] =
             (qz_profile_row){.name = node->name,
@@ -347,7 +395,7 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
                              .kernel = kernel ? kernel->name : "",
                              .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
                              .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
-                             .macs = qzi_node_macs(node, &session->shapes[i]),
+                             .macs = needed ? qzi_node_macs(node, &session->shapes[i]) : 0,
                              .tile_m = kernel ? kernel->tile_m : 0,
                              .tile_n = kernel ? kernel->tile_n : 0,
                              .read_bytes = traffic.read,
