@@ -45,6 +45,7 @@ warn='-Wall -Wextra -Werror -pedantic'
             -o "$stage/c_pkg_static" $statics &&
         gcc -std=c11 $warn tests/examples/hello.c -o "$stage/hello" $flags &&
         gcc -std=c11 $warn tests/examples/quantize.c -o "$stage/quantize" $flags &&
+        gcc -std=c11 $warn tests/examples/own_network.c -o "$stage/own_network" $flags &&
         gcc -std=c11 $warn tests/examples/sessions.c -o "$stage/sessions" $flags -pthread
 } >"$stage/log" 2>&1 || fail "the examples do not build with pkg-config ($flags)"
 cmake -S tests/examples -B "$stage/cmake" -DCMAKE_PREFIX_PATH="$stage/root$prefix" -DCMAKE_BUILD_TYPE=Release \
@@ -63,6 +64,8 @@ cd "$stage"
 [ "$(grep -c '%' "$stage/out")" = 5 ] || fail "hello does not print five classes"
 ./sessions model.safetensors 2 a.bmp b.bmp a.bmp >"$stage/out" 2>"$stage/log" || fail "sessions fails"
 [ "$(sort -u "$stage/out" | grep -c ': ')" = 2 ] || fail "sessions does not print a class for each image"
+./own_network own.safetensors >"$stage/out" 2>"$stage/log" || fail "own_network fails"
+[ "$(grep -c '^class' "$stage/out")" = 10 ] || fail "own_network does not print its classes"
 ./sessions model.safetensors 2 a.bmp gone.bmp >"$stage/out" 2>"$stage/log" && fail "sessions misses no image"
 first=
 for program in c_pkg_shared cmake/classify_cpp_static; do

@@ -7,6 +7,7 @@
  */
 #include "zoo/image/pixels.h"
 #include "zoo/model/model_build.h"
+#include "zoo/model/model_graph.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
 #include "zoo/model/provenance.h"
@@ -101,6 +102,7 @@ static qz_status create_from_file(qz_model *model, const qz_model_options *optio
     return int8 ? QZ_OK : finish_float(model, options);
 }
 
+/* The architecture's graph, or the one that the model already has. */
 static qz_status create(qz_model *model, const qz_model_options *options)
 {
     QZI_TRY(resolve_qconfig(model, options));
@@ -110,12 +112,70 @@ static qz_status create(qz_model *model, const qz_model_options *options)
     const qzi_build_options build = {.num_classes = options->num_classes,
                                      .transform_input = transform_input,
                                      .no_aux_logits = options->no_aux_logits};
-    QZI_TRY(qzi_model_build(model, &build));
+    if (!model->graph)
+        QZI_TRY(qzi_model_build(model, &build));
     QZI_TRY(qzi_model_check_weights(model));
     if (!qzi_weights_is_random(options->weights))
         return create_from_file(model, options);
     QZI_TRY(qzi_weights_random(model, options->weights));
     return finish_float(model, options);
+}
+
+/* Makes the model of options that are whole; destroys it after a failure. */
+static qz_status create_or_destroy(qz_model *model, const qz_model_options *options, qz_model **out)
+{
+    const qz_status st = create(model, options);
+    if (st == QZ_OK)
+        *out = model;
+    else
+        qz_model_destroy(model);
+    return st;
+}
+
+static qz_status take_options(qz_context *ctx, const qz_model_options *options, qz_model_options *o)
+{
+    QZI_TRY(qzi_options_take(ctx, options, o, sizeof(*o), "qz_model_options"));
+    if (o->is_qat)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "quantization-aware training is not built yet; leave is_qat false");
+    return QZ_OK;
+}
+
+/* What an application's graph cannot take from the options. */
+static qz_status check_own_graph(const qz_model *model, const qz_model_options *o)
+{
+    if (o->transform_input || o->no_aux_logits)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s: an application's graph has no transform_input and no auxiliary heads",
+                        model->arch->info.name);
+    if (o->num_classes != 0 && o->num_classes != model->num_classes)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s: num_classes is %d, but the graph's output has %d channels",
+                        model->arch->info.name, (int)o->num_classes, (int)model->num_classes);
+    return QZ_OK;
+}
+
+qz_status qz_model_from_graph(qz_context *context, const char *name, qz_graph *graph,
+                              const qz_preprocess *recipe, const qz_model_options *options,
+                              qz_model **model)
+{
+    qz_model_options o;
+    qz_model *m = NULL;
+    if (model)
+        *model = NULL;
+    if (!context || !name || !graph || !model) {
+        qz_graph_destroy(graph);
+        return qzi_fail(context, QZ_ERR_ARGUMENT,
+                        "qz_model_from_graph: context, name, graph or model is NULL");
+    }
+    QZI_TRY(qzi_model_own_graph(context, name, graph, recipe, &m));
+    qz_status st = take_options(context, options, &o);
+    if (st == QZ_OK)
+        st = check_own_graph(m, &o);
+    if (st == QZ_OK)
+        return create_or_destroy(m, &o, model);
+    qz_model_destroy(m);
+    return st;
 }
 
 qz_status qz_model_create(qz_context *context, const char *name, const qz_model_options *options,
@@ -127,22 +187,13 @@ qz_status qz_model_create(qz_context *context, const char *name, const qz_model_
     if (!context || !name)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_create: context or name is NULL");
     qz_model_options o;
-    QZI_TRY(qzi_options_take(context, options, &o, sizeof(o), "qz_model_options"));
-    if (o.is_qat)
-        return qzi_fail(context, QZ_ERR_UNSUPPORTED,
-                        "quantization-aware training is not built yet; leave is_qat false");
+    QZI_TRY(take_options(context, options, &o));
     const qzi_arch *arch = qzi_arch_get(name);
     if (!arch)
         return qzi_arch_fail_unknown(context, name);
     qz_model *m = NULL;
     QZI_TRY(qzi_model_alloc(context, arch, &m));
-    qz_status st = create(m, &o);
-    if (st != QZ_OK) {
-        qz_model_destroy(m);
-        return st;
-    }
-    *model = m;
-    return QZ_OK;
+    return create_or_destroy(m, &o, model);
 }
 
 /* ---- named builders ---- */
@@ -192,15 +243,16 @@ qz_status qz_model_prepare(qz_model *model)
     return QZ_OK;
 }
 
-/* NCHW float32 with 3 channels: what the graph's one input takes. */
+/* NCHW float32: what the graph's one input takes. */
 static qz_status check_images(const qz_model *model, const qz_tensor *images, const char *what)
 {
     if (!images || !images->data || images->dtype != QZ_F32 || images->ndim != 4 ||
-        images->dims[0] < 1 || images->dims[1] != 3 || images->dims[2] < 1 || images->dims[3] < 1 ||
-        images->dims[0] > INT32_MAX || images->dims[2] > INT32_MAX || images->dims[3] > INT32_MAX ||
-        qz_tensor_numel(images) < 0)
+        images->dims[0] < 1 || images->dims[1] != qzi_model_channels(model) ||
+        images->dims[2] < 1 || images->dims[3] < 1 || images->dims[0] > INT32_MAX ||
+        images->dims[2] > INT32_MAX || images->dims[3] > INT32_MAX || qz_tensor_numel(images) < 0)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "%s: images must be float32, N x 3 x H x W, with data", what);
+                        "%s: images must be float32, N x %d x H x W, with data", what,
+                        (int)qzi_model_channels(model));
     return QZ_OK;
 }
 
@@ -226,6 +278,7 @@ qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
 {
     if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_synthetic: model is NULL");
+    QZI_TRY(qzi_model_takes_rgb(model, "qz_model_calibrate_synthetic"));
     const int32_t h = model->input_h, w = model->input_w;
     qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, h, w}};
     image.data = qzi_calloc(model->ctx, (size_t)qz_tensor_numel(&image), sizeof(float));
@@ -246,6 +299,7 @@ qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t wid
 {
     if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_u8: model is NULL");
+    QZI_TRY(qzi_model_takes_rgb(model, "qz_model_calibrate_u8"));
     const qz_preprocess *recipe = &model->preprocess;
     qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
     size_t count = (size_t)qz_tensor_numel(&image);

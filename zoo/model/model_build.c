@@ -49,11 +49,8 @@ void qz_model_destroy(qz_model *model)
 /* MACs of one image of the model's own size. */
 qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph)
 {
-    const qzi_shape input = {1, model->input_h, model->input_w, 3};
-    qzi_shape *shapes = qzi_calloc(graph->ctx, graph->node_count, sizeof(*shapes));
-    if (!shapes)
-        return QZ_ERR_MEMORY;
-    qz_status st = qzi_graph_shapes(graph, &input, shapes);
+    qzi_shape *shapes = NULL;
+    qz_status st = qzi_graph_image_shapes(graph, model->input_h, model->input_w, &shapes);
     uint64_t macs = 0;
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++)
         macs += qzi_node_macs(&graph->nodes[i], &shapes[i]);
@@ -61,6 +58,15 @@ qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph)
     if (st == QZ_OK)
         model->macs = macs;
     return st;
+}
+
+int32_t qzi_model_channels(const qz_model *model)
+{
+    const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == QZI_OP_INPUT)
+            return graph->nodes[i].c;
+    return 0;
 }
 
 static qz_status check_build(const qz_model *model, const qzi_build_options *build)
@@ -91,6 +97,11 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
     model->no_aux_logits = build.no_aux_logits;
     QZI_TRY(qz_graph_create(model->ctx, &model->graph));
     model->arch->build(model->graph, model->arch->config, &build);
+    return qzi_model_finish_graph(model);
+}
+
+qz_status qzi_model_finish_graph(qz_model *model)
+{
     QZI_TRY(qz_graph_finish(model->graph));
     QZI_TRY(qzi_graph_prune(model->graph));
     model->params = 0;

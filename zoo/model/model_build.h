@@ -12,6 +12,10 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
  * data yet. NULL, and num_classes 0: the architecture's own.
  */
 qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);
+/* The second half of that, of a graph that is already in the model: checked, pruned, counted. */
+qz_status qzi_model_finish_graph(qz_model *model);
+/* Channels of the network's input. */
+int32_t qzi_model_channels(const qz_model *model);
 /* Sets model->macs from the graph, for one image of the model's own size. */
 qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph);
 /* Replaces ReLU6 where the model says so, and fuses. */

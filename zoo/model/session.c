@@ -8,6 +8,8 @@
 #include "zoo/image/pixels.h"
 #include "zoo/image/preprocess.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/model_graph.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/session_outputs.h"
 
@@ -189,7 +191,7 @@ static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w, turn whi
 {
     for (size_t i = 0; i < s->graph->output_count; i++)
         QZI_TRY(fetch_output(s, i, which));
-    s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, 3};
+    s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, qzi_model_channels(s->model)};
     s->ran = which.at + 1 == which.count;
     return QZ_OK;
 }
@@ -252,6 +254,7 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
     const qz_preprocess *recipe = &s->model->preprocess;
     qzi_qparams q;
     s->ran = false;
+    QZI_TRY(qzi_model_takes_rgb(s->model, function));
     QZI_TRY(qzi_preprocess_check(s->ctx, function, in, recipe));
     if (!s->has_table && qzi_exec_takes_bytes(s->exec, &q))
         s->has_table = make_table(s, q);

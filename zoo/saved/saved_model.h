@@ -13,6 +13,8 @@
  *   format              "qzoo.int8/2"; a reader refuses another number
  *   version             of the library that wrote the file
  *   arch                name of the architecture
+ *   graph               only where an application built the graph: 16 hex digits, the FNV-1a 64 of
+ *                       its nodes (model_graph.c). `arch` is then the application's own name
  *   num_classes         decimal, as all numbers here
  *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
  *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads

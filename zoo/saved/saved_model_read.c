@@ -8,6 +8,7 @@
 #include "zoo/image/preprocess.h"
 #include "zoo/model/classes.h"
 #include "zoo/model/model_build.h"
+#include "zoo/model/model_graph.h"
 #include "zoo/model/provenance.h"
 #include "zoo/saved/saved_model.h"
 
@@ -363,7 +364,10 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(get_flag(r, "fused", &fused));
     QZI_TRY(read_qconfig(r));
     QZI_TRY(read_preprocess(r));
-    QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
+    if (!m->graph) /* else the application's own */
+        QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
+    else if (build.num_classes != m->num_classes || build.transform_input || build.no_aux_logits)
+        return fail_value(r, "num_classes", qz_state_dict_metadata(r->dict, "num_classes"));
     const char *classes = NULL;
     QZI_TRY(get_escaped(r, "classes", &classes));
     QZI_TRY(as_damaged(r, qzi_classes_split(m, classes)));
@@ -398,11 +402,9 @@ static qz_status read_model(struct reader *r)
     return QZ_OK;
 }
 
-static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dict *dict,
-                           qz_model **model)
+static qz_status check_format(qz_context *ctx, const char *path, const qz_state_dict *dict)
 {
     const char *format = qz_state_dict_metadata(dict, "format");
-    const char *name = qz_state_dict_metadata(dict, "arch");
     size_t family = strlen(QZI_SAVED_FORMAT_FAMILY);
     if (!format || strncmp(format, QZI_SAVED_FORMAT_FAMILY, family) != 0)
         return qzi_fail(ctx, QZ_ERR_FORMAT,
@@ -412,19 +414,37 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
                         "%s: written in format %.40s, this version reads " QZI_SAVED_FORMAT
                         "; quantize the model again",
                         path, format);
+    return QZ_OK;
+}
+
+/* Reads the file into an empty model, which a failure destroys. */
+static qz_status finish_model(struct reader *r, qz_model **model)
+{
+    const qz_status st = read_model(r);
+    if (st == QZ_OK)
+        *model = r->model;
+    else
+        qz_model_destroy(r->model);
+    return st;
+}
+
+static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dict *dict,
+                           qz_model **model)
+{
+    const char *name = qz_state_dict_metadata(dict, "arch");
+    QZI_TRY(check_format(ctx, path, dict));
+    if (qz_state_dict_metadata(dict, "graph"))
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: its network '%.64s' was built by an application, which opens it by "
+                        "qz_model_open_graph",
+                        path, name ? name : "");
     const qzi_arch *arch = name ? qzi_arch_get(name) : NULL;
     if (!arch)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED, "%s: this version has no architecture '%.64s'",
                         path, name ? name : "");
     struct reader r = {.ctx = ctx, .path = path, .dict = dict};
     QZI_TRY(qzi_model_alloc(ctx, arch, &r.model));
-    qz_status st = read_model(&r);
-    if (st != QZ_OK) {
-        qz_model_destroy(r.model);
-        return st;
-    }
-    *model = r.model;
-    return QZ_OK;
+    return finish_model(&r, model);
 }
 
 qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
@@ -436,6 +456,62 @@ qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_open: context, path or model is NULL");
     QZI_TRY(qz_state_dict_load(context, path, &dict));
     qz_status st = open_dict(context, path, dict, model);
+    qz_state_dict_destroy(dict);
+    return st;
+}
+
+/* ---- of an application's graph ---- */
+
+/* Takes the graph, after a failure too. */
+static qz_status open_own(qz_context *ctx, const char *path, const qz_state_dict *dict,
+                          qz_graph *graph, qz_model **model)
+{
+    struct reader r = {.ctx = ctx, .path = path, .dict = dict};
+    qz_preprocess size = {.std = {1.0f, 1.0f, 1.0f}}; /* the whole recipe is read later */
+    const char *name = NULL;
+    uint64_t hash = 0;
+    qz_status st = check_format(ctx, path, dict);
+    if (st == QZ_OK && !qz_state_dict_metadata(dict, "graph"))
+        st = qzi_fail(ctx, QZ_ERR_MISMATCH,
+                      "%s: its network is of the zoo; open it by qz_model_open", path);
+    if (st == QZ_OK)
+        st = get_hash(&r, "graph", &hash);
+    if (st == QZ_OK)
+        st = get_text(&r, "arch", &name);
+    if (st == QZ_OK)
+        st = get_number(&r, "crop_h", 1, QZI_IMAGE_SIDE_MAX, &size.crop_h);
+    if (st == QZ_OK)
+        st = get_number(&r, "crop_w", 1, QZI_IMAGE_SIDE_MAX, &size.crop_w);
+    if (st != QZ_OK) {
+        qz_graph_destroy(graph);
+        return st;
+    }
+    st = qzi_model_own_graph(ctx, name, graph, &size, &r.model);
+    if (st != QZ_OK)
+        return qzi_fail_prefix(ctx, st, "%s", path);
+    if (hash == r.model->graph_hash)
+        return finish_model(&r, model);
+    qz_model_destroy(r.model);
+    return qzi_fail(ctx, QZ_ERR_MISMATCH,
+                    "%s: the graph is another one than that of '%.64s' in the file", path, name);
+}
+
+qz_status qz_model_open_graph(qz_context *context, const char *path, qz_graph *graph,
+                              qz_model **model)
+{
+    qz_state_dict *dict = NULL;
+    if (model)
+        *model = NULL;
+    if (!context || !path || !graph || !model) {
+        qz_graph_destroy(graph);
+        return qzi_fail(context, QZ_ERR_ARGUMENT,
+                        "qz_model_open_graph: context, path, graph or model is NULL");
+    }
+    qz_status st = qz_state_dict_load(context, path, &dict);
+    if (st == QZ_OK)
+        st = open_own(context, path, dict, graph, model);
+    else
+        qz_graph_destroy(graph);
     qz_state_dict_destroy(dict);
     return st;
 }

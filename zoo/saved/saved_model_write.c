@@ -91,6 +91,8 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_text(w, "format", QZI_SAVED_FORMAT));
     QZI_TRY(add_text(w, "version", qz_version()));
     QZI_TRY(add_text(w, "arch", m->arch->info.name));
+    if (m->graph_hash != 0)
+        QZI_TRY(add_hash(w, "graph", m->graph_hash));
     QZI_TRY(add_number(w, "num_classes", (uint64_t)m->num_classes));
     QZI_TRY(add_number(w, "transform_input", m->transform_input));
     QZI_TRY(add_number(w, "no_aux_logits", m->no_aux_logits));
