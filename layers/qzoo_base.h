@@ -189,6 +189,12 @@ QZ_API bool qz_text_is_utf8(const char *text);
  * length of the whole, without it. `out` may be NULL where `size` is 0.
  */
 QZ_API size_t qz_text_escape(const char *text, char *out, size_t size);
+/*
+ * A text as a terminal may show it, such as a key of a file that nobody trusts: control characters,
+ * marks that change the direction of text and bytes that are not UTF-8 become four characters like
+ * \x1b for each byte. Nothing else changes. Arguments and result as of qz_text_escape.
+ */
+QZ_API size_t qz_text_printable(const char *text, char *out, size_t size);
 
 /*
  * Bytes of memory that this process may still take: the least of what the system has free (with

@@ -5,7 +5,6 @@
 #include "messages.h"
 #include "provenance.h"
 #include "report.h"
-#include "shown.h"
 #include "subject.h"
 
 #include <errno.h>
@@ -85,7 +84,7 @@ static int resolve_nodes(run_state *r)
 
 static const char *class_name(const run_state *r, int32_t index)
 {
-    const char *name = r->s.info.num_classes == 1000 ? qz_imagenet_class(index) : NULL;
+    const char *name = qz_model_class(r->s.model, index);
     return name ? name : "";
 }
 
@@ -100,7 +99,8 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
         size_t count = qz_topk(logits, row, TOP, top);
         json_t *json = json_array();
         if (report_prints(r->o)) {
-            printf("%s", shown(input, name_shown, sizeof(name_shown)));
+            qz_text_printable(input, name_shown, sizeof(name_shown));
+            printf("%s", name_shown);
             if (logits->dims[0] > 1)
                 printf(" [%lld]", (long long)row);
             printf(" (%s%s%s)\n", precision, *made_up ? ", " : "", made_up);

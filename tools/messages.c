@@ -4,7 +4,6 @@
 
 #include "interrupt.h"
 #include "options.h"
-#include "shown.h"
 
 #include <stdarg.h>
 #include <stdio.h>
@@ -19,9 +18,10 @@ static bool failed;
 /* One line, with nothing in it that moves a terminal's cursor. */
 static void QZ_PRINTF(2, 0) put_line(const char *before, const char *fmt, va_list ap)
 {
-    char text[LINE_MAX_BYTES], line[LINE_MAX_BYTES];
+    char text[LINE_MAX_BYTES], line[4 * LINE_MAX_BYTES];
     vsnprintf(text, sizeof(text), fmt, ap);
-    fprintf(stderr, "%s%s\n", before, shown(text, line, sizeof(line)));
+    qz_text_printable(text, line, sizeof(line));
+    fprintf(stderr, "%s%s\n", before, line);
 }
 
 int tool_fail(int status, const char *fmt, ...)

@@ -22,7 +22,9 @@ typedef struct option_size {
 typedef struct tool_options {
     const char *command;
     struct {
-        const char *weights, *key;
+        const char *weights, *key, *prefix, *head_key;
+        option_list map;
+        bool allow_unexpected;
         bool allow_missing, transform_input, no_aux_logits;
         long num_classes; /* 0: the architecture's */
         int fuse;         /* FUSE_* */

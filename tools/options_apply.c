@@ -26,7 +26,7 @@ static size_t file_count(const tool_options *o)
 {
     size_t count = 0;
     for (size_t i = 0; i < model_count(o); i++)
-        count += qz_weights_is_file(o->args.items[i]);
+        count += qz_model_is_file(o->args.items[i]);
     return count;
 }
 
@@ -122,6 +122,11 @@ static bool has_json(const tool_options *o)
     return !is_command(o, "weights") || weights_does(o, "list", "show");
 }
 
+static bool takes_key(const tool_options *o)
+{
+    return is_command(o, "weights") ? reads_keys(o) : reads_weights(o);
+}
+
 static bool fetches(const tool_options *o)
 {
     return !is_command(o, "weights") || weights_does(o, "fetch", "fetch");
@@ -137,6 +142,7 @@ typedef struct rule {
 
 static const char needs_int8[] = "goes with int8 only; give --ptq (export: --precision int8)";
 static const char needs_tag[] = "goes with --weights TAG only: nothing else is fetched";
+static const char needs_weights[] = "goes with --weights FILE or TAG only";
 static const char needs_online[] = "does not go with --offline";
 
 static const rule rules[] = {
@@ -152,6 +158,11 @@ static const rule rules[] = {
     {"--verbose", is_not_quiet, "does not go with --quiet"},
     {"--allow-missing", reads_weights,
      "goes with --weights FILE or TAG only: random lacks nothing"},
+    {"--allow-unexpected", reads_weights, needs_weights},
+    {"--prefix", reads_weights, needs_weights},
+    {"--map", reads_weights, needs_weights},
+    {"--head-key", reads_weights, needs_weights},
+    {"--key", takes_key, "goes with --weights FILE, weights show and weights convert only"},
     {"--fetch", uses_a_tag, needs_tag},
     {"--mirror", uses_a_tag, needs_tag},
     {"--offline", uses_a_tag, needs_tag},
@@ -204,7 +215,7 @@ int options_apply(const tool_options *o)
     int status = EXIT_DONE;
     for (size_t i = 0; i < model_count(o) && status == EXIT_DONE; i++) {
         if (!is_command(o, "weights") && !is_command(o, "quantize") &&
-            qz_weights_is_file(o->args.items[i]))
+            qz_model_is_file(o->args.items[i]))
             status = check_file(o, o->args.items[i]);
     }
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules) && status == EXIT_DONE; i++) {

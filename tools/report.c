@@ -2,8 +2,6 @@
 /* report.c - a table of text, cell after cell. */
 #include "report.h"
 
-#include "shown.h"
-
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
@@ -27,7 +25,7 @@ void table_cell(report_table *t, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(raw, sizeof(raw), fmt, ap);
     va_end(ap);
-    shown(raw, text, sizeof(text));
+    qz_text_printable(raw, text, sizeof(text)); /* names come from files */
     if (t->count == t->capacity) {
         size_t capacity = t->capacity ? 2 * t->capacity : 64;
         char **cells = realloc(t->cells, capacity * sizeof(*cells));

@@ -43,7 +43,7 @@ int subject_context(const tool_options *options, qz_context **ctx)
 
 bool is_model_file(const char *name)
 {
-    return qz_weights_is_file(name);
+    return qz_model_is_file(name);
 }
 
 static int calibrate(const tool_options *options, subject *s)
@@ -110,6 +110,43 @@ static int settle_int8(const tool_options *options, subject *s)
                      options->model.weights);
 }
 
+/* The pairs of --map, in one block with their texts; the caller frees it. NULL with count 0. */
+static int read_maps(const option_list *list, qz_key_map **maps)
+{
+    size_t bytes = list->count * sizeof(**maps);
+    *maps = NULL;
+    for (size_t i = 0; i < list->count; i++) {
+        const char *equals = strchr(list->items[i], '=');
+        if (!equals || equals == list->items[i])
+            return tool_fail(EXIT_USAGE, "--map %s: FROM=TO is needed", list->items[i]);
+        bytes += strlen(list->items[i]) + 1;
+    }
+    if (!bytes)
+        return EXIT_DONE;
+    *maps = malloc(bytes);
+    if (!*maps)
+        return tool_fail_memory();
+    char *text = (char *)(*maps + list->count);
+    for (size_t i = 0; i < list->count; i++) {
+        size_t size = strlen(list->items[i]) + 1;
+        memcpy(text, list->items[i], size);
+        char *equals = strchr(text, '=');
+        *equals = '\0';
+        (*maps)[i] = (qz_key_map){text, equals + 1};
+        text += size;
+    }
+    return EXIT_DONE;
+}
+
+/* The note of the model's weights: what was done to bring their keys to the network's. */
+static void print_note(const tool_options *options, const subject *s)
+{
+    char text[1200];
+    if (s->info.note[0])
+        tool_note(options->quiet, "qzoo: %s: %s", s->info.weights_file,
+                  tool_words(s->info.note, text, sizeof(text)));
+}
+
 int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
                  subject *s)
 {
@@ -121,6 +158,15 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
     o.weights = options->model.weights;
     o.key = options->model.key;
+    o.prefix = options->model.prefix;
+    o.head_key = options->model.head_key;
+    o.allow_unexpected = options->model.allow_unexpected;
+    qz_key_map *maps = NULL;
+    int status = read_maps(&options->model.map, &maps);
+    if (status)
+        return status;
+    o.map = maps;
+    o.map_count = options->model.map.count;
     o.quantize = ptq;
     o.skip_fuse = options->model.fuse == FUSE_NONE;
     o.relu = options->quant.relu;
@@ -144,9 +190,11 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     o.catalogue = options->fetch.catalogue;
     qz_status st = qz_model_create(ctx, name, &o, &s->model);
     fetch_bar_end(&bar);
+    free(maps);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
+    print_note(options, s);
     int status = check_run(options, s);
     if (status)
         ;

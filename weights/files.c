@@ -79,5 +79,6 @@ bool qz_weights_is_file(const char *word)
     for (size_t i = 0; i < QZI_ARRAY_LEN(suffixes); i++)
         if (qzi_ends_with(word, suffixes[i]))
             return true;
-    return strchr(word, '/') != NULL;
+    struct stat info;
+    return strchr(word, '/') != NULL || (stat(word, &info) == 0 && !S_ISDIR(info.st_mode));
 }

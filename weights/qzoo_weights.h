@@ -93,7 +93,7 @@ QZ_API const qz_tensor *qz_state_dict_find(const qz_state_dict *dict, const char
 QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
 /* The metadata of a TorchScript archive: the text of its root module's class, unchanged. */
 #define QZ_METADATA_TORCHSCRIPT "torchscript.code"
-/* The metadata of a checkpoint that names its classes: a JSON array of strings. */
+/* The metadata of a checkpoint that names its classes: a name a line, in their order. */
 #define QZ_METADATA_CLASSES "classes"
 /* A metadata string of a safetensors file (or the above); NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
@@ -329,7 +329,8 @@ QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *in
 
 /*
  * Whether a word of the command line or of qz_model_options.weights names a file: it has a slash,
- * or ends in .pth, .pt, .safetensors, .npz or .weights. Other words are names of models or tags.
+ * ends in .pth, .pt, .safetensors, .npz or .weights, or a file of that name exists. Other words are
+ * tags.
  */
 QZ_API bool qz_weights_is_file(const char *word);
 

@@ -43,10 +43,15 @@ QZ_API const char *qz_imagenet_class(int32_t index);
 
 /* ---- options ---- */
 
+/* Keys of a file that begin with `from` begin with `to` instead. */
+typedef struct qz_key_map {
+    const char *from, *to;
+} qz_key_map;
+
 /* How a model is made. Begin with QZ_MODEL_OPTIONS_INIT: zero is the default everywhere. */
 typedef struct qz_model_options {
     size_t size; /* sizeof(qz_model_options) */
-    /* NULL or "random": seeded random; "random:SEED"; a file (has a slash or a known suffix);
+    /* NULL or "random": seeded random; "random:SEED"; a file (qz_weights_is_file);
      * a tag of the catalogue (qz_catalogue_find) or "default": from the cache, or QZ_ERR_NETWORK
      * when it is not there; nothing is downloaded unless allow_fetch is set. With it come the size
      * and the normalisation of the images that it was trained with. A file or tag of an int8 model
@@ -64,7 +69,7 @@ typedef struct qz_model_options {
     bool reduce_range;
     bool per_channel;           /* also where the backend's default is per tensor */
     bool allow_missing;         /* parameters that the file lacks keep their random fill */
-    int32_t num_classes;        /* 0: the architecture's own */
+    int32_t num_classes;        /* 0: those of the file; without one, the architecture's own */
     const char *const *exclude; /* node names that stay fp32; copied */
     size_t exclude_count;
     const char *const *fallback; /* op words that stay fp32; copied */
@@ -81,6 +86,23 @@ typedef struct qz_model_options {
     const char *catalogue;         /* the user's catalogue; NULL: as qz_catalogue_open has it */
     /* which state dict of a checkpoint, as in qz_state_dict_options; NULL: it is searched */
     const char *key;
+    /* The network's keys are below this prefix in the file ("module"). NULL: below the one prefix
+     * under which the file has them all, if any. Other keys are left alone. */
+    const char *prefix;
+    /* after the prefix; each key is changed by the first that fits */
+    const qz_key_map *map;
+    size_t map_count;
+    /* the layer of the file that makes the classes, where it has another name ("fc.1"). NULL: the
+     * one linear layer in the place of the network's own */
+    const char *head_key;
+    /* load a file that has parameters below a module of the network which the network does not
+     * have. Without it that is QZ_ERR_MISMATCH: it is mostly the file of another network. */
+    bool allow_unexpected;
+    /* Weights that the application has in memory; `weights` is then only their name in messages. A
+     * dict is only read, and not needed after the call; bytes are those of a file. */
+    const qz_state_dict *state_dict;
+    const void *weights_bytes;
+    size_t weights_byte_count;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -166,6 +188,15 @@ QZ_API qz_status qz_model_open(qz_context *context, const char *path, qz_model *
  */
 QZ_API qz_status qz_model_open_graph(qz_context *context, const char *path, qz_graph *graph,
                                      qz_model **model);
+/* The same from memory; messages use `name` as the path. The bytes are not kept. */
+QZ_API qz_status qz_model_open_memory(qz_context *context, const void *bytes, size_t size,
+                                      const char *name, qz_model **model);
+/*
+ * Whether a word of the command line, where a model is named, is a file: it has a slash or a suffix
+ * of qz_weights_is_file, or a file of that name exists that holds a saved model, or that holds
+ * anything where no architecture has the name.
+ */
+QZ_API bool qz_model_is_file(const char *word);
 
 /* ---- images and classes ---- */
 
@@ -216,6 +247,7 @@ typedef struct qz_model_info {
     size_t int8_weights_bytes; /* int8 weights, scales, biases, tables, float islands */
     size_t warning_count;      /* of loading: unexpected keys */
     const char *warning;       /* one line, or "" */
+    const char *note;          /* how the file's keys became the network's: one line, or "" */
 } qz_model_info;
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);

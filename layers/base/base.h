@@ -162,6 +162,9 @@ qz_status qzi_options_take(const qz_context *ctx, const void *given, void *full,
 
 /* ---- small things ---- */
 
+/* Length of the UTF-8 sequence at s (s ends with 0) if a terminal may show it: it is no control
+ * character and no mark that changes the direction of text. 0: there is none. */
+size_t qzi_printable_length(const unsigned char *s);
 bool qzi_ends_with(const char *text, const char *end);
 /* Length of the well-formed UTF-8 sequence at `p`, of `left` bytes; 0 where there is none. */
 size_t qzi_utf8_sequence(const uint8_t *p, size_t left);

@@ -15,38 +15,11 @@
 
 static _Thread_local char thread_message[MESSAGE_MAX];
 
-/* Length of the printable UTF-8 sequence at s (s ends with 0), or 0 where there is none. */
-static size_t printable_length(const unsigned char *s)
-{
-    if (s[0] < 0x80)
-        return s[0] >= 0x20 && s[0] != 0x7f ? 1 : 0;
-    size_t more = s[0] >= 0xc2 && s[0] < 0xe0   ? 1
-                  : s[0] >= 0xe0 && s[0] < 0xf0 ? 2
-                  : s[0] >= 0xf0 && s[0] < 0xf5 ? 3
-                                                : 0;
-    if (more == 0)
-        return 0;
-    for (size_t i = 1; i <= more; i++) {
-        if ((s[i] & 0xc0) != 0x80)
-            return 0;
-    }
-    /* overlong forms, surrogates, beyond U+10FFFF, C1 controls, line and paragraph separators,
-     * and the marks that change the direction of text */
-    if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] >= 0xa0) ||
-        (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] >= 0x90) ||
-        (s[0] == 0xc2 && s[1] < 0xa0))
-        return 0;
-    if (s[0] == 0xe2 && ((s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) ||
-                         (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)))
-        return 0;
-    return more + 1;
-}
-
 static void sanitize(char *text)
 {
     unsigned char *s = (unsigned char *)text;
     while (*s != 0) {
-        size_t n = printable_length(s);
+        size_t n = qzi_printable_length(s);
         if (n == 0) {
             *s = '?';
             n = 1;

@@ -221,7 +221,7 @@ static void test_shapes(void **state)
     struct dict dict;
     make_dict(&dict, "mobilenet_v2");
     refused(&dict, 10, QZ_ERR_MISMATCH, "classifier.1.weight is [1000, 1280]",
-            "the file has 1000 classes, not 10; set num_classes to 1000");
+            "the file has 1000 classes, not 10; give options.num_classes 1000");
     qz_safetensors_entry *entry = find(&dict, "features.18.0.weight");
     entry->tensor.dims[1] = 160;
     refused(&dict, 0, QZ_ERR_MISMATCH,

@@ -2,12 +2,11 @@
 /*
  * pickle_classes.c - names of classes that a checkpoint keeps beside its weights: `classes`,
  * `class_names` (a list, or a dict of indices) or torchvision's `class_to_idx`. They become the
- * metadata string "classes", a JSON array in the order of the indices.
+ * metadata string "classes": one a line, in the order of the indices.
  */
 #include "weights/bytes.h"
 #include "weights/formats/pickle_find.h"
 
-#include <stdio.h>
 #include <string.h>
 
 #define CLASSES_MAX 100000
@@ -48,45 +47,29 @@ static bool gather(const qzi_pickle_object *value, const qzi_pickle_object **nam
     }
     for (size_t i = 0; i < count; i++)
         if (!names[i] || names[i]->kind != QZI_PICKLE_STR ||
-            !qzi_utf8_valid(names[i]->u.text.data, names[i]->u.text.size))
+            !qzi_utf8_valid(names[i]->u.text.data, names[i]->u.text.size) ||
+            memchr(names[i]->u.text.data, '\n', names[i]->u.text.size))
             return false;
     return true;
 }
 
-/* A JSON string; returns how many bytes it takes. `out` may be NULL. */
-static size_t write_string(qzi_pickle_text text, char *out)
-{
-    char piece[8];
-    size_t used = 0;
-    for (size_t i = 0; i < text.size; i++) {
-        unsigned char c = (unsigned char)text.data[i];
-        int size = c < 0x20 || c == 0x7f ? snprintf(piece, sizeof(piece), "\\u%04x", c)
-                                         : snprintf(piece, sizeof(piece), "%s%c",
-                                                    c == '"' || c == '\\' ? "\\" : "", c);
-        if (out)
-            memcpy(out + used + 1, piece, (size_t)size);
-        used += (size_t)size;
-    }
-    if (out)
-        out[0] = out[used + 1] = '"';
-    return used + 2;
-}
-
 static qz_status keep(qz_state_dict *dict, const qzi_pickle_object *const *names, size_t count)
 {
-    size_t size = 2 + count;
+    size_t size = 0;
     for (size_t i = 0; i < count; i++)
-        size += write_string(names[i]->u.text, NULL);
+        size += names[i]->u.text.size + 1;
     QZI_TRY(qzi_dict_charge(dict, size));
     char *text = qzi_arena_alloc(&dict->arena, size);
     if (!text)
         return QZ_ERR_MEMORY;
     size_t at = 0;
     for (size_t i = 0; i < count; i++) {
-        text[at++] = i == 0 ? '[' : ',';
-        at += write_string(names[i]->u.text, text + at);
+        const qzi_pickle_text name = names[i]->u.text;
+        if (name.size > 0)
+            memcpy(text + at, name.data, name.size);
+        at += name.size;
+        text[at++] = i + 1 < count ? '\n' : '\0';
     }
-    text[at] = ']';
     return qzi_dict_add_metadata(dict, QZ_METADATA_CLASSES, text);
 }
 

@@ -10,7 +10,7 @@
  * Finds the state dict (a dict, or an object that is one) or module in `root`, whatever it is
  * nested in. dict->want chooses where there are several; otherwise one is taken that is not an
  * average of others (ema) and belongs to no optimizer. dict->note reports the choice. The names of
- * classes that a checkpoint has become metadata "classes", a JSON array.
+ * classes that a checkpoint has become metadata "classes".
  *
  * *found is NULL where nothing in `root` holds tensors. QZ_ERR_FORMAT: there are several;
  * QZ_ERR_MISMATCH: there is none of the wanted name.

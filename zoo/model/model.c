@@ -6,6 +6,8 @@
  * threads; the calls here change it, so they belong to one thread at a time.
  */
 #include "zoo/image/pixels.h"
+#include "zoo/model/classes.h"
+#include "zoo/model/keys.h"
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/model_pack.h"
@@ -82,24 +84,47 @@ static qz_status finish_float(qz_model *model, const qz_model_options *options)
     return options->quantize ? qz_model_prepare(model) : QZ_OK;
 }
 
-/* An int8 file of PyTorch's makes the int8 graph; any other fills the float graph. */
-static qz_status create_from_file(qz_model *model, const qz_model_options *options)
+/* Names that the file has for its classes. Those that do not fit are no reason to refuse it. */
+static void take_classes(qz_model *model, const qz_state_dict *dict)
+{
+    const char *names = qz_state_dict_metadata(dict, QZ_METADATA_CLASSES);
+    if (names && qzi_classes_split(model, names) != QZ_OK)
+        qzi_log(model->ctx, QZ_LOG_WARNING, "%s: the file's names of classes are left out: %s",
+                model->origin.path, qz_context_message(model->ctx));
+}
+
+/* Brings keys and graph together, and fills the graph: of an int8 file of PyTorch's the int8 graph,
+ * of any other the float graph. */
+static qz_status load_dict(qz_model *model, qz_state_dict *dict, const qz_model_options *options,
+                           qzi_build_options *build)
+{
+    const char *path = model->origin.path;
+    const bool int8 = qzi_torch_is_int8(dict);
+    QZI_TRY(qz_state_dict_update_keys(dict, NULL));
+    QZI_TRY(qzi_keys_fit(model, dict, path, int8, options, build));
+    if (build->num_classes != model->num_classes || build->no_aux_logits != model->no_aux_logits)
+        QZI_TRY(qzi_model_build(model, build));
+    if (int8)
+        QZI_TRY(qzi_torch_load(model, dict, path, options));
+    else
+        QZI_TRY(qzi_weights_load(model, dict, path, options));
+    take_classes(model, dict);
+    return QZ_OK;
+}
+
+static qz_status create_from_file(qz_model *model, const qz_model_options *options,
+                                  qzi_build_options *build)
 {
     const char *path = model->origin.path;
     qz_state_dict *dict = NULL;
     QZI_TRY(qzi_weights_open(model, options, &dict));
-    const bool int8 = qzi_torch_is_int8(dict);
-    qz_status st;
-    if (int8)
-        st = qzi_torch_load(model, dict, path, options);
-    else if ((st = qz_state_dict_update_keys(dict, NULL)) == QZ_OK)
-        st = qzi_weights_load(model, dict, path, options->allow_missing);
+    qz_status st = load_dict(model, dict, options, build);
     qz_state_dict_destroy(dict);
     QZI_TRY(st);
     QZI_TRY(qzi_provenance_weights(model, model->origin.tag ? model->origin.tag : path,
                                    model->origin.missing));
     qzi_provenance_calib(model);
-    return int8 ? QZ_OK : finish_float(model, options);
+    return model->int8_graph ? QZ_OK : finish_float(model, options);
 }
 
 /* The architecture's graph, or the one that the model already has. */
@@ -109,14 +134,14 @@ static qz_status create(qz_model *model, const qz_model_options *options)
     model->threads = options->threads;
     bool transform_input = options->transform_input;
     QZI_TRY(qzi_weights_resolve(model, options, &transform_input));
-    const qzi_build_options build = {.num_classes = options->num_classes,
-                                     .transform_input = transform_input,
-                                     .no_aux_logits = options->no_aux_logits};
+    qzi_build_options build = {.num_classes = options->num_classes,
+                               .transform_input = transform_input,
+                               .no_aux_logits = options->no_aux_logits};
     if (!model->graph)
         QZI_TRY(qzi_model_build(model, &build));
     QZI_TRY(qzi_model_check_weights(model));
-    if (!qzi_weights_is_random(options->weights))
-        return create_from_file(model, options);
+    if (model->origin.path)
+        return create_from_file(model, options, &build);
     QZI_TRY(qzi_weights_random(model, options->weights));
     return finish_float(model, options);
 }

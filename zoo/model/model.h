@@ -22,6 +22,8 @@ struct qz_model {
         bool random;         /* any parameter is */
         size_t missing;      /* parameters of the file that stayed random */
         uint64_t hash;       /* of the loaded parameters, see saved_model.h */
+        bool memory;         /* path is only a name: the weights came from memory */
+        const char *note;    /* what was done to the file's keys; "" */
         const char *warning;
         size_t warning_count;
     } origin;

@@ -14,6 +14,7 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     m->arch = arch;
     m->origin.weights = "";
     m->origin.warning = "";
+    m->origin.note = "";
     m->preprocess = arch->info.preprocess;
     m->input_h = arch->info.input_h;
     m->input_w = arch->info.input_w;
@@ -95,6 +96,8 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
     model->num_classes = build.num_classes;
     model->transform_input = build.transform_input;
     model->no_aux_logits = build.no_aux_logits;
+    qz_graph_destroy(model->graph);
+    model->graph = NULL;
     QZI_TRY(qz_graph_create(model->ctx, &model->graph));
     model->arch->build(model->graph, model->arch->config, &build);
     return qzi_model_finish_graph(model);

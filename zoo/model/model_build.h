@@ -8,8 +8,8 @@
 /* An empty model: qz_model_destroy takes it in any state from here on. */
 qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **model);
 /*
- * Builds the float graph and counts its parameters and MACs. Parameters have no
- * data yet. NULL, and num_classes 0: the architecture's own.
+ * Builds the float graph, in place of an earlier one, and counts its parameters and MACs.
+ * Parameters have no data yet. NULL, and num_classes 0: the architecture's own.
  */
 qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);
 /* The second half of that, of a graph that is already in the model: checked, pruned, counted. */

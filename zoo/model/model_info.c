@@ -60,13 +60,14 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     memset(info, 0, sizeof(*info));
     info->weights_file = info->calib = "";
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
+    info->note = "";
     if (!model)
         return;
     const qz_arch_info *arch = &model->arch->info;
     info->name = arch->name;
     info->task = arch->task;
     info->weights = model->origin.weights;
-    info->weights_file = model->origin.path ? model->origin.path : "";
+    info->weights_file = model->origin.path && !model->origin.memory ? model->origin.path : "";
     info->random_weights = model->origin.random;
     info->missing_count = model->origin.missing;
     info->named_classes = model->classes != NULL;
@@ -91,6 +92,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->int8_weights_bytes = model->int8_weights_bytes;
     info->warning_count = model->origin.warning_count;
     info->warning = model->origin.warning;
+    info->note = model->origin.note;
 }
 
 /* Data that graphs hold; entries without data (of layers that became int8, or dropped) are none. */

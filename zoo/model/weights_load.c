@@ -6,6 +6,7 @@
  * is computed with it.
  */
 #include "zoo/model/weights_load.h"
+#include "zoo/model/keys.h"
 #include "zoo/model/weights_random.h"
 
 #include <inttypes.h>
@@ -84,7 +85,7 @@ static qz_status check_shape(const qz_model *model, const qz_graph *graph, size_
     if (classes > 0)
         return qzi_fail(ctx, QZ_ERR_MISMATCH,
                         "%s: %s is %s, the model wants %s: the file has %" PRId64
-                        " classes, not %d; set num_classes to %" PRId64,
+                        " classes, not %d; give options.num_classes %" PRId64,
                         path, param->key, have, want, classes, (int)model->num_classes, classes);
     return qzi_fail(ctx, QZ_ERR_MISMATCH, "%s: %s is %s, the model wants %s; is this a file of %s?",
                     path, param->key, have, want, model->arch->info.name);
@@ -190,13 +191,38 @@ static const char *key_list_append(qz_model *model, const char *text, const stru
     return text;
 }
 
-static int compare_keys(const void *a, const void *b)
+/* Numbers that tools leave in modules, and counters that some versions of a layer lack. */
+static bool is_stray(const char *key)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    static const char *const leaves[] = {"total_ops", "total_params", "num_batches_tracked",
+                                         "n_averaged", "_extra_state"};
+    const char *dot = strrchr(key, '.'), *leaf = dot ? dot + 1 : key;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(leaves); i++)
+        if (strcmp(leaf, leaves[i]) == 0)
+            return true;
+    return false;
 }
 
-/* Keys of the file that are no parameter of the graph. */
-static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, struct key_list *list)
+/* Whether the network has the module that the key begins with ("layer1" of "layer1.2.weight"). */
+static bool is_below_module(const qz_graph *graph, const char *key)
+{
+    const size_t size = strcspn(key, ".");
+    if (key[size] == '\0')
+        return false;
+    for (size_t i = 0; i < graph->param_count; i++)
+        if (strncmp(graph->params[i].key, key, size + 1) == 0)
+            return true;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (strncmp(graph->nodes[i].name, key, size) == 0 &&
+            (graph->nodes[i].name[size] == '.' || graph->nodes[i].name[size] == '\0'))
+            return true;
+    return false;
+}
+
+/* Keys of the file that are no parameter of the graph: those that the network should have if it
+ * were the file's, and strays. */
+static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, struct key_list *list,
+                                 struct key_list *strays)
 {
     const qz_graph *graph = model->graph;
     const char **keys = qzi_calloc(model->ctx, graph->param_count, sizeof(*keys));
@@ -204,13 +230,72 @@ static qz_status find_unexpected(qz_model *model, const qz_state_dict *dict, str
         return QZ_ERR_MEMORY;
     for (size_t i = 0; i < graph->param_count; i++)
         keys[i] = graph->params[i].key;
-    qsort(keys, graph->param_count, sizeof(*keys), compare_keys);
+    qsort(keys, graph->param_count, sizeof(*keys), qzi_keys_compare);
     for (size_t i = 0; i < qz_state_dict_count(dict); i++) {
         const char *key = qz_state_dict_key(dict, i);
-        if (!bsearch(&key, keys, graph->param_count, sizeof(*keys), compare_keys))
-            key_list_add(list, key);
+        if (bsearch(&key, keys, graph->param_count, sizeof(*keys), qzi_keys_compare))
+            continue;
+        if (model->no_aux_logits && qzi_keys_is_aux(model, key))
+            continue;
+        key_list_add(!is_stray(key) && is_below_module(graph, key) ? list : strays, key);
     }
     qzi_free(model->ctx, keys);
+    return QZ_OK;
+}
+
+/* What stands in the file where a missing parameter should be; NULL: nothing. */
+static const qzi_dict_foreign_value *find_foreign(const struct load_task *task,
+                                                  const qz_state_dict *dict)
+{
+    for (size_t i = 0; i < task->graph->param_count && dict->foreign_count > 0; i++) {
+        const qzi_param *param = &task->graph->params[i];
+        const qzi_dict_foreign_value *value = NULL;
+        if (!task->params[i].found && !param->optional)
+            value = qzi_dict_foreign(dict, param->key);
+        if (value)
+            return value;
+    }
+    return NULL;
+}
+
+static qz_status fail_missing(const qz_model *model, const qz_state_dict *dict, const char *path,
+                              const struct key_list *missing, const struct key_list *unexpected,
+                              const struct key_list *strays)
+{
+    const char *name = model->arch->info.name;
+    const size_t more = unexpected->count + strays->count;
+    if (more == 0)
+        return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
+                        "%s: %zu parameters of %s are missing, the first is %s, of the file's %zu "
+                        "keys; options.allow_missing would fill them at random",
+                        path, missing->count, name, missing->first[0], qz_state_dict_count(dict));
+    return qzi_fail(
+        model->ctx, QZ_ERR_MISMATCH,
+        "%s: %zu parameters of %s are missing, the first is %s, and %zu keys are "
+        "unexpected, the first is %s; is this a file of %s? options.allow_missing would "
+        "fill them at random",
+        path, missing->count, name, missing->first[0], more,
+        unexpected->count > 0 ? unexpected->first[0] : strays->first[0], name);
+}
+
+static qz_status check_keys(const qz_model *model, const qz_state_dict *dict, const char *path,
+                            const qz_model_options *options, const struct load_task *task,
+                            const struct key_list *missing, const struct key_list *unexpected,
+                            const struct key_list *strays)
+{
+    const char *name = model->arch->info.name;
+    const qzi_dict_foreign_value *foreign = find_foreign(task, dict);
+    if (foreign)
+        return qzi_fail(model->ctx, foreign->object ? QZ_ERR_UNSUPPORTED : QZ_ERR_MISMATCH,
+                        "%s: '%s' %s; save model.state_dict() alone", path, foreign->key,
+                        foreign->what);
+    if (missing->count > 0 && !options->allow_missing)
+        return fail_missing(model, dict, path, missing, unexpected, strays);
+    if (unexpected->count > 0 && !options->allow_unexpected)
+        return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
+                        "%s: %zu unexpected keys, which %s does not have, the first is %s; is this "
+                        "a file of another network? options.allow_unexpected leaves them out",
+                        path, unexpected->count, name, unexpected->first[0]);
     return QZ_OK;
 }
 
@@ -227,52 +312,48 @@ static qz_status load_found(struct load_task *task, const char *path)
 }
 
 static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, const char *path,
-                                bool allow_missing, struct load_task *task)
+                                const qz_model_options *options, struct load_task *task)
 {
     qz_graph *graph = model->graph;
-    struct key_list unexpected = {0}, untracked = {0}, missing = {0};
+    struct key_list unexpected = {0}, strays = {0}, untracked = {0}, missing = {0};
     for (size_t i = 0; i < graph->param_count; i++) {
         const qzi_param *param = &graph->params[i];
         const qz_tensor *found = qz_state_dict_find(dict, param->key);
         task->params[i].found = found;
-        if (found && !param->optional)
-            QZI_TRY(check_shape(model, graph, i, found, path));
-        else if (!found)
+        if (!found)
             key_list_add(param->optional ? &untracked : &missing, param->key);
     }
-    if (missing.count > 0 && !allow_missing) {
-        size_t count = qz_state_dict_count(dict);
-        return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
-                        "%s: %zu parameters of %s are missing, the first is %s (the first of the "
-                        "file's %zu keys is %s); allow_missing would fill them at random",
-                        path, missing.count, model->arch->info.name, missing.first[0], count,
-                        count > 0 ? qz_state_dict_key(dict, 0) : "none");
-    }
+    QZI_TRY(find_unexpected(model, dict, &unexpected, &strays));
+    for (size_t i = 0; i < graph->param_count; i++)
+        if (task->params[i].found && !graph->params[i].optional)
+            QZI_TRY(check_shape(model, graph, i, task->params[i].found, path));
+    QZI_TRY(check_keys(model, dict, path, options, task, &missing, &unexpected, &strays));
     QZI_TRY(load_found(task, path));
-    QZI_TRY(find_unexpected(model, dict, &unexpected));
     QZI_TRY(qzi_weights_fill(graph, model->arch->fill_rules, "0"));
     const char *text = "";
     text = key_list_append(model, text, &missing, "missing parameters filled at random");
     text = key_list_append(model, text, &unexpected, "unexpected keys");
+    text =
+        key_list_append(model, text, &strays, unexpected.count > 0 ? "strays" : "unexpected keys");
     text = key_list_append(model, text, &untracked, "missing num_batches_tracked");
     if (!text)
         return QZ_ERR_MEMORY;
     model->origin.missing = missing.count;
-    model->origin.warning = text;
-    model->origin.warning_count = missing.count + unexpected.count + untracked.count;
+    QZI_TRY(qzi_keys_printable(model, text, &model->origin.warning));
+    model->origin.warning_count = missing.count + unexpected.count + strays.count + untracked.count;
     if (model->origin.warning_count > 0)
-        qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", path, text);
+        qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", path, model->origin.warning);
     return QZ_OK;
 }
 
 qz_status qzi_weights_load(qz_model *model, const qz_state_dict *dict, const char *path,
-                           bool allow_missing)
+                           const qz_model_options *options)
 {
     struct load_task task = {.graph = model->graph};
     task.params = qzi_calloc(model->ctx, model->graph->param_count, sizeof(*task.params));
     if (!task.params)
         return QZ_ERR_MEMORY;
-    qz_status st = load_dict_into(model, dict, path, allow_missing, &task);
+    qz_status st = load_dict_into(model, dict, path, options, &task);
     qzi_free(model->ctx, task.params);
     return st;
 }

@@ -8,6 +8,8 @@
  */
 #include "zoo/model/weights_source.h"
 
+#include "weights/state_dict.h"
+
 #include <stdio.h>
 #include <string.h>
 
@@ -81,14 +83,39 @@ bool qzi_weights_is_random(const char *source)
     return !source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0;
 }
 
+/* Options that mean something for the keys of a file only. */
+static qz_status refuse_file_options(const qz_model *model, const qz_model_options *options)
+{
+    const char *what = options->key                ? "options.key"
+                       : options->prefix           ? "options.prefix"
+                       : options->map_count > 0    ? "options.map"
+                       : options->head_key         ? "options.head_key"
+                       : options->allow_unexpected ? "options.allow_unexpected"
+                                                   : NULL;
+    if (!what)
+        return QZ_OK;
+    return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                    "%s is about weights in a file, and these are random; leave it out", what);
+}
+
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                               bool *transform_input)
 {
-    if (qzi_weights_is_random(options->weights))
-        return QZ_OK;
-    if (!qz_weights_is_file(options->weights))
+    const char *word = options->weights;
+    model->origin.memory = options->state_dict || options->weights_bytes;
+    if (options->state_dict && options->weights_bytes)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "options.state_dict and options.weights_bytes: one of them is needed");
+    if (options->state_dict && options->key)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "options.key chooses in a file; a state dict is one already");
+    if (model->origin.memory)
+        word = word ? word : "memory";
+    else if (qzi_weights_is_random(word))
+        return refuse_file_options(model, options);
+    else if (!qz_weights_is_file(word))
         return resolve_tag(model, options, transform_input);
-    model->origin.path = qzi_arena_strdup(&model->arena, options->weights);
+    model->origin.path = qzi_arena_strdup(&model->arena, word);
     return model->origin.path ? QZ_OK : QZ_ERR_MEMORY;
 }
 
@@ -97,8 +124,12 @@ qz_status qzi_weights_open(const qz_model *model, const qz_model_options *option
 {
     const char *path = model->origin.path;
     qz_state_dict_options how = QZ_STATE_DICT_OPTIONS_INIT;
+    if (options->state_dict)
+        return qzi_dict_view(options->state_dict, dict);
     how.key = options->key;
     how.map = model->origin.tag != NULL; /* files of the cache are replaced, never changed */
+    how.bytes = options->weights_bytes;
+    how.byte_count = options->weights_byte_count;
     QZI_TRY(qz_state_dict_open(model->ctx, path, &how, dict));
     const char *format = qz_state_dict_metadata(*dict, "format");
     if (!format || strncmp(format, "qzoo.", 5) != 0)

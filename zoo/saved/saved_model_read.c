@@ -12,9 +12,11 @@
 #include "zoo/model/provenance.h"
 #include "zoo/saved/saved_model.h"
 
+#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
+#include <unistd.h>
 
 struct reader {
     qz_context *ctx;
@@ -447,14 +449,15 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
     return finish_model(&r, model);
 }
 
-qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
+static qz_status open_from(qz_context *context, const char *path,
+                           const qz_state_dict_options *options, qz_model **model)
 {
     qz_state_dict *dict = NULL;
     if (model)
         *model = NULL;
     if (!context || !path || !model)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_model_open: context, path or model is NULL");
-    QZI_TRY(qz_state_dict_load(context, path, &dict));
+    QZI_TRY(qz_state_dict_open(context, path, options, &dict));
     qz_status st = open_dict(context, path, dict, model);
     qz_state_dict_destroy(dict);
     return st;
@@ -514,4 +517,41 @@ qz_status qz_model_open_graph(qz_context *context, const char *path, qz_graph *g
         qz_graph_destroy(graph);
     qz_state_dict_destroy(dict);
     return st;
+}
+
+qz_status qz_model_open(qz_context *context, const char *path, qz_model **model)
+{
+    return open_from(context, path, NULL, model);
+}
+
+qz_status qz_model_open_memory(qz_context *context, const void *bytes, size_t size,
+                               const char *name, qz_model **model)
+{
+    qz_state_dict_options options = QZ_STATE_DICT_OPTIONS_INIT;
+    options.bytes = bytes ? bytes : "";
+    options.byte_count = bytes ? size : 0;
+    return open_from(context, name, &options, model);
+}
+
+/* Whether the file is a safetensors file with the metadata of a saved model, of any version. */
+static bool holds_saved_model(const char *path)
+{
+    static const char family[] = QZI_SAVED_FORMAT_FAMILY;
+    char head[4096];
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (fd < 0)
+        return false;
+    ssize_t got = read(fd, head, sizeof(head));
+    close(fd);
+    if (got < 9 || head[8] != '{')
+        return false;
+    for (ssize_t i = 9; i + (ssize_t)sizeof(family) <= got; i++)
+        if (memcmp(head + i, family, sizeof(family) - 1) == 0)
+            return true;
+    return false;
+}
+
+bool qz_model_is_file(const char *word)
+{
+    return qz_weights_is_file(word) && (!qzi_arch_get(word) || holds_saved_model(word));
 }

@@ -4,6 +4,7 @@
  * the form, checks numbers and shapes, and attaches the weights.
  */
 #include "zoo/torch/torch_int8.h"
+#include "zoo/model/keys.h"
 #include "zoo/model/model_build.h"
 #include "zoo/model/weights_load.h"
 #include "zoo/torch/torch_import.h"
@@ -130,8 +131,8 @@ static qz_status add_weights(const qzi_torch_import *import)
     return QZ_OK;
 }
 
-/* Quantized layers of the file that the model does not have, as a warning. */
-static qz_status warn_unexpected(const qzi_torch_import *import)
+/* Quantized layers of the file that the model does not have: an error, or allowed a warning. */
+static qz_status check_unexpected(const qzi_torch_import *import, bool allowed)
 {
     qz_model *model = import->model;
     const char *first = NULL;
@@ -154,15 +155,18 @@ static qz_status warn_unexpected(const qzi_torch_import *import)
     }
     if (count == 0)
         return QZ_OK;
+    if (!allowed)
+        return qzi_fail(model->ctx, QZ_ERR_MISMATCH,
+                        "%s: %zu unexpected keys, which %s does not have, the first is %s; is this "
+                        "a file of another network? options.allow_unexpected leaves them out",
+                        import->path, count, model->arch->info.name, first);
     char *text = qzi_format(model->ctx, "%zu quantized tensors that the model lacks (%s%s)", count,
                             first, count > 1 ? ", …" : "");
-    const char *kept = text ? qzi_arena_strdup(&model->arena, text) : NULL;
+    qz_status st = text ? qzi_keys_printable(model, text, &model->origin.warning) : QZ_ERR_MEMORY;
     qzi_free(model->ctx, text);
-    if (!kept)
-        return QZ_ERR_MEMORY;
-    model->origin.warning = kept;
+    QZI_TRY(st);
     model->origin.warning_count = count;
-    qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", import->path, kept);
+    qzi_log(model->ctx, QZ_LOG_WARNING, "%s: %s", import->path, model->origin.warning);
     return QZ_OK;
 }
 
@@ -208,7 +212,7 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
         qzi_convert_structure(model->graph, &model->qconfig, import->observed, &model->int8_graph));
     QZI_TRY(add_weights(import));
     QZI_TRY(qzi_graph_verify(model->int8_graph));
-    return warn_unexpected(import);
+    return check_unexpected(import, options->allow_unexpected);
 }
 
 qz_status qzi_torch_load(qz_model *model, const qz_state_dict *dict, const char *path,
