@@ -11,13 +11,14 @@
 extern "C" {
 #endif
 
-/* Pillow's filters, antialiased. */
+/* Pillow's filters; bilinear and bicubic are antialiased. */
 typedef enum qz_interpolation {
     QZ_INTERPOLATION_BILINEAR = 0,
     QZ_INTERPOLATION_BICUBIC,
+    QZ_INTERPOLATION_NEAREST,
     QZ_INTERPOLATION_COUNT
 } qz_interpolation;
-/* "bilinear", "bicubic"; NULL for another number. */
+/* "bilinear", "bicubic", "nearest"; NULL for another number. */
 QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
 
 /*
@@ -35,14 +36,35 @@ typedef struct qz_preprocess {
     bool bgr;     /* the network's first channel is blue */
 } qz_preprocess;
 
-/* Reads a JPEG, PNG, BMP, … (built with stb_image) as 8-bit RGB. Free with qz_image_free. */
+/* 8-bit RGB pixels. Free with qz_image_free. */
 typedef struct qz_image {
     int32_t width, height;
     uint8_t *rgb; /* rows of width * 3 bytes */
 } qz_image;
-/* QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED (built without images), QZ_ERR_MEMORY; the
- * message begins with the path. image->rgb is NULL then. */
+/* How an image file is read. Begin with QZ_IMAGE_OPTIONS_INIT: zero is the default everywhere. */
+typedef struct qz_image_options {
+    size_t size;  /* sizeof(qz_image_options) */
+    bool no_exif; /* leave the pixels as they are stored. Otherwise they are turned upright by the
+                     EXIF orientation of a JPEG or PNG, as Pillow's ImageOps.exif_transpose turns
+                     them; damaged EXIF data is ignored */
+} qz_image_options;
+#define QZ_IMAGE_OPTIONS_INIT QZ_OPTIONS_INIT(qz_image_options)
+/*
+ * Reads a JPEG, PNG or BMP file (built with stb_image), turned upright by its EXIF orientation.
+ * QZ_ERR_IO, QZ_ERR_FORMAT, QZ_ERR_UNSUPPORTED (built without images), QZ_ERR_MEMORY; the message
+ * begins with the path. image->rgb is NULL then.
+ */
 QZ_API qz_status qz_image_load(qz_context *context, const char *path, qz_image *image);
+/* The same of a file's bytes in memory, which are not kept; messages use `name` as the path. */
+QZ_API qz_status qz_image_parse(qz_context *context, const void *bytes, size_t size,
+                                const char *name, qz_image *image);
+/* qz_image_load with options; NULL: the defaults. */
+QZ_API qz_status qz_image_load_with(qz_context *context, const char *path,
+                                    const qz_image_options *options, qz_image *image);
+/* qz_image_parse with options; NULL: the defaults. */
+QZ_API qz_status qz_image_parse_with(qz_context *context, const void *bytes, size_t size,
+                                     const char *name, const qz_image_options *options,
+                                     qz_image *image);
 /* Leaves the image empty; NULL, and an empty one, are fine. */
 QZ_API void qz_image_free(qz_context *context, qz_image *image);
 /* How the bytes of an image are laid out. */

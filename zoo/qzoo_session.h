@@ -50,7 +50,8 @@ QZ_API void qz_session_destroy(qz_session *session);
 
 /* Runs NCHW float32 images of any size and batch. NaN or infinity in the input: QZ_ERR_NUMERIC. */
 QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
-/* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's own recipe. */
+/* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's recipe, or
+ * by the session's own (qz_session_set_preprocess). */
 QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width,
                                    int32_t height, size_t stride);
 /*
@@ -59,6 +60,11 @@ QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int3
  * none.
  */
 QZ_API qz_status qz_session_run_pixels(qz_session *session, const qz_pixels *images, size_t count);
+ * Replaces the recipe of this session's run_u8, which is the model's at first; the model and its
+ * other sessions keep theirs. At any time between runs. QZ_ERR_ARGUMENT: a recipe that makes no
+ * sense. A crop that is too small for the network fails when it runs.
+ */
+QZ_API qz_status qz_session_set_preprocess(qz_session *session, const qz_preprocess *recipe);
 /* Number of outputs: 1 for classifiers, or output_count of the options. */
 QZ_API size_t qz_session_output_count(const qz_session *session);
 /* Output i of the last run: float32 (dequantized where it is uint8), N x C or NCHW; data belongs to

@@ -60,6 +60,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         only["pthread.h"] = only["pthreadpool.h"] = only["cpuinfo.h"] = only["sched.h"] = "layers/base/"
         only["zlib.h"] = "weights/"
         only["curl/curl.h"] = "weights/"
+        only["webp/decode.h"] = "zoo/image/"
         only["stb_image.h"] = only["stb_image_write.h"] = "zoo/image/"
         only["onnx.pb-c.h"] = only["protobuf-c/protobuf-c.h"] = "zoo/onnx/"
         only["jansson.h"] = "tools/"

@@ -104,7 +104,7 @@ static void test_resize_errors(void **state)
                      QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 0, 1, BILINEAR, out), QZ_ERR_ARGUMENT);
     assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, BILINEAR, NULL), QZ_ERR_ARGUMENT);
-    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, (qz_interpolation)2, out),
+    assert_int_equal(qz_image_resize(ctx, rgb, 2, 2, 6, 1, 1, QZ_INTERPOLATION_COUNT, out),
                      QZ_ERR_ARGUMENT);
     int64_t before = memory.live;
     for (int64_t n = 0; counting_fail(&memory, n); n++) {

@@ -98,9 +98,48 @@ static const char *bmp_fault(const uint8_t *data, size_t size)
 const char *qzi_image_fault(const uint8_t *data, size_t size, int64_t *scans)
 {
     *scans = 0;
-    if (size >= 2 && data[0] == 0xff)
+    if (size >= 2 && data[0] == 0xff && data[1] != 0x0a && data[1] != 0x4f)
         return jpeg_fault(data, size, scans);
     if (size >= 2 && data[0] == 'B' && data[1] == 'M')
         return bmp_fault(data, size);
+    return NULL;
+}
+
+const char *qzi_image_other_kind(const uint8_t *data, size_t size)
+{
+    static const struct {
+        size_t at;
+        const char *bytes;
+        size_t length;
+        const char *kind;
+    } marks[] = {
+        {0, "GIF8", 4, "GIF"},
+        {0, "II*\0", 4, "TIFF"},
+        {0, "MM\0*", 4, "TIFF"},
+
+        {4, "ftypavif", 8, "AVIF"},
+        {4, "ftypavis", 8, "AVIF"},
+        {4, "ftyphei", 7, "HEIC"},
+        {4, "ftyphev", 7, "HEIC"},
+        {4, "ftypmif1", 8, "HEIC"},
+        {0, "8BPS", 4, "Photoshop"},
+        {0, "\0\0\1\0", 4, "icon"},
+        {4, "jP  ", 4, "JPEG 2000"},
+        {0, "\xff\x4f\xff\x51", 4, "JPEG 2000"},
+        {4, "JXL ", 4, "JPEG XL"},
+        {0, "\xff\x0a", 2, "JPEG XL"},
+        {0, "#?RADIANCE", 10, "HDR"},
+        {0, "P1\n", 3, "PNM"},
+        {0, "P2\n", 3, "PNM"},
+        {0, "P3\n", 3, "PNM"},
+        {0, "P4\n", 3, "PNM"},
+        {0, "P5\n", 3, "PNM"},
+        {0, "P6\n", 3, "PNM"},
+    };
+    for (size_t i = 0; i < sizeof(marks) / sizeof(*marks); i++) {
+        if (size >= marks[i].at + marks[i].length &&
+            memcmp(data + marks[i].at, marks[i].bytes, marks[i].length) == 0)
+            return marks[i].kind;
+    }
     return NULL;
 }

@@ -8,21 +8,16 @@
  * without end) have limits; its memory is zeroed, since it reads tables that a file did not define.
  *
  * As with Pillow's convert("RGB"): grey and palettes are expanded, alpha is dropped, 16-bit
- * samples keep their high byte, EXIF rotation is not applied.
+ * samples keep their high byte.
  */
 #include "layers/base/memory.h"
-#include "weights/files.h"
 #include "zoo/image/preprocess.h"
 
 #if defined(QZ_HAVE_STB)
 
-#include <errno.h>
 #include <limits.h>
-#include <stdio.h>
 #include <string.h>
 
-#define PIXELS_MAX ((int64_t)1 << 26)
-#define FILE_MAX ((size_t)256 << 20)
 /* Pixels times scans of a JPEG: 32 scans of the largest image, thousands of a usual one. */
 #define SCAN_WORK_MAX ((int64_t)1 << 31)
 /* A block of 8 x 8 pixels takes a JPEG a bit or more, so a byte holds no more pixels than these. */
@@ -90,53 +85,15 @@ static void stb_free(void *ptr)
 #pragma GCC diagnostic pop
 #endif
 
-/* ---- the file ---- */
-
-typedef struct bytes {
-    uint8_t *data;
-    size_t size, capacity;
-} bytes;
-
-static qz_status read_open_file(const qz_context *ctx, FILE *file, const char *path, bytes *b)
-{
-    for (;;) {
-        if (b->size == b->capacity) {
-            size_t more = QZI_MAX(b->capacity * 2, (size_t)1 << 18);
-            uint8_t *data = qzi_realloc(ctx, b->data, b->capacity, more);
-            if (!data)
-                return QZ_ERR_MEMORY;
-            b->data = data;
-            b->capacity = more;
-        }
-        errno = 0;
-        size_t n = fread(b->data + b->size, 1, b->capacity - b->size, file);
-        b->size += n;
-        if (b->size > FILE_MAX)
-            return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: larger than %zu MiB, which no image here is",
-                            path, FILE_MAX >> 20);
-        if (n == 0)
-            break;
-    }
-    if (ferror(file))
-        return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be read: %s", path, strerror(errno));
-    return QZ_OK;
-}
-
-static qz_status read_file(const qz_context *ctx, const char *path, bytes *b)
-{
-    FILE *file = NULL;
-    QZI_TRY(qzi_file_open(ctx, path, &file));
-    qz_status st = read_open_file(ctx, file, path, b);
-    fclose(file);
-    return st;
-}
-
-/* ---- decoding ---- */
-
-static qz_status decode_failed(const qz_context *ctx, const char *path)
+static qz_status decode_failed(const qz_context *ctx, const char *path, const uint8_t *data,
+                               size_t size)
 {
     if (decoding.failed != 0)
         return qzi_fail_prefix(ctx, qzi_fail_memory(ctx, decoding.failed), "%s", path);
+    const char *kind = qzi_image_other_kind(data, size);
+    if (kind)
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: %s images are not read; convert it to PNG or JPEG", path, kind);
     return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: not a JPEG, PNG or BMP image, or damaged", path);
 }
 
@@ -146,7 +103,8 @@ static qz_status check_size(const qz_context *ctx, const char *path, int64_t wid
 {
     if (width < 1 || height < 1)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the image has no pixels", path);
-    if (width > QZI_IMAGE_SIDE_MAX || height > QZI_IMAGE_SIDE_MAX || width * height > PIXELS_MAX)
+    if (width > QZI_IMAGE_SIDE_MAX || height > QZI_IMAGE_SIDE_MAX ||
+        width * height > QZI_IMAGE_PIXELS_MAX)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %d x %d pixels (%s) are too many; make it smaller",
                         path, (int)width, (int)height,
                         qzi_bytes_text((uint64_t)width * (uint64_t)height * 3).text);
@@ -159,61 +117,42 @@ static qz_status check_size(const qz_context *ctx, const char *path, int64_t wid
     return QZ_OK;
 }
 
-static qz_status decode(const qz_context *ctx, const char *path, const bytes *b, qz_image *image)
+qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_t *data,
+                           size_t size, qz_image *image)
 {
     int64_t scans;
-    const char *fault = qzi_image_fault(b->data, b->size, &scans);
+    const char *fault = qzi_image_fault(data, size, &scans);
     if (fault)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %s", path, fault);
     int width = 0, height = 0, channels = 0;
     decoding.ctx = ctx;
     decoding.limit = ALLOC_SLACK;
     decoding.failed = 0;
-    if (!stbi_info_from_memory(b->data, (int)b->size, &width, &height, &channels))
-        return decode_failed(ctx, path);
+    if (!stbi_info_from_memory(data, (int)size, &width, &height, &channels))
+        return decode_failed(ctx, path, data, size);
     /* the height of a BMP is negative where the top row comes first */
     int64_t rows = height < 0 ? -(int64_t)height : height;
-    QZI_TRY(check_size(ctx, path, width, rows, scans, b->size));
+    QZI_TRY(check_size(ctx, path, width, rows, scans, size));
 
     /* twice the largest intermediate (four 16-bit samples a pixel), twice the compressed bytes */
-    decoding.limit = (size_t)width * (size_t)rows * 16 + b->size * 2 + ALLOC_SLACK;
-    uint8_t *rgb = stbi_load_from_memory(b->data, (int)b->size, &width, &height, &channels, 3);
+    decoding.limit = (size_t)width * (size_t)rows * 16 + size * 2 + ALLOC_SLACK;
+    uint8_t *rgb = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 3);
     if (!rgb)
-        return decode_failed(ctx, path);
+        return decode_failed(ctx, path, data, size);
     *image = (qz_image){width, height, rgb};
     return QZ_OK;
 }
 
-qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
-{
-    if (!path || !image)
-        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_load: path or image is NULL");
-    *image = (qz_image){0};
-    bytes b = {0};
-    qz_status st = read_file(context, path, &b);
-    if (st == QZ_OK)
-        st = decode(context, path, &b, image);
-    qzi_free(context, b.data);
-    return st;
-}
-
 #else
 
-qz_status qz_image_load(qz_context *context, const char *path, qz_image *image)
+qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_t *data,
+                           size_t size, qz_image *image)
 {
-    if (!path || !image)
-        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_load: path or image is NULL");
-    *image = (qz_image){0};
-    return qzi_fail(context, QZ_ERR_UNSUPPORTED,
+    (void)data;
+    (void)size;
+    (void)image;
+    return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                     "%s: built without stb_image, images are not read; give a .npy file", path);
 }
 
 #endif
-
-void qz_image_free(qz_context *context, qz_image *image)
-{
-    if (!image)
-        return;
-    qzi_free(context, image->rgb);
-    *image = (qz_image){0};
-}

@@ -54,6 +54,30 @@ qz_status qzi_check_pixels(const qz_context *ctx, const char *function, const qz
 /* Largest side of an image file, which is also JPEG's own limit. */
 #define QZI_IMAGE_SIDE_MAX 65535
 
+/* Largest file that is taken for an image. */
+#define QZI_IMAGE_FILE_MAX ((size_t)256 << 20)
+/* Most pixels of an image file. */
+#define QZI_IMAGE_PIXELS_MAX ((int64_t)1 << 26)
+
+/* The pixels of a JPEG, PNG or BMP file; messages begin with `path`. */
+qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_t *data,
+                           size_t size, qz_image *image);
+
+/* The same of WebP files (built with libwebp, otherwise QZ_ERR_UNSUPPORTED). */
+qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const uint8_t *data,
+                                size_t size, qz_image *image);
+bool qzi_image_is_webp(const uint8_t *data, size_t size);
+/*
+ * The name of the kind of image that the first bytes show, where no decoder here reads that kind:
+ * "GIF", "TIFF", …; NULL for other bytes.
+ */
+const char *qzi_image_other_kind(const uint8_t *data, size_t size);
+
+/* The orientation that the file's EXIF data has, 1 to 8; 1 where it has none or is damaged. */
+int qzi_exif_orientation(const uint8_t *data, size_t size);
+/* Turns the pixels upright; of another number than 2 to 8 nothing is done. */
+qz_status qzi_exif_turn(const qz_context *ctx, int orientation, qz_image *image);
+
 /*
  * What makes a JPEG or BMP file unsafe or incomplete for stb_image, in words; NULL where nothing
  * does and for other files. *scans: of a JPEG, else 0.

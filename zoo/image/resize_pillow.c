@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * resize_pillow.c - Pillow's Image.resize(BILINEAR or BICUBIC) on 8-bit RGB, to the bit.
+ * resize_pillow.c - Pillow's Image.resize(BILINEAR, BICUBIC or NEAREST) on 8-bit RGB, to the bit.
  *
  * torchvision's published accuracies were measured on images that Pillow resized, so the arithmetic
  * is Pillow's: a filter that widens with the reduction (antialiasing), weights normalised in double
  * and rounded to 22-bit fixed point, a horizontal pass, rounding to 8 bits, a vertical pass,
- * rounding to 8 bits.
+ * rounding to 8 bits. NEAREST copies pixels, without a filter.
  */
 #include "zoo/image/preprocess.h"
 
 #include <math.h>
+#include <string.h>
 
 /* 8 bits of a pixel and 2 of headroom leave 22 in an int32; the magnitudes of the bicubic filter's
  * normalised weights sum to less than 1.4. */
@@ -65,11 +66,12 @@ static double cubic(double x)
 /* By qz_interpolation. */
 static const struct filter {
     const char *name;
-    double (*at)(double distance);
-    double support; /* the filter is 0 from this distance on */
+    double (*at)(double distance); /* NULL: no filter */
+    double support;                /* the filter is 0 from this distance on */
 } filters[QZ_INTERPOLATION_COUNT] = {
     {"bilinear", triangle, 1.0},
     {"bicubic", cubic, 2.0},
+    {"nearest", NULL, 0.0},
 };
 
 const char *qz_interpolation_name(qz_interpolation interpolation)
@@ -172,10 +174,45 @@ static void resize_columns(const axis *a, const uint8_t *rows, int32_t base, int
     }
 }
 
+/* ---- nearest ---- */
+
+/* Pillow adds the scale up pixel by pixel; the product would round otherwise. */
+static void nearest_pixels(int32_t in, int64_t full, int64_t start, int32_t count, int32_t *from)
+{
+    const double scale = (double)in / (double)full;
+    double at = scale * 0.5;
+    for (int64_t i = 0; i < start; i++)
+        at += scale;
+    for (int32_t i = 0; i < count; i++, at += scale)
+        from[i] = (int32_t)QZI_MIN((int64_t)at, (int64_t)in - 1);
+}
+
+static qz_status nearest_window(const qz_context *ctx, const qzi_pixels *in,
+                                const qzi_window *window, uint8_t *out)
+{
+    qz_status st = QZ_OK;
+    int32_t *columns = alloc_array(ctx, (size_t)window->width, sizeof(*columns), &st);
+    int32_t *rows = alloc_array(ctx, (size_t)window->height, sizeof(*rows), &st);
+    if (st == QZ_OK) {
+        nearest_pixels(in->width, window->full_width, window->x, window->width, columns);
+        nearest_pixels(in->height, window->full_height, window->y, window->height, rows);
+        for (int32_t y = 0; y < window->height; y++) {
+            const uint8_t *row = in->rgb + (size_t)rows[y] * in->stride;
+            for (int32_t x = 0; x < window->width; x++, out += 3)
+                memcpy(out, row + (size_t)columns[x] * 3, 3);
+        }
+    }
+    qzi_free(ctx, columns);
+    qzi_free(ctx, rows);
+    return st;
+}
+
 qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const qzi_window *window,
                             qz_interpolation interpolation, uint8_t *out)
 {
     const struct filter *filter = &filters[interpolation];
+    if (!filter->at)
+        return nearest_window(ctx, in, window, out);
     axis across = {0}, down = {0};
     uint8_t *rows = NULL;
     int32_t *sums = NULL;

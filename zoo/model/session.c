@@ -29,6 +29,7 @@ struct qz_session {
     const qzi_packed *packed;
     qzi_exec *exec;
     bool int8;
+    qz_preprocess recipe; /* of run_u8: the model's, or the session's own */
 
     bool ran;        /* outputs are those of a run that succeeded */
     qzi_shape input; /* of the last run */
@@ -133,6 +134,7 @@ qz_status qz_session_create(qz_model *model, const qz_session_options *options,
     s->model = model;
     s->ctx = model->ctx;
     s->int8 = int8;
+    s->recipe = model->preprocess;
     s->graph = int8 ? model->int8_graph : model->graph;
     count_session(model, int8, true);
     qz_status st = create(s, &o);
@@ -218,9 +220,9 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
 static bool make_table(qz_session *s, qzi_qparams q)
 {
     float values[3][256];
-    if (s->model->preprocess.bgr) /* the kernels' tables keep the order of channels */
+    if (s->recipe.bgr) /* the kernels' tables keep the order of channels */
         return false;
-    qzi_preprocess_table(&s->model->preprocess, values);
+    qzi_preprocess_table(&s->recipe, values);
     if (!qzi_all_finite(values[0], 3 * 256))
         return false;
     qzi_fpenv env = qzi_fpenv_enter();
@@ -234,11 +236,11 @@ static bool make_table(qz_session *s, qzi_qparams q)
 static qz_status run_bytes(qz_session *s, const qzi_pixels *in, turn which)
 {
     qzi_crop crop;
-    QZI_TRY(qzi_preprocess_crop(s->ctx, in, &s->model->preprocess, &crop));
+    QZI_TRY(qzi_preprocess_crop(s->ctx, in, &s->recipe, &crop));
     const qzi_byte_image image = {.rows = crop.rows,
                                   .stride = crop.stride,
-                                  .h = s->model->preprocess.crop_h,
-                                  .w = s->model->preprocess.crop_w,
+                                  .h = s->recipe.crop_h,
+                                  .w = s->recipe.crop_w,
                                   .left = crop.left,
                                   .top = crop.top,
                                   .columns = crop.width,
@@ -251,7 +253,7 @@ static qz_status run_bytes(qz_session *s, const qzi_pixels *in, turn which)
 
 static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *in, turn which)
 {
-    const qz_preprocess *recipe = &s->model->preprocess;
+    const qz_preprocess *recipe = &s->recipe;
     qzi_qparams q;
     s->ran = false;
     QZI_TRY(qzi_model_takes_rgb(s->model, function));
@@ -294,6 +296,17 @@ qz_status qz_session_run_pixels(qz_session *session, const qz_pixels *images, si
         qzi_free(session->ctx, owned);
         QZI_TRY(st);
     }
+    return QZ_OK;
+}
+
+qz_status qz_session_set_preprocess(qz_session *session, const qz_preprocess *recipe)
+{
+    if (!session || !recipe)
+        return qzi_fail(session ? session->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_session_set_preprocess: session or recipe is NULL");
+    QZI_TRY(qzi_preprocess_check_recipe(session->ctx, recipe));
+    session->recipe = *recipe;
+    session->has_table = false;
     return QZ_OK;
 }
 
