@@ -162,6 +162,8 @@ int cmd_quantize(const tool_options *o)
                    o->out.output, s.info.name, s.info.backend, s.info.weights, s.info.calib,
                    (double)s.info.int8_weights_bytes * 1e-6,
                    (double)s.info.fp32_weights_bytes * 1e-6);
+        if (status == EXIT_DONE)
+            images_note_recipe(&s.info);
         if (status == EXIT_DONE && !s.int8_only)
             status = report(o, &s);
         subject_close(&s);

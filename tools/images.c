@@ -8,6 +8,7 @@
 
 #include "messages.h"
 #include "options_parse.h"
+#include "recipe.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -19,6 +20,25 @@
 
 /* Synthetic images where --calib is not given or names no number. */
 #define SYNTHETIC_DEFAULT 32
+
+/* Of the command, of which a process has one. */
+static struct {
+    const tool_options *options;
+    bool recipe_said;
+} reading;
+
+void images_begin(const tool_options *options)
+{
+    reading.options = options;
+    reading.recipe_said = false;
+}
+
+void images_note_recipe(const qz_model_info *info)
+{
+    if (reading.options && !reading.recipe_said)
+        recipe_note(reading.options, info);
+    reading.recipe_said = true;
+}
 
 static bool has_suffix(const char *name, const char *suffix)
 {
@@ -164,9 +184,12 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     if (has_suffix(path, ".npy"))
         return load_npy(ctx, path, tensor);
     qz_image image;
-    qz_status st = qz_image_load(ctx, path, &image);
+    qz_image_options how = QZ_IMAGE_OPTIONS_INIT;
+    how.no_exif = reading.options && reading.options->images.no_exif;
+    qz_status st = qz_image_load_with(ctx, path, &how, &image);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
+    images_note_recipe(info);
     status = alloc_image(info->preprocess.crop_h, info->preprocess.crop_w, tensor);
     if (status == EXIT_DONE) {
         st = qz_image_preprocess(ctx, image.rgb, image.width, image.height, (size_t)image.width * 3,

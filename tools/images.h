@@ -11,6 +11,10 @@ typedef struct image_list {
     long synthetic; /* that many synthetic images instead; 0 */
 } image_list;
 
+/* How images are read from now on: --no-exif; and what is said once for each model. */
+void images_begin(const tool_options *options);
+/* Says once for each model which recipe is assumed; images_load does it, too. */
+void images_note_recipe(const qz_model_info *info);
 int images_find(const char *const *what, size_t count, image_list *list);
 void images_free(image_list *list);
 /*

@@ -57,6 +57,12 @@ static const char *outputs_word(int i)
     return i == OUTPUTS_OWN ? "own" : i == OUTPUTS_ALL ? "all" : NULL;
 }
 
+static const char *interpolation_word(int i)
+{
+    return qz_interpolation_name((qz_interpolation)i);
+}
+
+static const option_words interpolation_words = {interpolation_word, NULL};
 static const option_words backend_words = {backend_word, NULL};
 static const option_words observer_words = {observer_word, "percentile entropy mse"};
 static const option_words isa_words = {isa_word, NULL};
@@ -132,8 +138,6 @@ const tool_option tool_option_table[] = {
     {"--no-winograd", NULL, OPT_FLOAT, FLAG(run.no_winograd),
      "compute fp32 3x3 convolutions directly: slower, with less rounding, as calibration does"},
     {"--batch", "N", OPT_BENCH, WHOLE(bench.batch, 1, 4096, 1), "images of a run"},
-    {"--size", "H[xW]", OPT_SIZE, SIZE(run.size, 1, 65535),
-     "image size (default: the model's own)"},
     {"--warmup", "N", OPT_BENCH, WHOLE(bench.warmup, 0, 1000000, 3),
      "runs before the measured runs"},
     {"--runs", "N", OPT_BENCH, WHOLE(bench.runs, 1, 10000000, 0), "measured runs"},
@@ -143,6 +147,20 @@ const tool_option tool_option_table[] = {
      "show time, rates and bytes of each node, and the memory of model and session"},
     {"--table", "DIR", OPT_BENCH, TEXT(out.table),
      "add the rows to DIR's latency table of this CPU"},
+    {"--size", "H[xW]", OPT_IMAGES, SIZE(run.size, 1, 65535),
+     "the network's input; alone, images are resized to it (default: the model's own)"},
+    {"--resize", "N|none", OPT_IMAGES, TEXT(images.resize),
+     "resize the shorter side of images to N, or do not resize"},
+    {"--crop", "N|HxW", OPT_IMAGES, SIZE(images.crop, 1, 65535),
+     "cut out the centre of images, black where the image is smaller"},
+    {"--mean", "R,G,B", OPT_IMAGES, TEXT(images.mean), "subtract from pixels of 0 to 1"},
+    {"--std", "R,G,B", OPT_IMAGES, TEXT(images.std), "divide pixels of 0 to 1 by, after --mean"},
+    {"--interpolation", "WORD", OPT_IMAGES, WORD(images.interpolation, &interpolation_words, -1),
+     "of resizing"},
+    {"--rgb", NULL, OPT_IMAGES, FLAG(images.rgb), "the network's first channel is red"},
+    {"--bgr", NULL, OPT_IMAGES, FLAG(images.bgr), "the network's first channel is blue"},
+    {"--no-exif", NULL, OPT_IMAGES, FLAG(images.no_exif),
+     "do not turn images by their EXIF orientation"},
     {"--dump-outputs", "DIR", OPT_DUMP, TEXT(out.dump), "write each raw output as DIR/NAME.npy"},
     {"--dump-node", "NAME", OPT_DUMP, TEXTS(out.dump_nodes),
      "also write a node's output, or all; may be given several times"},

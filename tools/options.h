@@ -42,6 +42,12 @@ typedef struct tool_options {
         bool no_winograd;
         option_size size;
     } run;
+    struct { /* the recipe for images, beside run.size */
+        const char *resize, *mean, *std;
+        option_size crop;
+        int interpolation; /* qz_interpolation, -1: not given */
+        bool rgb, bgr, no_exif;
+    } images;
     struct {
         long batch, warmup, runs;
         double seconds;
@@ -108,7 +114,7 @@ enum {
     OPT_FETCH = 1 << 11,     /* --mirror --offline --ca-file … */
     OPT_ASK = 1 << 12,       /* --fetch; commands without it fetch what --weights names */
     OPT_WEIGHTS = 1 << 13,   /* --all --f32 --update-keys */
-    OPT_SIZE = 1 << 14,      /* --size */
+    OPT_IMAGES = 1 << 14,    /* --size --resize --crop --mean --std … */
     OPT_EXPORT = 1 << 15,    /* -o --precision --style --opset --io --outputs --external-data */
     OPT_FLOAT = 1 << 16,     /* --no-winograd */
     OPT_CATALOGUE = 1 << 17, /* --catalogue */

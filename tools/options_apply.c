@@ -6,8 +6,10 @@
 #include "options_apply.h"
 
 #include "messages.h"
+#include "recipe.h"
 
 #include <string.h>
+#include <strings.h>
 
 /* ---- what a command does ---- */
 
@@ -132,6 +134,44 @@ static bool fetches(const tool_options *o)
     return !is_command(o, "weights") || weights_does(o, "fetch", "fetch");
 }
 
+/* ---- images ---- */
+
+static bool is_array(const char *path)
+{
+    const char *dot = strrchr(path, '.');
+    return dot && strcasecmp(dot, ".npy") == 0;
+}
+
+/* Whether any of the words from `first` on may be an image. */
+static bool has_image(const option_list *words, size_t first)
+{
+    for (size_t i = first; i < words->count; i++) {
+        if (!is_array(words->items[i]) && strncmp(words->items[i], "synthetic", 9) != 0)
+            return true;
+    }
+    return false;
+}
+
+/* Whether images of files are read. */
+static bool reads_images(const tool_options *o)
+{
+    return (o->quant.calib.count && has_image(&o->quant.calib, 0)) || is_command(o, "eval") ||
+           (is_command(o, "run") && has_image(&o->args, 1));
+}
+
+/* Saved models and ONNX files keep the recipe, also where no image is read. */
+static bool uses_recipe(const tool_options *o)
+{
+    return reads_images(o) || is_command(o, "quantize") || is_command(o, "export");
+}
+
+/* Synthetic images and measured inputs have that size, too. */
+static bool uses_size(const tool_options *o)
+{
+    return uses_recipe(o) || is_command(o, "bench") ||
+           (o->quant.ptq && !is_array(o->quant.calib.count ? o->quant.calib.items[0] : ""));
+}
+
 /* ---- the rules ---- */
 
 typedef struct rule {
@@ -143,6 +183,8 @@ typedef struct rule {
 static const char needs_int8[] = "goes with int8 only; give --ptq (export: --precision int8)";
 static const char needs_tag[] = "goes with --weights TAG only: nothing else is fetched";
 static const char needs_weights[] = "goes with --weights FILE or TAG only";
+static const char needs_images[] =
+    "goes with images only: .npy arrays and synthetic images are used as they are";
 static const char needs_online[] = "does not go with --offline";
 
 static const rule rules[] = {
@@ -153,6 +195,15 @@ static const rule rules[] = {
     {"--per-channel", quantizes, needs_int8},
     {"--exclude", quantizes, needs_int8},
     {"--fallback", quantizes, needs_int8},
+    {"--size", uses_size, needs_images},
+    {"--resize", uses_recipe, needs_images},
+    {"--crop", uses_recipe, needs_images},
+    {"--mean", uses_recipe, needs_images},
+    {"--std", uses_recipe, needs_images},
+    {"--interpolation", uses_recipe, needs_images},
+    {"--rgb", uses_recipe, needs_images},
+    {"--bgr", uses_recipe, needs_images},
+    {"--no-exif", reads_images, needs_images},
     {"--no-winograd", runs_float, "goes with fp32 only, and this command runs int8 alone"},
     {"--seconds", counts_no_runs, "does not go with --runs, which says how often to measure"},
     {"--verbose", is_not_quiet, "does not go with --quiet"},
@@ -222,5 +273,5 @@ int options_apply(const tool_options *o)
         if (option_given(o, rules[i].option) && !rules[i].applies(o))
             status = tool_fail(EXIT_USAGE, "%s: %s", rules[i].option, rules[i].needs);
     }
-    return status;
+    return status == EXIT_DONE ? recipe_check(o) : status;
 }

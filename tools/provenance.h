@@ -11,7 +11,8 @@ bool provenance_made_up(const qz_model_info *info, bool int8);
 const char *provenance_words(const qz_model_info *info, bool int8);
 /* "synthetic:32", "images:100", …; "" for the fp32 model. */
 const char *provenance_calib(const qz_model_info *info, bool int8);
-/* Sets "weights", "calib" and "warnings", and "missing" where the file lacked parameters. */
+/* Sets "weights", "calib", "warnings" and "preprocess", and "missing" where the file lacked
+ * parameters. */
 void provenance_json(json_t *row, const qz_model_info *info, bool int8);
 /* The cells of the columns "<weights" and "<calib". */
 void provenance_cells(report_table *table, const qz_model_info *info, bool int8);

@@ -7,6 +7,7 @@
 #include "interrupt.h"
 #include "messages.h"
 #include "options_apply.h"
+#include "recipe.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -97,7 +98,10 @@ static int open_file(const tool_options *options, const char *name, subject *s)
         return tool_fail(EXIT_USAGE, "--backend %s: %s was quantized for %s", backend, name,
                          s->info.backend);
     s->int8_only = true;
-    return check_run(options, s);
+    int status = recipe_apply(options, s->ctx, s->model,
+                              strcmp(options->command, "bench") == 0 ? NULL : name);
+    qz_model_get_info(s->model, &s->info);
+    return status ? status : check_run(options, s);
 }
 
 /* The weights were those of an int8 model: refuses a calibration that the user asked for. */
@@ -153,8 +157,13 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
     memset(s, 0, sizeof(*s));
     s->ctx = ctx;
     tool_warnings_clear();
-    if (is_model_file(name))
-        return open_file(options, name, s);
+    images_begin(options);
+    if (is_model_file(name)) {
+        int status = open_file(options, name, s);
+        if (status)
+            subject_close(s);
+        return status;
+    }
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
     o.weights = options->model.weights;
     o.key = options->model.key;
@@ -195,9 +204,12 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
     print_note(options, s);
-    int status = check_run(options, s);
+    int status = recipe_apply(options, ctx, s->model, NULL);
+    qz_model_get_info(s->model, &s->info);
+    if (status == EXIT_DONE)
+        status = check_run(options, s);
     if (status)
-        ;
+        ; /* said */
     else if (s->info.converted)
         status = settle_int8(options, s);
     else if (ptq)
