@@ -48,6 +48,8 @@ struct qzi_sqnr {
 
 static double decibels(energy e)
 {
+    if (!isfinite(e.signal) || !isfinite(e.noise)) /* a float value overflowed */
+        return NAN;
     if (e.noise == 0.0)
         return INFINITY;
     if (e.signal == 0.0)
@@ -322,6 +324,12 @@ static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
     qz_status st = QZ_OK;
     QZI_GOTO(st, qzi_exec_run(s->float_exec, image, 1, false));
     QZI_GOTO(st, fetch_output(s->ctx, s->float_exec, &real, &n));
+    if (!qzi_all_finite(real, (size_t)n)) {
+        st = qzi_fail(s->ctx, QZ_ERR_NUMERIC,
+                      "the float model's output has NaN or infinity, with which nothing can be "
+                      "compared; check the image's values and the weights");
+        goto fail;
+    }
     QZI_GOTO(st, qzi_exec_run(s->int8_exec, image, 1, false));
     QZI_GOTO(st, fetch_output(s->ctx, s->int8_exec, &quantized, &quantized_n));
     if (n != quantized_n) {

@@ -82,7 +82,7 @@ static int run_once(const subject *s, bench_row *row, const qz_tensor *input, do
     }
     if (seconds)
         *seconds = now() - start;
-    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
+    return st == QZ_OK ? EXIT_DONE : subject_fail_run(s, row->session, st, s->info.name);
 }
 
 static int sample(const subject *s, bench_row *row, const qz_tensor *input)

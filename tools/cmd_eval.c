@@ -1,138 +1,180 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_eval.c - qzoo eval: top-1 and top-5 on labelled images, float and int8 from one pass. */
 #include "commands.h"
+#include "eval.h"
 #include "images.h"
-#include "labels.h"
 #include "messages.h"
-#include "provenance.h"
-#include "report.h"
-#include "subject.h"
 
 #include <stdlib.h>
+#include <time.h>
 
-#define TOP 5
-
-typedef struct eval_row {
-    const char *precision;
-    qz_session *session;
-    size_t top1, top5;
-} eval_row;
-
-static int eval_image(qz_context *ctx, eval_row *row, const qz_tensor *image, const char *path,
-                      int32_t label)
+static double now(void)
 {
-    const char *name;
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
+}
+
+/* Beside the exit statuses: the output is no number, and a message has said so. */
+enum { NOT_FINITE = -1 };
+
+/* One model's answer: an exit status, or NOT_FINITE. */
+static int answer_image(const evaluation *e, eval_row *row, const qz_tensor *image, size_t i)
+{
+    const char *path = e->labels->paths[i];
     const qz_tensor *logits;
-    qz_top top[TOP];
-    qz_status st = qz_session_run(row->session, image);
-    if (st == QZ_OK)
-        st = qz_session_output(row->session, 0, &name, &logits);
-    if (st != QZ_OK)
-        return tool_fail_status(ctx, st);
-    if (logits->ndim != 2 || logits->dims[0] != 1)
+    qz_top top[EVAL_TOP];
+    const double start = now();
+    const qz_status st = qz_session_run(row->session, image);
+    row->seconds += now() - start;
+    if (st != QZ_OK) {
+        const int status = subject_fail_run(e->s, row->session, st, path);
+        return st == QZ_ERR_NUMERIC && status == EXIT_FAILED ? NOT_FINITE : status;
+    }
+    if (qz_session_output(row->session, 0, NULL, &logits) != QZ_OK || logits->ndim != 2 ||
+        logits->dims[0] != 1 || logits->dims[1] != e->s->info.num_classes)
         return tool_fail(EXIT_INPUT, "%s: one image in each file is needed", path);
-    size_t count = qz_topk(logits, 0, TOP, top);
-    for (size_t k = 0; k < count; k++) {
-        row->top1 += k == 0 && top[k].index == label;
-        row->top5 += top[k].index == label;
-    }
+    const size_t count = qz_topk(logits, 0, EVAL_TOP, top);
+    eval_answer *answer = &row->answers[i];
+    *answer = (eval_answer){.top = top[0].index, .score = top[0].score};
+    for (size_t k = 0; k < count; k++)
+        answer->in_top |= top[k].index == e->labels->classes[i];
     return EXIT_DONE;
 }
 
-static int eval_all(const tool_options *o, subject *s, const label_list *labels, eval_row *rows,
-                    size_t row_count)
+/* All models' answers to an image, which counts only where all have one. */
+static int eval_image(evaluation *e, size_t i)
 {
-    image_list list = {.paths = labels->paths, .count = labels->count};
-    for (size_t i = 0; i < labels->count; i++) {
-        qz_tensor image = {0}; /* released below after a failure too */
-        tool_progress(o->quiet, "evaluating: image", i + 1, labels->count);
-        if (labels->classes[i] < 0 || labels->classes[i] >= s->info.num_classes)
-            return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],
-                             labels->classes[i], s->info.num_classes);
-        int status = images_load(s->ctx, &list, i, &s->info, &image);
-        for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
-            status = eval_image(s->ctx, &rows[k], &image, labels->paths[i], labels->classes[i]);
-        images_release(&image);
-        if (status)
-            return status;
+    const image_list list = {.paths = e->labels->paths, .count = e->labels->count};
+    qz_tensor image;
+    size_t without = 0; /* models */
+    int status = images_load(e->s->ctx, &list, i, &e->s->info, &image);
+    for (size_t k = 0; k < e->row_count && status == EXIT_DONE; k++) {
+        status = answer_image(e, &e->rows[k], &image, i);
+        without += status == NOT_FINITE;
+        status = status == NOT_FINITE ? EXIT_DONE : status;
     }
-    return EXIT_DONE;
-}
-
-static int report(const tool_options *o, const subject *s, const eval_row *rows, size_t row_count,
-                  size_t n)
-{
-    static const char *const headers[] = {"<model",        "<precision", "<backend",      "n",
-                                          "top-1 correct", "top-1 %",    "top-5 correct", "top-5 %",
-                                          "<weights",      "<calib"};
-    json_t *results = json_array();
-    report_table *t = table_new(headers, 10);
-    for (size_t i = 0; i < row_count; i++) {
-        const eval_row *r = &rows[i];
-        const char *backend = r->precision[0] == 'i' ? s->info.backend : "";
-        double top1 = (double)r->top1 / (double)n, top5 = (double)r->top5 / (double)n;
-        const bool int8 = r->precision[0] == 'i';
-        json_t *row =
-            json_pack("{s:s, s:s, s:s, s:I, s:I, s:I, s:o, s:o}", "model", s->info.name,
-                      "precision", r->precision, "backend", backend, "n", (json_int_t)n,
-                      "top1_correct", (json_int_t)r->top1, "top5_correct", (json_int_t)r->top5,
-                      "top1", json_number(top1), "top5", json_number(top5));
-        provenance_json(row, &s->info, int8);
-        json_add(results, row);
-        table_cell(t, "%s", s->info.name);
-        table_cell(t, "%s", r->precision);
-        table_cell(t, "%s", backend);
-        table_cell(t, "%zu", n);
-        table_cell(t, "%zu", r->top1);
-        table_cell(t, "%.1f", 100.0 * top1);
-        table_cell(t, "%zu", r->top5);
-        table_cell(t, "%.1f", 100.0 * top5);
-        provenance_cells(t, &s->info, int8);
+    images_release(&image);
+    if (status == EXIT_INPUT && e->o->eval.skip_bad) { /* its message has named the file */
+        e->skipped++;
+        return EXIT_DONE;
     }
-    int status = json_check();
-    if (status) {
-        table_free(t);
-        json_decref(results);
+    if (status)
         return status;
+    e->nonfinite += without > 0;
+    e->counts[i] = without == 0;
+    return EXIT_DONE;
+}
+
+static void sum_up(evaluation *e)
+{
+    for (size_t i = 0; i < e->labels->count; i++) {
+        bool right[2] = {false, false};
+        if (!e->counts[i])
+            continue;
+        e->n++;
+        for (size_t k = 0; k < e->row_count; k++) {
+            eval_row *row = &e->rows[k];
+            right[k] = row->answers[i].top == e->labels->classes[i];
+            row->top1 += right[k];
+            row->top5 += row->answers[i].in_top;
+        }
+        if (e->row_count < 2)
+            continue;
+        e->agreements += e->rows[0].answers[i].top == e->rows[1].answers[i].top;
+        e->only_fp32_right += right[0] && !right[1];
+        e->only_int8_right += right[1] && !right[0];
     }
-    if (report_prints(o)) {
-        status = table_print(t, stdout);
-        provenance_note(stdout, &s->info, s->info.converted, "these figures say");
+}
+
+static int eval_all(evaluation *e)
+{
+    const double start = now();
+    int status = EXIT_DONE;
+    for (size_t i = 0; i < e->labels->count && status == EXIT_DONE; i++) {
+        tool_progress(e->o->quiet, "evaluating: image", i + 1, e->labels->count);
+        status = eval_image(e, i);
     }
+    e->seconds = now() - start;
     if (status == EXIT_DONE)
-        status = report_markdown(o, t);
-    table_free(t);
-    int written = json_write(o, json_pack("{s:s, s:o, s:o}", "schema", "qzoo.eval/1", "cpu",
-                                          json_cpu(s->ctx), "results", results));
-    return status ? status : written;
+        sum_up(e);
+    return status;
+}
+
+/* Labels are checked against the model before any image is read. */
+static int check_labels(const evaluation *e)
+{
+    const label_list *labels = e->labels;
+    for (size_t i = 0; i < labels->count; i++) {
+        if (labels->classes[i] < 0 || labels->classes[i] >= e->s->info.num_classes)
+            return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],
+                             labels->classes[i], e->s->info.num_classes);
+    }
+    return EXIT_DONE;
+}
+
+static int open_rows(evaluation *e)
+{
+    const size_t count = e->labels->count;
+    if (!e->s->int8_only)
+        e->rows[e->row_count++].precision = "fp32";
+    if (e->s->info.converted)
+        e->rows[e->row_count++].precision = "int8";
+    if (e->o->out.changes && e->row_count != 2)
+        return tool_fail(EXIT_USAGE, "--changes: compares fp32 and int8, and %s has int8 alone",
+                         e->s->info.weights);
+    e->counts = calloc(count, sizeof(*e->counts));
+    if (!e->counts)
+        return tool_fail_memory();
+    for (size_t k = 0; k < e->row_count; k++) {
+        eval_row *row = &e->rows[k];
+        qz_session_options so = QZ_SESSION_OPTIONS_INIT;
+        so.precision = eval_is_int8(row) ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
+        so.no_winograd = e->o->run.no_winograd;
+        row->answers = calloc(count, sizeof(*row->answers));
+        if (!row->answers)
+            return tool_fail_memory();
+        const qz_status st = qz_session_create(e->s->model, &so, &row->session);
+        if (st != QZ_OK)
+            return tool_fail_status(e->s->ctx, st);
+    }
+    return EXIT_DONE;
+}
+
+static int report_all(const evaluation *e)
+{
+    int status = eval_confusion(e);
+    if (status == EXIT_DONE)
+        status = eval_changes(e);
+    if (status == EXIT_DONE)
+        status = eval_report(e);
+    if (status == EXIT_DONE && e->nonfinite) /* each was named when it was found */
+        status = EXIT_FAILED;
+    if (status == EXIT_DONE && e->n == 0)
+        status = tool_fail(EXIT_INPUT, "%s: none of %zu images can be read", e->o->eval.data,
+                           e->labels->count);
+    return status;
 }
 
 static int eval_subject(const tool_options *o, qz_context *ctx, const label_list *labels)
 {
     subject s;
-    eval_row rows[2] = {0};
-    size_t row_count = 0;
+    evaluation e = {.o = o, .s = &s, .labels = labels};
     int status = subject_open(o, ctx, o->args.items[0], o->quant.ptq, &s);
     if (status)
         return status;
-    if (!s.int8_only)
-        rows[row_count++].precision = "fp32";
-    if (s.info.converted)
-        rows[row_count++].precision = "int8";
-    for (size_t i = 0; i < row_count && status == EXIT_DONE; i++) {
-        qz_session_options so = QZ_SESSION_OPTIONS_INIT;
-        so.precision = rows[i].precision[0] == 'i' ? QZ_PRECISION_INT8 : QZ_PRECISION_FP32;
-        so.no_winograd = o->run.no_winograd;
-        qz_status st = qz_session_create(s.model, &so, &rows[i].session);
-        if (st != QZ_OK)
-            status = tool_fail_status(ctx, st);
+    status = check_labels(&e);
+    if (status == EXIT_DONE)
+        status = open_rows(&e);
+    if (status == EXIT_DONE)
+        status = eval_all(&e);
+    if (status == EXIT_DONE)
+        status = report_all(&e);
+    for (size_t k = 0; k < e.row_count; k++) {
+        qz_session_destroy(e.rows[k].session);
+        free(e.rows[k].answers);
     }
-    if (status == EXIT_DONE)
-        status = eval_all(o, &s, labels, rows, row_count);
-    for (size_t i = 0; i < row_count; i++)
-        qz_session_destroy(rows[i].session);
-    if (status == EXIT_DONE)
-        status = report(o, &s, rows, row_count, labels->count);
+    free(e.counts);
     subject_close(&s);
     return status;
 }

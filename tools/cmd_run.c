@@ -23,7 +23,8 @@ typedef struct run_state {
     size_t input;            /* number of the current input */
     size_t inputs;
     json_t *results;
-    int status; /* of node_hook */
+    bool nonfinite; /* an output was no number */
+    int status;     /* of node_hook */
 } run_state;
 
 /* DIR/NAME.npy; with several inputs DIR/NUMBER-NAME.npy. */
@@ -103,7 +104,8 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
             printf("%s", name_shown);
             if (logits->dims[0] > 1)
                 printf(" [%lld]", (long long)row);
-            printf(" (%s%s%s)\n", precision, *made_up ? ", " : "", made_up);
+            printf(" (%s%s%s)%s\n", precision, *made_up ? ", " : "", made_up,
+                   count ? "" : ": the output is no number");
         }
         for (size_t i = 0; i < count; i++) {
             const char *name = class_name(r, top[i].index);
@@ -118,6 +120,8 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
                                    (json_int_t)row, "model", r->s.info.name, "precision", precision,
                                    "top", json);
         provenance_json(result, &r->s.info, int8);
+        if (count == 0)
+            json_set(result, "nonfinite", json_true());
         json_add(r->results, result);
     }
 }
@@ -133,10 +137,10 @@ static int run_input(run_state *r, const image_list *list, size_t index)
     if (r->status)
         return r->status;
     if (st != QZ_OK) {
-        char message[4096]; /* the library's message; the file is named before it */
-        snprintf(message, sizeof(message), "%s", qz_context_message(r->ctx));
-        return tool_fail(st == QZ_ERR_ARGUMENT ? EXIT_INPUT : tool_exit_of(st), "%s: %s",
-                         list->paths[index], message);
+        status = subject_fail_run(&r->s, r->session, st, list->paths[index]);
+        if (status != EXIT_FAILED || st != QZ_ERR_NUMERIC)
+            return status;
+        r->nonfinite = true; /* what there is of the outputs is reported */
     }
     for (size_t i = 0; i < qz_session_output_count(r->session); i++) {
         const char *name;
@@ -204,5 +208,6 @@ int cmd_run(const tool_options *o)
     }
     const int written =
         json_write(o, json_pack("{s:s, s:o}", "schema", "qzoo.run/1", "results", r.results));
-    return status ? status : written;
+    status = status ? status : written;
+    return status == EXIT_DONE && r.nonfinite ? EXIT_FAILED : status;
 }

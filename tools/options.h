@@ -55,6 +55,7 @@ typedef struct tool_options {
     } bench;
     struct {
         const char *data, *labels;
+        bool per_class, skip_bad;
     } eval;
     struct {
         bool ops;
@@ -78,7 +79,7 @@ typedef struct tool_options {
         bool external_data;
     } onnx;
     struct { /* files and folders that are written; "-" is standard output */
-        const char *output, *report, *json, *markdown, *table, *dump;
+        const char *output, *report, *json, *markdown, *table, *dump, *confusion, *changes;
         option_list dump_nodes;
     } out;
     bool quiet, verbose;
@@ -108,7 +109,7 @@ enum {
     OPT_PTQ = 1 << 5,        /* --ptq */
     OPT_BENCH = 1 << 6,      /* --batch --warmup --runs --seconds --profile --table */
     OPT_DUMP = 1 << 7,       /* --dump-outputs --dump-node */
-    OPT_EVAL = 1 << 8,       /* --data --labels */
+    OPT_EVAL = 1 << 8,       /* --data --labels --per-class … */
     OPT_QUANTIZE = 1 << 9,   /* -o --report */
     OPT_LIST = 1 << 10,      /* --ops */
     OPT_FETCH = 1 << 11,     /* --mirror --offline --ca-file … */

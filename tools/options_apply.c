@@ -66,6 +66,11 @@ static bool calibrates(const tool_options *o)
     return quantizes(o) || calibrates_half(o);
 }
 
+static bool has_both(const tool_options *o)
+{
+    return o->quant.ptq && file_count(o) == 0;
+}
+
 static bool runs_float(const tool_options *o)
 {
     const bool only_files = model_count(o) > 0 && file_count(o) == model_count(o);
@@ -233,6 +238,7 @@ static const rule rules[] = {
     {"--offline", fetches, "goes with weights fetch only"},
     {"--json", has_json, "goes with weights list and weights show only"},
     {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
+    {"--changes", has_both, "compares fp32 and int8; give a model's name and --ptq"},
     {"--f32", converts, "goes with weights convert only"},
     {"--update-keys", reads_keys, "goes with weights show and weights convert only"},
 };

@@ -228,6 +228,19 @@ void subject_context_end(qz_context *ctx)
     qz_context_destroy(ctx);
 }
 
+int subject_fail_run(const subject *s, const qz_session *session, qz_status st, const char *what)
+{
+    const qz_tensor *output;
+    char message[4096]; /* the library's, which the next call replaces */
+    snprintf(message, sizeof(message), "%s", qz_context_message(s->ctx));
+    const bool nonfinite =
+        st == QZ_ERR_NUMERIC && qz_session_output(session, 0, NULL, &output) == QZ_OK;
+    return tool_fail(nonfinite               ? EXIT_FAILED
+                     : st == QZ_ERR_ARGUMENT ? EXIT_INPUT
+                                             : tool_exit_of(st),
+                     "%s: %s", what, message);
+}
+
 void subject_close(subject *s)
 {
     qz_model_destroy(s->model);

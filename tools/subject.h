@@ -22,6 +22,11 @@ bool is_model_file(const char *name);
 /* Creates or opens the model; with `ptq` (ignored for files) also calibrates and converts. */
 int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
                  subject *s);
+/*
+ * Reports that a run on `what`, a file or a model, failed: EXIT_FAILED where the session has an
+ * output with NaN or infinity, EXIT_INPUT where `what` is at fault.
+ */
+int subject_fail_run(const subject *s, const qz_session *session, qz_status st, const char *what);
 void subject_close(subject *s);
 
 #endif

@@ -48,7 +48,9 @@ QZ_API qz_status qz_session_create(qz_model *model, const qz_session_options *op
 /* Before its model. NULL is fine. */
 QZ_API void qz_session_destroy(qz_session *session);
 
-/* Runs NCHW float32 images of any size and batch. NaN or infinity in the input: QZ_ERR_NUMERIC. */
+/* Runs NCHW float32 images of any size and batch. QZ_ERR_NUMERIC: NaN or infinity in the input; or
+ * in an output, where numbers grew too large on the way. qz_session_output has the outputs then,
+ * so that the other images of the batch are not lost. */
 QZ_API qz_status qz_session_run(qz_session *session, const qz_tensor *input);
 /* 8-bit RGB rows, `stride` bytes apart: resize, crop and normalise by the model's recipe, or
  * by the session's own (qz_session_set_preprocess). */
@@ -127,7 +129,8 @@ typedef struct qz_top {
     float score;       /* the network's output (logit) */
     float probability; /* softmax */
 } qz_top;
-/* The k largest of row `row` of an N x C tensor; ties: the lower index first. Returns how many. */
+/* The k largest of row `row` of an N x C tensor; ties: the lower index first. Returns how many: 0
+ * where the row has NaN or infinity, which rank nothing. */
 QZ_API size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top);
 
 #ifdef __cplusplus

@@ -423,6 +423,10 @@ static void test_topk(void **state)
         assert_int_equal(top[i].index, i); /* ties: the lower index */
         assert_true(fabsf(top[i].probability - 1.0f / 6.0f) < 1e-7f);
     }
+    assert_int_equal(qz_topk(&tensor, 1, 8, top), 0); /* NaN ranks nothing */
+    logits[1][2] = INFINITY;
+    assert_int_equal(qz_topk(&tensor, 1, 8, top), 0);
+    logits[1][2] = -2.0f;
     assert_int_equal(qz_topk(&tensor, 1, 8, top), 6);
     const int order[] = {1, 3, 5, 0, 4, 2};
     for (int i = 0; i < 6; i++)

@@ -189,12 +189,30 @@ static qz_status fetch_output(qz_session *s, size_t index, turn which)
     return QZ_OK;
 }
 
+/* Names the first image whose output is no number. */
+static qz_status check_finite(const qz_session *s, size_t index)
+{
+    const qz_tensor *tensor = &s->out_tensor[index];
+    const int64_t images = tensor->dims[0];
+    const size_t each = images > 0 ? (size_t)(qz_tensor_numel(tensor) / images) : 0;
+    for (int64_t i = 0; i < images; i++) {
+        if (!qzi_all_finite((const float *)tensor->data + (size_t)i * each, each))
+            return qzi_fail(s->ctx, QZ_ERR_NUMERIC,
+                            "%s of image %lld has NaN or infinity: numbers grew too large; check "
+                            "the image's values and the weights",
+                            s->graph->outputs[index].name, (long long)i);
+    }
+    return QZ_OK;
+}
+
 static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w, turn which)
 {
     for (size_t i = 0; i < s->graph->output_count; i++)
         QZI_TRY(fetch_output(s, i, which));
     s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, qzi_model_channels(s->model)};
     s->ran = which.at + 1 == which.count;
+    for (size_t i = 0; s->ran && i < s->graph->output_count; i++)
+        QZI_TRY(check_finite(s, i));
     return QZ_OK;
 }
 

@@ -4,15 +4,6 @@
  */
 #include "zoo/model/model.h"
 
-#include <math.h>
-
-/* Whether a comes before b: larger first, NaN last; among equals the lower index, which comes
- * there already. */
-static bool before(float a, float b)
-{
-    return a > b || (isnan(b) && !isnan(a));
-}
-
 size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top)
 {
     if (!logits || !logits->data || !top || logits->dtype != QZ_F32 || logits->ndim != 2 ||
@@ -21,11 +12,13 @@ size_t qz_topk(const qz_tensor *logits, int64_t row, size_t k, qz_top *top)
     int32_t classes = (int32_t)logits->dims[1];
     const float *x = (const float *)logits->data + row * classes;
     size_t count = 0;
-    for (int32_t i = 0; i < classes; i++) {
-        if (count == k && (k == 0 || !before(x[i], top[k - 1].score)))
+    if (!qzi_all_finite(x, (size_t)classes))
+        return 0;
+    for (int32_t i = 0; i < classes; i++) { /* among equals the lower index came first */
+        if (count == k && (k == 0 || x[i] <= top[k - 1].score))
             continue;
         size_t at = count < k ? count++ : k - 1;
-        for (; at > 0 && before(x[i], top[at - 1].score); at--)
+        for (; at > 0 && x[i] > top[at - 1].score; at--)
             top[at] = top[at - 1];
         top[at] = (qz_top){.index = i, .score = x[i]};
     }
