@@ -3,6 +3,7 @@
 #include "commands.h"
 #include "eval.h"
 #include "images.h"
+#include "interrupt.h"
 #include "messages.h"
 
 #include <stdlib.h>
@@ -96,21 +97,14 @@ static int eval_all(evaluation *e)
         status = eval_image(e, i);
     }
     e->seconds = now() - start;
+    if (status && interrupt_signal()) { /* what was measured until then is reported */
+        e->interrupted = status;
+        interrupt_resume(e->s->ctx);
+        status = EXIT_DONE;
+    }
     if (status == EXIT_DONE)
         sum_up(e);
     return status;
-}
-
-/* Labels are checked against the model before any image is read. */
-static int check_labels(const evaluation *e)
-{
-    const label_list *labels = e->labels;
-    for (size_t i = 0; i < labels->count; i++) {
-        if (labels->classes[i] < 0 || labels->classes[i] >= e->s->info.num_classes)
-            return tool_fail(EXIT_INPUT, "%s: class %d; the model has %d classes", labels->paths[i],
-                             labels->classes[i], e->s->info.num_classes);
-    }
-    return EXIT_DONE;
 }
 
 static int open_rows(evaluation *e)
@@ -148,6 +142,8 @@ static int report_all(const evaluation *e)
         status = eval_changes(e);
     if (status == EXIT_DONE)
         status = eval_report(e);
+    if (status == EXIT_DONE)
+        status = e->interrupted;
     if (status == EXIT_DONE && e->nonfinite) /* each was named when it was found */
         status = EXIT_FAILED;
     if (status == EXIT_DONE && e->n == 0)
@@ -156,14 +152,16 @@ static int report_all(const evaluation *e)
     return status;
 }
 
-static int eval_subject(const tool_options *o, qz_context *ctx, const label_list *labels)
+static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels)
 {
     subject s;
     evaluation e = {.o = o, .s = &s, .labels = labels};
-    int status = subject_open(o, ctx, o->args.items[0], o->quant.ptq, &s);
+    int status = subject_create(o, ctx, o->args.items[0], o->quant.ptq, &s);
     if (status)
         return status;
-    status = check_labels(&e);
+    status = labels_resolve(o, s.model, &s.classes, labels); /* before calibration takes its time */
+    if (status == EXIT_DONE)
+        status = subject_calibrate(o, o->quant.ptq, &s);
     if (status == EXIT_DONE)
         status = open_rows(&e);
     if (status == EXIT_DONE)
@@ -187,8 +185,7 @@ int cmd_eval(const tool_options *o)
         return tool_fail(EXIT_USAGE, "eval: needs one model");
     if (!o->eval.data)
         return tool_fail(EXIT_USAGE, "eval: needs --data DIR");
-    int status = o->eval.labels ? labels_from_csv(o->eval.data, o->eval.labels, &labels)
-                                : labels_from_folders(o->eval.data, &labels);
+    int status = labels_read(o, &labels);
     if (status == EXIT_DONE && (status = subject_context(o, &ctx)) == EXIT_DONE) {
         status = eval_subject(o, ctx, &labels);
         subject_context_end(ctx);

@@ -86,6 +86,28 @@ static json_t *node_json(const qz_node_info *n)
                      (json_int_t)n->out_shape[3]);
 }
 
+#define CLASSES_SHOWN 10
+
+/* The names that were given to the classes, the first of them. */
+static void print_classes(const subject *s)
+{
+    const int32_t all = s->info.num_classes, shown = all < CLASSES_SHOWN ? all : CLASSES_SHOWN;
+    if (!s->info.named_classes)
+        return;
+    printf("classes: %d: ", (int)all);
+    for (int32_t i = 0; i < shown; i++)
+        printf("%s%s", i ? ", " : "", qz_model_class(s->model, i));
+    printf("%s\n", shown < all ? ", …" : "");
+}
+
+static json_t *class_names(const subject *s)
+{
+    json_t *names = json_array();
+    for (int32_t i = 0; s->info.named_classes && i < s->info.num_classes; i++)
+        json_add(names, json_text(qz_model_class(s->model, i)));
+    return names;
+}
+
 /* Lists the nodes of the int8 graph itself, so that the list cannot differ from what runs. */
 static int list_ops(const tool_options *o, qz_context *ctx)
 {
@@ -123,12 +145,14 @@ static int list_ops(const tool_options *o, qz_context *ctx)
         status = table_print(t, stdout);
         printf("%s: %zu of %zu nodes in int8, backend %s\n", s.info.name, int8_count, count,
                s.info.backend);
+        print_classes(&s);
     }
     table_free(t);
     json_t *model =
-        json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:[o], s:s, s:o}", "name", s.info.name, "task",
-                  s.info.task, "params", (json_int_t)s.info.params, "macs", (json_int_t)s.info.macs,
-                  "input", 1, 3, s.info.input_h, s.info.input_w, "weights",
+        json_pack("{s:s, s:s, s:I, s:I, s:[i,i,i,i], s:i, s:o, s:[o], s:s, s:o}", "name",
+                  s.info.name, "task", s.info.task, "params", (json_int_t)s.info.params, "macs",
+                  (json_int_t)s.info.macs, "input", 1, 3, s.info.input_h, s.info.input_w, "classes",
+                  s.info.num_classes, "class_names", class_names(&s), "weights",
                   json_text(s.info.weights), "backend", s.info.backend, "nodes", nodes);
     subject_close(&s);
     int written =

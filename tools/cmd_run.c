@@ -112,9 +112,9 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
             if (report_prints(r->o))
                 printf("  %5.1f %%  %4d  %s  (%.4f)\n", 100.0 * (double)top[i].probability,
                        top[i].index, name, (double)top[i].score);
-            json_add(json, json_pack("{s:i, s:s, s:o, s:o}", "index", top[i].index, "class", name,
-                                     "score", json_number((double)top[i].score), "probability",
-                                     json_number((double)top[i].probability)));
+            json_add(json, json_pack("{s:i, s:o, s:o, s:o}", "index", top[i].index, "class",
+                                     json_text(name), "score", json_number((double)top[i].score),
+                                     "probability", json_number((double)top[i].probability)));
         }
         json_t *result = json_pack("{s:o, s:I, s:s, s:s, s:o}", "input", json_text(input), "row",
                                    (json_int_t)row, "model", r->s.info.name, "precision", precision,

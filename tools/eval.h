@@ -37,7 +37,8 @@ typedef struct evaluation {
     size_t nonfinite;  /* an output was no number */
     size_t agreements; /* of two rows: both have the same answer */
     size_t only_fp32_right, only_int8_right;
-    double seconds; /* with reading the images */
+    double seconds;  /* with reading the images */
+    int interrupted; /* the status of the image at which a signal came, or 0 */
 } evaluation;
 
 /* Whether the row is that of the int8 model. */

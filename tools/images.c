@@ -46,7 +46,7 @@ static bool has_suffix(const char *name, const char *suffix)
     return n > s && strcasecmp(name + n - s, suffix) == 0;
 }
 
-static bool is_image_name(const char *name)
+bool images_is_image(const char *name)
 {
     static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
     for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
@@ -81,7 +81,7 @@ static int add_folder(image_list *list, const char *folder)
     if (!dir)
         return tool_fail(EXIT_INPUT, "%s: cannot be read: %s", folder, strerror(errno));
     for (struct dirent *entry; status == EXIT_DONE && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.' || !is_image_name(entry->d_name))
+        if (entry->d_name[0] == '.' || !images_is_image(entry->d_name))
             continue;
         size_t size = strlen(folder) + strlen(entry->d_name) + 2;
         char *path = malloc(size);

@@ -15,6 +15,8 @@ typedef struct image_list {
 void images_begin(const tool_options *options);
 /* Says once for each model which recipe is assumed; images_load does it, too. */
 void images_note_recipe(const qz_model_info *info);
+/* Whether a file of this name is an image or an array, by its suffix. */
+bool images_is_image(const char *name);
 int images_find(const char *const *what, size_t count, image_list *list);
 void images_free(image_list *list);
 /*

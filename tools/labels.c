@@ -1,196 +1,262 @@
 /* SPDX-License-Identifier: MIT */
-/* labels.c - reads labels from a csv, or takes them from the names of folders. */
+/* labels.c - labelled images from a table of files and classes. */
 #include "labels.h"
 
-#include "images.h"
 #include "messages.h"
+#include "text_file.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-#define MAX_COLUMNS 64
-
 void labels_free(label_list *labels)
 {
-    for (size_t i = 0; i < labels->count; i++)
+    for (size_t i = 0; i < labels->count; i++) {
         free(labels->paths[i]);
+        free(labels->texts[i]);
+    }
     free(labels->paths);
+    free(labels->texts);
+    free(labels->lines);
     free(labels->classes);
+    subfolders_free(&labels->folders);
     memset(labels, 0, sizeof(*labels));
 }
 
-/* Adds an image; takes ownership of the path. */
-static int add(label_list *labels, char *path, int32_t index)
+int labels_add(label_list *labels, char *path, char *text, size_t line, int32_t index)
 {
-    if (path) {
-        char **paths = realloc(labels->paths, (labels->count + 1) * sizeof(*paths));
-        if (paths)
-            labels->paths = paths;
-        int32_t *classes = realloc(labels->classes, (labels->count + 1) * sizeof(*classes));
-        if (classes)
-            labels->classes = classes;
-        if (paths && classes) {
-            labels->paths[labels->count] = path;
-            labels->classes[labels->count++] = index;
-            return EXIT_DONE;
-        }
+    const size_t n = labels->count + 1;
+    char **paths = path ? realloc(labels->paths, n * sizeof(*paths)) : NULL;
+    labels->paths = paths ? paths : labels->paths;
+    char **texts = paths ? realloc(labels->texts, n * sizeof(*texts)) : NULL;
+    labels->texts = texts ? texts : labels->texts;
+    size_t *lines = texts ? realloc(labels->lines, n * sizeof(*lines)) : NULL;
+    labels->lines = lines ? lines : labels->lines;
+    int32_t *classes = lines ? realloc(labels->classes, n * sizeof(*classes)) : NULL;
+    labels->classes = classes ? classes : labels->classes;
+    if (!classes) {
+        free(path);
+        free(text);
+        return tool_fail_memory();
     }
-    free(path);
-    return tool_fail_memory();
+    paths[labels->count] = path;
+    texts[labels->count] = text;
+    lines[labels->count] = line;
+    classes[labels->count++] = index;
+    return EXIT_DONE;
 }
 
-static char *join(const char *folder, const char *name)
+/* ---- reading a table ---- */
+
+/* The file's path: relative to --data, unless it is absolute. */
+static char *join(const char *data, const char *file)
 {
-    size_t size = strlen(folder) + strlen(name) + 2;
+    while (strncmp(file, "./", 2) == 0)
+        file += 2 + strspn(file + 2, "/");
+    const size_t size = strlen(data) + strlen(file) + 2;
     char *path = malloc(size);
     if (path)
-        snprintf(path, size, "%s/%s", folder, name);
+        snprintf(path, size, "%s%s%s", *file == '/' ? "" : data, *file == '/' ? "" : "/", file);
     return path;
 }
 
-/*
- * Splits a csv line in place at commas. Quoted fields may contain commas and doubled quotes
- * (RFC 4180, without line breaks inside fields).
- */
-static size_t split_csv(char *line, char **fields)
+typedef struct columns {
+    size_t file, class_at;
+    bool header, numbers; /* the class is a number, by the header */
+} columns;
+
+static int find_columns(const char *csv, const text_table *table, columns *c)
 {
-    size_t count = 0;
-    char *at = line;
-    while (count < MAX_COLUMNS) {
-        fields[count++] = at;
-        char *to = at;
-        bool quoted = *at == '"';
-        at += quoted;
-        while (*at && (quoted || *at != ',')) {
-            if (quoted && *at == '"') {
-                if (at[1] != '"') {
-                    quoted = false;
-                    at++;
-                    continue;
-                }
-                at++;
-            }
-            *to++ = *at++;
-        }
-        bool more = *at == ',';
-        at += more;
-        *to = '\0';
-        if (!more)
-            break;
+    const size_t none = table->lines[0].count;
+    const size_t index_at = table_column(table, "class_index");
+    const size_t label_at = table_column(table, "label"), wnid_at = table_column(table, "wnid");
+    c->file = table_column(table, "file");
+    c->numbers = index_at < none;
+    c->class_at = index_at < none ? index_at : label_at < none ? label_at : wnid_at;
+    c->header = c->file < none || c->class_at < none;
+    if (!c->header && none >= 2) {
+        c->file = 0;
+        c->class_at = 1;
+    } else if (c->file == none || c->class_at == none) {
+        return tool_fail(EXIT_INPUT,
+                         "%s: line %zu: needs the columns file and class_index or label, which "
+                         "commas, semicolons, tabs or spaces separate",
+                         csv, table->lines[0].number);
     }
-    return count;
+    return EXIT_DONE;
 }
 
-static int parse_row(label_list *labels, const char *data, const char *csv, size_t line_number,
-                     char **fields, size_t count, size_t file_at, size_t class_at)
+static int read_line(const tool_options *o, const columns *c, const text_table *table, size_t i,
+                     label_list *labels)
 {
-    if (count <= file_at || count <= class_at)
-        return tool_fail(EXIT_INPUT, "%s: line %zu has too few columns", csv, line_number);
-    char *end;
-    errno = 0;
-    long index = strtol(fields[class_at], &end, 10);
-    if (end == fields[class_at] || *end || errno || index < 0 || index > INT32_MAX)
+    const char *csv = o->eval.labels;
+    const table_line *line = &table->lines[i];
+    struct stat info;
+    if (line->count <= c->file || line->count <= c->class_at)
+        return tool_fail(EXIT_INPUT, "%s: line %zu has too few columns", csv, line->number);
+    if (table->separator == ' ' && line->count != table->lines[0].count)
+        return tool_fail(EXIT_INPUT,
+                         "%s: line %zu has %zu columns, the first has %zu; quote names with spaces",
+                         csv, line->number, line->count, table->lines[0].count);
+    const char *text = line->fields[c->class_at];
+    if (!line->fields[c->file][0] || !*text)
+        return tool_fail(EXIT_INPUT, "%s: line %zu: has no %s", csv, line->number,
+                         *text ? "file" : "class");
+    if (c->numbers && table_number(text) < 0)
         return tool_fail(EXIT_INPUT, "%s: line %zu: class_index %s is not a number", csv,
-                         line_number, fields[class_at]);
-    return add(labels, join(data, fields[file_at]), (int32_t)index);
+                         line->number, text);
+    char *path = join(o->eval.data, line->fields[c->file]), *copy = strdup(text);
+    if (!path || !copy) {
+        free(path);
+        free(copy);
+        return tool_fail_memory();
+    }
+    int status = EXIT_DONE;
+    if (stat(path, &info) != 0)
+        status = tool_fail(EXIT_INPUT, "%s: line %zu: %s: %s%s", csv, line->number, path,
+                           strerror(errno),
+                           c->header || i ? ""
+                                          : "; a header needs the columns file and class_index or "
+                                            "label");
+    else if (!S_ISREG(info.st_mode))
+        status =
+            tool_fail(EXIT_INPUT, "%s: line %zu: %s: is no regular file", csv, line->number, path);
+    if (status) {
+        free(path);
+        free(copy);
+        return status;
+    }
+    return labels_add(labels, path, copy, line->number,
+                      c->numbers ? (int32_t)table_number(text) : -1);
 }
 
-int labels_from_csv(const char *data, const char *csv, label_list *labels)
+static int read_table(const tool_options *o, label_list *labels)
 {
-    FILE *in = fopen(csv, "r");
-    char *line = NULL, *fields[MAX_COLUMNS];
-    size_t capacity = 0, file_at = MAX_COLUMNS, class_at = MAX_COLUMNS;
-    int status = EXIT_DONE;
-    if (!in)
-        return tool_fail(EXIT_INPUT, "%s: %s", csv, strerror(errno));
-    for (size_t number = 1; status == EXIT_DONE && getline(&line, &capacity, in) >= 0; number++) {
-        line[strcspn(line, "\r\n")] = '\0';
-        if (!*line)
-            continue;
-        size_t count = split_csv(line, fields);
-        if (number > 1) {
-            status = parse_row(labels, data, csv, number, fields, count, file_at, class_at);
-            continue;
-        }
-        for (size_t i = 0; i < count; i++) {
-            if (strcmp(fields[i], "file") == 0)
-                file_at = i;
-            if (strcmp(fields[i], "class_index") == 0)
-                class_at = i;
-        }
-        if (file_at == MAX_COLUMNS || class_at == MAX_COLUMNS)
-            status = tool_fail(EXIT_INPUT, "%s: needs the columns file and class_index", csv);
-    }
-    if (status == EXIT_DONE && ferror(in))
-        status = tool_fail(EXIT_INPUT, "%s: %s", csv, strerror(errno));
-    free(line);
-    fclose(in);
+    text_table table;
+    columns c = {0};
+    int status = table_read(o->eval.labels, &table);
+    if (status)
+        return status;
+    if (table.count == 0)
+        status = tool_fail(EXIT_INPUT, "%s: contains no rows", o->eval.labels);
+    else
+        status = find_columns(o->eval.labels, &table, &c);
+    for (size_t i = status == EXIT_DONE && c.header; i < table.count && status == EXIT_DONE; i++)
+        status = read_line(o, &c, &table, i, labels);
     if (status == EXIT_DONE && labels->count == 0)
-        status = tool_fail(EXIT_INPUT, "%s: contains no rows", csv);
+        status = tool_fail(EXIT_INPUT, "%s: contains no rows", o->eval.labels);
+    table_release(&table);
     return status;
 }
 
-static int compare_names(const void *a, const void *b)
+int labels_read(const tool_options *o, label_list *labels)
 {
-    return strcmp(*(char *const *)a, *(char *const *)b);
+    *labels = (label_list){0};
+    return o->eval.labels ? read_table(o, labels)
+                          : labels_read_folders(o->eval.data, o->quiet, labels);
 }
 
-static int folders_of(const char *data, char ***names, size_t *count)
+/* ---- what the texts mean ---- */
+
+static int resolve_text(const char *csv, const qz_model_info *info, const class_finder *finder,
+                        label_list *labels, size_t i)
 {
-    DIR *dir = opendir(data);
+    const char *text = labels->texts[i];
+    if (labels->classes[i] < 0)
+        labels->classes[i] = class_finder_find(finder, text);
+    if (labels->classes[i] >= info->num_classes)
+        return tool_fail(EXIT_INPUT, "%s: line %zu: class %d; the model has %d classes", csv,
+                         labels->lines[i], (int)labels->classes[i], (int)info->num_classes);
+    if (labels->classes[i] < 0)
+        return tool_fail(EXIT_INPUT, "%s: line %zu: no class is called %s%s", csv, labels->lines[i],
+                         text,
+                         info->named_classes ? "" : "; name the model's classes by --classes FILE");
+    return EXIT_DONE;
+}
+
+typedef struct listed {
+    const char *path;
+    size_t at;
+} listed;
+
+static int compare_listed(const void *a, const void *b)
+{
+    const listed *x = a, *y = b;
+    const int order = strcmp(x->path, y->path);
+    return order ? order : x->at < y->at ? -1 : x->at > y->at;
+}
+
+static void remove_at(label_list *labels, size_t i)
+{
+    free(labels->paths[i]);
+    free(labels->texts[i]);
+    labels->paths[i] = labels->texts[i] = NULL;
+}
+
+/* Closes the gaps that remove_at left. */
+static void close_gaps(label_list *labels)
+{
+    size_t to = 0;
+    for (size_t i = 0; i < labels->count; i++) {
+        if (!labels->paths[i])
+            continue;
+        labels->paths[to] = labels->paths[i];
+        labels->texts[to] = labels->texts[i];
+        labels->lines[to] = labels->lines[i];
+        labels->classes[to++] = labels->classes[i];
+    }
+    labels->count = to;
+}
+
+static int check_twice(const tool_options *o, label_list *labels)
+{
+    listed *sorted = malloc(labels->count * sizeof(*sorted));
     int status = EXIT_DONE;
-    if (!dir)
-        return tool_fail(EXIT_INPUT, "%s: %s", data, strerror(errno));
-    for (struct dirent *e; status == EXIT_DONE && (e = readdir(dir));) {
-        struct stat st;
-        if (e->d_name[0] == '.')
-            continue;
-        char *path = join(data, e->d_name);
-        if (path && (stat(path, &st) != 0 || !S_ISDIR(st.st_mode))) {
-            free(path);
+    if (!sorted)
+        return tool_fail_memory();
+    for (size_t i = 0; i < labels->count; i++)
+        sorted[i] = (listed){labels->paths[i], i};
+    qsort(sorted, labels->count, sizeof(*sorted), compare_listed);
+    size_t first = 0; /* the group's first */
+    for (size_t i = 1; i < labels->count && status == EXIT_DONE; i++) {
+        const size_t a = sorted[first].at, b = sorted[i].at;
+        if (strcmp(sorted[first].path, sorted[i].path) != 0) {
+            first = i;
             continue;
         }
-        char **grown = path ? realloc(*names, (*count + 1) * sizeof(*grown)) : NULL;
-        if (grown) {
-            *names = grown;
-            grown[(*count)++] = path;
-        } else {
-            free(path);
-            status = tool_fail_memory();
+        if (labels->classes[a] != labels->classes[b])
+            status =
+                tool_fail(EXIT_INPUT, "%s: line %zu: %s is class %d here and class %d in line %zu",
+                          o->eval.labels, labels->lines[b], labels->paths[b],
+                          (int)labels->classes[b], (int)labels->classes[a], labels->lines[a]);
+        else
+            tool_note(o->quiet, "qzoo: %s: line %zu: %s again, as in line %zu; it counts once",
+                      o->eval.labels, labels->lines[b], labels->paths[b], labels->lines[a]);
+        if (status == EXIT_DONE) {
+            sorted[i].path = sorted[first].path;
+            remove_at(labels, b);
         }
     }
-    closedir(dir);
-    if (*count)
-        qsort(*names, *count, sizeof(**names), compare_names);
+    free(sorted);
+    close_gaps(labels);
     return status;
 }
 
-int labels_from_folders(const char *data, label_list *labels)
+int labels_resolve(const tool_options *o, const qz_model *model, const class_list *names,
+                   label_list *labels)
 {
-    char **names = NULL;
-    size_t count = 0;
-    int status = folders_of(data, &names, &count);
-    if (status == EXIT_DONE && count == 0)
-        status = tool_fail(EXIT_INPUT,
-                           "%s: has no folder for each class; give --labels FILE.csv with the "
-                           "columns file and class_index",
-                           data);
-    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
-        image_list list;
-        const char *folder = names[i];
-        status = images_find(&folder, 1, &list);
-        for (size_t k = 0; k < list.count && status == EXIT_DONE; k++) {
-            status = add(labels, list.paths[k], (int32_t)i);
-            list.paths[k] = NULL; /* taken */
-        }
-        images_free(&list);
-    }
-    for (size_t i = 0; i < count; i++)
-        free(names[i]);
-    free(names);
+    qz_model_info info;
+    class_finder *finder = class_finder_create(model, names);
+    int status = finder ? EXIT_DONE : tool_fail_memory();
+    qz_model_get_info(model, &info);
+    if (status == EXIT_DONE && !o->eval.labels)
+        status = labels_resolve_folders(o, model, finder, labels);
+    for (size_t i = 0; o->eval.labels && i < labels->count && status == EXIT_DONE; i++)
+        status = resolve_text(o->eval.labels, &info, finder, labels, i);
+    if (status == EXIT_DONE && o->eval.labels)
+        status = check_twice(o, labels);
+    class_finder_destroy(finder);
     return status;
 }

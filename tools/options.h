@@ -25,6 +25,7 @@ typedef struct tool_options {
         const char *weights, *key, *prefix, *head_key;
         option_list map;
         bool allow_unexpected;
+        const char *classes; /* a file or folder with their names */
         bool allow_missing, transform_input, no_aux_logits;
         long num_classes; /* 0: the architecture's */
         int fuse;         /* FUSE_* */
@@ -120,6 +121,7 @@ enum {
     OPT_FLOAT = 1 << 16,     /* --no-winograd */
     OPT_CATALOGUE = 1 << 17, /* --catalogue */
     OPT_MARKDOWN = 1 << 18,  /* --markdown */
+    OPT_CLASSES = 1 << 19,   /* --classes */
 };
 
 typedef enum option_kind {

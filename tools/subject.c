@@ -151,19 +151,9 @@ static void print_note(const tool_options *options, const subject *s)
                   tool_words(s->info.note, text, sizeof(text)));
 }
 
-int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
-                 subject *s)
+static int create(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                  subject *s)
 {
-    memset(s, 0, sizeof(*s));
-    s->ctx = ctx;
-    tool_warnings_clear();
-    images_begin(options);
-    if (is_model_file(name)) {
-        int status = open_file(options, name, s);
-        if (status)
-            subject_close(s);
-        return status;
-    }
     qz_model_options o = QZ_MODEL_OPTIONS_INIT;
     o.weights = options->model.weights;
     o.key = options->model.key;
@@ -204,19 +194,68 @@ int subject_open(const tool_options *options, qz_context *ctx, const char *name,
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
     print_note(options, s);
-    int status = recipe_apply(options, ctx, s->model, NULL);
+    status = recipe_apply(options, ctx, s->model, NULL);
     qz_model_get_info(s->model, &s->info);
+    return status ? status : check_run(options, s);
+}
+
+/* The model gets the names that --classes has. */
+static int name_classes(const tool_options *options, subject *s)
+{
+    if (!options->model.classes)
+        return EXIT_DONE;
+    const qz_status st =
+        qz_model_set_classes(s->model, (const char *const *)s->classes.names, s->classes.count);
+    qz_model_get_info(s->model, &s->info);
+    if (st == QZ_ERR_MISMATCH)
+        return tool_fail(EXIT_INPUT, "%s: has %zu names, but %s has %d classes",
+                         options->model.classes, s->classes.count, s->info.name,
+                         (int)s->info.num_classes);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(s->ctx, st);
+}
+
+int subject_create(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                   subject *s)
+{
+    int status = EXIT_DONE;
+    memset(s, 0, sizeof(*s));
+    s->ctx = ctx;
+    tool_warnings_clear();
+    images_begin(options);
+    if (options->model.classes)
+        status = classes_read(options->model.classes, &s->classes);
     if (status == EXIT_DONE)
-        status = check_run(options, s);
+        status =
+            is_model_file(name) ? open_file(options, name, s) : create(options, ctx, name, ptq, s);
+    if (status == EXIT_DONE)
+        status = name_classes(options, s);
     if (status)
-        ; /* said */
-    else if (s->info.converted)
+        subject_close(s);
+    return status;
+}
+
+int subject_calibrate(const tool_options *options, bool ptq, subject *s)
+{
+    int status = EXIT_DONE;
+    if (s->int8_only) /* a saved model */
+        return EXIT_DONE;
+    if (s->info.converted)
         status = settle_int8(options, s);
     else if (ptq)
         status = calibrate(options, s);
     else
         status = options_apply_float(options);
     qz_model_get_info(s->model, &s->info);
+    return status;
+}
+
+int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                 subject *s)
+{
+    int status = subject_create(options, ctx, name, ptq, s);
+    if (status)
+        return status;
+    status = subject_calibrate(options, ptq, s);
     if (status)
         subject_close(s);
     return status;
@@ -244,5 +283,6 @@ int subject_fail_run(const subject *s, const qz_session *session, qz_status st, 
 void subject_close(subject *s)
 {
     qz_model_destroy(s->model);
+    classes_free(&s->classes);
     s->model = NULL;
 }

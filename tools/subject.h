@@ -3,6 +3,7 @@
 #ifndef QZOO_TOOLS_SUBJECT_H
 #define QZOO_TOOLS_SUBJECT_H
 
+#include "classes.h"
 #include "options.h"
 
 /* Creates a context with the options' threads and instruction set. */
@@ -14,12 +15,18 @@ typedef struct subject {
     qz_context *ctx;
     qz_model *model;
     qz_model_info info;
-    char sha256[65]; /* of the file that weights or model came from; "": none was read */
-    bool int8_only;  /* a saved int8 model, or int8 weights: there is no float model */
+    char sha256[65];    /* of the file that weights or model came from; "": none was read */
+    class_list classes; /* of --classes; empty where it was not given */
+    bool int8_only;     /* a saved int8 model, or int8 weights: there is no float model */
 } subject;
 
 bool is_model_file(const char *name);
-/* Creates or opens the model; with `ptq` (ignored for files) also calibrates and converts. */
+/* Creates or opens the model, and names its classes. Nothing is calibrated yet. */
+int subject_create(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
+                   subject *s);
+/* Calibrates and converts the model with `ptq`, where that is left to do. */
+int subject_calibrate(const tool_options *options, bool ptq, subject *s);
+/* Both. */
 int subject_open(const tool_options *options, qz_context *ctx, const char *name, bool ptq,
                  subject *s);
 /*

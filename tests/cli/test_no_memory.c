@@ -156,7 +156,7 @@ static void list_reports_what_it_lacks(void **state)
 static void quantize_reports_what_it_lacks(void **state)
 {
     (void)state;
-    check("quantize squeezenet1_1 --calib images/a --report r.txt -o m.safetensors --quiet",
+    check("quantize squeezenet1_1 --calib images/0 --report r.txt -o m.safetensors --quiet",
           "r.txt");
 }
 
@@ -164,7 +164,7 @@ static void eval_reports_what_it_lacks(void **state)
 {
     (void)state;
     check("eval squeezenet1_1 --data images --markdown t.md", "t.md");
-    check("run squeezenet1_1 images/a/x.npy --dump-outputs d --dump-node features.3", NULL);
+    check("run squeezenet1_1 images/0/x.npy --dump-outputs d --dump-node features.3", NULL);
 }
 
 /* Two classes of one small image each. */
@@ -176,10 +176,10 @@ static void make_images(void)
     assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
     qz_synthetic_image(0, 32, 32, values);
     mkdir("images", 0700);
-    mkdir("images/a", 0700);
-    mkdir("images/b", 0700);
-    assert_int_equal(qz_npy_save(ctx, "images/a/x.npy", &image), QZ_OK);
-    assert_int_equal(qz_npy_save(ctx, "images/b/y.npy", &image), QZ_OK);
+    mkdir("images/0", 0700);
+    mkdir("images/1", 0700);
+    assert_int_equal(qz_npy_save(ctx, "images/0/x.npy", &image), QZ_OK);
+    assert_int_equal(qz_npy_save(ctx, "images/1/y.npy", &image), QZ_OK);
     qz_context_destroy(ctx);
 }
 

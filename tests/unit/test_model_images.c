@@ -15,7 +15,7 @@
 #include "assert_ok.h"
 
 #define CLASSES 3
-static const char *const pets[CLASSES] = {"cat", "dog, small", "caf\xc3\xa9 mouse"};
+static const char *const pets[CLASSES] = {"cat", "dog, \\ \xe9", "caf\xc3\xa9 mouse"};
 
 static qz_context *ctx;
 static char path[] = "/tmp/qzoo-test-images-XXXXXX.safetensors";
@@ -130,6 +130,7 @@ static void test_classes(void **state)
     assert_non_null(strstr(qz_context_message(ctx), "2 names"));
     assert_non_null(strstr(qz_context_message(ctx), "3 classes"));
     assert_int_equal(qz_model_set_classes(model, twice, CLASSES), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(ctx), "classes 0 and 2"));
     assert_int_equal(qz_model_set_classes(model, bad, CLASSES), QZ_ERR_ARGUMENT);
     ASSERT_OK(ctx, qz_model_set_classes(model, pets, CLASSES));
     assert_int_equal(qz_model_set_classes(model, twice, CLASSES), QZ_ERR_ARGUMENT);
@@ -173,6 +174,44 @@ static void test_saved(void **state)
     qz_model_destroy(model);
 }
 
+/* Two images in a batch, the second so bright that numbers overflow. */
+static void test_not_finite(void **state)
+{
+    (void)state;
+    enum { SIZE = 3 * 32 * 32 };
+    qz_model *model = NULL;
+    qz_model_options o = QZ_MODEL_OPTIONS_INIT;
+    qz_session *session = NULL;
+    const qz_tensor *logits = NULL;
+    qz_top top[CLASSES];
+    o.num_classes = CLASSES;
+    o.quantize = true;
+    ASSERT_OK(ctx, qz_model_create(ctx, "resnet18", &o, &model));
+    float *data = calloc(2 * SIZE, sizeof(float));
+    assert_non_null(data);
+    for (int i = SIZE; i < 2 * SIZE; i++)
+        data[i] = i % 2 ? 3e38f : -3e38f;
+    const qz_tensor both = {QZ_F32, 4, {2, 3, 32, 32}, data};
+    const qz_tensor dark = {QZ_F32, 4, {1, 3, 32, 32}, data};
+    ASSERT_OK(ctx, qz_session_create(model, NULL, &session));
+    assert_int_equal(qz_session_run(session, &both), QZ_ERR_NUMERIC);
+    assert_non_null(strstr(qz_context_message(ctx), "image 1"));
+    ASSERT_OK(ctx, qz_session_output(session, 0, NULL, &logits)); /* the first is not lost */
+    assert_int_equal(qz_topk(logits, 0, CLASSES, top), CLASSES);
+    assert_int_equal(qz_topk(logits, 1, CLASSES, top), 0);
+    ASSERT_OK(ctx, qz_session_run(session, &dark));
+    qz_session_destroy(session);
+
+    const qz_sqnr_row *rows;
+    size_t count;
+    ASSERT_OK(ctx, qz_model_calibrate(model, &dark));
+    ASSERT_OK(ctx, qz_model_convert(model));
+    ASSERT_OK(ctx, qz_model_sqnr(model, &dark, &rows, &count, NULL, NULL));
+    assert_int_equal(qz_model_sqnr(model, &both, &rows, &count, NULL, NULL), QZ_ERR_NUMERIC);
+    qz_model_destroy(model);
+    free(data);
+}
+
 static int setup(void **state)
 {
     (void)state;
@@ -196,6 +235,7 @@ int main(void)
         cmocka_unit_test(test_recipe_sets_size), cmocka_unit_test(test_recipe_refused),
         cmocka_unit_test(test_recipe_bgr),       cmocka_unit_test(test_recipe_stretches),
         cmocka_unit_test(test_classes),          cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_not_finite),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

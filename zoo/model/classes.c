@@ -2,12 +2,15 @@
 /* classes.c - the names of a model's classes. */
 #include "zoo/model/classes.h"
 
-#include <stdlib.h>
+#include "weights/bytes.h"
+
 #include <string.h>
 
-static int compare_names(const void *a, const void *b)
+static bool name_before(const void *arg, size_t a, size_t b)
 {
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
+    const char *const *names = arg;
+    const int order = strcmp(names[a], names[b]);
+    return order < 0 || (order == 0 && a < b);
 }
 
 /* QZ_ERR_ARGUMENT names the first class whose name cannot be kept. */
@@ -21,19 +24,18 @@ static qz_status check_names(const qz_model *model, const char *const *names, si
                 return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                                 "the name of class %zu has a control character", i);
     }
-    const char **sorted = qzi_calloc(model->ctx, count, sizeof(*sorted));
-    if (!sorted)
+    size_t *order = qzi_calloc(model->ctx, count, sizeof(*order));
+    if (!order)
         return QZ_ERR_MEMORY;
-    memcpy(sorted, names, count * sizeof(*sorted));
-    qsort(sorted, count, sizeof(*sorted), compare_names);
-    const char *twice = NULL;
-    for (size_t i = 1; i < count && !twice; i++)
-        if (strcmp(sorted[i - 1], sorted[i]) == 0)
-            twice = sorted[i];
-    qzi_free(model->ctx, sorted);
-    if (twice)
-        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "two classes have the name '%.200s'", twice);
-    return QZ_OK;
+    qzi_sort_indices(order, count, name_before, names);
+    qz_status st = QZ_OK;
+    for (size_t i = 1; i < count && st == QZ_OK; i++)
+        if (strcmp(names[order[i - 1]], names[order[i]]) == 0)
+            st = qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                          "classes %zu and %zu have the same name, '%.200s'", order[i - 1],
+                          order[i], names[order[i]]);
+    qzi_free(model->ctx, order);
+    return st;
 }
 
 /* One block: the array of pointers, then the names, each with its NUL. */
