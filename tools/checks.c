@@ -171,7 +171,7 @@ static int check_model(const tool_options *o, qz_context *ctx, const qz_catalogu
 {
     qz_arch_info arch;
     const qz_weights_info *weights;
-    if (qz_weights_is_file(name))
+    if (qz_model_is_file(name))
         return check_input(name, false);
     qz_status st = qz_arch_find(ctx, name, &arch);
     if (st == QZ_OK && catalogue)

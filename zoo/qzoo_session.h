@@ -62,6 +62,7 @@ QZ_API qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int3
  * none.
  */
 QZ_API qz_status qz_session_run_pixels(qz_session *session, const qz_pixels *images, size_t count);
+/*
  * Replaces the recipe of this session's run_u8, which is the model's at first; the model and its
  * other sessions keep theirs. At any time between runs. QZ_ERR_ARGUMENT: a recipe that makes no
  * sense. A crop that is too small for the network fails when it runs.
