@@ -17,12 +17,14 @@ typedef struct bench_row {
     double *samples; /* seconds */
     size_t count, capacity;
     latency ms;
-    uint64_t macs;    /* of one run */
-    double gmacs;     /* 1e9 multiply-adds a second, at the median */
-    double peak;      /* measured ceiling of all threads */
-    double speedup;   /* over fp32; NaN without an fp32 row */
-    double sqnr_db;   /* NaN for fp32 */
-    double agreement; /* NaN for fp32 */
+    uint64_t macs;     /* of one run */
+    uint64_t products; /* multiply-adds that kernels do for these */
+    double gmacs;      /* 1e9 multiply-adds a second, at the median */
+    double peak;       /* measured ceiling of all threads, of cores at most */
+    double share;      /* of the peak: products a second over it */
+    double speedup;    /* over fp32; NaN without an fp32 row */
+    double sqnr_db;    /* NaN for fp32 */
+    double agreement;  /* NaN for fp32 */
     size_t weights_bytes, packed_bytes, arena_bytes, peak_rss_bytes;
     qz_session_memory memory;
     qz_model_memory held; /* by the model, for both rows */

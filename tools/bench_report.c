@@ -65,7 +65,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         (json_int_t)row->peak_rss_bytes, "latency_ms", "min", json_number(ms->min), "p10",
         json_number(ms->p10), "median", json_number(ms->median), "p90", json_number(ms->p90), "p99",
         json_number(ms->p99), "mean", json_number(ms->mean), "runs", (json_int_t)ms->runs,
-        "gmacs_per_s", json_number(row->gmacs), "peak_share", json_number(row->gmacs / row->peak),
+        "gmacs_per_s", json_number(row->gmacs), "peak_share", json_number(row->share),
         "speedup_vs_fp32", json_number(row->speedup), "sqnr_db", json_number(row->sqnr_db),
         "top1_agreement", json_number(row->agreement), "fallback_nodes",
         row->int8 ? fallbacks(s) : json_array());
@@ -106,7 +106,7 @@ void bench_table_add(report_table *table, const subject *s, const bench_row *row
     table_cell(table, "%.3f", row->ms.p90);
     cell_number(table, row->speedup, 2, "x");
     table_cell(table, "%.1f", row->gmacs);
-    table_cell(table, "%.1f", 100.0 * row->gmacs / row->peak);
+    table_cell(table, "%.1f", 100.0 * row->share);
     table_cell(table, "%.2f", (double)row->weights_bytes * 1e-6);
     table_cell(table, "%.2f", (double)row->arena_bytes * 1e-6);
     cell_number(table, row->sqnr_db, 1, mark);

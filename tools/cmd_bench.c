@@ -113,8 +113,10 @@ static int warm_up(const tool_options *o, const subject *s, bench_row *row, cons
         if (st != QZ_OK)
             return tool_fail_status(s->ctx, st);
     }
-    for (size_t i = 0; i < count; i++)
+    for (size_t i = 0; i < count; i++) {
         row->macs += rows[i].macs;
+        row->products += rows[i].products;
+    }
     qz_session_set_profile(row->session, false);
     for (long i = 0; i < o->bench.warmup && status == EXIT_DONE; i++)
         status = run_once(s, row, input, seconds);
@@ -218,8 +220,11 @@ static int finish_row(const tool_options *o, const subject *s, bench_row *row,
             qz_cpu_read_rate(s->ctx, qz_session_packed_bytes(row->session), threads, &row->read_gb);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
-    row->peak *= threads;
+    qz_cpu_info cpu;
+    qz_cpu_query(&cpu);
+    row->peak *= threads < cpu.physical_cores ? threads : cpu.physical_cores;
     row->gmacs = (double)row->macs * 1e-9 / (row->ms.median * 1e-3);
+    row->share = (double)row->products * 1e-9 / (row->ms.median * 1e-3) / row->peak;
     row->speedup = fp32 ? fp32->ms.median / row->ms.median : (double)NAN;
     row->weights_bytes = row->int8 ? s->info.int8_weights_bytes : s->info.fp32_weights_bytes;
     row->packed_bytes = qz_session_packed_bytes(row->session);

@@ -380,6 +380,11 @@ static void test_hook_and_profile(void **state)
         assert_true(rows[i].seconds >= 0.0);
         seconds += rows[i].seconds;
         assert_int_equal(rows[i].macs > 0, strcmp(rows[i].op, "conv2d") == 0);
+        if (strstr(rows[i].kernel,
+                   "winograd")) /* 36 products for 16 outputs, or for a part of them */
+            assert_in_range(rows[i].products, rows[i].macs / 4, rows[i].macs - 1);
+        else
+            assert_true(rows[i].products == rows[i].macs);
         assert_int_equal(rows[i].kernel[0] != '\0', strcmp(rows[i].op, "conv2d") == 0);
         kernels += rows[i].kernel[0] != '\0';
         assert_int_equal(rows[i].tile_m > 0 && rows[i].tile_n > 0, rows[i].kernel[0] != '\0');

@@ -5,6 +5,7 @@
  * A session owns its executor (plans, arena) and the float32 copies of its outputs; everything that
  * it reads of the model is immutable, so sessions run at once without locks.
  */
+#include "layers/kernels/winograd.h"
 #include "zoo/image/pixels.h"
 #include "zoo/image/preprocess.h"
 #include "zoo/model/model.h"
@@ -400,6 +401,19 @@ void qz_session_set_profile(qz_session *session, bool on)
         session->profile = qzi_exec_set_profile(session->exec, on);
 }
 
+/* Winograd's algorithm has 36 products for a tile of 4x4 outputs, which may reach beyond the image;
+ * what it adds and subtracts before and after is not counted. */
+static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel, const qzi_shape *y)
+{
+    const uint64_t macs = qzi_node_macs(node, y);
+    if (!kernel || !strstr(kernel->name, "winograd"))
+        return macs;
+    const uint64_t tiles = (uint64_t)y->n * (uint64_t)QZI_DIV_UP(y->h, QZK_WINOGRAD_OUT) *
+                           (uint64_t)QZI_DIV_UP(y->w, QZK_WINOGRAD_OUT);
+    const uint64_t pixels = (uint64_t)y->n * (uint64_t)y->h * (uint64_t)y->w;
+    return tiles * QZK_WINOGRAD_POINTS * (macs / (pixels * 9)); /* a tap's: channels in and out */
+}
+
 qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, size_t *count)
 {
     if (!session || !rows || !count)
@@ -423,18 +437,19 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
         const qz_value head = qzi_exec_head(session->exec, (qz_value)i);
         const bool needed = qzi_exec_needs(session->exec, (qz_value)i);
         const qzi_traffic traffic = qzi_exec_node_traffic(session->exec, (qz_value)i);
-        session->rows[i] =
-            (qz_profile_row){.name = node->name,
-                             .op = qzi_op_name(node->op),
-                             .kernel = kernel ? kernel->name : "",
-                             .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
-                             .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
-                             .macs = needed ? qzi_node_macs(node, &session->shapes[i]) : 0,
-                             .tile_m = kernel ? kernel->tile_m : 0,
-                             .tile_n = kernel ? kernel->tile_n : 0,
-                             .read_bytes = traffic.read,
-                             .packed_bytes = traffic.packed,
-                             .written_bytes = traffic.written};
+        session->rows[i] = (qz_profile_row){
+            .name = node->name,
+            .op = qzi_op_name(node->op),
+            .kernel = kernel ? kernel->name : "",
+            .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
+            .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
+            .macs = needed ? qzi_node_macs(node, &session->shapes[i]) : 0,
+            .products = needed ? products_of(node, kernel, &session->shapes[i]) : 0,
+            .tile_m = kernel ? kernel->tile_m : 0,
+            .tile_n = kernel ? kernel->tile_n : 0,
+            .read_bytes = traffic.read,
+            .packed_bytes = traffic.packed,
+            .written_bytes = traffic.written};
     }
     *rows = session->rows;
     *count = graph->node_count;
