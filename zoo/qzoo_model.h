@@ -118,12 +118,12 @@ typedef struct qz_model qz_model;
 QZ_API qz_status qz_model_create(qz_context *context, const char *name,
                                  const qz_model_options *options, qz_model **model);
 /*
- * A model of a graph that the application has built (qzoo_graph.h), with one input and at least one
- * output. The model takes the graph, after a failure too. `name` is what messages and files call the
- * network; copied. `recipe` prepares images, and its crop is the network's own input size; NULL:
- * ImageNet's, 224 x 224. The options are those of qz_model_create: weights are random, or a file
- * with the graph's keys. A tag of the catalogue is found by name. num_classes is 0 or the channels
- * of the first output. An input that has not 3 channels takes float tensors only.
+ * A model of a graph that the application has built (qzoo_graph.h), with one input and at least
+ * one output. The model takes the graph, after a failure too. `name` is what messages and files
+ * call the network; copied. `recipe` prepares images, and its crop is the network's own input
+ * size; NULL: ImageNet's, 224 x 224. The options are those of qz_model_create: weights are random,
+ * or a file with the graph's keys. num_classes is 0 or the channels of the first output. An input
+ * that has not 3 channels takes float tensors only.
  */
 QZ_API qz_status qz_model_from_graph(qz_context *context, const char *name, qz_graph *graph,
                                      const qz_preprocess *recipe, const qz_model_options *options,

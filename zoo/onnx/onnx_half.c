@@ -2,8 +2,8 @@
 /*
  * onnx_half.c - half precision: rounding, and which nodes cannot bear it.
  *
- * Above 65504 half precision has only infinity. Below 2^-14 it has multiples of 2^-24, so that small
- * numbers lose digits and vanish. Weights are looked at one by one, values on the caller's images.
+ * Above 65504 half precision has only infinity. Below 2^-14 it has multiples of 2^-24, so that
+ * small numbers lose digits and vanish. Weights are looked at one by one, values on the images.
  * A node whose weights or values are too large or too small, or which reads such values, stays in
  * float32.
  */
