@@ -184,15 +184,15 @@ QZ_API const char *qz_context_cache_dir(const qz_context *context); /* NULL wher
 QZ_API bool qz_text_is_utf8(const char *text);
 /*
  * A text of any bytes, such as a file's name, as UTF-8: a byte that is not UTF-8 becomes four
- * characters like \xe9, and a backslash becomes two, so that two texts never become the same. Saved
- * models and ONNX metadata keep texts so. Writes at most `size` bytes, with the NUL; returns the
+ * characters like \\xe9, and a backslash becomes two, so that two texts never become the
+ * same. Saved models and ONNX metadata keep texts so. Writes at most `size` bytes, with the NUL; returns the
  * length of the whole, without it. `out` may be NULL where `size` is 0.
  */
 QZ_API size_t qz_text_escape(const char *text, char *out, size_t size);
 /*
  * A text as a terminal may show it, such as a key of a file that nobody trusts: control characters,
  * marks that change the direction of text and bytes that are not UTF-8 become four characters like
- * \x1b for each byte. Nothing else changes. Arguments and result as of qz_text_escape.
+ * \\x1b for each byte. Nothing else changes. Arguments and result as of qz_text_escape.
  */
 QZ_API size_t qz_text_printable(const char *text, char *out, size_t size);
 

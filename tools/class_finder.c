@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* class_finder.c - which class a text means: sorted names, so that long lists of labels are quick. */
+/* class_finder.c - which class a text means: names are sorted, so that long lists are quick. */
 #include "classes.h"
 
 #include "text_file.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * keys_head.c - the layer that makes the classes: found in a file where fine-tuning replaced it, and
- * its rows are the number of classes.
+ * keys_head.c - the layer that makes the classes: it is found in a file where fine-tuning replaced
+ * it, and its rows are the number of classes.
  */
 #include "zoo/model/keys.h"
 
