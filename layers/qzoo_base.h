@@ -185,8 +185,8 @@ QZ_API bool qz_text_is_utf8(const char *text);
 /*
  * A text of any bytes, such as a file's name, as UTF-8: a byte that is not UTF-8 becomes four
  * characters like \\xe9, and a backslash becomes two, so that two texts never become the
- * same. Saved models and ONNX metadata keep texts so. Writes at most `size` bytes, with the NUL; returns the
- * length of the whole, without it. `out` may be NULL where `size` is 0.
+ * same. Saved models and ONNX metadata keep texts so. Writes at most `size` bytes, with the NUL;
+ * returns the length of the whole, without it. `out` may be NULL where `size` is 0.
  */
 QZ_API size_t qz_text_escape(const char *text, char *out, size_t size);
 /*

@@ -5,6 +5,7 @@
  */
 #include "checks.h"
 
+#include "images.h"
 #include "messages.h"
 #include "output_file.h"
 
@@ -208,7 +209,6 @@ int checks_before(const tool_options *o)
     if (st != QZ_OK)
         return tool_fail_status(NULL, st);
     status = check_models(o, ctx);
-    qz_context_destroy(ctx);
     static const char *const inputs[] = {"--labels", "--catalogue", "--ca-file"};
     for (size_t i = 0; i < sizeof(inputs) / sizeof(*inputs) && status == EXIT_DONE; i++) {
         if (text_of(o, inputs[i]))
@@ -220,5 +220,8 @@ int checks_before(const tool_options *o)
         status = check_images(&o->quant.calib, 0);
     if (status == EXIT_DONE && strcmp(o->command, "run") == 0)
         status = check_images(&o->args, 1);
+    if (status == EXIT_DONE)
+        status = images_check_all(o, ctx);
+    qz_context_destroy(ctx);
     return status;
 }

@@ -179,6 +179,7 @@ static int run_all(run_state *r)
             return tool_fail(EXIT_USAGE, "%s: an image or a .npy file is needed", o->args.items[i]);
     }
     status = images_find(o->args.items + 1, o->args.count - 1, &list);
+    images_drop_bad(&list);
     if (status == EXIT_DONE && o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
         status = tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
     r->inputs = list.count;

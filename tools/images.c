@@ -1,25 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * images.c - the images of --calib and INPUT: folders, image files, .npy arrays, synthetic images.
- * Files of a folder are taken in bytewise order of their names, so calibration is the same
- * everywhere.
+ * images.c - the images of --calib and INPUT: files, .npy arrays, synthetic images; found by
+ * images_find.c, checked before the work, loaded one by one.
  */
 #include "images.h"
 
 #include "messages.h"
-#include "options_parse.h"
 #include "recipe.h"
 
-#include <dirent.h>
-#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
-#include <sys/stat.h>
-
-/* Synthetic images where --calib is not given or names no number. */
-#define SYNTHETIC_DEFAULT 32
 
 /* Of the command, of which a process has one. */
 static struct {
@@ -40,108 +32,52 @@ void images_note_recipe(const qz_model_info *info)
     reading.recipe_said = true;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    size_t n = strlen(name), s = strlen(suffix);
-    return n > s && strcasecmp(name + n - s, suffix) == 0;
-}
-
-bool images_is_image(const char *name)
-{
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-        if (has_suffix(name, suffixes[i]))
-            return true;
-    }
-    return false;
-}
-
-static int add_path(image_list *list, char *path)
-{
-    char **paths = path ? realloc(list->paths, (list->count + 1) * sizeof(*paths)) : NULL;
-    if (!paths) {
-        free(path);
-        return tool_fail_memory();
-    }
-    paths[list->count++] = path;
-    list->paths = paths;
-    return EXIT_DONE;
-}
-
-static int compare_paths(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-static int add_folder(image_list *list, const char *folder)
-{
-    DIR *dir = opendir(folder);
-    size_t first = list->count;
-    int status = EXIT_DONE;
-    if (!dir)
-        return tool_fail(EXIT_INPUT, "%s: cannot be read: %s", folder, strerror(errno));
-    for (struct dirent *entry; status == EXIT_DONE && (entry = readdir(dir));) {
-        if (entry->d_name[0] == '.' || !images_is_image(entry->d_name))
-            continue;
-        size_t size = strlen(folder) + strlen(entry->d_name) + 2;
-        char *path = malloc(size);
-        if (path)
-            snprintf(path, size, "%s/%s", folder, entry->d_name);
-        status = add_path(list, path);
-    }
-    closedir(dir);
-    if (status == EXIT_DONE && list->count == first)
-        return tool_fail(EXIT_INPUT, "%s: contains no images (jpg, png, bmp, npy)", folder);
-    if (list->count > first)
-        qsort(list->paths + first, list->count - first, sizeof(*list->paths), compare_paths);
-    return status;
-}
-
-static int set_synthetic(image_list *list, const char *what)
-{
-    list->synthetic = SYNTHETIC_DEFAULT;
-    if (what[9] == ':' && !parse_whole(what + 10, 1, 100000, &list->synthetic))
-        return tool_fail(EXIT_USAGE, "--calib %s: synthetic:N with N from 1 to 100000 is needed",
-                         what);
-    list->count = (size_t)list->synthetic;
-    return EXIT_DONE;
-}
-
-int images_find(const char *const *what, size_t count, image_list *list)
-{
-    memset(list, 0, sizeof(*list));
-    for (size_t i = 0; i < count; i++) {
-        struct stat st;
-        int status;
-        if (strcmp(what[i], "synthetic") == 0 || strncmp(what[i], "synthetic:", 10) == 0) {
-            if (count != 1)
-                return tool_fail(EXIT_USAGE,
-                                 "--calib %s: synthetic images cannot be mixed with others",
-                                 what[i]);
-            return set_synthetic(list, what[i]);
-        }
-        if (stat(what[i], &st) != 0)
-            return tool_fail(EXIT_INPUT, "%s: %s", what[i], strerror(errno));
-        status = S_ISDIR(st.st_mode) ? add_folder(list, what[i]) : add_path(list, strdup(what[i]));
-        if (status)
-            return status;
-    }
-    return EXIT_DONE;
-}
-
-void images_free(image_list *list)
-{
-    for (size_t i = 0; list->paths && i < list->count; i++)
-        free(list->paths[i]);
-    free(list->paths);
-    memset(list, 0, sizeof(*list));
-}
-
 static int alloc_image(int64_t h, int64_t w, qz_tensor *tensor)
 {
     *tensor = (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, h, w}};
     tensor->data = malloc((size_t)(3 * h * w) * sizeof(float));
     return tensor->data ? EXIT_DONE : tool_fail_memory();
+}
+
+/* "1x224x224x3" */
+static void shape_text(const qz_tensor *t, char text[128])
+{
+    size_t used = 0;
+    text[0] = '\0';
+    for (int32_t i = 0; i < t->ndim && used < 128; i++)
+        used += (size_t)snprintf(text + used, 128 - used, "%s%lld", i ? "x" : "",
+                                 (long long)t->dims[i]);
+}
+
+/* N x 3 x H x W, after one image got its batch dimension. */
+static int check_shape(const char *path, const qz_tensor *npy, const qz_tensor *tensor)
+{
+    char shape[128];
+    const int64_t *dims = tensor->dims;
+    if (tensor->ndim == 4 && dims[1] == 3 && dims[0] > 0 && dims[2] > 0 && dims[3] > 0)
+        return EXIT_DONE;
+    shape_text(npy, shape);
+    const bool nhwc = tensor->ndim == 4 && dims[3] == 3;
+    return tool_fail(EXIT_INPUT, "%s: the array is %s; needed is N x 3 x H x W%s", path,
+                     *shape ? shape : "one number",
+                     nhwc ? " (this looks like N x H x W x 3: transpose it with "
+                            "numpy.moveaxis(a, -1, -3))"
+                          : "");
+}
+
+static int check_finite(const char *path, const qz_tensor *t, const float *data)
+{
+    const int64_t w = t->dims[3], h = t->dims[2], numel = qz_tensor_numel(t);
+    for (int64_t i = 0; i < numel; i++) {
+        if (!isfinite(data[i]))
+            return tool_fail(EXIT_INPUT,
+                             "%s: image %lld, channel %lld, row %lld, column %lld is %s; every "
+                             "value must be a finite number",
+                             path, (long long)(i / (3 * h * w)), (long long)(i / (h * w) % 3),
+                             (long long)(i / w % h), (long long)(i % w),
+                             isnan(data[i]) ? "NaN" : "infinite");
+    }
+    return EXIT_DONE;
 }
 
 static int load_npy(qz_context *ctx, const char *path, qz_tensor *tensor)
@@ -150,7 +86,6 @@ static int load_npy(qz_context *ctx, const char *path, qz_tensor *tensor)
     qz_status st = qz_npy_load(ctx, path, &npy);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
-    int status = EXIT_DONE;
     *tensor = npy;
     tensor->data = NULL;
     if (npy.ndim == 3) { /* one image without its batch dimension */
@@ -159,15 +94,52 @@ static int load_npy(qz_context *ctx, const char *path, qz_tensor *tensor)
         tensor->dims[0] = 1;
     }
     int64_t numel = qz_tensor_numel(&npy);
-    if (tensor->ndim != 4 || numel < 1)
-        status = tool_fail(EXIT_INPUT, "%s: a float32 array N x C x H x W is needed", path);
-    else if (!(tensor->data = malloc((size_t)numel * sizeof(float))))
+    int status = check_shape(path, &npy, tensor);
+    if (status == EXIT_DONE)
+        status = check_finite(path, tensor, npy.data);
+    if (status == EXIT_DONE && !(tensor->data = malloc((size_t)numel * sizeof(float))))
         status = tool_fail_memory();
-    else
+    if (status == EXIT_DONE)
         memcpy(tensor->data, npy.data, (size_t)numel * sizeof(float));
     qz_npy_free(ctx, &npy);
     return status;
 }
+
+/* ---- before the work ---- */
+
+static int check_file(qz_context *ctx, const char *path)
+{
+    if (!images_is_array(path)) {
+        qz_status st = qz_image_check(ctx, path, NULL, NULL);
+        return st == QZ_OK ? EXIT_DONE : tool_fail_status(ctx, st);
+    }
+    qz_tensor array = {0};
+    int status = load_npy(ctx, path, &array);
+    images_release(&array);
+    return status;
+}
+
+int images_check(const tool_options *options, qz_context *ctx, const image_list *list)
+{
+    size_t bad = 0;
+    for (size_t i = 0; !list->synthetic && i < list->count; i++) {
+        int status = check_file(ctx, list->paths[i]);
+        if (status == EXIT_DONE)
+            continue;
+        if (status == EXIT_FAILED || !options->eval.skip_bad)
+            return status;
+        if ((status = images_mark_bad(list->paths[i]))) /* the message has named the file */
+            return status;
+        bad++;
+    }
+    if (bad && bad == list->count)
+        return tool_fail(EXIT_INPUT, "--skip-bad: none of the images can be read");
+    if (bad)
+        tool_note(options->quiet, "qzoo: --skip-bad: left out %zu of %zu images", bad, list->count);
+    return EXIT_DONE;
+}
+
+/* ---- loading ---- */
 
 int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_model_info *info,
                 qz_tensor *tensor)
@@ -181,7 +153,7 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
         return EXIT_DONE;
     }
     const char *path = list->paths[index];
-    if (has_suffix(path, ".npy"))
+    if (images_is_array(path))
         return load_npy(ctx, path, tensor);
     qz_image image;
     qz_image_options how = QZ_IMAGE_OPTIONS_INIT;
@@ -213,8 +185,41 @@ int images_of_calib(const tool_options *options, image_list *list)
 {
     static const char *const synthetic[] = {"synthetic"};
     bool given = options->quant.calib.count > 0;
-    return images_find(given ? options->quant.calib.items : synthetic,
-                       given ? options->quant.calib.count : 1, list);
+    int status = images_find(given ? options->quant.calib.items : synthetic,
+                             given ? options->quant.calib.count : 1, list);
+    if (status == EXIT_DONE && options->quant.calib_limit && list->synthetic)
+        return tool_fail(EXIT_USAGE, "--calib-limit: goes with images only; synthetic:N says how "
+                                     "many");
+    if (status == EXIT_DONE && options->quant.calib_limit)
+        images_limit(list, (size_t)options->quant.calib_limit);
+    if (status == EXIT_DONE)
+        images_drop_bad(list);
+    return status;
+}
+
+static int check_found(const tool_options *options, qz_context *ctx, int status, image_list *list)
+{
+    if (status == EXIT_DONE)
+        status = images_check(options, ctx, list);
+    images_free(list);
+    return status;
+}
+
+int images_check_all(const tool_options *options, qz_context *ctx)
+{
+    image_list list = {0};
+    int status = EXIT_DONE;
+    if (options->quant.calib.count) {
+        status = images_of_calib(options, &list);
+        status = check_found(options, ctx, status, &list);
+    }
+    if (status == EXIT_DONE && strcmp(options->command, "run") == 0 && options->args.count > 1) {
+        status = images_find(options->args.items + 1, options->args.count - 1, &list);
+        status = check_found(options, ctx, status, &list);
+    }
+    if (status == EXIT_DONE)
+        images_say_skipped(options->quiet);
+    return status;
 }
 
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
@@ -222,17 +227,19 @@ int images_gather(const tool_options *options, qz_context *ctx, const qz_model_i
 {
     image_list list;
     float *data = NULL;
-    size_t used = 0;
+    size_t used = 0, other = 0;
     int status = images_of_calib(options, &list);
     size_t count = list.count < most ? list.count : most;
     *batch = (qz_tensor){.dtype = QZ_F32, .ndim = 4};
-    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < count && status == EXIT_DONE && batch->dims[0] < (int64_t)most; i++) {
         qz_tensor image;
         tool_progress(options->quiet, "reading image", i + 1, count);
         if ((status = images_load(ctx, &list, i, info, &image)))
             break;
+        if (image.dims[0] > (int64_t)most - batch->dims[0]) /* the first images of an array */
+            image.dims[0] = (int64_t)most - batch->dims[0];
         size_t elements = (size_t)qz_tensor_numel(&image);
-        if (i == 0)
+        if (!used)
             memcpy(batch->dims + 1, image.dims + 1, 3 * sizeof(image.dims[0]));
         if (memcmp(batch->dims + 1, image.dims + 1, 3 * sizeof(image.dims[0])) == 0) {
             float *grown = realloc(data, (used + elements) * sizeof(*grown));
@@ -244,10 +251,18 @@ int images_gather(const tool_options *options, qz_context *ctx, const qz_model_i
             } else {
                 status = tool_fail_memory();
             }
+        } else {
+            other++;
         }
         images_release(&image);
     }
     images_free(&list);
+    if (other && status == EXIT_DONE)
+        tool_note(options->quiet,
+                  "qzoo: fp32 and int8 are compared without %zu calibration image%s of another "
+                  "size than %lldx%lld",
+                  other, other > 1 ? "s" : "", (long long)batch->dims[2],
+                  (long long)batch->dims[3]);
     batch->data = data;
     return status;
 }

@@ -3,22 +3,21 @@
 #ifndef QZOO_TOOLS_IMAGES_H
 #define QZOO_TOOLS_IMAGES_H
 
-#include "options.h"
-
-typedef struct image_list {
-    char **paths; /* files in bytewise order of names */
-    size_t count;
-    long synthetic; /* that many synthetic images instead; 0 */
-} image_list;
+#include "image_names.h"
+#include "images_find.h"
 
 /* How images are read from now on: --no-exif; and what is said once for each model. */
 void images_begin(const tool_options *options);
 /* Says once for each model which recipe is assumed; images_load does it, too. */
 void images_note_recipe(const qz_model_info *info);
-/* Whether a file of this name is an image or an array, by its suffix. */
-bool images_is_image(const char *name);
-int images_find(const char *const *what, size_t count, image_list *list);
-void images_free(image_list *list);
+/*
+ * Looks at every file of the list before the work begins: arrays whole, of images all that is known
+ * without decoding (qz_image_check). Names the first that is bad; with --skip-bad names each, which
+ * images_drop_bad then takes off lists.
+ */
+int images_check(const tool_options *options, qz_context *ctx, const image_list *list);
+/* The same of --calib and of run's inputs; and says what their folders hold beside images. */
+int images_check_all(const tool_options *options, qz_context *ctx);
 /*
  * Image `index` as NCHW float32, preprocessed for the model (.npy: unchanged). Free with
  * images_release, after a failure too.
@@ -28,7 +27,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
 void images_release(qz_tensor *tensor);
 /*
  * The first `most` images of --calib (without --calib: synthetic images) as one batch. Images of
- * another size than the first are left out. The caller frees batch->data, after a failure too.
+ * another size than the first are left out, and counted on stderr. The caller frees batch->data,
+ * after a failure too.
  */
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
                   size_t most, qz_tensor *batch);

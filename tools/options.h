@@ -35,6 +35,7 @@ typedef struct tool_options {
         int backend;  /* qz_backend */
         int observer; /* qz_observer_kind */
         option_list calib, exclude, fallback;
+        long calib_limit;  /* 0: all */
         bool calib_chosen; /* by the command, not by the user */
     } quant;
     struct {

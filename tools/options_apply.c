@@ -5,11 +5,11 @@
  */
 #include "options_apply.h"
 
+#include "image_names.h"
 #include "messages.h"
 #include "recipe.h"
 
 #include <string.h>
-#include <strings.h>
 
 /* ---- what a command does ---- */
 
@@ -141,17 +141,11 @@ static bool fetches(const tool_options *o)
 
 /* ---- images ---- */
 
-static bool is_array(const char *path)
-{
-    const char *dot = strrchr(path, '.');
-    return dot && strcasecmp(dot, ".npy") == 0;
-}
-
 /* Whether any of the words from `first` on may be an image. */
 static bool has_image(const option_list *words, size_t first)
 {
     for (size_t i = first; i < words->count; i++) {
-        if (!is_array(words->items[i]) && strncmp(words->items[i], "synthetic", 9) != 0)
+        if (!images_is_array(words->items[i]) && strncmp(words->items[i], "synthetic", 9) != 0)
             return true;
     }
     return false;
@@ -174,7 +168,12 @@ static bool uses_recipe(const tool_options *o)
 static bool uses_size(const tool_options *o)
 {
     return uses_recipe(o) || is_command(o, "bench") ||
-           (o->quant.ptq && !is_array(o->quant.calib.count ? o->quant.calib.items[0] : ""));
+           (o->quant.ptq && !images_is_array(o->quant.calib.count ? o->quant.calib.items[0] : ""));
+}
+
+static bool limits(const tool_options *o)
+{
+    return o->quant.calib.count && strncmp(o->quant.calib.items[0], "synthetic", 9) != 0;
 }
 
 /* ---- the rules ---- */
@@ -195,6 +194,7 @@ static const char needs_online[] = "does not go with --offline";
 static const rule rules[] = {
     {"--backend", quantizes, needs_int8},
     {"--calib", calibrates, needs_int8},
+    {"--calib-limit", limits, "goes with --calib IMAGES only"},
     {"--observer", quantizes, needs_int8},
     {"--reduce-range", quantizes, needs_int8},
     {"--per-channel", quantizes, needs_int8},

@@ -2,13 +2,13 @@
 /* options_parse.c - reads the words after a command into tool_options, by the table of options. */
 #include "options_parse.h"
 
+#include "image_names.h"
 #include "messages.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 static const char *const usage_hint = "qzoo COMMAND --help lists the options";
 
@@ -175,15 +175,8 @@ static void set_presets(tool_options *o)
  */
 static bool belongs_to_calib(const char *command, const tool_option *option, const char *word)
 {
-    static const char *const suffixes[] = {".jpg", ".jpeg", ".png", ".bmp", ".npy"};
-    const char *dot = strrchr(word, '.');
-    if (strcmp(option->name, "--calib") != 0 || strcmp(command, "run") == 0 || !dot)
-        return false;
-    for (size_t i = 0; i < sizeof(suffixes) / sizeof(*suffixes); i++) {
-        if (strcasecmp(dot, suffixes[i]) == 0)
-            return true;
-    }
-    return false;
+    return strcmp(option->name, "--calib") == 0 && strcmp(command, "run") != 0 &&
+           images_is_image(word);
 }
 
 /* Reads the option at argv[*at] and its value; moves *at to the last word that belongs to it. */

@@ -62,8 +62,12 @@ static int calibrate(const tool_options *options, subject *s)
         if ((status = images_load(s->ctx, &list, i, &s->info, &image)))
             break;
         qz_status st = qz_model_calibrate(s->model, &image);
-        if (st != QZ_OK)
-            status = tool_fail_status(s->ctx, st);
+        if (st != QZ_OK) {
+            char message[4096]; /* the library's message; the file is named before it */
+            snprintf(message, sizeof(message), "%s", qz_context_message(s->ctx));
+            status = tool_fail(st == QZ_ERR_ARGUMENT ? EXIT_INPUT : tool_exit_of(st), "%s: %s",
+                               list.paths[i], message);
+        }
         images_release(&image);
     }
     images_free(&list);

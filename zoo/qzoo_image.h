@@ -65,6 +65,13 @@ QZ_API qz_status qz_image_load_with(qz_context *context, const char *path,
 QZ_API qz_status qz_image_parse_with(qz_context *context, const void *bytes, size_t size,
                                      const char *name, const qz_image_options *options,
                                      qz_image *image);
+/*
+ * Finds what can be known of an image file without decoding it, in about the time of reading it:
+ * its kind, its size, segments and chunks that are whole and in order, the checksums of a PNG.
+ * Failures are those of qz_image_load. width and height, before turning, may be NULL.
+ */
+QZ_API qz_status qz_image_check(qz_context *context, const char *path, int32_t *width,
+                                int32_t *height);
 /* Leaves the image empty; NULL, and an empty one, are fine. */
 QZ_API void qz_image_free(qz_context *context, qz_image *image);
 /* How the bytes of an image are laid out. */

@@ -153,6 +153,39 @@ static void test_parse_refused(void **state)
 #endif
 }
 
+/* A check finds truncation, rubbish and wrong checksums without decoding. */
+static void test_check(void **state)
+{
+    (void)state;
+    char path[] = "/tmp/qzoo_test_XXXXXX";
+    const int fd = mkstemp(path);
+    assert_true(fd >= 0);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(exif_goldens); i++) {
+        const size_t size = exif_goldens[i].size;
+        int32_t w = 0, h = 0;
+        if (is_left_out(exif_goldens[i].name))
+            continue;
+        assert_int_equal(pwrite(fd, exif_goldens[i].file, size, 0), (ssize_t)size);
+        assert_int_equal(ftruncate(fd, (off_t)size), 0);
+        ASSERT_OK(ctx, qz_image_check(ctx, path, &w, &h));
+        assert_int_equal(w, 7);
+        assert_int_equal(h, 5);
+        ASSERT_OK(ctx, qz_image_check(ctx, path, NULL, NULL));
+        assert_int_equal(ftruncate(fd, (off_t)(size - 30)), 0);
+        if (qz_image_check(ctx, path, &w, &h) != QZ_ERR_FORMAT)
+            fail_msg("%s: truncated, and not found", exif_goldens[i].name);
+    }
+    uint8_t copy[1024];
+    memcpy(copy, exif_goldens[1].file, exif_goldens[1].size);
+    copy[exif_goldens[1].at - 30] ^= 1; /* the compressed pixels end before eXIf */
+    assert_int_equal(pwrite(fd, copy, exif_goldens[1].size, 0), (ssize_t)exif_goldens[1].size);
+    assert_int_equal(qz_image_check(ctx, path, NULL, NULL), QZ_ERR_FORMAT);
+    assert_int_equal(qz_image_check(ctx, "/dev/null", NULL, NULL), QZ_ERR_IO);
+    assert_int_equal(qz_image_check(ctx, NULL, NULL, NULL), QZ_ERR_ARGUMENT);
+    close(fd);
+    unlink(path);
+}
+
 /* A pipe without a writer is refused at once. */
 static void test_no_files(void **state)
 {
@@ -233,9 +266,9 @@ static int tear_down(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nearest),        cmocka_unit_test(test_exif),
-        cmocka_unit_test(test_parse_refused),  cmocka_unit_test(test_no_files),
-        cmocka_unit_test(test_session_recipe),
+        cmocka_unit_test(test_nearest),       cmocka_unit_test(test_exif),
+        cmocka_unit_test(test_parse_refused), cmocka_unit_test(test_check),
+        cmocka_unit_test(test_no_files),      cmocka_unit_test(test_session_recipe),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -2,9 +2,10 @@
 /*
  * image_check.c - what must be known of an image file before stb_image may see it.
  *
- * stb_image takes Huffman tables of any length into a fixed array, and what a file lacks at its end
- * it fills with grey or black. Here the markers of a JPEG are walked, exactly as stb_image walks
- * them, so that it can meet no table that was not seen; and a BMP must hold its rows.
+ * stb_image takes Huffman tables of any length into a fixed array, what a file lacks at its end it
+ * fills with grey or black, and checksums it does not look at. Here the markers of a JPEG are
+ * walked, exactly as stb_image walks them, so that it can meet no table that was not seen; the
+ * chunks of a PNG are walked, too; and a BMP must hold its rows.
  */
 #include "zoo/image/preprocess.h"
 
@@ -95,6 +96,53 @@ static const char *bmp_fault(const uint8_t *data, size_t size)
     return NULL;
 }
 
+/* ---- PNG ---- */
+
+static uint32_t crc_32(const uint8_t *p, size_t size)
+{
+    static const uint32_t nibbles[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+                                         0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                         0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+                                         0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    uint32_t crc = UINT32_MAX;
+    for (size_t i = 0; i < size; i++) {
+        crc ^= p[i];
+        crc = crc >> 4 ^ nibbles[crc & 15];
+        crc = crc >> 4 ^ nibbles[crc & 15];
+    }
+    return ~crc;
+}
+
+static uint32_t big_endian(const uint8_t *p)
+{
+    return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
+}
+
+/*
+ * Chunks are length, name, data, checksum. The checksums of the chunks that make the pixels must be
+ * right, as libpng and Pillow demand; of others (text, EXIF) they are not looked at. The end chunk
+ * may be missing.
+ */
+static const char *png_fault(const uint8_t *data, size_t size)
+{
+    size_t at = 8;
+    bool pixels = false;
+    while (size - at >= 12) {
+        const size_t length = big_endian(data + at);
+        const uint8_t *name = data + at + 4;
+        if (length > size - at - 12)
+            return TRUNCATED;
+        if (memcmp(name, "IEND", 4) == 0)
+            break;
+        const bool critical = (name[0] & 0x20) == 0;
+        if (critical && crc_32(name, length + 4) != big_endian(name + 4 + length))
+            return "the PNG file is damaged: a checksum is wrong";
+        pixels |= memcmp(name, "IDAT", 4) == 0;
+        at += 12 + length;
+    }
+    return pixels ? NULL : TRUNCATED;
+}
+
 const char *qzi_image_fault(const uint8_t *data, size_t size, int64_t *scans)
 {
     *scans = 0;
@@ -102,6 +150,8 @@ const char *qzi_image_fault(const uint8_t *data, size_t size, int64_t *scans)
         return jpeg_fault(data, size, scans);
     if (size >= 2 && data[0] == 'B' && data[1] == 'M')
         return bmp_fault(data, size);
+    if (size >= 8 && memcmp(data, "\x89PNG\r\n\x1a\n", 8) == 0)
+        return png_fault(data, size);
     return NULL;
 }
 

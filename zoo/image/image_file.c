@@ -54,6 +54,25 @@ static qz_status decode(const qz_context *ctx, const void *bytes, size_t size, c
     return st;
 }
 
+qz_status qz_image_check(qz_context *context, const char *path, int32_t *width, int32_t *height)
+{
+    if (!path)
+        return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_image_check: path is NULL");
+    uint8_t *data = NULL;
+    size_t size = 0;
+    qz_image image = {0};
+    qz_status st = read_file(context, path, &data, &size);
+    if (st == QZ_OK)
+        st = qzi_image_is_webp(data, size) ? qzi_image_probe_webp(context, path, data, size, &image)
+                                           : qzi_image_probe(context, path, data, size, &image);
+    qzi_free(context, data);
+    if (width)
+        *width = image.width;
+    if (height)
+        *height = image.height;
+    return st;
+}
+
 qz_status qz_image_load_with(qz_context *context, const char *path, const qz_image_options *options,
                              qz_image *image)
 {

@@ -117,8 +117,8 @@ static qz_status check_size(const qz_context *ctx, const char *path, int64_t wid
     return QZ_OK;
 }
 
-qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_t *data,
-                           size_t size, qz_image *image)
+qz_status qzi_image_probe(const qz_context *ctx, const char *path, const uint8_t *data, size_t size,
+                          qz_image *image)
 {
     int64_t scans;
     const char *fault = qzi_image_fault(data, size, &scans);
@@ -133,9 +133,18 @@ qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_
     /* the height of a BMP is negative where the top row comes first */
     int64_t rows = height < 0 ? -(int64_t)height : height;
     QZI_TRY(check_size(ctx, path, width, rows, scans, size));
+    *image = (qz_image){width, (int32_t)rows, NULL};
+    return QZ_OK;
+}
 
+qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_t *data,
+                           size_t size, qz_image *image)
+{
+    int width = 0, height = 0, channels = 0;
+    QZI_TRY(qzi_image_probe(ctx, path, data, size, image));
     /* twice the largest intermediate (four 16-bit samples a pixel), twice the compressed bytes */
-    decoding.limit = (size_t)width * (size_t)rows * 16 + size * 2 + ALLOC_SLACK;
+    decoding.limit = (size_t)image->width * (size_t)image->height * 16 + size * 2 + ALLOC_SLACK;
+    *image = (qz_image){0};
     uint8_t *rgb = stbi_load_from_memory(data, (int)size, &width, &height, &channels, 3);
     if (!rgb)
         return decode_failed(ctx, path, data, size);
@@ -153,6 +162,12 @@ qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_
     (void)image;
     return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                     "%s: built without stb_image, images are not read; give a .npy file", path);
+}
+
+qz_status qzi_image_probe(const qz_context *ctx, const char *path, const uint8_t *data, size_t size,
+                          qz_image *image)
+{
+    return qzi_image_decode(ctx, path, data, size, image);
 }
 
 #endif

@@ -16,10 +16,12 @@ bool qzi_image_is_webp(const uint8_t *data, size_t size)
 
 #if defined(QZ_HAVE_WEBP)
 
-qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const uint8_t *data,
-                                size_t size, qz_image *image)
+qz_status qzi_image_probe_webp(const qz_context *ctx, const char *path, const uint8_t *data,
+                               size_t size, qz_image *image)
 {
     WebPBitstreamFeatures info;
+    const size_t riff =
+        data[4] | (size_t)data[5] << 8 | (size_t)data[6] << 16 | (size_t)data[7] << 24;
     VP8StatusCode code = WebPGetFeatures(data, size, &info);
     if (code != VP8_STATUS_OK)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the WebP file is %s", path,
@@ -31,6 +33,17 @@ qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const u
         (int64_t)info.width * info.height > QZI_IMAGE_PIXELS_MAX)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %d x %d pixels are too many; make it smaller",
                         path, info.width, info.height);
+    if (riff > size - 8)
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: the WebP file is truncated", path);
+    *image = (qz_image){info.width, info.height, NULL};
+    return QZ_OK;
+}
+
+qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const uint8_t *data,
+                                size_t size, qz_image *image)
+{
+    qz_image info = {0};
+    QZI_TRY(qzi_image_probe_webp(ctx, path, data, size, &info));
     const size_t row = (size_t)info.width * 3, bytes = row * (size_t)info.height;
     uint8_t *rgb = qzi_alloc(ctx, bytes);
     if (!rgb)
@@ -55,6 +68,12 @@ qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const u
                     "%s: built without libwebp, WebP images are not read; convert it to PNG or "
                     "JPEG",
                     path);
+}
+
+qz_status qzi_image_probe_webp(const qz_context *ctx, const char *path, const uint8_t *data,
+                               size_t size, qz_image *image)
+{
+    return qzi_image_decode_webp(ctx, path, data, size, image);
 }
 
 #endif

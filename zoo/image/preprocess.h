@@ -66,6 +66,11 @@ qz_status qzi_image_decode(const qz_context *ctx, const char *path, const uint8_
 /* The same of WebP files (built with libwebp, otherwise QZ_ERR_UNSUPPORTED). */
 qz_status qzi_image_decode_webp(const qz_context *ctx, const char *path, const uint8_t *data,
                                 size_t size, qz_image *image);
+/* Both without the pixels: what can be known of the file without decoding it, and the size. */
+qz_status qzi_image_probe(const qz_context *ctx, const char *path, const uint8_t *data, size_t size,
+                          qz_image *image);
+qz_status qzi_image_probe_webp(const qz_context *ctx, const char *path, const uint8_t *data,
+                               size_t size, qz_image *image);
 bool qzi_image_is_webp(const uint8_t *data, size_t size);
 /*
  * The name of the kind of image that the first bytes show, where no decoder here reads that kind:
@@ -79,8 +84,8 @@ int qzi_exif_orientation(const uint8_t *data, size_t size);
 qz_status qzi_exif_turn(const qz_context *ctx, int orientation, qz_image *image);
 
 /*
- * What makes a JPEG or BMP file unsafe or incomplete for stb_image, in words; NULL where nothing
- * does and for other files. *scans: of a JPEG, else 0.
+ * What makes a JPEG, PNG or BMP file unsafe or incomplete for stb_image, in words; NULL where
+ * nothing does and for other files. *scans: of a JPEG, else 0.
  */
 const char *qzi_image_fault(const uint8_t *data, size_t size, int64_t *scans);
 

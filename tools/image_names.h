@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* image_names.h - what a file is by the suffix of its name. */
+#ifndef QZOO_TOOLS_IMAGE_NAMES_H
+#define QZOO_TOOLS_IMAGE_NAMES_H
+
+#include <stdbool.h>
+
+/* Whether a file of this name is read as an image or an array: .jpg, .png, .npy, … */
+bool images_is_image(const char *name);
+/* An array: .npy. */
+bool images_is_array(const char *name);
+/* A list of files: .txt. */
+bool images_is_list(const char *name);
+
+#endif
