@@ -23,6 +23,14 @@ static int compare_entries(const void *a, const void *b)
     return strcmp(((const entry *)a)->text, ((const entry *)b)->text);
 }
 
+/* As --classes has it; ImageNet's where the model's 1000 classes were given no names. */
+static const char *wnid_of(const qz_model_info *info, const class_list *list, int32_t i)
+{
+    if (list && list->wnids && (size_t)i < list->count)
+        return list->wnids[i];
+    return !info->named_classes && info->num_classes == 1000 ? qz_imagenet_wnid(i) : NULL;
+}
+
 class_finder *class_finder_create(const qz_model *model, const class_list *list)
 {
     qz_model_info info;
@@ -42,8 +50,9 @@ class_finder *class_finder_create(const qz_model *model, const class_list *list)
         const char *name = qz_model_class(model, i);
         if (name)
             f->names[f->name_count++] = (entry){name, i};
-        if (list && list->wnids && (size_t)i < list->count && list->wnids[i])
-            f->wnids[f->wnid_count++] = (entry){list->wnids[i], i};
+        const char *wnid = wnid_of(&info, list, i);
+        if (wnid)
+            f->wnids[f->wnid_count++] = (entry){wnid, i};
     }
     qsort(f->names, f->name_count, sizeof(*f->names), compare_entries);
     qsort(f->wnids, f->wnid_count, sizeof(*f->wnids), compare_entries);

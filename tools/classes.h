@@ -30,7 +30,8 @@ int classes_read_json(const char *path, class_list *list);
 
 typedef struct class_finder class_finder;
 
-/* Knows the model's names, and the wnids of `list`, which may be NULL. NULL: out of memory. */
+/* Knows the model's names, and the wnids of `list`, which may be NULL, or ImageNet's. NULL: out of
+ * memory. */
 class_finder *class_finder_create(const qz_model *model, const class_list *list);
 void class_finder_destroy(class_finder *finder);
 /* The class that `text` names: a name, then a wnid, then a plain number; -1: none. */

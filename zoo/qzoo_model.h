@@ -40,6 +40,8 @@ QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t
 QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info);
 /* ImageNet-1k class name (0 to 999); NULL out of range. */
 QZ_API const char *qz_imagenet_class(int32_t index);
+/* Its WordNet id, such as n01440764, by which ImageNet's folders are called; NULL out of range. */
+QZ_API const char *qz_imagenet_wnid(int32_t index);
 
 /* ---- options ---- */
 

@@ -132,6 +132,14 @@ mkdir -p wn/n02/deep wn/n03
 cp a.bmp wn/n02/deep
 cp a.bmp wn/n03
 is "$(classes_of x.csv $three --classes pairs.json --data wn)" 'cat:1 owl:1 '
+# ImageNet's own folders, a part of them, by wnid and by name
+mkdir -p imagenet/n02123045 imagenet/tench
+cp a.bmp imagenet/n02123045
+cp a.bmp imagenet/tench
+is "$(classes_of x.csv squeezenet1_1 --data imagenet)" 'tench:1 tabby:1 '
+mkdir imagenet/n99999999
+cp a.bmp imagenet/n99999999
+expect 3 'imagenet/n99999999: no class' eval squeezenet1_1 --data imagenet
 # without names: numbers, or as many folders as classes
 mkdir -p three/x three/y three/z
 for f in x y z; do cp a.bmp three/$f; done

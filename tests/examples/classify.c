@@ -18,13 +18,15 @@ static qz_status feed(qz_context *ctx, qz_model *model, qz_session *session, con
     return st;
 }
 
-static qz_status print_best(const qz_session *session)
+static qz_status print_best(const qz_model *model, const qz_session *session)
 {
     qz_top top[5];
     const qz_tensor *logits;
     qz_status st = qz_session_output(session, 0, NULL, &logits);
-    for (size_t i = 0, n = st == QZ_OK ? qz_topk(logits, 0, 5, top) : 0; i < n; i++)
-        printf("%5.1f %%  %s\n", 100.0 * top[i].probability, qz_imagenet_class(top[i].index));
+    for (size_t i = 0, n = st == QZ_OK ? qz_topk(logits, 0, 5, top) : 0; i < n; i++) {
+        const char *name = qz_model_class(model, top[i].index); /* NULL: the class has no name */
+        printf("%5.1f %%  %s\n", 100.0 * top[i].probability, name ? name : "no name");
+    }
     return st;
 }
 
@@ -52,7 +54,7 @@ int main(int argc, char **argv)
     if (st == QZ_OK)
         st = feed(ctx, model, session, argv[argc - 1]);
     if (st == QZ_OK)
-        st = print_best(session);
+        st = print_best(model, session);
     if (st != QZ_OK)
         fprintf(stderr, "%s: %s\n", argv[0], qz_context_message(ctx));
     qz_session_destroy(session);

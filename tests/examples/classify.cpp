@@ -74,8 +74,10 @@ void classify(int count, char **words)
     const qz_tensor *logits = nullptr;
     check(qz_session_output(run.get(), 0, nullptr, &logits));
     qz_top top[5];
-    for (size_t i = 0, n = qz_topk(logits, 0, 5, top); i < n; i++)
-        std::printf("%5.1f %%  %s\n", 100.0 * top[i].probability, qz_imagenet_class(top[i].index));
+    for (size_t i = 0, n = qz_topk(logits, 0, 5, top); i < n; i++) {
+        const char *name = qz_model_class(net.get(), top[i].index);
+        std::printf("%5.1f %%  %s\n", 100.0 * top[i].probability, name ? name : "no name");
+    }
 }
 
 } // namespace

@@ -20,8 +20,10 @@ int main(int argc, char **argv)
                      : qz_session_run_u8(session, image.rgb, image.width, image.height,
                                          (size_t)image.width * 3);
     st = st != QZ_OK ? st : qz_session_output(session, 0, NULL, &logits);
-    for (size_t i = 0, n = st == QZ_OK ? qz_topk(logits, 0, 5, top) : 0; i < n; i++)
-        printf("%5.1f %%  %s\n", 100.0 * top[i].probability, qz_imagenet_class(top[i].index));
+    for (size_t i = 0, n = st == QZ_OK ? qz_topk(logits, 0, 5, top) : 0; i < n; i++) {
+        const char *name = qz_model_class(model, top[i].index); /* NULL: the class has no name */
+        printf("%5.1f %%  %s\n", 100.0 * top[i].probability, name ? name : "no name");
+    }
     if (st != QZ_OK)
         fprintf(stderr, "%s\n", argc == 3 ? qz_context_message(ctx) : "usage: hello MODEL IMAGE");
     qz_image_free(ctx, &image);

@@ -13,6 +13,7 @@
 struct worker {
     pthread_t thread;
     qz_context *ctx;
+    const qz_model *model; /* all workers' */
     qz_session *session;
     char **images;
     int first, count, step; /* this worker's images */
@@ -34,8 +35,10 @@ static void *work(void *arg)
                                       (size_t)image.width * 3);
         if (w->status == QZ_OK)
             w->status = qz_session_output(w->session, 0, NULL, &logits);
-        if (w->status == QZ_OK && qz_topk(logits, 0, 1, &top) == 1)
-            printf("%s: %s\n", w->images[i], qz_imagenet_class(top.index));
+        if (w->status == QZ_OK && qz_topk(logits, 0, 1, &top) == 1) {
+            const char *name = qz_model_class(w->model, top.index);
+            printf("%s: %s\n", w->images[i], name ? name : "no name");
+        }
         qz_image_free(w->ctx, &image);
     }
     if (w->status != QZ_OK)
@@ -60,8 +63,12 @@ int main(int argc, char **argv)
         st = qz_model_open(ctx, argv[1], &model);
     for (; started < count && st == QZ_OK; started++) {
         struct worker *w = &workers[started];
-        *w = (struct worker){
-            .ctx = ctx, .images = argv + 3, .first = started, .count = argc - 3, .step = count};
+        *w = (struct worker){.ctx = ctx,
+                             .model = model,
+                             .images = argv + 3,
+                             .first = started,
+                             .count = argc - 3,
+                             .step = count};
         st = qz_session_create(model, &options, &w->session);
         if (st != QZ_OK)
             break;
