@@ -56,13 +56,60 @@ for command in $commands; do
             complain "completion of $command offers $option, which is no option"
     done
 done
-for pair in '--backend qnnpack' '--observer histogram' '--isa avx2' '--fuse none'; do
+for pair in '--backend qnnpack' '--observer histogram' '--isa ref' '--fuse none'; do
     read -r option value <<<"$pair"
     contains "$(offered qzoo bench "$option" "${value:0:1}")" "$value" "completion lacks $pair"
     contains "$(offered qzoo bench "$option" = "${value:0:1}")" "$value" \
         "completion lacks ${pair/ /=}"
 done
 contains "$(offered qzoo bench resnet5)" resnet50 "completion lacks model names"
+for subcommand in list fetch verify path prune show convert; do
+    contains "$(offered qzoo weights "${subcommand:0:1}")" "$subcommand" "completion lacks weights $subcommand"
+    contains "$(offered zoo-weights "${subcommand:0:1}")" "$subcommand" "completion lacks zoo-weights $subcommand"
+done
+contains "$(offered qzoo weights fetch resnet50 :)" IMAGENET1K_V2 "completion lacks weights"
+contains "$(offered qzoo weights fetch resnet50)" resnet50:IMAGENET1K_V2 "completion lacks weights by name"
+contains "$(offered qzoo weights fetch resnet50 : IMA)" IMAGENET1K_V2 "completion lacks weights behind a colon"
+contains "$(offered qzoo bench resnet50 --weights I)" IMAGENET1K_V1 "completion lacks tags"
+contains "$(offered qzoo bench resnet50 --weights d)" default "completion lacks the tag default"
+# the instruction sets of this CPU, no others
+for isa in $(offered qzoo bench --isa ''); do
+    ran=$((ran + 1))
+    "$qzoo" run squeezenet1_1 none.npy --isa "$isa" >/dev/null 2>"${TMPDIR:-/tmp}/isa.$$"
+    [ $? != 5 ] || complain "completion offers --isa $isa, which this CPU lacks: $(cat "${TMPDIR:-/tmp}/isa.$$")"
+done
+rm -f "${TMPDIR:-/tmp}/isa.$$"
+
+# zsh and fish, where they are
+zsh_file=$tools/completions/_qzoo fish_file=$tools/completions/qzoo.fish
+for command in $commands; do
+    for option in $("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p'); do
+        ran=$((ran + 1))
+        grep -E "^ +$command\) subcommands=" "$zsh_file" | grep -qE -e "[' ]$option[' ]" ||
+            complain "zsh's completion of $command lacks $option"
+        word=${option#-} kind=-s
+        [ "${option#--}" = "$option" ] || word=${option#--} kind=-l
+        grep -qF -e "complete -c zoo-$command $kind $word " "$fish_file" ||
+            complain "fish's completion of $command lacks $option"
+    done
+done
+head -n 1 "$zsh_file" | grep -q '^#compdef qzoo zoo-list ' || complain "zsh's completion has no #compdef"
+if command -v zsh >/dev/null; then
+    ran=$((ran + 1))
+    zsh -n "$zsh_file" || complain "zsh does not read its completion"
+else
+    echo "zsh is not here: its completion was not read"
+fi
+if command -v fish >/dev/null; then
+    ran=$((ran + 1))
+    fish -n "$fish_file" || complain "fish does not read its completion"
+    contains "$(fish -c "source $fish_file; complete -C 'qzoo bench --backend '" | cut -f 1)" qnnpack \
+        "fish's completion lacks --backend qnnpack"
+    contains "$(fish -c "source $fish_file; complete -C 'qzoo weights f'" | cut -f 1)" fetch \
+        "fish's completion lacks weights fetch"
+else
+    echo "fish is not here: its completion was not read"
+fi
 if command -v groff >/dev/null; then
     for page in "$tools"/man/*.1; do
         ran=$((ran + 1))
