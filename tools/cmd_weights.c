@@ -53,6 +53,18 @@ static json_t *metrics_json(const qz_weights_info *info)
     return metrics;
 }
 
+/* Whether the architecture is built: else its weights can be fetched, but not run. */
+static bool is_built(const char *model)
+{
+    for (size_t i = 0; i < qz_arch_count(); i++) {
+        qz_arch_info arch;
+        qz_arch_at(i, &arch);
+        if (strcmp(arch.name, model) == 0)
+            return true;
+    }
+    return false;
+}
+
 static json_t *info_json(const qz_weights_info *info, qz_cache_state state, const char *path)
 {
     static const char *const states[] = {"no", "yes", "torch hub"};
@@ -65,6 +77,7 @@ static json_t *info_json(const qz_weights_info *info, qz_cache_state state, cons
         info->user, "cached", states[state]);
     if (!json)
         return NULL;
+    json_set(json, "runs", json_boolean(is_built(info->model)));
     if (info->size)
         json_set(json, "size", json_integer((json_int_t)info->size));
     if (info->parent[0])
@@ -85,7 +98,7 @@ static void list_row(report_table *t, const qz_weights_info *info, qz_cache_stat
 {
     static const char *const states[] = {"", "yes", "hub"};
     const qz_metric *m = info->metrics;
-    table_cell(t, "%s", info->model);
+    table_cell(t, "%s%s", info->model, is_built(info->model) ? "" : " (not built yet)");
     table_cell(t, "%s%s", info->tag, info->is_default ? " *" : "");
     if (m[0].name && m[1].name)
         table_cell(t, "%s %.3f, %s %.3f", m[0].name, m[0].thousandths / 1000.0, m[1].name,

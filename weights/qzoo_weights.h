@@ -241,6 +241,8 @@ QZ_API qz_status qz_catalogue_open(qz_context *context, const char *user_file,
                                    qz_catalogue **catalogue);
 /* Its entries are no longer valid. NULL is fine. */
 QZ_API void qz_catalogue_close(qz_catalogue *catalogue);
+/* Whether weights of the model are published, be its architecture built here or not. */
+QZ_API bool qz_weights_has_model(const char *model);
 /* Number of entries. */
 QZ_API size_t qz_catalogue_count(const qz_catalogue *catalogue);
 /* NULL out of range. Entries of one model are together, models in bytewise order. */

@@ -36,7 +36,8 @@ QZ_API void qz_arch_at(size_t index, qz_arch_info *info);
 /* Parameters (no buffers) and multiply-adds at the native input size, without making weights. */
 QZ_API qz_status qz_arch_measure(qz_context *context, const char *name, uint64_t *params,
                                  uint64_t *macs);
-/* The message of QZ_ERR_UNKNOWN_NAME has the nearest names. */
+/* The message of QZ_ERR_UNKNOWN_NAME has the nearest names. QZ_ERR_UNSUPPORTED: a model of the
+ * catalogue of weights that is not built yet. */
 QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_info *info);
 /* ImageNet-1k class name (0 to 999); NULL out of range. */
 QZ_API const char *qz_imagenet_class(int32_t index);

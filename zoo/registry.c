@@ -47,6 +47,10 @@ qz_status qzi_arch_fail_unknown(const qz_context *ctx, const char *name)
     if (strlen(name) > NAME_MAX_LENGTH)
         return qzi_fail(ctx, QZ_ERR_UNKNOWN_NAME, "unknown model '%.48s…'; see the list of models",
                         name);
+    if (qz_weights_has_model(name))
+        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
+                        "%s: a known model, but not built yet; `qzoo list` has those that run",
+                        name);
     qzi_nearest_init(&nearest, name);
     for (size_t i = 0; i < QZI_ARRAY_LEN(archs); i++)
         qzi_nearest_add(&nearest, archs[i]->info.name);

@@ -122,6 +122,11 @@ expect 2 '-o FILE' quantize squeezenet1_1
 # ---- export ------------------------------------------------------------------------------------
 expect 2 '-o FILE' export squeezenet1_1
 expect 2 'one model' export -o x.onnx
+expect 5 'fcn_resnet50: a known model, but not built yet' run fcn_resnet50 x.jpg
+expect 5 'not built yet' list alexnet
+expect 0 'alexnet (not built yet)' weights list alexnet
+expect 0 '"runs": false' weights list alexnet --json - --quiet
+expect 0 '"runs": true' weights list resnet18 --json - --quiet
 expect 2 '13 to 21' export squeezenet1_1 -o x.onnx --opset 12
 expect 2 'fp32, fp16, int8' export squeezenet1_1 -o x.onnx --precision int4
 expect 2 'qoperator' export squeezenet1_1 -o x.onnx --precision int8 --style onnx

@@ -33,6 +33,14 @@ static const qz_weights_info published[] = {
 #undef QZI_WEIGHTS
 };
 
+bool qz_weights_has_model(const char *model)
+{
+    for (size_t i = 0; model && i < QZI_ARRAY_LEN(published); i++)
+        if (strcmp(published[i].model, model) == 0)
+            return true;
+    return false;
+}
+
 /* Models in order, and the entries of one model in their order. */
 static bool entry_before(const void *arg, size_t a, size_t b)
 {
