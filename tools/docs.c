@@ -5,8 +5,8 @@
  *
  *   qzoo_docs man COMMAND FRAGMENT   a page; replaces @OPTIONS@ in FRAGMENT (roff)
  *   qzoo_docs man qzoo FRAGMENT      the page of the program; replaces @COMMANDS@
- *   qzoo_docs completion TEMPLATE    for bash and zsh; replaces @COMMANDS@, @OPTIONS@, @VALUES@,
- *                                    @NAMES@ and @COMPDEF@
+ *   qzoo_docs completion TEMPLATE    for bash; replaces @COMMANDS@, @OPTIONS@, @VALUES@, @NAMES@
+ *   qzoo_docs zsh TEMPLATE           the same for zsh, behind #compdef
  *   qzoo_docs fish TEMPLATE          the completion for fish
  *   qzoo_docs commands               the names of the commands, one a line
  */
@@ -360,6 +360,9 @@ int main(int argc, char **argv)
     if (argc == 4 && strcmp(argv[1], "man") == 0) {
         status = man_page(argv[2], argv[3]);
     } else if (argc == 3 && strcmp(argv[1], "completion") == 0) {
+        status = expand(argv[2], shell, NULL);
+    } else if (argc == 3 && strcmp(argv[1], "zsh") == 0) {
+        shell_compdef(NULL);
         status = expand(argv[2], shell, NULL);
     } else if (argc == 3 && strcmp(argv[1], "fish") == 0) {
         status = fish_completion(argv[2]);
