@@ -11,6 +11,6 @@ for file in $(git ls-files | grep -vE '/fixtures/'); do
     *) continue ;;
     esac
     [ -x "$file" ] || { echo "$file: cannot be executed"; echo "    mend: chmod +x $file"; bad=1; }
-    shellcheck -S warning "$file" || { echo "    mend: as shellcheck says, or a disable line with the reason"; bad=1; }
+    shellcheck -x -P . -S warning "$file" || { echo "    mend: as shellcheck says, or a disable line with the reason"; bad=1; }
 done
 exit $bad

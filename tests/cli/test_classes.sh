@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_classes.sh QZOO - the names of classes, from files, folders and saved models: which class a
 # label, a folder and an answer are. Nothing is guessed that could be wrong.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 five='squeezenet1_1 --threads 1 --num-classes 5'
 three='squeezenet1_1 --threads 1 --num-classes 3'

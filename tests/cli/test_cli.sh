@@ -4,6 +4,7 @@
 #
 # Every failure must be exactly one line on stderr that names the file or option, with the
 # documented status. Runs on small images, so that sanitizer builds take seconds.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 mkdir calib empty
 image 70 60 1 calib/a.bmp

@@ -85,7 +85,7 @@ zsh_file=$tools/completions/_qzoo fish_file=$tools/completions/qzoo.fish
 for command in $commands; do
     for option in $("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p'); do
         ran=$((ran + 1))
-        grep -E "^ +$command\) subcommands=" "$zsh_file" | grep -qE -e "[' ]$option[' ]" ||
+        grep -E "^ +$command\) subcommands=" "$zsh_file" | grep -qE -e "[' ]${option}[' ]" ||
             complain "zsh's completion of $command lacks $option"
         word=${option#-} kind=-s
         [ "${option#--}" = "$option" ] || word=${option#--} kind=-l

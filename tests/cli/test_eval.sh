@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_eval.sh QZOO - what eval reports: intervals, agreement, classes, the files of --confusion and
 # --changes; images that cannot be read, and outputs that are no numbers.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 net='squeezenet1_1 --threads 1 --num-classes 3'
 mkdir -p data/0 data/1 data/2

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_files.sh QZOO - what the program writes: whole or not at all, where it was asked to, and
 # checked before the work; latency tables that many write; signals; --quiet.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 image 64 64 1 a.bmp
 net='squeezenet1_1' quick='--size 64 --runs 1 --warmup 0'

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_images.sh QZOO - folders, patterns, lists and arrays of images: what is taken, in which
 # order, what is left out and said, what is refused and by which name.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 net=squeezenet1_1 small='--size 64'
 mkdir -p 'tree/b class' tree/a-class tree/a/deep flat tree/empty tree/__MACOSX mixed

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_names.sh QZOO - files whose names are not UTF-8: no row of JSON is lost, each name is there as
 # \xe9 in literal text, and two names never become one.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 e9=$(printf '\351')
 photo=caf$e9.bmp

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: MIT
 # test_recipe.sh QZOO - the recipe for images by options: what each does, what is refused, what
 # saved models and ONNX files keep.
+# shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 mkdir calib
 image 64 64 1 calib/a.bmp
