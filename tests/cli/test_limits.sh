@@ -66,7 +66,7 @@ if prlimit --as=3000000000 "$qzoo" --version >/dev/null 2>&1; then
 else
     echo "memory: skipped, the program does not start in a limited address space (sanitizers)"
 fi
-check 2 err '(.* TB) are more pixels' "$qzoo" bench squeezenet1_1 --batch 4096 --size 65535
+check 2 err '(.* [GT]B) are more pixels' "$qzoo" bench squeezenet1_1 --batch 4096 --size 65535
 
 echo "$ran commands, $bad faults"
 [ "$bad" = 0 ]
