@@ -1,12 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * images_find.c - finds image files. A folder is searched with all below it, and links are
- * followed. Nothing is left out in silence: files that are not read, hidden files, empty folders,
+ * images_find.c - finds image files. A folder is searched with all below it. Links to folders are
+ * followed in the folder that was named, as for class folders elsewhere, and no deeper: a link
+ * further down may lead to the whole disk. Nothing is left out in silence: files that are not read, hidden files, empty folders,
  * pipes, links that lead nowhere or in a circle are counted and named.
  */
 #include "images_find.h"
 
 #include "image_names.h"
+#include "interrupt.h"
 #include "messages.h"
 #include "options_parse.h"
 
@@ -66,7 +68,8 @@ void images_say_skipped(bool quiet)
         {"skipped", "file", " that cannot be read"},
         {"ignored", "hidden or system file", ""},
         {"ignored", "folder", " without images"},
-        {"skipped", "name", " of no file (pipes, devices, links to nothing or in a circle)"},
+        {"skipped", "name",
+         " of no file (pipes, devices, links to nothing, in a circle or deep down)"},
     };
     for (int kind = 0; kind < LEFT_COUNT; kind++) {
         char names[512];
@@ -151,7 +154,8 @@ static int add_entry(image_list *list, char *path, const char *name, const level
         leave(LEFT_SPECIAL, path);
     } else if (S_ISDIR(st.st_mode)) {
         const size_t before = list->count;
-        if (is_above(here, &st) || here->depth >= DEPTH_MAX) {
+        if (is_above(here, &st) || here->depth >= DEPTH_MAX ||
+            (here->depth > 0 && lstat(path, &st) == 0 && S_ISLNK(st.st_mode))) {
             leave(LEFT_SPECIAL, path);
         } else {
             status = add_folder(list, path, here, &st);
@@ -181,6 +185,8 @@ static int add_folder(image_list *list, const char *folder, const level *above,
         status = tool_fail(EXIT_INPUT, "%s: more than %d folders, by links to folders", folder,
                            FOLDERS_MAX);
     while (status == EXIT_DONE) {
+        if (interrupt_signal())
+            status = EXIT_FAILED; /* main says which */
         errno = 0;
         struct dirent *entry = readdir(dir);
         if (!entry) {

@@ -200,6 +200,10 @@ static int parse_option(const char *command, unsigned groups, int argc, char **a
     } else if (equals) {
         return tool_fail(EXIT_USAGE, "%s: takes no value", option->name);
     }
+    if (option->target.kind == OPTION_TEXT && o->given[option - tool_option_table] &&
+        strcmp(*(const char *const *)option_value(o, option), text) != 0)
+        return tool_fail(EXIT_USAGE, "%s: given twice, as %s and as %s", option->name,
+                         *(const char *const *)option_value(o, option), text);
     int status = set_option(o, option, text);
     o->given[option - tool_option_table] = true;
     while (status == EXIT_DONE && *at + 1 < argc &&

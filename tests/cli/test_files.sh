@@ -39,6 +39,7 @@ expect 2 '--report' quantize $net -o x.safetensors --report ./x.safetensors
 ln -s x.safetensors link
 expect 2 '--report' quantize $net -o x.safetensors --report link
 expect 2 '--json' bench $net $quick --json - --markdown -
+expect 2 'given twice' bench $net $quick --json a.json --json b.json
 expect 0 '' bench $net $quick --json /dev/null --markdown /dev/null
 rm link
 left

@@ -54,7 +54,10 @@ qz_status qzi_onnx_avg_pool(qzi_onnx_emit *e, const qzi_onnx_call *call)
     qzi_onnx_doc *doc = &e->doc;
     const qzi_node *node = &e->graph->nodes[call->value];
     int64_t pads[4];
-    if (qzi_onnx_pool_pads(e, call->value, pads)) {
+    const bool plain = qzi_onnx_pool_pads(e, call->value, pads);
+    /* OpenCV averages as if count_include_pad were left out, so zeros that count are a Pad's */
+    const bool counts = !node->u.pool.count_exclude_pad && (pads[0] || pads[1]);
+    if (plain && !counts) {
         qzi_onnx_pool_attrs(
             e, node, QZI_ONNX_NODE(doc, "AveragePool", node->name, call->out, call->in[0]), pads);
         return QZ_OK;
