@@ -170,8 +170,8 @@ int cmd_list(const tool_options *o)
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    if (o->list.ops) {
-        status = list_ops(o, ctx);
+    if (o->list.ops || (o->args.count && is_model_file(o->args.items[0]))) {
+        status = list_ops(o, ctx); /* of a file its nodes are what there is to list */
     } else {
         qz_catalogue *catalogue = NULL;
         qz_status st = qz_catalogue_open(ctx, o->fetch.catalogue, &catalogue);

@@ -267,9 +267,21 @@ int options_apply_float(const tool_options *o)
     return EXIT_DONE;
 }
 
+/* The plain list shows what an architecture is, not what options would make of it. */
+static int check_list(const tool_options *o)
+{
+    for (const tool_option *option = tool_option_table; option->name; option++) {
+        if (o->given[option - tool_option_table] && (option->group & (OPT_MODEL | OPT_QUANT)))
+            return tool_fail(EXIT_USAGE, "%s: goes with list MODEL --ops only", option->name);
+    }
+    return EXIT_DONE;
+}
+
 int options_apply(const tool_options *o)
 {
     int status = EXIT_DONE;
+    if (is_command(o, "list") && !o->list.ops && file_count(o) == 0)
+        status = check_list(o);
     for (size_t i = 0; i < model_count(o) && status == EXIT_DONE; i++) {
         if (!is_command(o, "weights") && !is_command(o, "quantize") &&
             qz_model_is_file(o->args.items[i]))

@@ -74,6 +74,8 @@ static void test_refused(void **state)
         {"weights list --f32", "--f32"},
         {"weights show x.pth --all", "--all"},
         {"weights prune --json x.json", "--json"},
+        {"list m --num-classes 5", "--num-classes"},
+        {"list m --backend native", "--backend"},
         {"weights verify --update-keys", "--update-keys"},
         {"weights list --mirror http://x/", "--mirror"},
         {"run ./m.safetensors x.png --observer minmax", "--observer"},
