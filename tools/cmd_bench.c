@@ -370,6 +370,16 @@ static int write_rows(bench_output *b, bool last)
     return status;
 }
 
+/* The first model that is no file, for an example. */
+static const char *first_name(const tool_options *o)
+{
+    for (size_t i = 0; i < o->args.count; i++) {
+        if (!is_model_file(o->args.items[i]))
+            return o->args.items[i];
+    }
+    return "MODEL";
+}
+
 static void print_star(const tool_options *o, const made_up *star)
 {
     if (star->random || star->synthetic)
@@ -377,7 +387,7 @@ static void print_star(const tool_options *o, const made_up *star)
                "  for accuracy: qzoo eval %s --weights FILE.pth --ptq --calib IMAGES --data "
                "IMAGES --labels FILE.csv\n",
                star->random ? "random weights" : "", star->random && star->synthetic ? " or " : "",
-               star->synthetic ? "synthetic calibration" : "", o->args.items[0]);
+               star->synthetic ? "synthetic calibration" : "", first_name(o));
 }
 
 /* The first column is as wide as the longest name that will be in it. */

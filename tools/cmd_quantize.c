@@ -126,6 +126,12 @@ static int report(const tool_options *o, const subject *s)
     return status;
 }
 
+static bool has_suffix(const char *name, const char *suffix)
+{
+    const size_t n = strlen(name), s = strlen(suffix);
+    return n > s && strcmp(name + n - s, suffix) == 0;
+}
+
 int cmd_quantize(const tool_options *o)
 {
     qz_context *ctx;
@@ -134,9 +140,14 @@ int cmd_quantize(const tool_options *o)
         return tool_fail(EXIT_USAGE, "quantize: needs one model");
     if (!o->out.output)
         return tool_fail(EXIT_USAGE, "quantize: needs -o FILE.safetensors");
+    if (has_suffix(o->out.output, ".onnx"))
+        return tool_fail(EXIT_USAGE, "-o %s: quantize writes .safetensors; qzoo export writes ONNX",
+                         o->out.output);
     if (is_model_file(o->args.items[0]))
-        return tool_fail(EXIT_USAGE, "%s: a saved int8 model cannot be quantized again",
-                         o->args.items[0]);
+        return tool_fail(EXIT_USAGE,
+                         "%s: a model's name is needed, as in qzoo quantize resnet18 --weights %s; "
+                         "a saved int8 model cannot be quantized again",
+                         o->args.items[0], o->args.items[0]);
     int status = subject_context(o, &ctx);
     if (status)
         return status;

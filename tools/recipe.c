@@ -147,14 +147,19 @@ int recipe_apply(const tool_options *o, qz_context *ctx, qz_model *model, const 
 
 void recipe_note(const tool_options *o, const qz_model_info *info)
 {
-    char text[512];
-    if (!*info->weights_file || info->own_preprocess)
+    char text[512], which[32];
+    const bool size = o->run.size.height || o->images.crop.height || o->images.resize;
+    const bool mean = o->images.mean, std = o->images.std;
+    /* a tag brings its recipe; a file has none, so that what no option gives is assumed */
+    if (!*info->weights_file || !qz_weights_is_file(o->model.weights) || (size && mean && std))
         return;
     recipe_text(&info->preprocess, text, sizeof(text));
+    snprintf(which, sizeof(which), "%s%s%s%s%s", size ? "" : "size", !size && !mean ? ", " : "",
+             mean ? "" : "mean", (!size || !mean) && !std ? ", " : "", std ? "" : "std");
     tool_note(o->quiet,
-              "qzoo: %s: assumed recipe: %s; --size, --resize, --crop, --mean, --std, "
+              "qzoo: %s: assumed %s: %s; --size, --resize, --crop, --mean, --std, "
               "--interpolation, --bgr change it",
-              info->weights_file, text);
+              info->weights_file, given(o) ? which : "recipe", text);
 }
 
 /* "256", "64x64" or "none". */

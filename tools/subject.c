@@ -203,11 +203,39 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     return status ? status : check_run(options, s);
 }
 
+/* Refuses the model's own names in another order: one of the two numbers every class wrongly. Other
+ * names are only other words. */
+static int check_order(const tool_options *options, const subject *s)
+{
+    size_t moved = s->classes.count, known = 0;
+    if (!s->info.named_classes || s->classes.count != (size_t)s->info.num_classes)
+        return EXIT_DONE;
+    for (size_t i = 0; i < s->classes.count; i++) {
+        for (int32_t k = 0; k < s->info.num_classes; k++) {
+            if (strcmp(s->classes.names[i], qz_model_class(s->model, k)) != 0)
+                continue;
+            known++;
+            if (k != (int32_t)i && moved == s->classes.count)
+                moved = i;
+        }
+    }
+    if (known == 0 || moved == s->classes.count)
+        return EXIT_DONE;
+    return tool_fail(EXIT_INPUT,
+                     "--classes %s: class %zu is %s, but %s in the model itself; leave --classes "
+                     "out, or put its names into the model's order",
+                     options->model.classes, moved, s->classes.names[moved],
+                     qz_model_class(s->model, (int32_t)moved));
+}
+
 /* The model gets the names that --classes has. */
 static int name_classes(const tool_options *options, subject *s)
 {
     if (!options->model.classes)
         return EXIT_DONE;
+    int status = check_order(options, s);
+    if (status)
+        return status;
     const qz_status st =
         qz_model_set_classes(s->model, (const char *const *)s->classes.names, s->classes.count);
     qz_model_get_info(s->model, &s->info);

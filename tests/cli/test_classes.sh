@@ -198,4 +198,14 @@ wrong '\377\376f\0i\0' 'UTF-16'
 printf 'a.bmp,cat\n' >l.csv
 expect 3 'line 1: no class is called cat; name the model' eval $three --data data --labels l.csv
 
+# ---- the model's own names -----------------------------------------------------------------------
+printf 'cat\ndog\nmouse\n' >own.txt
+printf 'mouse\ncat\ndog\n' >moved.txt
+printf 'Katze\nHund\nMaus\n' >other.txt
+expect 0 '' quantize $three --calib synthetic:1 --classes own.txt -o own.safetensors
+expect 3 'class 0 is mouse, but cat' run ./own.safetensors a.bmp --classes moved.txt
+expect 0 'Katze' run ./own.safetensors a.bmp --classes other.txt
+expect 2 'qzoo export' quantize $three --calib synthetic:1 -o own.onnx
+expect 2 'qzoo quantize' export $three -o own2.safetensors
+
 done_at_least 100
