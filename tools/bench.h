@@ -28,6 +28,7 @@ typedef struct bench_row {
     size_t weights_bytes, packed_bytes, arena_bytes, peak_rss_bytes;
     qz_session_memory memory;
     qz_model_memory held; /* by the model, for both rows */
+    char advice[600];     /* "": none */
     double read_gb;       /* with --profile: plain reads of packed_bytes, 1e9 bytes a second */
 } bench_row;
 
@@ -47,6 +48,8 @@ json_t *bench_memory_json(const bench_row *row);
 /* The given options that change the result of the fp32 or int8 row, but for those that have a field
  * of their own. */
 json_t *bench_options_json(const tool_options *o, bool int8);
+/* Before the work: a file that is in the table's place must be a table. */
+int bench_check_table(const char *dir, const json_t *cpu);
 /* Adds the rows to DIR/<cpu>.json, whose path is stored in `path`. Rows of the same key are
  * replaced. */
 int bench_save_table(const char *dir, json_t *cpu, json_t *rows, char *path, size_t size);

@@ -72,6 +72,8 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
     json_merge(json, rest);
     provenance_json(json, &s->info, row->int8);
     add_identity(o, s, row, json);
+    if (row->advice[0])
+        json_set(json, "advice", json_text(row->advice));
     if (provenance_made_up(&s->info, row->int8))
         json_set(json, "made_up", json_string(provenance_words(&s->info, row->int8)));
     return json;

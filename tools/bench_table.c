@@ -136,18 +136,51 @@ static void slug(const char *name, char *out, size_t size)
 /* *old: the table of the file; NULL: there is none yet. */
 static int read_table(const char *path, json_t **old)
 {
-    json_error_t error;
+    json_error_t error = {0};
     struct stat info;
-    *old = json_load_file(path, 0, &error);
-    if (!*old && stat(path, &info) != 0 && errno == ENOENT)
+    *old = NULL;
+    /* O_NONBLOCK: a pipe is refused, not waited for */
+    int file = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    if (file < 0 && errno == ENOENT)
         return EXIT_DONE;
+    if (file < 0)
+        return tool_fail(EXIT_INPUT, "%s: cannot be opened: %s", path, strerror(errno));
+    const bool regular = fstat(file, &info) == 0 && S_ISREG(info.st_mode);
+    if (regular)
+        *old = json_loadfd(file, 0, &error);
+    close(file);
     const char *schema = json_string_value(json_object_get(*old, "schema"));
     if (*old && schema && strcmp(schema, "qzoo.bench/1") == 0 &&
         json_is_array(json_object_get(*old, "results")))
         return EXIT_DONE;
     int status = tool_fail(EXIT_INPUT, "%s: is not a latency table (%s); move it away", path,
-                           *old ? "no schema qzoo.bench/1" : error.text);
+                           !regular ? "no regular file"
+                           : *old   ? "no schema qzoo.bench/1"
+                                    : error.text);
     json_decref(*old);
+    *old = NULL;
+    return status;
+}
+
+/* DIR/<cpu>.json */
+static int table_path(const char *dir, const json_t *cpu, char *path, size_t size)
+{
+    char name[128];
+    slug(json_string_value(json_object_get(cpu, "name")), name, sizeof(name));
+    int length = snprintf(path, size, "%s/%s.json", dir, name);
+    return length >= 0 && (size_t)length < size
+               ? EXIT_DONE
+               : tool_fail(EXIT_USAGE, "--table %s: the path is too long", dir);
+}
+
+int bench_check_table(const char *dir, const json_t *cpu)
+{
+    char path[4096];
+    json_t *old = NULL;
+    int status = table_path(dir, cpu, path, sizeof(path));
+    if (status == EXIT_DONE)
+        status = read_table(path, &old);
+    json_decref(old);
     return status;
 }
 
@@ -167,20 +200,18 @@ static int add_rows(const char *path, json_t *cpu, json_t *rows)
 
 int bench_save_table(const char *dir, json_t *cpu, json_t *rows, char *path, size_t size)
 {
-    char name[128];
-    slug(json_string_value(json_object_get(cpu, "name")), name, sizeof(name));
+    int status = table_path(dir, cpu, path, size);
+    if (status)
+        return status;
     if (mkdir(dir, 0777) != 0 && errno != EEXIST)
         return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", dir, strerror(errno));
-    int length = snprintf(path, size, "%s/%s.json", dir, name);
-    if (length < 0 || (size_t)length >= size)
-        return tool_fail(EXIT_USAGE, "--table %s: the path is too long", dir);
     /* the lock of the folder itself: no other file is left, and it dies with its process */
     int lock = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (lock < 0)
         return tool_fail(EXIT_INPUT, "%s: cannot be opened: %s", dir, strerror(errno));
     while (flock(lock, LOCK_EX) != 0 && errno == EINTR)
         ;
-    int status = add_rows(path, cpu, rows);
+    status = add_rows(path, cpu, rows);
     close(lock);
     return status;
 }

@@ -7,6 +7,7 @@
  */
 #include "bench.h"
 
+#include "advice.h"
 #include "commands.h"
 #include "images.h"
 #include "interrupt.h"
@@ -179,6 +180,9 @@ static int compare(const tool_options *o, const subject *s, bench_row *row)
             qz_model_sqnr(s->model, &images, &nodes, &node_count, &row->sqnr_db, &row->agreement);
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
+        else
+            advice(&s->info, nodes, node_count, row->sqnr_db, row->agreement, row->advice,
+                   sizeof(row->advice));
     }
     free(images.data);
     return status;
@@ -289,6 +293,8 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         }
         json_add(results, json);
         bench_table_add(table, &s, &rows[i]);
+        if (rows[i].advice[0])
+            tool_note(o->quiet, "qzoo: %s: %s", s.info.name, rows[i].advice);
     }
     if (status == EXIT_DONE)
         status = json_check();
@@ -411,6 +417,15 @@ int cmd_bench(const tool_options *o)
     int status = subject_context(o, &b.ctx);
     if (status)
         return status;
+    if (o->out.table) { /* a table that cannot be added to is known before the work */
+        json_t *cpu = json_cpu(b.ctx);
+        status = bench_check_table(o->out.table, cpu);
+        json_decref(cpu);
+        if (status) {
+            subject_context_end(b.ctx);
+            return status;
+        }
+    }
     b.results = json_array();
     b.table = bench_table_new();
     b.widths[0] = widest_name(o);

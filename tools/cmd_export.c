@@ -59,9 +59,9 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
         return tool_fail_status(s->ctx, st);
     images_note_recipe(&s->info);
     if (report_prints(o))
-        printf("%s: %s, %s, opset %ld, %.2f MB, weights %s%s%s\n", o->out.output, s->info.name,
-               qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),
-               s->info.weights, *s->info.calib ? ", calibrated on " : "", s->info.calib);
+        tool_print("%s: %s, %s, opset %ld, %.2f MB, weights %s%s%s", o->out.output, s->info.name,
+                   qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),
+                   s->info.weights, *s->info.calib ? ", calibrated on " : "", s->info.calib);
     return EXIT_DONE;
 }
 

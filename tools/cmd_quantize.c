@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* cmd_quantize.c - qzoo quantize: writes an int8 model, and reports the SQNR of each node. */
+#include "advice.h"
 #include "commands.h"
 #include "images.h"
 #include "messages.h"
@@ -107,6 +108,10 @@ static int report(const tool_options *o, const subject *s)
             status = tool_fail_status(s->ctx, st);
     }
     json_t *json = status == EXIT_DONE ? report_json(&c) : NULL;
+    char text[600] = "";
+    if (status == EXIT_DONE &&
+        *advice(&s->info, c.rows, c.count, c.output_db, c.agreement, text, sizeof(text)))
+        json_set(json, "advice", json_text(text));
     if (status == EXIT_DONE)
         status = json_check();
     if (status == EXIT_DONE && o->out.report)
@@ -117,6 +122,8 @@ static int report(const tool_options *o, const subject *s)
         status = table_print(t, stdout);
         table_free(t);
         print_output(stdout, &c);
+        if (*text)
+            printf("%s\n", text);
     }
     if (status == EXIT_DONE)
         status = json_write(o, json);
@@ -164,15 +171,15 @@ int cmd_quantize(const tool_options *o)
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
         else if (report_prints(o) && s.int8_only)
-            printf("%s: %s, int8 by %s, imported from %s, %.2f MB of weights\n", o->out.output,
-                   s.info.name, s.info.backend, s.info.weights,
-                   (double)s.info.int8_weights_bytes * 1e-6);
+            tool_print("%s: %s, int8 by %s, imported from %s, %.2f MB of weights", o->out.output,
+                       s.info.name, s.info.backend, s.info.weights,
+                       (double)s.info.int8_weights_bytes * 1e-6);
         else if (report_prints(o))
-            printf("%s: %s, int8 by %s, weights %s, calibrated on %s, %.2f MB of weights (fp32 "
-                   "%.2f MB)\n",
-                   o->out.output, s.info.name, s.info.backend, s.info.weights, s.info.calib,
-                   (double)s.info.int8_weights_bytes * 1e-6,
-                   (double)s.info.fp32_weights_bytes * 1e-6);
+            tool_print("%s: %s, int8 by %s, weights %s, calibrated on %s, %.2f MB of weights (fp32 "
+                       "%.2f MB)",
+                       o->out.output, s.info.name, s.info.backend, s.info.weights, s.info.calib,
+                       (double)s.info.int8_weights_bytes * 1e-6,
+                       (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE)
             images_note_recipe(&s.info);
         if (status == EXIT_DONE && !s.int8_only)

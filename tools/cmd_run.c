@@ -110,8 +110,8 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
         for (size_t i = 0; i < count; i++) {
             const char *name = class_name(r, top[i].index);
             if (report_prints(r->o))
-                printf("  %5.1f %%  %4d  %s  (%.4f)\n", 100.0 * (double)top[i].probability,
-                       top[i].index, name, (double)top[i].score);
+                tool_print("  %5.1f %%  %4d  %s  (%.4f)", 100.0 * (double)top[i].probability,
+                           top[i].index, name, (double)top[i].score);
             json_add(json, json_pack("{s:i, s:o, s:o, s:o}", "index", top[i].index, "class",
                                      json_text(name), "score", json_number((double)top[i].score),
                                      "probability", json_number((double)top[i].probability)));

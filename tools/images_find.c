@@ -2,8 +2,8 @@
 /*
  * images_find.c - finds image files. A folder is searched with all below it. Links to folders are
  * followed in the folder that was named, as for class folders elsewhere, and no deeper: a link
- * further down may lead to the whole disk. Nothing is left out in silence: files that are not read, hidden files, empty folders,
- * pipes, links that lead nowhere or in a circle are counted and named.
+ * further down may lead to the whole disk. Nothing is left out in silence: files that are not read,
+ * hidden files, empty folders, pipes, links that lead nowhere or in a circle are counted and named.
  */
 #include "images_find.h"
 

@@ -24,6 +24,17 @@ static void QZ_PRINTF(2, 0) put_line(const char *before, const char *fmt, va_lis
     fprintf(stderr, "%s%s\n", before, line);
 }
 
+void tool_print(const char *fmt, ...)
+{
+    char text[LINE_MAX_BYTES], line[4 * LINE_MAX_BYTES];
+    va_list ap;
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof(text), fmt, ap);
+    va_end(ap);
+    qz_text_printable(text, line, sizeof(line));
+    puts(line);
+}
+
 int tool_fail(int status, const char *fmt, ...)
 {
     va_list ap;

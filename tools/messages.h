@@ -15,6 +15,8 @@ enum {
     EXIT_UNSUPPORTED = 5, /* not supported here, yet, or by this CPU */
 };
 
+/* Prints a line on stdout, with nothing in it that moves a terminal's cursor. */
+void tool_print(const char *fmt, ...) QZ_PRINTF(1, 2);
 /* Prints "qzoo: …" on stderr; returns `status`. */
 int tool_fail(int status, const char *fmt, ...) QZ_PRINTF(2, 3);
 /* Whether tool_fail has printed anything. */

@@ -136,7 +136,11 @@ lacks head.json '"commit":'
 expect 0 '' bench m.safetensors $quick --table tables --json saved.json
 has saved.json '"weights_sha256": "[0-9a-f]\{64\}"'
 echo broken >"$(ls tables/*.json)"
-expect 3 'not a latency table' bench $net $quick --table tables
+expect 3 'not a latency table' bench resnet50 --table tables # before the work
+table=$(ls tables/*.json)
+rm "$table"
+mkfifo "$table"
+expect 3 'no regular file' bench resnet50 --table tables
 rm -r tables table.json head.json saved.json
 
 # ---- signals ------------------------------------------------------------------------------------------------

@@ -76,4 +76,10 @@ else
     echo 'left out: files of weights (no python3)'
 fi
 
+# what a file's name has does not reach the terminal
+esc=$(printf 'e\033[31m.safetensors')
+"$qzoo" quantize squeezenet1_1 --calib synthetic:1 -o "$esc" >out 2>err
+has out 'e\\x1b\[31m'
+lacks out "$(printf '\033')"
+
 done_at_least 20
