@@ -50,16 +50,22 @@ static void put(char *out, size_t size, size_t *used, const char *bytes, size_t 
     }
 }
 
-size_t qz_text_escape(const char *text, char *out, size_t size)
+/* \xe9 */
+static void put_escaped(char *out, size_t size, size_t *used, uint8_t byte)
 {
     static const char hex[] = "0123456789abcdef";
+    const char escaped[4] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
+    put(out, size, used, escaped, 4);
+}
+
+size_t qz_text_escape(const char *text, char *out, size_t size)
+{
     size_t left = text ? strlen(text) : 0, used = 0;
     while (left > 0) {
         const uint8_t byte = (uint8_t)*text;
         const size_t length = qzi_utf8_sequence((const uint8_t *)text, left);
-        const char escaped[4] = {'\\', 'x', hex[byte >> 4], hex[byte & 15]};
         if (length == 0)
-            put(out, size, &used, escaped, 4);
+            put_escaped(out, size, &used, byte);
         else if (byte == '\\')
             put(out, size, &used, "\\\\", 2);
         else
@@ -103,4 +109,39 @@ char *qzi_arena_escape(qzi_arena *arena, const char *text)
     if (out)
         qz_text_escape(text, out, size);
     return out;
+}
+
+/* ---- what a terminal may show ---- */
+
+/* Control characters, line and paragraph separators, and the marks that turn the direction of text
+ * are well-formed, but not for a terminal. */
+size_t qzi_printable_length(const unsigned char *s)
+{
+    const size_t left = s[0] == 0 ? 0 : s[1] == 0 ? 1 : s[2] == 0 ? 2 : s[3] == 0 ? 3 : 4;
+    const size_t length = left > 0 ? qzi_utf8_sequence(s, left) : 0;
+    if (length == 1)
+        return s[0] >= 0x20 && s[0] != 0x7f;
+    if (length == 2 && s[0] == 0xc2 && s[1] < 0xa0)
+        return 0;
+    if (length == 3 && s[0] == 0xe2 &&
+        ((s[1] == 0x80 && s[2] >= 0xa8 && s[2] <= 0xae) ||
+         (s[1] == 0x81 && s[2] >= 0xa6 && s[2] <= 0xa9)))
+        return 0;
+    return length;
+}
+
+size_t qz_text_printable(const char *text, char *out, size_t size)
+{
+    size_t used = 0;
+    for (const char *p = text ? text : ""; *p != '\0';) {
+        const size_t length = qzi_printable_length((const unsigned char *)p);
+        if (length == 0)
+            put_escaped(out, size, &used, (uint8_t)*p);
+        else
+            put(out, size, &used, p, length);
+        p += length == 0 ? 1 : length;
+    }
+    if (size > 0)
+        out[QZI_MIN(used, size - 1)] = '\0';
+    return used;
 }
