@@ -2,27 +2,8 @@
 # SPDX-License-Identifier: MIT
 # test_provenance.sh QZOO - what a figure was made with stands beside the figure: in tables, lines,
 # JSON rows, saved models and ONNX files.
-set -u
-qzoo=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export QZOO_HOME="$work/home" TORCH_HOME="$work/torch"
-ran=0 bad=0
-
-complain() {
-    bad=$((bad + 1))
-    echo "FAIL: $*"
-}
-# has FILE PATTERN, lacks FILE PATTERN
-has() {
-    ran=$((ran + 1))
-    grep -q -e "$2" "$1" || complain "$1 lacks '$2'"
-}
-lacks() {
-    ran=$((ran + 1))
-    grep -q -e "$2" "$1" && complain "$1 has '$2'"
-}
+# shellcheck source=tests/cli/expect.sh
+. "$(dirname "$0")/expect.sh"
 
 # a 64x64 BMP of one colour a file
 mkdir photos
@@ -108,5 +89,4 @@ if "$qzoo" export $net --precision int8 --calib synthetic:2 --size 64 -o m.onnx 
     has m.onnx 'synthetic:2'
 fi
 
-echo "$ran checks, $bad failed"
-[ "$ran" -gt 25 ] && [ "$bad" = 0 ]
+done_at_least 26

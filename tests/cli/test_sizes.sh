@@ -2,13 +2,8 @@
 # SPDX-License-Identifier: MIT
 # test_sizes.sh QZOO - images so small that windows of ceil-mode pools reach beyond them run as in
 # PyTorch; smaller ones are refused with one line.
-set -u
-qzoo=$(realpath "$1")
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
-cd "$work" || exit 1
-export QZOO_HOME="$work/home" TORCH_HOME="$work/torch"
-ran=0 bad=0
+# shellcheck source=tests/cli/expect.sh
+. "$(dirname "$0")/expect.sh"
 
 # size STATUS MODEL SIDE OPTION...
 size() {
@@ -31,5 +26,4 @@ size 2 squeezenet1_1 16
 size 2 squeezenet1_1 16x40
 size 0 squeezenet1_0 28
 
-echo "$ran commands, $bad faults"
-[ "$bad" = 0 ]
+done_at_least 6
