@@ -147,26 +147,6 @@ static int check_input(const char *path, bool folder)
     return EXIT_DONE;
 }
 
-/* Images: files and folders; a pattern is expanded later. */
-static int check_images(const option_list *images, size_t first)
-{
-    for (size_t i = first; i < images->count; i++) {
-        const char *word = images->items[i];
-        struct stat info;
-        if (strncmp(word, "synthetic", 9) == 0 || (strpbrk(word, "*?[") && stat(word, &info) != 0))
-            continue;
-        int status = check_input(word, true);
-        if (status)
-            return status;
-    }
-    return EXIT_DONE;
-}
-
-static bool is_random(const char *weights)
-{
-    return !weights || strcmp(weights, "random") == 0 || strncmp(weights, "random:", 7) == 0;
-}
-
 static int check_model(const tool_options *o, qz_context *ctx, const qz_catalogue *catalogue,
                        const char *name)
 {
@@ -182,11 +162,12 @@ static int check_model(const tool_options *o, qz_context *ctx, const qz_catalogu
 
 static int check_models(const tool_options *o, qz_context *ctx)
 {
-    const size_t count = strcmp(o->command, "bench") == 0 ? o->args.count : o->args.count ? 1 : 0;
-    const bool tag = !is_random(o->model.weights) && !qz_weights_is_file(o->model.weights);
+    const size_t count = options_model_count(o);
+    const bool tag =
+        !qz_weights_is_random(o->model.weights) && !qz_weights_is_file(o->model.weights);
     qz_catalogue *catalogue = NULL;
     int status = EXIT_DONE;
-    if (!is_random(o->model.weights) && !tag)
+    if (!qz_weights_is_random(o->model.weights) && !tag)
         status = check_input(o->model.weights, false);
     if (status == EXIT_DONE && tag) {
         qz_status st = qz_catalogue_open(ctx, o->fetch.catalogue, &catalogue);
@@ -216,10 +197,6 @@ int checks_before(const tool_options *o)
     }
     if (status == EXIT_DONE && text_of(o, "--data"))
         status = check_input(text_of(o, "--data"), true);
-    if (status == EXIT_DONE)
-        status = check_images(&o->quant.calib, 0);
-    if (status == EXIT_DONE && strcmp(o->command, "run") == 0)
-        status = check_images(&o->args, 1);
     if (status == EXIT_DONE)
         status = images_check_all(o, ctx);
     qz_context_destroy(ctx);

@@ -246,6 +246,12 @@ const tool_option *option_find(const char *name, size_t length)
     return NULL;
 }
 
+size_t options_model_count(const tool_options *options)
+{
+    const size_t count = options->args.count;
+    return strcmp(options->command, "bench") == 0 ? count : count ? 1 : 0;
+}
+
 bool option_given(const tool_options *options, const char *name)
 {
     const tool_option *option = option_find(name, strlen(name));

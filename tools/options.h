@@ -166,6 +166,8 @@ extern const tool_option tool_option_table[]; /* ends with name NULL */
 const tool_option *option_find(const char *name, size_t length);
 /* Where the option's value is stored. */
 void *option_value(tool_options *options, const tool_option *option);
+/* How many of the command's arguments, from the first on, are models. */
+size_t options_model_count(const tool_options *options);
 /* Whether the user gave the option of this name. */
 bool option_given(const tool_options *options, const char *name);
 /* The option's words, separated by `separator`; cut to `size` bytes. */

@@ -18,29 +18,19 @@ static bool is_command(const tool_options *o, const char *name)
     return strcmp(o->command, name) == 0;
 }
 
-static size_t model_count(const tool_options *o)
-{
-    return is_command(o, "bench") ? o->args.count : o->args.count ? 1 : 0;
-}
-
 /* How many of the command's models are saved int8 models. */
 static size_t file_count(const tool_options *o)
 {
     size_t count = 0;
-    for (size_t i = 0; i < model_count(o); i++)
+    for (size_t i = 0; i < options_model_count(o); i++)
         count += qz_model_is_file(o->args.items[i]);
     return count;
-}
-
-static bool is_random(const char *weights)
-{
-    return !weights || strcmp(weights, "random") == 0 || strncmp(weights, "random:", 7) == 0;
 }
 
 /* Weights from elsewhere may be those of an int8 model: only opening them shows that. */
 static bool may_be_int8(const tool_options *o)
 {
-    return !is_random(o->model.weights) || file_count(o) > 0;
+    return !qz_weights_is_random(o->model.weights) || file_count(o) > 0;
 }
 
 static bool exports_int8(const tool_options *o)
@@ -73,19 +63,19 @@ static bool has_both(const tool_options *o)
 
 static bool runs_float(const tool_options *o)
 {
-    const bool only_files = model_count(o) > 0 && file_count(o) == model_count(o);
+    const bool only_files = options_model_count(o) > 0 && file_count(o) == options_model_count(o);
     return !only_files && !(is_command(o, "run") && o->quant.ptq);
 }
 
 static bool uses_a_tag(const tool_options *o)
 {
     return is_command(o, "weights") || is_command(o, "list") ||
-           (!is_random(o->model.weights) && !qz_weights_is_file(o->model.weights));
+           (!qz_weights_is_random(o->model.weights) && !qz_weights_is_file(o->model.weights));
 }
 
 static bool reads_weights(const tool_options *o)
 {
-    return !is_random(o->model.weights);
+    return !qz_weights_is_random(o->model.weights);
 }
 
 static bool counts_no_runs(const tool_options *o)
@@ -282,7 +272,7 @@ int options_apply(const tool_options *o)
     int status = EXIT_DONE;
     if (is_command(o, "list") && !o->list.ops && file_count(o) == 0)
         status = check_list(o);
-    for (size_t i = 0; i < model_count(o) && status == EXIT_DONE; i++) {
+    for (size_t i = 0; i < options_model_count(o) && status == EXIT_DONE; i++) {
         if (!is_command(o, "weights") && !is_command(o, "quantize") &&
             qz_model_is_file(o->args.items[i]))
             status = check_file(o, o->args.items[i]);

@@ -82,3 +82,8 @@ bool qz_weights_is_file(const char *word)
     struct stat info;
     return strchr(word, '/') != NULL || (stat(word, &info) == 0 && !S_ISDIR(info.st_mode));
 }
+
+bool qz_weights_is_random(const char *word)
+{
+    return !word || strcmp(word, "random") == 0 || strncmp(word, "random:", 7) == 0;
+}

@@ -335,6 +335,9 @@ QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *in
  * tags.
  */
 QZ_API bool qz_weights_is_file(const char *word);
+/* Whether a word of qz_model_options.weights asks for seeded random weights: NULL, "random" or
+ * "random:SEED". */
+QZ_API bool qz_weights_is_random(const char *word);
 
 /* ---- arrays in .npy files ---- */
 

@@ -78,11 +78,6 @@ static qz_status resolve_tag(qz_model *model, const qz_model_options *options,
     return st;
 }
 
-bool qzi_weights_is_random(const char *source)
-{
-    return !source || strcmp(source, "random") == 0 || strncmp(source, "random:", 7) == 0;
-}
-
 /* Options that mean something for the keys of a file only. */
 static qz_status refuse_file_options(const qz_model *model, const qz_model_options *options)
 {
@@ -111,7 +106,7 @@ qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
                         "options.key chooses in a file; a state dict is one already");
     if (model->origin.memory)
         word = word ? word : "memory";
-    else if (qzi_weights_is_random(word))
+    else if (qz_weights_is_random(word))
         return refuse_file_options(model, options);
     else if (!qz_weights_is_file(word))
         return resolve_tag(model, options, transform_input);

@@ -5,8 +5,6 @@
 
 #include "zoo/model/model.h"
 
-/* Whether the word asks for seeded random weights: NULL, "random" or "random:SEED". */
-bool qzi_weights_is_random(const char *source);
 /*
  * Finds where the weights come from, before the graph is built. A tag of the catalogue is looked up
  * in the cache, or fetched into it where options->allow_fetch is set; its recipe for images and
