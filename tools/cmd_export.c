@@ -91,8 +91,7 @@ int cmd_export(const tool_options *o)
         return tool_fail(EXIT_USAGE, "export: needs one model");
     if (!o->out.output)
         return tool_fail(EXIT_USAGE, "export: needs -o FILE.onnx");
-    const char *dot = strrchr(o->out.output, '.');
-    if (dot && strcmp(dot, ".safetensors") == 0)
+    if (has_suffix(o->out.output, ".safetensors"))
         return tool_fail(EXIT_USAGE, "-o %s: export writes ONNX; qzoo quantize writes .safetensors",
                          o->out.output);
     const char *slash = strrchr(o->out.output, '/');

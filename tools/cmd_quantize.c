@@ -133,12 +133,6 @@ static int report(const tool_options *o, const subject *s)
     return status;
 }
 
-static bool has_suffix(const char *name, const char *suffix)
-{
-    const size_t n = strlen(name), s = strlen(suffix);
-    return n > s && strcmp(name + n - s, suffix) == 0;
-}
-
 int cmd_quantize(const tool_options *o)
 {
     qz_context *ctx;

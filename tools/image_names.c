@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-static bool has_suffix(const char *name, const char *suffix)
+bool has_suffix(const char *name, const char *suffix)
 {
     size_t n = strlen(name), s = strlen(suffix);
     return n > s && strcasecmp(name + n - s, suffix) == 0;

@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+/* Whether `name` is longer than `suffix` and ends in it, in any case of letters. */
+bool has_suffix(const char *name, const char *suffix);
 /* Whether a file of this name is read as an image or an array: .jpg, .png, .npy, … */
 bool images_is_image(const char *name);
 /* An array: .npy. */

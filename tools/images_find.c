@@ -345,6 +345,18 @@ int images_find(const char *const *what, size_t count, image_list *list)
     return EXIT_DONE;
 }
 
+int images_find_below(const char *folder, image_list *list)
+{
+    struct stat st;
+    memset(list, 0, sizeof(*list));
+    folders_seen = 0;
+    if (stat(folder, &st) != 0)
+        return tool_fail(EXIT_INPUT, "%s: %s", folder, strerror(errno));
+    int status = add_folder(list, folder, NULL, &st);
+    sort_from(list, 0);
+    return status;
+}
+
 void images_free(image_list *list)
 {
     for (size_t i = 0; list->paths && i < list->count; i++)

@@ -17,6 +17,8 @@ typedef struct image_list {
  * hold beside images is counted for images_say_skipped. Free the list after a failure too.
  */
 int images_find(const char *const *what, size_t count, image_list *list);
+/* All images below a folder, which may be none. */
+int images_find_below(const char *folder, image_list *list);
 void images_free(image_list *list);
 /* Keeps `limit` files, spread over the list: one of each of `limit` equal parts, drawn by a fixed
  * generator, so that the choice is the same everywhere. */

@@ -10,50 +10,9 @@
 #include "messages.h"
 #include "text_file.h"
 
-#include <dirent.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-
-/* Folders in folders; links may go in circles. */
-#define DEPTH_MAX 16
-
-static int compare_paths(const void *a, const void *b)
-{
-    return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* All images below a folder, into a list of their own. */
-static int find_below(const char *path, int depth, folder_list *found)
-{
-    DIR *dir = opendir(path);
-    int status = EXIT_DONE;
-    if (!dir)
-        return tool_fail(EXIT_INPUT, "%s: %s", path, strerror(errno));
-    for (struct dirent *e; status == EXIT_DONE && (e = readdir(dir));) {
-        struct stat info;
-        if (e->d_name[0] == '.' || strcmp(e->d_name, "__MACOSX") == 0)
-            continue;
-        const size_t size = strlen(path) + strlen(e->d_name) + 2;
-        char *sub = malloc(size);
-        if (!sub) {
-            status = tool_fail_memory();
-            break;
-        }
-        snprintf(sub, size, "%s/%s", path, e->d_name);
-        const bool known = stat(sub, &info) == 0;
-        if (known && S_ISDIR(info.st_mode) && depth < DEPTH_MAX)
-            status = find_below(sub, depth + 1, found);
-        if (known && S_ISREG(info.st_mode) && images_is_image(e->d_name))
-            status = subfolders_add(found, sub);
-        else
-            free(sub);
-    }
-    closedir(dir);
-    return status;
-}
 
 int labels_read_folders(const char *data, bool quiet, label_list *labels)
 {
@@ -67,18 +26,18 @@ int labels_read_folders(const char *data, bool quiet, label_list *labels)
     if (status == EXIT_DONE && folders->macosx)
         tool_note(quiet, "qzoo: %s/__MACOSX: not a class; left out", data);
     for (size_t i = 0; i < folders->count && status == EXIT_DONE; i++) {
-        folder_list found = {0};
-        status = find_below(folders->paths[i], 0, &found);
-        if (found.count)
-            qsort(found.paths, found.count, sizeof(*found.paths), compare_paths);
-        else if (status == EXIT_DONE)
+        image_list found;
+        status = images_find_below(folders->paths[i], &found);
+        if (found.count == 0 && status == EXIT_DONE)
             tool_note(quiet, "qzoo: %s: contains no images; left out", folders->paths[i]);
         for (size_t k = 0; k < found.count && status == EXIT_DONE; k++) {
             status = labels_add(labels, found.paths[k], NULL, 0, (int32_t)i);
             found.paths[k] = NULL; /* taken */
         }
-        subfolders_free(&found);
+        images_free(&found);
     }
+    if (status == EXIT_DONE)
+        images_say_skipped(quiet);
     if (status == EXIT_DONE && labels->count == 0)
         status = tool_fail(EXIT_INPUT, "%s: its folders contain no images", data);
     return status;

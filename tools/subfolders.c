@@ -22,7 +22,8 @@ static bool is_folder(const char *path)
     return stat(path, &info) == 0 && S_ISDIR(info.st_mode);
 }
 
-int subfolders_add(folder_list *list, char *path)
+/* Appends a path, and takes it over. */
+static int add_path(folder_list *list, char *path)
 {
     char **grown = path ? realloc(list->paths, (list->count + 1) * sizeof(*grown)) : NULL;
     if (!grown) {
@@ -53,7 +54,7 @@ int subfolders_find(const char *path, folder_list *list)
         if (sub && !is_folder(sub))
             free(sub);
         else
-            status = subfolders_add(list, sub);
+            status = add_path(list, sub);
     }
     closedir(dir);
     if (list->count)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* subfolders.h - the folders in a folder, and all images below one. */
+/* subfolders.h - the folders in a folder. */
 #ifndef QZOO_TOOLS_SUBFOLDERS_H
 #define QZOO_TOOLS_SUBFOLDERS_H
 
@@ -14,8 +14,6 @@ typedef struct folder_list {
 
 /* Folders whose names begin with a dot are left out too. */
 int subfolders_find(const char *path, folder_list *list);
-/* Appends a path, and takes it over. */
-int subfolders_add(folder_list *list, char *path);
 void subfolders_free(folder_list *list);
 /* The last part of the path. */
 const char *subfolder_name(const char *path);
