@@ -19,6 +19,8 @@
 
 #include <cmocka.h>
 
+#include "capture.h"
+
 #define TRIES 12 /* of a command, spread over its allocations */
 
 static bool counting;
@@ -58,25 +60,6 @@ char *__wrap_strdup(const char *text)
     return fails() ? NULL : __real_strdup(text);
 }
 
-/* Sends `stream` into a file; returns what restore() needs. */
-static int redirect(FILE *stream, const char *path)
-{
-    fflush(stream);
-    int saved = dup(fileno(stream));
-    FILE *file = fopen(path, "w");
-    assert_non_null(file);
-    dup2(fileno(file), fileno(stream));
-    fclose(file);
-    return saved;
-}
-
-static void restore(FILE *stream, int saved)
-{
-    fflush(stream);
-    dup2(saved, fileno(stream));
-    close(saved);
-}
-
 /* Runs "bench squeezenet1_1 ..." as qzoo.c does; what it prints on stderr goes to `err`. */
 static int run(const char *line, char *err, size_t size)
 {
@@ -86,7 +69,8 @@ static int run(const char *line, char *err, size_t size)
     snprintf(words, sizeof(words), "%s", line);
     for (char *word = strtok(words, " "); word; word = strtok(NULL, " "))
         argv[argc++] = word;
-    int out = redirect(stdout, "/dev/null"), errors = redirect(stderr, "errors");
+    char ignored[1];
+    capture out = capture_begin(stdout), errors = capture_begin(stderr);
     for (const tool_command *c = tool_commands; c->name; c++) {
         if (strcmp(c->name, argv[0]) != 0)
             continue;
@@ -98,11 +82,8 @@ static int run(const char *line, char *err, size_t size)
         counting = false;
         options_free(&o);
     }
-    restore(stdout, out);
-    restore(stderr, errors);
-    FILE *file = fopen("errors", "r");
-    err[fread(err, 1, size - 1, file)] = '\0';
-    fclose(file);
+    capture_end(&out, ignored, sizeof(ignored));
+    capture_end(&errors, err, size);
     return status;
 }
 

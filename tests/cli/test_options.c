@@ -18,6 +18,8 @@
 
 #include <cmocka.h>
 
+#include "capture.h"
+
 static char message[4096]; /* of the last parse, from stderr */
 
 /* Parses the words; the caller frees *o. */
@@ -25,18 +27,9 @@ static int parse(const char *command, unsigned groups, const char *name, const c
                  tool_options *o)
 {
     char *words[] = {(char *)(uintptr_t)name, (char *)(uintptr_t)value};
-    FILE *file = tmpfile();
-    int saved = dup(STDERR_FILENO);
-    assert_non_null(file);
-    fflush(stderr);
-    dup2(fileno(file), STDERR_FILENO);
+    capture err = capture_begin(stderr);
     int status = options_parse(command, groups, value ? 2 : 1, words, o);
-    fflush(stderr);
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    rewind(file);
-    message[fread(message, 1, sizeof(message) - 1, file)] = '\0';
-    fclose(file);
+    capture_end(&err, message, sizeof(message));
     return status;
 }
 

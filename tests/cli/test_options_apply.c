@@ -15,6 +15,8 @@
 
 #include <cmocka.h>
 
+#include "capture.h"
+
 static char message[4096]; /* of the last line, from stderr */
 
 /* Parses and checks a command line, words separated by spaces. */
@@ -22,14 +24,10 @@ static int apply(const char *line)
 {
     char text[256], *words[32];
     int count = 0, status = EXIT_USAGE;
-    FILE *file = tmpfile();
-    int saved = dup(STDERR_FILENO);
-    assert_non_null(file);
     snprintf(text, sizeof(text), "%s", line);
     for (char *word = strtok(text, " "); word; word = strtok(NULL, " "))
         words[count++] = word;
-    fflush(stderr);
-    dup2(fileno(file), STDERR_FILENO);
+    capture err = capture_begin(stderr);
     for (const tool_command *c = tool_commands; c->name; c++) {
         tool_options o;
         if (strcmp(c->name, words[0]) != 0)
@@ -39,12 +37,7 @@ static int apply(const char *line)
             status = options_apply(&o);
         options_free(&o);
     }
-    fflush(stderr);
-    dup2(saved, STDERR_FILENO);
-    close(saved);
-    rewind(file);
-    message[fread(message, 1, sizeof(message) - 1, file)] = '\0';
-    fclose(file);
+    capture_end(&err, message, sizeof(message));
     return status;
 }
 

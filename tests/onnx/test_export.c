@@ -286,6 +286,15 @@ static void note(void *user, const char *node, const char *reason)
              strstr(reason, "output loses") ? "!" : "");
 }
 
+static qz_onnx_options fp16_options(notes *n)
+{
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    options.format = QZ_ONNX_FP16;
+    options.note = note;
+    options.note_user = n;
+    return options;
+}
+
 static void test_fp16(void **state)
 {
     static float image[3 * SIDE * (SIDE + 1)];
@@ -295,10 +304,7 @@ static void test_fp16(void **state)
     notes n = {""};
     (void)state;
     make_model(&f, QZ_BACKEND_FBGEMM, false);
-    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
-    options.format = QZ_ONNX_FP16;
-    options.note = note;
-    options.note_user = &n;
+    qz_onnx_options options = fp16_options(&n);
     QziOnnx__ModelProto *m = export_and_read(&f, &options);
     check_order(m);
     assert_string_equal(n.text, "");
@@ -362,10 +368,7 @@ static void test_fp16_small(void **state)
     notes n = {""};
     (void)state;
     make_model(&f, QZ_BACKEND_FBGEMM, false);
-    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
-    options.format = QZ_ONNX_FP16;
-    options.note = note;
-    options.note_user = &n;
+    qz_onnx_options options = fp16_options(&n);
     expect_kept(&f, &options, "");
     /* one output channel of 8, 64 weights: dead beside the others, lost where it is not */
     scale(&f, "c5.weight", 8, 8, 1e-9f);

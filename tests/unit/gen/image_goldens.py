@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Writes tests/unit/image_goldens.inc: Pillow's NEAREST and its ImageOps.exif_transpose (9.4).
 
-Pixels come from the generator of preprocess_goldens.py, which the test has too. The image files
-are stored once, with the place of the orientation's byte, which the test changes.
+Pixels come from golden_pixels.py. The image files are stored once, with the place of the
+orientation's byte, which the test changes.
 """
 import io
 import os
@@ -11,21 +11,11 @@ import zlib
 
 from PIL import Image, ImageOps
 
-
-def fnv(data):
-    h = 0xCBF29CE484222325
-    for b in data:
-        h = (h ^ b) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return h
+from golden_pixels import fnv, pixel_bytes
 
 
 def pixels(w, h, seed):
-    s, out = seed, bytearray()
-    for _ in range(w * h * 3):
-        s = (s * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
-        b = s >> 56
-        out.append((255 if b > 127 else 0) if seed & 1 else b)
-    return Image.frombytes("RGB", (w, h), bytes(out))
+    return Image.frombytes("RGB", (w, h), pixel_bytes(w, h, seed))
 
 
 out = io.StringIO()

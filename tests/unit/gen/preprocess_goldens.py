@@ -15,22 +15,11 @@ from torchvision.models._meta import _IMAGENET_CATEGORIES
 from torchvision.transforms import InterpolationMode
 from torchvision.transforms._presets import ImageClassification
 
-
-def fnv(data):
-    h = 0xCBF29CE484222325
-    for b in data:
-        h = (h ^ b) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return h
+from golden_pixels import fnv, pixel_bytes
 
 
 def pixels(w, h, seed):
-    """64-bit LCG, the top byte; odd seeds give black and white only."""
-    s, out = seed, bytearray()
-    for _ in range(w * h * 3):
-        s = (s * 6364136223846793005 + 1442695040888963407) & 0xFFFFFFFFFFFFFFFF
-        b = s >> 56
-        out.append((255 if b > 127 else 0) if seed & 1 else b)
-    return np.frombuffer(bytes(out), np.uint8).reshape(h, w, 3)
+    return np.frombuffer(pixel_bytes(w, h, seed), np.uint8).reshape(h, w, 3)
 
 
 out = io.StringIO()
@@ -130,7 +119,7 @@ for i, (name, data, tolerance) in enumerate(files):
         for k, b in enumerate(content):
             body.write(("\n    " if k % 20 == 0 else " ") + f"{b},")
         body.write("\n};\n")
-    table.write(f'    {{"{name}", image_file_{i}, sizeof image_file_{i}, image_rgb_{i}, '
+    table.write(f'    {{"{name}", image_file_{i}, sizeof(image_file_{i}), image_rgb_{i}, '
                 f"{want.width}, {want.height}, {tolerance}}},\n")
 out.write(body.getvalue())
 out.write("\nstatic const struct {\n    const char *name;\n    const uint8_t *file;\n    size_t size;\n"
