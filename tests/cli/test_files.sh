@@ -168,8 +168,14 @@ both="$net resnet50 --size 64 --runs 2000 --quiet"
 interrupted 143 TERM first.json bench $both --json first.json
 has first.json '"median"'
 rm -f first.json
-# shellcheck disable=SC2086
-interrupted 129 HUP first.json bench $both --json first.json
+# a parent that ignores SIGHUP (nohup) has the program ignore it too
+case $(sed -n 's/^SigIgn:.*\(.\)$/\1/p' /proc/self/status) in
+[13579bdf]) echo 'left out: SIGHUP (ignored by what runs the test)' ;;
+*)
+    # shellcheck disable=SC2086
+    interrupted 129 HUP first.json bench $both --json first.json
+    ;;
+esac
 "$qzoo" bench $net $slow --json measured.json >out 2>err </dev/null &
 pid=$!
 sleep 2
@@ -197,4 +203,4 @@ ran=$((ran + 1))
 "$qzoo" bench $net $quick --table tables --quiet >out 2>err && [ ! -s err ] ||
     complain '--quiet wrote on stderr'
 
-done_at_least 80
+done_at_least 79

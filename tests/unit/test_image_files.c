@@ -175,11 +175,13 @@ static void test_check(void **state)
         if (qz_image_check(ctx, path, &w, &h) != QZ_ERR_FORMAT)
             fail_msg("%s: truncated, and not found", exif_goldens[i].name);
     }
+#if defined(QZ_HAVE_STB)
     uint8_t copy[1024];
     memcpy(copy, exif_goldens[1].file, exif_goldens[1].size);
     copy[exif_goldens[1].at - 30] ^= 1; /* the compressed pixels end before eXIf */
     assert_int_equal(pwrite(fd, copy, exif_goldens[1].size, 0), (ssize_t)exif_goldens[1].size);
     assert_int_equal(qz_image_check(ctx, path, NULL, NULL), QZ_ERR_FORMAT);
+#endif
     assert_int_equal(qz_image_check(ctx, "/dev/null", NULL, NULL), QZ_ERR_IO);
     assert_int_equal(qz_image_check(ctx, NULL, NULL, NULL), QZ_ERR_ARGUMENT);
     close(fd);
