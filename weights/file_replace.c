@@ -22,16 +22,9 @@
 /* A full disk is no fault of the path's: it has a status of its own. */
 static qz_status fail_open(const qzi_file_replace *f, int error)
 {
-    const bool full = error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO;
-    qz_status st =
-        qzi_fail_errno(f->ctx, f->path, full ? "cannot be written" : "cannot be created", error);
-    return full ? QZ_ERR_WRITE : st;
-}
-
-static qz_status fail_write(const qzi_file_replace *f, int error)
-{
-    (void)qzi_fail_errno(f->ctx, f->path, "cannot be written", error);
-    return QZ_ERR_WRITE;
+    if (error == ENOSPC || error == EDQUOT || error == EFBIG || error == EIO)
+        return qzi_fail_write(f->ctx, f->path, error);
+    return qzi_fail_errno(f->ctx, f->path, "cannot be created", error);
 }
 
 /* ---- opening ---- */
@@ -128,19 +121,7 @@ qz_status qzi_file_replace_open(const qz_context *ctx, const char *path, qzi_fil
 
 qz_status qzi_file_replace_write(const qzi_file_replace *file, const void *data, size_t size)
 {
-    const size_t piece = (size_t)4 << 20; /* between two, the caller may cancel */
-    const uint8_t *p = data;
-    while (size > 0) {
-        QZI_TRY(qzi_check_cancelled(file->ctx));
-        ssize_t done = write(file->fd, p, QZI_MIN(size, piece));
-        if (done < 0 && errno == EINTR)
-            continue;
-        if (done < 0)
-            return fail_write(file, errno);
-        p += done;
-        size -= (size_t)done;
-    }
-    return QZ_OK;
+    return qzi_write_all(file->ctx, file->path, file->fd, data, size);
 }
 
 qz_status qzi_file_replace_write_numbers(const qzi_file_replace *file, const void *data,
@@ -171,12 +152,12 @@ static qz_status give_name(qzi_file_replace *f)
     if (stat(f->target, &old) == 0) /* who may read the file stays as it was */
         (void)fchmod(f->fd, old.st_mode & 0777);
     if (fsync(f->fd) != 0)
-        st = fail_write(f, errno);
+        st = qzi_fail_write(f->ctx, f->path, errno);
     int error = st == QZ_OK && !f->temporary ? with_temporary(f, make_link) : 0;
     if (error != 0)
         st = error < 0 ? QZ_ERR_MEMORY : fail_open(f, error);
     if (close(f->fd) != 0 && st == QZ_OK)
-        st = fail_write(f, errno);
+        st = qzi_fail_write(f->ctx, f->path, errno);
     f->fd = -1;
     if (st == QZ_OK && rename(f->temporary, f->target) != 0)
         st = qzi_fail_errno(f->ctx, f->path, "cannot be replaced", errno);
@@ -196,7 +177,7 @@ qz_status qzi_file_replace_commit(qzi_file_replace *file)
         st = give_name(file);
     } else {
         if (close(file->fd) != 0)
-            st = fail_write(file, errno);
+            st = qzi_fail_write(file->ctx, file->path, errno);
         file->fd = -1;
     }
     qzi_file_replace_discard(file);

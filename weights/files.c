@@ -17,17 +17,24 @@ qz_status qzi_fail_errno(const qz_context *ctx, const char *path, const char *wh
     return qzi_fail(ctx, QZ_ERR_IO, "%s: %s: %s", path, what, text);
 }
 
+qz_status qzi_fail_write(const qz_context *ctx, const char *path, int error)
+{
+    (void)qzi_fail_errno(ctx, path, "cannot be written", error);
+    return QZ_ERR_WRITE;
+}
+
 qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const void *data,
                         size_t size)
 {
-    const size_t most = (size_t)1 << 30; /* systems take at most about 2 GiB at once */
+    const size_t piece = (size_t)4 << 20; /* between two, the caller may cancel */
     const uint8_t *p = data;
     while (size > 0) {
-        ssize_t done = write(fd, p, QZI_MIN(size, most));
+        QZI_TRY(qzi_check_cancelled(ctx));
+        ssize_t done = write(fd, p, QZI_MIN(size, piece));
         if (done < 0 && errno == EINTR)
             continue;
         if (done < 0)
-            return qzi_fail_errno(ctx, path, "cannot be written", errno);
+            return qzi_fail_write(ctx, path, errno);
         p += done;
         size -= (size_t)done;
     }

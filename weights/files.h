@@ -9,7 +9,9 @@
 
 /* QZ_ERR_IO: "path: what: the system's text for errno". */
 qz_status qzi_fail_errno(const qz_context *ctx, const char *path, const char *what, int error);
-/* Writes all bytes; QZ_ERR_IO names `path`. */
+/* QZ_ERR_WRITE: the disk is full, or writing failed. */
+qz_status qzi_fail_write(const qz_context *ctx, const char *path, int error);
+/* Writes all bytes. QZ_ERR_WRITE names `path`; QZ_ERR_CANCELLED. */
 qz_status qzi_write_all(const qz_context *ctx, const char *path, int fd, const void *data,
                         size_t size);
 /* The folder that holds the path, to be freed with qzi_free; NULL: no memory. */
