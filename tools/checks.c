@@ -10,6 +10,7 @@
 #include "output_file.h"
 
 #include <errno.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -23,26 +24,33 @@ typedef struct output {
 
 enum { OUTPUTS_MAX = 16 };
 
-static const char *const file_options[] = {"-o",         "--report",    "--json",
-                                           "--markdown", "--confusion", "--changes"};
-static const char *const folder_options[] = {"--table", "--dump-outputs"};
-
-/* The option's text; NULL where it was not given or the program has no such option. */
+/* The text of an option that was given; NULL otherwise. */
 static const char *text_of(const tool_options *o, const char *name)
 {
     const tool_option *option = option_find(name, strlen(name));
-    if (!option || !option_given(o, name) || option->target.kind != OPTION_TEXT)
+    if (!option || !option_given(o, name))
         return NULL;
     return *(const char *const *)option_value((tool_options *)(uintptr_t)o, option);
+}
+
+/* What an option of the group `out` writes, where it was given: a folder where its value is called
+ * DIR, else a file. NULL: nothing. */
+static const char *written_by(const tool_options *o, const tool_option *option, bool folder)
+{
+    const size_t at = option->target.offset, out = offsetof(tool_options, out);
+    if (option->target.kind != OPTION_TEXT || at < out || at >= out + sizeof(o->out) ||
+        (strcmp(option->value, "DIR") == 0) != folder)
+        return NULL;
+    return text_of(o, option->name);
 }
 
 static size_t find_outputs(const tool_options *o, output list[OUTPUTS_MAX])
 {
     size_t count = 0;
-    for (size_t i = 0; i < sizeof(file_options) / sizeof(*file_options); i++) {
-        const char *path = text_of(o, file_options[i]);
-        if (path)
-            list[count++] = (output){file_options[i], path};
+    for (const tool_option *option = tool_option_table; option->name; option++) {
+        const char *path = written_by(o, option, false);
+        if (path && count < OUTPUTS_MAX - 1)
+            list[count++] = (output){option->name, path};
     }
     if (strcmp(o->command, "weights") == 0 && o->args.count == 3 &&
         strcmp(o->args.items[0], "convert") == 0)
@@ -124,10 +132,11 @@ static int check_outputs(const tool_options *o)
         }
     }
     free(data);
-    for (size_t i = 0; i < 2 && status == EXIT_DONE; i++) {
-        const char *path = text_of(o, folder_options[i]);
+    for (const tool_option *option = tool_option_table; option->name && status == EXIT_DONE;
+         option++) {
+        const char *path = written_by(o, option, true);
         if (path)
-            status = check_folder(folder_options[i], path);
+            status = check_folder(option->name, path);
     }
     return status;
 }

@@ -160,6 +160,10 @@ static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labe
     if (status)
         return status;
     status = labels_resolve(o, s.model, &s.classes, labels); /* before calibration takes its time */
+    if (status == EXIT_DONE && !o->eval.skip_bad) { /* the first bad one is not found at the end */
+        const image_list images = {.paths = labels->paths, .count = labels->count};
+        status = images_check(o, ctx, &images);
+    }
     if (status == EXIT_DONE)
         status = subject_calibrate(o, o->quant.ptq, &s);
     if (status == EXIT_DONE)

@@ -80,7 +80,9 @@ typedef struct tool_options {
         long opset;    /* 0: the library's */
         bool external_data;
     } onnx;
-    struct { /* files and folders that are written; "-" is standard output */
+    /* files, and folders (DIR), that are written; "-" is standard output. checks.c looks at every
+     * option of this group before the work. */
+    struct {
         const char *output, *report, *json, *markdown, *table, *dump, *confusion, *changes;
         option_list dump_nodes;
     } out;

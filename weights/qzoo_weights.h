@@ -322,7 +322,8 @@ typedef struct qz_fetch_options {
  * continues where an earlier one stopped. Two fetches of one file, in any processes, do one
  * download. `path` as in qz_cache_find. Proxies by the usual environment variables. QZ_ERR_NETWORK,
  * QZ_ERR_CHECKSUM (a file with a wrong hash is removed), QZ_ERR_IO (the cache cannot be made),
- * QZ_ERR_WRITE (the disk is full), QZ_ERR_CANCELLED, QZ_ERR_UNSUPPORTED (built without the feature `fetch`).
+ * QZ_ERR_WRITE (the disk is full), QZ_ERR_CANCELLED, QZ_ERR_UNSUPPORTED (built without the
+ * feature `fetch`).
  */
 QZ_API qz_status qz_weights_fetch(qz_context *context, const qz_weights_info *info,
                                   const qz_fetch_options *options, char *path, size_t size);

@@ -78,3 +78,12 @@ void qzi_arena_free(qzi_arena *arena)
         qzi_free(arena->ctx, block);
     }
 }
+
+char *qzi_arena_escape(qzi_arena *arena, const char *text)
+{
+    const size_t size = qz_text_escape(text, NULL, 0) + 1;
+    char *out = qzi_arena_alloc(arena, size);
+    if (out)
+        qz_text_escape(text, out, size);
+    return out;
+}

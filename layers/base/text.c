@@ -102,15 +102,6 @@ void qzi_text_unescape(char *text)
     *to = '\0';
 }
 
-char *qzi_arena_escape(qzi_arena *arena, const char *text)
-{
-    const size_t size = qz_text_escape(text, NULL, 0) + 1;
-    char *out = qzi_arena_alloc(arena, size);
-    if (out)
-        qz_text_escape(text, out, size);
-    return out;
-}
-
 /* ---- what a terminal may show ---- */
 
 /* Control characters, line and paragraph separators, and the marks that turn the direction of text
