@@ -35,8 +35,11 @@ QZ_API void qz_graph_enter(qz_graph *graph, const char *fmt, ...) QZ_PRINTF(2, 3
 /* Closes the scope that was opened last; see qz_graph_enter. */
 QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
 
-/* An NCHW float32 input with `channels` channels. Height and width: 0 for any. */
+/* An NCHW float32 input with `channels` channels, of any height and width. */
 QZ_API qz_value qz_graph_input(qz_graph *graph, const char *name, int32_t channels);
+/* The same of one height and width, so that it can be flattened. */
+QZ_API qz_value qz_graph_input_sized(qz_graph *graph, const char *name, int32_t channels,
+                                     int32_t height, int32_t width);
 
 /* NONE, RELU and RELU6 may be fused into other layers; the others stand alone. */
 typedef enum qz_activation {

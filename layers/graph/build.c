@@ -185,6 +185,20 @@ qz_value qz_graph_input(qz_graph *graph, const char *name, int32_t channels)
     return finish_node(graph);
 }
 
+qz_value qz_graph_input_sized(qz_graph *graph, const char *name, int32_t channels, int32_t height,
+                              int32_t width)
+{
+    if (height < 1 || width < 1)
+        poison(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "input %s: no size is %dx%d", name,
+                               (int)height, (int)width));
+    const qz_value value = qz_graph_input(graph, name, channels);
+    if (value != QZ_NO_VALUE) {
+        graph->nodes[value].h = height;
+        graph->nodes[value].w = width;
+    }
+    return value;
+}
+
 static int32_t default_to(int32_t value, int32_t other)
 {
     return value ? value : other;

@@ -8,6 +8,8 @@
 /* Plans kept by an executor: sizes that a detector or a test alternates between. */
 #define MAX_PLANS 8
 
+#define MAX_INPUTS 8
+
 struct qzi_exec {
     const qz_context *ctx;
     const qz_graph *graph;
@@ -248,29 +250,49 @@ qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_b
     return QZ_OK;
 }
 
-static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t input_count,
+static qz_status check_tensor(const qzi_exec *e, size_t i, const qz_tensor *t, qzi_shape *shape)
+{
+    if (t->dtype != QZ_F32 || t->ndim != 4 || !t->data)
+        return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
+                        "input %zu: it must be float32, N x C x H x W, with data (it has %d "
+                        "dimensions)",
+                        i, (int)t->ndim);
+    for (int k = 0; k < 4; k++) {
+        if (t->dims[k] < 1 || t->dims[k] > INT32_MAX)
+            return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
+                            "input %zu: dimension %d is %lld; it must be 1 to 2^31 - 1", i, k,
+                            (long long)t->dims[k]);
+    }
+    if (qz_tensor_numel(t) < 0)
+        return qzi_fail(e->ctx, QZ_ERR_ARGUMENT, "input %zu is too large", i);
+    *shape = (qzi_shape){(int32_t)t->dims[0], (int32_t)t->dims[2], (int32_t)t->dims[3],
+                         (int32_t)t->dims[1]};
+    return QZ_OK;
+}
+
+static int32_t input_channels(const qz_graph *graph, size_t index)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == QZI_OP_INPUT && graph->nodes[i].u.input.index == (int32_t)index)
+            return graph->nodes[i].c;
+    return 0;
+}
+
+/* The shapes of inputs; zeros of those that are absent. */
+static qz_status check_inputs(const qzi_exec *e, const qzi_exec_input *inputs, size_t input_count,
                               qzi_shape *shapes)
 {
     if (input_count != e->graph->input_count)
         return qzi_fail(e->ctx, QZ_ERR_ARGUMENT, "the model takes %zu inputs, not %zu",
                         e->graph->input_count, input_count);
     for (size_t i = 0; i < input_count; i++) {
-        const qz_tensor *t = &inputs[i];
-        if (t->dtype != QZ_F32 || t->ndim != 4 || !t->data)
-            return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
-                            "input %zu: it must be float32, N x C x H x W, with data (it has %d "
-                            "dimensions)",
-                            i, (int)t->ndim);
-        for (int k = 0; k < 4; k++) {
-            if (t->dims[k] < 1 || t->dims[k] > INT32_MAX)
-                return qzi_fail(e->ctx, QZ_ERR_ARGUMENT,
-                                "input %zu: dimension %d is %lld; it must be 1 to 2^31 - 1", i, k,
-                                (long long)t->dims[k]);
-        }
-        if (qz_tensor_numel(t) < 0)
-            return qzi_fail(e->ctx, QZ_ERR_ARGUMENT, "input %zu is too large", i);
-        shapes[i] = (qzi_shape){(int32_t)t->dims[0], (int32_t)t->dims[2], (int32_t)t->dims[3],
-                                (int32_t)t->dims[1]};
+        const qzi_exec_input *in = &inputs[i];
+        if (in->tensor)
+            QZI_TRY(check_tensor(e, i, in->tensor, &shapes[i]));
+        else if (in->image)
+            shapes[i] = (qzi_shape){1, in->image->h, in->image->w, 3};
+        else if (in->fill)
+            shapes[i] = (qzi_shape){in->n, in->h, in->w, input_channels(e->graph, i)};
     }
     return QZ_OK;
 }
@@ -278,9 +300,8 @@ static qz_status check_inputs(const qzi_exec *e, const qz_tensor *inputs, size_t
 /* A run, as the leader of a team. */
 typedef struct exec_task {
     qzi_exec *exec;
-    const qz_tensor *inputs; /* or */
-    const qzi_byte_image *image;
-    size_t input_count; /* of inputs; 0: they need no check */
+    const qzi_exec_input *inputs;
+    size_t input_count;
     qz_status status;
 } exec_task;
 
@@ -321,10 +342,8 @@ static qz_status run_nodes(const exec_task *task)
                 prepare_followers(e, plan, i, &run.r, &followers);
             run.r.scratch = e->scratch;
             run.r.scratch_stride = e->scratch_stride[i];
-            if (node->op == QZI_OP_INPUT) {
-                run.r.image = task->image;
-                run.r.external = task->inputs ? &task->inputs[node->u.input.index] : NULL;
-            }
+            if (node->op == QZI_OP_INPUT)
+                run.r.external = &task->inputs[node->u.input.index];
             run.r.op->run(&run.r);
             if (e->seconds)
                 e->seconds[i] += qzi_now() - start;
@@ -337,10 +356,11 @@ static qz_status run_nodes(const exec_task *task)
     return QZ_OK;
 }
 
-static qz_status check_finite(const qzi_exec *e, const qz_tensor *inputs, size_t input_count)
+static qz_status check_finite(const qzi_exec *e, const qzi_exec_input *inputs, size_t input_count)
 {
     for (size_t i = 0; i < input_count; i++) {
-        if (!qzi_all_finite(inputs[i].data, (size_t)qz_tensor_numel(&inputs[i])))
+        const qz_tensor *t = inputs[i].finite ? NULL : inputs[i].tensor;
+        if (t && !qzi_all_finite(t->data, (size_t)qz_tensor_numel(t)))
             return qzi_fail(e->ctx, QZ_ERR_NUMERIC,
                             "input %zu has NaN or infinity; check what made it", i);
     }
@@ -358,23 +378,24 @@ static void lead_run(void *context)
     qzi_fpenv_leave(env);
 }
 
-static qz_status run_task(qzi_exec *exec, exec_task *task)
+qz_status qzi_exec_run_inputs(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count)
 {
-    task->exec = exec;
-    qzi_team_run(exec->ctx, exec->threads, lead_run, task);
-    return task->status;
+    qzi_shape shapes[MAX_INPUTS] = {0};
+    if (input_count > MAX_INPUTS)
+        return qzi_fail(exec->ctx, QZ_ERR_UNSUPPORTED, "more than %d inputs", MAX_INPUTS);
+    QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
+    QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
+    exec_task task = {.exec = exec, .inputs = inputs, .input_count = input_count};
+    qzi_team_run(exec->ctx, exec->threads, lead_run, &task);
+    return task.status;
 }
 
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite)
 {
-    qzi_shape shapes[8] = {0};
-    if (input_count > QZI_ARRAY_LEN(shapes))
-        return qzi_fail(exec->ctx, QZ_ERR_UNSUPPORTED, "more than %zu inputs",
-                        QZI_ARRAY_LEN(shapes));
-    QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
-    QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
-    exec_task task = {.inputs = inputs, .input_count = finite ? 0 : input_count};
-    return run_task(exec, &task);
+    qzi_exec_input list[MAX_INPUTS];
+    for (size_t i = 0; i < input_count && i < MAX_INPUTS; i++)
+        list[i] = (qzi_exec_input){.tensor = &inputs[i], .finite = finite};
+    return qzi_exec_run_inputs(exec, list, input_count);
 }
 
 bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q)
@@ -392,10 +413,7 @@ bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q)
 
 qz_status qzi_exec_run_image(qzi_exec *exec, const qzi_byte_image *image)
 {
-    const qzi_shape shape = {1, image->h, image->w, 3};
-    QZI_TRY(find_plan(exec, &shape));
-    exec_task task = {.image = image};
-    return run_task(exec, &task);
+    return qzi_exec_run_inputs(exec, &(qzi_exec_input){.image = image}, 1);
 }
 
 qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *tensor)
@@ -410,6 +428,18 @@ qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *t
     *tensor = (qz_tensor){.dtype = QZ_F32,
                           .ndim = exec->graph->nodes[v].flat ? 2 : 4,
                           .dims = {s->n, s->c, s->h, s->w}};
+    return QZ_OK;
+}
+
+qz_status qzi_exec_output_view(const qzi_exec *exec, size_t index, const qzi_node **node,
+                               qzk_view *view)
+{
+    const qzi_output *output = &exec->graph->outputs[index];
+    if (!qzi_exec_needs(exec, output->value))
+        return qzi_fail(exec->ctx, QZ_ERR_STATE, "%s: the last run did not compute it",
+                        output->name);
+    *node = &exec->graph->nodes[output->value];
+    *view = view_of(exec, exec->current, output->value);
     return QZ_OK;
 }
 

@@ -59,6 +59,13 @@ double qzi_exec_node_seconds(const qzi_exec *exec, qz_value node);
  * The outputs' values stay in the arena until the next run: read them with qzi_exec_output.
  */
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite);
+/*
+ * The same with inputs of any kind, one for each INPUT node. Inputs that are all zero are absent:
+ * nodes and outputs that depend on them do not run, so that one graph can hold several stages,
+ * each with an input of its own, between which other code computes. Those that are present have
+ * the same n.
+ */
+qz_status qzi_exec_run_inputs(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count);
 /* Whether the graph's one input is an image of 3 channels in uint8; *q: its parameters. */
 bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q);
 /* One run of such a graph from bytes. The image must be inside its h x w. */
@@ -68,6 +75,11 @@ qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *t
 /* Output i as NCHW float32, dequantized where it is uint8. Only after qzi_exec_output_shape
  * succeeded. */
 void qzi_exec_output(const qzi_exec *exec, size_t index, float *out);
+
+/* Output i as it is, NHWC, until the next run: its node tells the type and the parameters. Only where
+ * the last run computed it, else QZ_ERR_STATE. */
+qz_status qzi_exec_output_view(const qzi_exec *exec, size_t index, const qzi_node **node,
+                               qzk_view *view);
 
 /* A value as dense NCHW float32, dequantized where it is uint8, and its bytes; room for all of it.
  * bytes: NULL unless the value is uint8. */

@@ -92,11 +92,12 @@ qz_status qzi_graph_verify(const qz_graph *graph);
 
 /*
  * Shapes of all values for given input shapes (NCHW float32 tensors' n, h, w), into shapes[node].
+ * Inputs that are all zero are absent, and so are the values that depend on them: zeros too.
  * QZ_ERR_ARGUMENT names the node whose kernel does not fit, or which would be too large.
  */
 qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_shape *shapes);
 
-/* The same for one image of h x w at every input, into *shapes by qzi_alloc. */
+/* The same for one image of h x w at every input that takes any size, into *shapes by qzi_alloc. */
 qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qzi_shape **shapes);
 
 /* A node as its op sees it; `inputs` is room for QZI_MAX_INPUTS pointers. */

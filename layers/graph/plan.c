@@ -57,10 +57,11 @@ static void find_needed(planner *p)
 {
     const qz_graph *g = p->graph;
     qzi_plan_value *values = p->plan->values;
+    const qzi_shape *shapes = p->plan->shapes; /* n is 0 where an absent input is needed */
     for (size_t i = 0; i < g->output_count; i++)
-        values[g->outputs[i].value].needed = true;
+        values[g->outputs[i].value].needed = shapes[g->outputs[i].value].n > 0;
     for (size_t i = g->node_count; i-- > 0;) {
-        values[i].needed |= g->nodes[i].op == QZI_OP_INPUT;
+        values[i].needed |= g->nodes[i].op == QZI_OP_INPUT && shapes[i].n > 0;
         for (size_t k = 0; k < g->nodes[i].in_count && values[i].needed; k++)
             values[g->nodes[i].in[k]].needed = true;
     }

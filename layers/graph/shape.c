@@ -77,41 +77,72 @@ qz_status qzi_graph_verify(const qz_graph *graph)
     return verify_names(graph);
 }
 
+/* The shape of an INPUT node; *batch: of the inputs before, 0 when there was none. */
+static qz_status shape_input(const qz_graph *graph, const qzi_node *node, const qzi_shape *input,
+                             int32_t *batch)
+{
+    if (input->c != node->c)
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "input %s has %d channels; the model takes %d",
+                        node->name, input->c, node->c);
+    if (input->n < 1 || input->h < 1 || input->w < 1 || (*batch != 0 && input->n != *batch))
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                        "input %s: batch %d of %dx%d images cannot be run", node->name, input->n,
+                        input->h, input->w);
+    if (node->h > 0 && (input->h != node->h || input->w != node->w))
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "input %s is %dx%d; the model takes %dx%d",
+                        node->name, input->h, input->w, node->h, node->w);
+    *batch = input->n;
+    return QZ_OK;
+}
+
+static qz_status check_size(const qz_graph *graph, const qzi_node *node, const qzi_shape *s)
+{
+    int64_t pixels = (int64_t)s->h * s->w; /* below 2^62 */
+    const double bytes = (double)pixels * s->n * s->c * (double)qz_dtype_size(node->dtype);
+    if (pixels > INT32_MAX || pixels * s->n > INT32_MAX || pixels * s->n * s->c > INT64_MAX / 64)
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                        "%s: %d images of %dx%d (%s) are more pixels than a tensor may have",
+                        node->name, s->n, s->h, s->w,
+                        qzi_bytes_text((uint64_t)QZI_MIN(bytes, 1e19)).text);
+    if (s->c != node->c)
+        return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: gives %d channels, not %d", node->name,
+                        s->c, node->c);
+    return QZ_OK;
+}
+
+static bool is_absent(const qzi_shape *s)
+{
+    return s->n == 0 && s->h == 0 && s->w == 0;
+}
+
 qz_status qzi_graph_shapes(const qz_graph *graph, const qzi_shape *inputs, qzi_shape *shapes)
 {
     const qzi_node *nodes[QZI_MAX_INPUTS];
     qzi_shape in[QZI_MAX_INPUTS];
     qzi_op_node n;
+    int32_t batch = 0;
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
+        bool absent = false;
         qzi_graph_op_node(graph, (qz_value)i, nodes, &n);
-        for (size_t k = 0; k < node->in_count; k++)
+        for (size_t k = 0; k < node->in_count; k++) {
             in[k] = shapes[node->in[k]];
+            absent |= is_absent(&in[k]);
+        }
         if (node->op == QZI_OP_INPUT) {
             in[0] = inputs[node->u.input.index];
-            if (in[0].c != node->c)
-                return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                                "input %s has %d channels; the model takes %d", node->name, in[0].c,
-                                node->c);
-            if (in[0].n < 1 || in[0].h < 1 || in[0].w < 1 || in[0].n != inputs[0].n)
-                return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                                "input %s: batch %d of %dx%d images cannot be run", node->name,
-                                in[0].n, in[0].h, in[0].w);
+            absent = is_absent(&in[0]);
+            if (!absent)
+                QZI_TRY(shape_input(graph, node, &in[0], &batch));
         }
+        shapes[i] = (qzi_shape){0};
+        if (absent)
+            continue;
         QZI_TRY(qzi_op_get(node->op)->shape(&n, in, &shapes[i]));
-        const qzi_shape *s = &shapes[i];
-        int64_t pixels = (int64_t)s->h * s->w; /* below 2^62 */
-        const double bytes = (double)pixels * s->n * s->c * (double)qz_dtype_size(node->dtype);
-        if (pixels > INT32_MAX || pixels * s->n > INT32_MAX ||
-            pixels * s->n * s->c > INT64_MAX / 64)
-            return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
-                            "%s: %d images of %dx%d (%s) are more pixels than a tensor may have",
-                            node->name, s->n, s->h, s->w,
-                            qzi_bytes_text((uint64_t)QZI_MIN(bytes, 1e19)).text);
-        if (s->c != node->c)
-            return qzi_fail(graph->ctx, QZ_ERR_INTERNAL, "%s: gives %d channels, not %d",
-                            node->name, s->c, node->c);
+        QZI_TRY(check_size(graph, node, &shapes[i]));
     }
+    if (batch == 0)
+        return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "the graph has no input to run from");
     return QZ_OK;
 }
 
@@ -125,7 +156,8 @@ qz_status qzi_graph_image_shapes(const qz_graph *graph, int32_t h, int32_t w, qz
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_INPUT)
-            inputs[node->u.input.index] = (qzi_shape){1, h, w, node->c};
+            inputs[node->u.input.index] =
+                (qzi_shape){1, node->h > 0 ? node->h : h, node->w > 0 ? node->w : w, node->c};
     }
     if (st == QZ_OK)
         st = qzi_graph_shapes(graph, inputs, made);

@@ -22,7 +22,7 @@ static void input_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
     while (begin < end) {
         int64_t image = begin / plane, first = begin % plane;
         int64_t count = QZI_MIN(end - begin, plane - first);
-        const float *x = (const float *)r->external->data + image * plane * y->c + first;
+        const float *x = (const float *)r->external->tensor->data + image * plane * y->c + first;
         if (node->dtype == QZ_U8)
             r->kernels->quantize_nchw(x, plane, c, (size_t)count,
                                       (uint8_t *)y->data + begin * y->pixel_stride, y->pixel_stride,
@@ -56,7 +56,7 @@ static void image_row(const qzi_byte_image *image, const uint8_t *row, int32_t f
 
 static void image_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 {
-    const qzi_byte_image *image = r->image;
+    const qzi_byte_image *image = r->external->image;
     uint8_t *out = (uint8_t *)r->out.data + begin * r->out.pixel_stride;
     while (begin < end) {
         const int32_t y = (int32_t)(begin / image->w), from = (int32_t)(begin % image->w);
@@ -72,8 +72,13 @@ static void image_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 static void run(const qzi_op_run *r)
 {
     const qzk_view *y = &r->out;
+    const qzi_exec_input *external = r->external;
+    if (external->fill) {
+        external->fill(external->user, r->ctx, r->node, y, r->threads);
+        return;
+    }
     qzi_run_pixels(r, (int64_t)y->n * y->h * y->w, 8 * (int64_t)y->c,
-                   r->image ? image_pixels : input_pixels);
+                   external->image ? image_pixels : input_pixels);
 }
 
 const qzi_op_class qzi_op_input = {

@@ -162,6 +162,21 @@ typedef struct qzi_byte_image {
     const uint8_t (*table)[256]; /* [3] */
 } qzi_byte_image;
 
+/* Writes the whole value of an INPUT node, NHWC: float32, or uint8 with the node's parameters. Called
+ * on the thread of the run, which may share its work among `threads`. */
+typedef void (*qzi_input_fill)(void *user, const qz_context *ctx, const qzi_node *node,
+                               const qzk_view *out, uint32_t threads);
+
+/* Where the value of an INPUT node comes from: one of the three, or none of them. */
+typedef struct qzi_exec_input {
+    const qz_tensor *tensor;     /* NCHW float32 */
+    const qzi_byte_image *image; /* one image, for an input of 3 channels in uint8 */
+    qzi_input_fill fill;         /* n, h and w: the size of what it writes */
+    void *user;                  /* of fill */
+    int32_t n, h, w;
+    bool finite; /* the caller knows that the tensor has no NaN and no infinity */
+} qzi_exec_input;
+
 /* One execution of a node. */
 typedef struct qzi_op_run qzi_op_run;
 typedef struct qzi_op_class qzi_op_class;
@@ -176,8 +191,7 @@ struct qzi_op_run {
     qzk_view out;
     /* concat: in[i] is already in its place in out */
     const bool *in_placed;
-    const qz_tensor *external;   /* INPUT: the caller's NCHW float32, or */
-    const qzi_byte_image *image; /* the caller's bytes */
+    const qzi_exec_input *external; /* INPUT: the caller's */
     uint32_t threads;
     void *scratch; /* threads pieces of scratch_stride bytes */
     size_t scratch_stride;
