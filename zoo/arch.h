@@ -38,6 +38,8 @@ typedef struct qzi_arch {
     /* Builds the feature layers in the current scope; NULL where nothing builds on this family. */
     qz_value (*features)(qz_graph *graph, const void *config, qz_value x,
                          const qzi_backbone_options *options);
+    /* What is done around the graph of a detector (zoo/detection/detector.h); NULL: no detector. */
+    const struct qzi_detector *detector;
     bool can_dilate[3];
     bool has_aux_logits; /* and transform_input: googlenet, inception_v3 */
 } qzi_arch;

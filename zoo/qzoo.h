@@ -5,6 +5,7 @@
 
 #include "qzoo_base.h"
 #include "qzoo_cpu.h"
+#include "qzoo_detection.h"
 #include "qzoo_graph.h"
 #include "qzoo_image.h"
 #include "qzoo_model.h"

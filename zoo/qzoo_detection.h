@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * qzoo_detection.h - settings of object detectors, by the names of torchvision's constructors.
+ */
+#ifndef QZOO_DETECTION_H
+#define QZOO_DETECTION_H
+
+#include "qzoo_base.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/*
+ * Settings of a detector. All values count, also zeros: begin with qz_detection_options_default,
+ * then change what should differ. Sizes are in pixels, thresholds are from 0 to 1.
+ */
+typedef struct qz_detection_options {
+    size_t size; /* sizeof(qz_detection_options) */
+    /* RetinaNet, FCOS, SSD */
+    float score_thresh;         /* a score must be above it */
+    float nms_thresh;           /* an overlap (IoU) above it suppresses the lower score */
+    int32_t detections_per_img; /* at most */
+    int32_t topk_candidates;    /* of a level (RetinaNet, FCOS) or class (SSD), before NMS */
+    /* Faster R-CNN, Mask R-CNN */
+    int32_t rpn_pre_nms_top_n_test;  /* proposals of a level, before NMS */
+    int32_t rpn_post_nms_top_n_test; /* proposals of the image, after NMS */
+    float rpn_nms_thresh;
+    float rpn_score_thresh; /* a proposal's score must be at least this */
+    float box_score_thresh;
+    float box_nms_thresh;
+    int32_t box_detections_per_img;
+    /* the image is resized so that its shorter side is min_size, or its longer side max_size,
+     * whichever is smaller; not of SSD */
+    int32_t min_size, max_size;
+    /* SSD: the network's input; 0 for the others */
+    int32_t fixed_h, fixed_w;
+} qz_detection_options;
+
+/* torchvision's defaults of a detector. QZ_ERR_UNKNOWN_NAME; QZ_ERR_UNSUPPORTED: `name` is no
+ * detector. */
+QZ_API qz_status qz_detection_options_default(qz_context *context, const char *name,
+                                              qz_detection_options *options);
+/*
+ * Sets one value by its name ("score_thresh", …) of the detector `name`. fixed_h and fixed_w have
+ * no names. QZ_ERR_ARGUMENT: the detector has no such setting (the message has the nearest names),
+ * or the value makes no sense (the message has the range); the options are then unchanged.
+ */
+QZ_API qz_status qz_detection_options_set(qz_context *context, const char *name,
+                                          qz_detection_options *options, const char *setting,
+                                          double value);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
