@@ -36,7 +36,9 @@ typedef struct kept {
 struct qzi_sqnr {
     const qz_context *ctx;
     const qz_graph *float_graph, *int8_graph;
-    qzi_exec *float_exec, *int8_exec;
+    const qzi_packed *packed[2];       /* float, int8 */
+    qzi_exec *exec[2][QZI_STAGES_MAX]; /* made when a stage first runs */
+    uint32_t threads;
     pair *pairs; /* [int8_graph->node_count] */
     kept *kept;  /* [float_graph->node_count] */
     energy output;
@@ -238,10 +240,6 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
 {
     const qz_context *ctx = float_graph->ctx;
     *sqnr = NULL;
-    if (float_graph->input_count != 1 || int8_graph->input_count != 1)
-        return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
-                        "only models with one input can be compared, this one has %zu",
-                        QZI_MAX(float_graph->input_count, int8_graph->input_count));
     if (float_graph->output_count < 1 || int8_graph->output_count < 1)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "a model without outputs cannot be compared");
 
@@ -260,11 +258,9 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
         st = QZ_ERR_MEMORY;
         goto fail;
     }
-    QZI_GOTO(st, qzi_exec_create(float_packed, float_graph, threads, &s->float_exec));
-    QZI_GOTO(st, qzi_exec_create(int8_packed, int8_graph, threads, &s->int8_exec));
-    qzi_exec_set_hook(s->float_exec, keep_value, s);
-    qzi_exec_set_hook(s->int8_exec, compare_value, s);
-
+    s->packed[0] = float_packed;
+    s->packed[1] = int8_packed;
+    s->threads = threads;
     pair_nodes(s);
     *sqnr = s;
     return QZ_OK;
@@ -285,8 +281,10 @@ void qzi_sqnr_destroy(qzi_sqnr *sqnr)
     if (!sqnr)
         return;
     drop_all_kept(sqnr);
-    qzi_exec_destroy(sqnr->float_exec);
-    qzi_exec_destroy(sqnr->int8_exec);
+    for (size_t i = 0; i < QZI_STAGES_MAX; i++) {
+        qzi_exec_destroy(sqnr->exec[0][i]);
+        qzi_exec_destroy(sqnr->exec[1][i]);
+    }
     qzi_free(sqnr->ctx, sqnr->kept);
     qzi_free(sqnr->ctx, sqnr->pairs);
     qzi_free(sqnr->ctx, sqnr->rows);
@@ -294,6 +292,35 @@ void qzi_sqnr_destroy(qzi_sqnr *sqnr)
 }
 
 /* ---- images ---- */
+
+qz_status qzi_sqnr_run(qzi_sqnr *sqnr, bool int8, size_t stage, const qzi_exec_input *inputs,
+                       size_t input_count, qzi_exec **exec)
+{
+    qzi_exec **at = &sqnr->exec[int8][stage];
+    if (!*at) {
+        QZI_TRY(qzi_exec_create(sqnr->packed[int8], int8 ? sqnr->int8_graph : sqnr->float_graph,
+                                sqnr->threads, at));
+        qzi_exec_set_hook(*at, int8 ? compare_value : keep_value, sqnr);
+    }
+    *exec = *at;
+    return qzi_exec_run_inputs(*at, inputs, input_count);
+}
+
+void qzi_sqnr_end_image(qzi_sqnr *sqnr, bool whole)
+{
+    qzi_fpenv env = qzi_fpenv_enter();
+    for (size_t i = 0; i < sqnr->int8_graph->node_count; i++) {
+        pair *p = &sqnr->pairs[i];
+        if (whole) {
+            p->total.signal += p->image.signal;
+            p->total.noise += p->image.noise;
+        }
+        p->image = (energy){0.0, 0.0};
+    }
+    qzi_fpenv_leave(env);
+    sqnr->images += whole;
+    drop_all_kept(sqnr);
+}
 
 static qz_status fetch_output(const qz_context *ctx, qzi_exec *exec, float **data, int64_t *count)
 {
@@ -321,17 +348,20 @@ static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
 {
     float *real = NULL, *quantized = NULL;
     int64_t n = 0, quantized_n = 0;
+    const qzi_exec_input input = {.tensor = image};
+    qzi_exec *exec;
+    bool whole = false;
     qz_status st = QZ_OK;
-    QZI_GOTO(st, qzi_exec_run(s->float_exec, image, 1, false));
-    QZI_GOTO(st, fetch_output(s->ctx, s->float_exec, &real, &n));
+    QZI_GOTO(st, qzi_sqnr_run(s, false, 0, &input, 1, &exec));
+    QZI_GOTO(st, fetch_output(s->ctx, exec, &real, &n));
     if (!qzi_all_finite(real, (size_t)n)) {
         st = qzi_fail(s->ctx, QZ_ERR_NUMERIC,
                       "the float model's output has NaN or infinity, with which nothing can be "
                       "compared; check the image's values and the weights");
         goto fail;
     }
-    QZI_GOTO(st, qzi_exec_run(s->int8_exec, image, 1, false));
-    QZI_GOTO(st, fetch_output(s->ctx, s->int8_exec, &quantized, &quantized_n));
+    QZI_GOTO(st, qzi_sqnr_run(s, true, 0, &input, 1, &exec));
+    QZI_GOTO(st, fetch_output(s->ctx, exec, &quantized, &quantized_n));
     if (n != quantized_n) {
         st = qzi_fail(s->ctx, QZ_ERR_MISMATCH,
                       "the float and the int8 model have different shapes; compare models of one "
@@ -344,16 +374,12 @@ static qz_status add_one(qzi_sqnr *s, const qz_tensor *image)
     add_run(real, quantized, n, signal, noise);
     s->output.signal += sum_lanes(signal);
     s->output.noise += sum_lanes(noise);
-    for (size_t i = 0; i < s->int8_graph->node_count; i++) {
-        s->pairs[i].total.signal += s->pairs[i].image.signal;
-        s->pairs[i].total.noise += s->pairs[i].image.noise;
-    }
     qzi_fpenv_leave(env);
-    s->images++;
+    whole = true;
     if (s->classifies && top_class(real, n) == top_class(quantized, n))
         s->agreements++;
 fail:
-    drop_all_kept(s);
+    qzi_sqnr_end_image(s, whole);
     qzi_free(s->ctx, real);
     qzi_free(s->ctx, quantized);
     return st;
@@ -426,6 +452,21 @@ qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count)
 double qzi_sqnr_output_db(const qzi_sqnr *sqnr)
 {
     return sqnr->images ? decibels(sqnr->output) : (double)NAN;
+}
+
+double qzi_sqnr_worst_output_db(const qzi_sqnr *sqnr, const char *skip)
+{
+    const qz_graph *graph = sqnr->int8_graph;
+    double worst = NAN;
+    for (size_t i = 0; i < graph->output_count && sqnr->images > 0; i++) {
+        const pair *p = &sqnr->pairs[graph->outputs[i].value];
+        if (strncmp(graph->outputs[i].name, skip, strlen(skip)) == 0 ||
+            p->float_node == QZ_NO_VALUE || (p->total.signal == 0.0 && p->total.noise == 0.0))
+            continue;
+        const double db = decibels(p->total);
+        worst = isnan(worst) || db < worst ? db : worst;
+    }
+    return worst;
 }
 
 double qzi_sqnr_top1_agreement(const qzi_sqnr *sqnr)

@@ -4,6 +4,7 @@
 #define QZOO_QUANT_ANALYSIS_H
 
 #include "layers/graph/exec.h"
+#include "quant/prepare.h"
 #include "quant/qzoo_quant.h"
 
 /* SQNR of each node; rows are sorted by activation, the worst first. */
@@ -13,6 +14,17 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
                           uint32_t threads, qzi_sqnr **sqnr);
 void qzi_sqnr_destroy(qzi_sqnr *sqnr);
 qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image);
+/*
+ * One stage of an image, of graphs whose stages have inputs of their own (exec.h): all stages of the
+ * float graph first, then those of the int8 graph. Each stage below QZI_STAGES_MAX has an executor
+ * for each graph, which the caller may read until its next run. Then qzi_sqnr_end_image, also after
+ * a failure (`whole` false: nothing of this image counts).
+ */
+qz_status qzi_sqnr_run(qzi_sqnr *sqnr, bool int8, size_t stage, const qzi_exec_input *inputs,
+                       size_t input_count, qzi_exec **exec);
+void qzi_sqnr_end_image(qzi_sqnr *sqnr, bool whole);
+/* The lowest of all outputs but those whose names begin with `skip`. */
+double qzi_sqnr_worst_output_db(const qzi_sqnr *sqnr, const char *skip);
 /* Rows stay valid until the next call or destroy. */
 qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count);
 double qzi_sqnr_output_db(const qzi_sqnr *sqnr);      /* of the first graph output */

@@ -4,7 +4,6 @@
  * that need parameters of their own.
  */
 #include "quant/prepare.h"
-#include "layers/graph/exec.h"
 #include "quant/decide.h"
 
 struct qzi_calibration {
@@ -15,7 +14,7 @@ struct qzi_calibration {
     size_t node_count;
     qzi_observer **observers; /* by node; NULL: none */
     qzi_packed *packed;
-    qzi_exec *exec;
+    qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     size_t images;
     bool broken; /* an image failed when some observers had seen it */
 };
@@ -74,10 +73,6 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
 {
     qzi_calibration *cal;
     qz_status st;
-    if (graph->input_count != 1)
-        return qzi_fail(graph->ctx, QZ_ERR_UNSUPPORTED,
-                        "calibration feeds graphs of one input; this one has %zu",
-                        graph->input_count);
     cal = qzi_calloc(graph->ctx, 1, sizeof(*cal));
     if (!cal)
         return QZ_ERR_MEMORY;
@@ -97,8 +92,6 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
     }
     QZI_GOTO(st, create_observers(cal));
     QZI_GOTO(st, qzi_packed_create(graph, QZ_ISA_AUTO, &cal->packed));
-    QZI_GOTO(st, qzi_exec_create(cal->packed, graph, threads, &cal->exec));
-    qzi_exec_set_hook(cal->exec, observe_node, cal);
     *calibration = cal;
     return QZ_OK;
 fail:
@@ -114,7 +107,8 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
     for (size_t i = 0; calibration->observers && i < calibration->node_count; i++)
         qzi_observer_destroy(calibration->observers[i]);
     qzi_free(ctx, calibration->observers);
-    qzi_exec_destroy(calibration->exec);
+    for (size_t i = 0; i < QZI_STAGES_MAX; i++)
+        qzi_exec_destroy(calibration->exec[i]);
     qzi_packed_destroy(calibration->packed);
     qzi_arena_free(&calibration->arena);
     qzi_free(ctx, calibration);
@@ -139,6 +133,27 @@ static qz_status check_images(const qz_graph *graph, const qz_tensor *images, in
     return QZ_OK;
 }
 
+qz_status qzi_calibration_run(qzi_calibration *calibration, size_t stage,
+                              const qzi_exec_input *inputs, size_t input_count, qzi_exec **exec)
+{
+    qzi_exec **at = &calibration->exec[stage];
+    if (stage == 0 && calibration->broken)
+        return qzi_calibration_check(calibration);
+    if (!*at) {
+        QZI_TRY(qzi_exec_create(calibration->packed, calibration->graph, calibration->threads, at));
+        qzi_exec_set_hook(*at, observe_node, calibration);
+    }
+    if (exec)
+        *exec = *at;
+    return qzi_exec_run_inputs(*at, inputs, input_count);
+}
+
+void qzi_calibration_count_image(qzi_calibration *calibration)
+{
+    calibration->broken = false;
+    calibration->images++;
+}
+
 qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images)
 {
     int64_t numel;
@@ -150,9 +165,9 @@ qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images)
     image.dims[0] = 1;
     for (int64_t i = 0; i < images->dims[0]; i++) {
         image.data = (float *)images->data + i * per_image;
-        QZI_TRY(qzi_exec_run(calibration->exec, &image, 1, true));
-        calibration->broken = false;
-        calibration->images++;
+        const qzi_exec_input input = {.tensor = &image, .finite = true};
+        QZI_TRY(qzi_calibration_run(calibration, 0, &input, 1, NULL));
+        qzi_calibration_count_image(calibration);
     }
     return QZ_OK;
 }

@@ -3,7 +3,7 @@
 #ifndef QZOO_QUANT_PREPARE_H
 #define QZOO_QUANT_PREPARE_H
 
-#include "layers/graph/graph.h"
+#include "layers/graph/exec.h"
 #include "quant/observers/observer.h"
 #include "quant/qconfig.h"
 
@@ -14,6 +14,15 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
 void qzi_calibration_destroy(qzi_calibration *calibration);
 /* One or more images, NCHW float32: fed one after another. */
 qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);
+/*
+ * One stage of an image, of a graph whose stages have inputs of their own (exec.h): observers see
+ * the values that it computes. Each stage below QZI_STAGES_MAX has an executor, which the caller may
+ * read until its next run. When all stages of an image are through, qzi_calibration_count_image.
+ */
+#define QZI_STAGES_MAX 3
+qz_status qzi_calibration_run(qzi_calibration *calibration, size_t stage,
+                              const qzi_exec_input *inputs, size_t input_count, qzi_exec **exec);
+void qzi_calibration_count_image(qzi_calibration *calibration);
 size_t qzi_calibration_images(const qzi_calibration *calibration);
 /* The copy that the calibration keeps. */
 const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration);
