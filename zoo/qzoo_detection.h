@@ -11,6 +11,13 @@
 extern "C" {
 #endif
 
+/* One object. The box is in pixels of the caller's image, x2 and y2 excluded, inside the image. */
+typedef struct qz_detection {
+    float x1, y1, x2, y2;
+    float score;   /* probability, from 0 to 1 */
+    int32_t label; /* class, as qz_model_class names it */
+} qz_detection;
+
 /*
  * Settings of a detector. All values count, also zeros: begin with qz_detection_options_default,
  * then change what should differ. Sizes are in pixels, thresholds are from 0 to 1.
