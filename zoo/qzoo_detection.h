@@ -20,22 +20,23 @@ typedef struct qz_detection {
 
 /*
  * Settings of a detector. All values count, also zeros: begin with qz_detection_options_default,
- * then change what should differ. Sizes are in pixels, thresholds are from 0 to 1.
+ * then change what should differ. Sizes are in pixels, thresholds are from 0 to 1. As in PyTorch, an
+ * overlap is compared with the double and a score with its nearest float.
  */
 typedef struct qz_detection_options {
     size_t size; /* sizeof(qz_detection_options) */
     /* RetinaNet, FCOS, SSD */
-    float score_thresh;         /* a score must be above it */
-    float nms_thresh;           /* an overlap (IoU) above it suppresses the lower score */
+    double score_thresh;        /* a score must be above it */
+    double nms_thresh;          /* an overlap (IoU) above it suppresses the lower score */
     int32_t detections_per_img; /* at most */
     int32_t topk_candidates;    /* of a level (RetinaNet, FCOS) or class (SSD), before NMS */
     /* Faster R-CNN, Mask R-CNN */
     int32_t rpn_pre_nms_top_n_test;  /* proposals of a level, before NMS */
     int32_t rpn_post_nms_top_n_test; /* proposals of the image, after NMS */
-    float rpn_nms_thresh;
-    float rpn_score_thresh; /* a proposal's score must be at least this */
-    float box_score_thresh;
-    float box_nms_thresh;
+    double rpn_nms_thresh;
+    double rpn_score_thresh; /* a proposal's score must be at least this */
+    double box_score_thresh;
+    double box_nms_thresh;
     int32_t box_detections_per_img;
     /* the image is resized so that its shorter side is min_size, or its longer side max_size,
      * whichever is smaller; not of SSD */

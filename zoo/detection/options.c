@@ -16,7 +16,7 @@ typedef struct named_value {
     const char *name;
     size_t offset;
     unsigned kinds; /* bits of qzi_detector_kind */
-    int32_t most;   /* of a count, which is at least 1; 0: a threshold, a float from 0 to 1 */
+    int32_t most;   /* of a count, which is at least 1; 0: a threshold, a double from 0 to 1 */
 } named_value;
 
 #define THRESH(name, kinds)                                   \
@@ -69,13 +69,13 @@ static double value_of(const named_value *s, const qz_detection_options *options
 {
     const char *field = (const char *)options + s->offset;
     if (s->most == 0) {
-        float value;
-        memcpy(&value, field, sizeof(value));
-        return value;
+        double threshold;
+        memcpy(&threshold, field, sizeof(threshold));
+        return threshold;
     }
-    int32_t value;
-    memcpy(&value, field, sizeof(value));
-    return value;
+    int32_t count;
+    memcpy(&count, field, sizeof(count));
+    return count;
 }
 
 bool qzi_detection_options_get(const qzi_detector *detector, const qz_detection_options *options,
@@ -123,10 +123,9 @@ qz_status qzi_detection_options_set(const qz_context *ctx, const qzi_detector *d
         return fail_unknown(ctx, detector, model, name);
     QZI_TRY(check_value(ctx, model, s, value));
     char *field = (char *)options + s->offset;
-    const float threshold = (float)value;
     const int32_t count = s->most > 0 ? (int32_t)value : 0;
     if (s->most == 0)
-        memcpy(field, &threshold, sizeof(threshold));
+        memcpy(field, &value, sizeof(value));
     else
         memcpy(field, &count, sizeof(count));
     return QZ_OK;
