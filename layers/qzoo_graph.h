@@ -35,6 +35,14 @@ QZ_API void qz_graph_enter(qz_graph *graph, const char *fmt, ...) QZ_PRINTF(2, 3
 /* Closes the scope that was opened last; see qz_graph_enter. */
 QZ_API qz_value qz_graph_leave(qz_graph *graph, qz_value result);
 
+/*
+ * The layers that follow are call number `call` of torch's modules: 0, and again 0 after the last,
+ * is the first. A module that is called several times (a detector's head, once for each map) is
+ * built by the same calls for each. Layers and scopes of a further call have "@call" behind their
+ * names, and share the parameters of the first call, which must have the same shapes.
+ */
+QZ_API void qz_graph_set_call(qz_graph *graph, int32_t call);
+
 /* An NCHW float32 input with `channels` channels, of any height and width. */
 QZ_API qz_value qz_graph_input(qz_graph *graph, const char *name, int32_t channels);
 /* The same of one height and width, so that it can be flattened. */

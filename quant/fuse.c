@@ -14,6 +14,7 @@ typedef struct fuse_group {
     qz_value head, bn, act;
     qz_activation function; /* of act */
     bool fold;              /* the batch norm has data to fold */
+    bool again;             /* an earlier group folds it into the same weights */
     float eps;
     int32_t bn_param[QZI_P_COUNT];
     char *fused;    /* becomes the head's `fused` */
@@ -73,6 +74,34 @@ static bool takes_activation(qzi_op op)
            op == QZI_OP_ADD;
 }
 
+static bool is_same_norm(const qz_graph *graph, qz_value a, qz_value b)
+{
+    return a >= 0 &&
+           memcmp(graph->nodes[a].param, graph->nodes[b].param, sizeof(graph->nodes[a].param)) == 0;
+}
+
+/*
+ * Whether folding `bn` into the weights of `head` is right for every node that shares them, or
+ * shares those of the norm: all calls of the one must be followed by calls of the other.
+ */
+static bool all_calls_fold(const qz_graph *graph, const qz_value *only, qz_value head, qz_value bn)
+{
+    const int32_t weight = graph->nodes[head].param[QZI_P_WEIGHT];
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        const bool conv = node->param[QZI_P_WEIGHT] == weight;
+        const bool norm = conv && node->op == QZI_OP_CONV2D && node->act == QZ_ACT_NONE &&
+                          is_op(graph, only[i], QZI_OP_BATCH_NORM2D) &&
+                          is_same_norm(graph, only[i], bn);
+        if (conv && !norm)
+            return false;
+        if (node->op == QZI_OP_BATCH_NORM2D && is_same_norm(graph, (qz_value)i, bn) &&
+            graph->nodes[node->in[0]].param[QZI_P_WEIGHT] != weight)
+            return false;
+    }
+    return true;
+}
+
 /* Finds what follows `head` and can be merged; false when that is nothing. */
 static bool find_group(const qz_graph *graph, const qz_value *only, qz_value head,
                        fuse_group *group)
@@ -82,7 +111,8 @@ static bool find_group(const qz_graph *graph, const qz_value *only, qz_value hea
     *group = (fuse_group){.head = head, .bn = QZ_NO_VALUE, .act = QZ_NO_VALUE};
     if (!takes_activation(node->op) || node->act != QZ_ACT_NONE)
         return false;
-    if (node->op == QZI_OP_CONV2D && is_op(graph, only[last], QZI_OP_BATCH_NORM2D))
+    if (node->op == QZI_OP_CONV2D && is_op(graph, only[last], QZI_OP_BATCH_NORM2D) &&
+        all_calls_fold(graph, only, head, only[last]))
         last = group->bn = only[last];
     if (graph->nodes[last].act == QZ_ACT_NONE && is_clamp(graph, only[last]))
         group->act = only[last];
@@ -183,6 +213,15 @@ static void fold(const qz_graph *graph, const qzi_node *head, const fuse_group *
 
 /* ---- the pass ---- */
 
+static bool folds_already(const qz_graph *graph, const fuse_plan *plan, const fuse_group *group)
+{
+    for (const fuse_group *g = plan->groups; g < group; g++)
+        if (g->bn >= 0 && graph->nodes[g->head].param[QZI_P_WEIGHT] ==
+                              graph->nodes[group->head].param[QZI_P_WEIGHT])
+            return true;
+    return false;
+}
+
 static void plan_free(fuse_plan *plan)
 {
     for (size_t i = 0; plan->groups && i < plan->count; i++) {
@@ -235,6 +274,7 @@ static qz_status plan_make(const qz_graph *graph, fuse_plan *plan)
         if (group->bn >= 0) {
             plan_remove(graph, plan, group->bn, group->head);
             st = check_data(graph, group);
+            group->again = folds_already(graph, plan, group);
         }
         if (group->act >= 0)
             plan_remove(graph, plan, group->act, group->head);
@@ -280,7 +320,7 @@ static qz_status add_bias(qz_graph *graph, const fuse_group *group)
     if (group->bn < 0 || graph->nodes[group->head].param[QZI_P_BIAS] >= 0)
         return QZ_OK;
     QZI_TRY(qzi_node_add_bias(graph, group->head));
-    if (!group->fold) {
+    if (!group->fold && !group->again) {
         qzi_param *bias = &graph->params[graph->nodes[group->head].param[QZI_P_BIAS]];
         qzi_free(graph->ctx, bias->tensor.data);
         bias->tensor.data = NULL;
@@ -296,7 +336,7 @@ static void apply_group(qz_graph *graph, qz_value head, fuse_group *group)
     node->fused = group->fused;
     group->fused = NULL;
     node->act = group->function;
-    if (group->fold)
+    if (group->fold && !group->again)
         fold(graph, node, group);
     for (size_t i = 0; i < QZI_ARRAY_LEN(group->alias); i++) {
         if (!group->alias[i])

@@ -42,6 +42,7 @@ struct qz_graph {
 
     char **scope; /* stack of dotted prefixes */
     size_t scope_count, scope_capacity;
+    int32_t call; /* of the layers that are built now (qz_graph_set_call) */
 
     qzi_shape *list_shapes; /* of all nodes at the size that is listed; NULL: none */
 };
@@ -57,7 +58,8 @@ const qzi_param *qzi_node_param(const qz_graph *graph, const qzi_node *node, int
 qzi_param *qzi_graph_param(qz_graph *graph, const char *key); /* by key; NULL */
 /* Number of readers of a value, graph outputs counted. */
 size_t qzi_graph_readers(const qz_graph *graph, qz_value value);
-/* Gives a conv or linear without bias a zeroed one, named <node>.bias. */
+/* Gives a conv or linear without bias a zeroed one, named <node>.bias; a node of a further call
+ * shares that of its first call, which must have got it before. */
 qz_status qzi_node_add_bias(qz_graph *graph, qz_value node);
 
 /*

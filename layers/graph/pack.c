@@ -2,6 +2,8 @@
 /* pack.c - chooses kernels for an instruction set and packs every node's weights for them. */
 #include "layers/graph/exec.h"
 
+#include <string.h>
+
 struct qzi_packed {
     const qz_context *ctx;
     qzk_kernels kernels;
@@ -12,6 +14,24 @@ struct qzi_packed {
     char *block;
     size_t bytes;
 };
+
+/*
+ * The packed weights of an earlier call of the same layer, which are those of node i too; NULL
+ * where there is none. int8 weights are packed with the parameters of the values, which differ.
+ */
+static const qzi_packed_node *packed_call(const qzi_packed *p, const qz_graph *graph, size_t i)
+{
+    const qzi_node *node = &graph->nodes[i];
+    for (size_t k = 0; node->call > 0 && node->dtype == QZ_F32 && k < i; k++) {
+        const qzi_node *other = &graph->nodes[k];
+        if (other->op == node->op && other->dtype == QZ_F32 &&
+            p->nodes[k].kernel == p->nodes[i].kernel && p->nodes[k].bytes == p->nodes[i].bytes &&
+            memcmp(other->param, node->param, sizeof(node->param)) == 0 &&
+            memcmp(&other->u, &node->u, sizeof(node->u)) == 0)
+            return &p->nodes[k];
+    }
+    return NULL;
+}
 
 /* All nodes that have something to pack, once: first without blobs, then with them. */
 static qz_status pack_nodes(qzi_packed *p, const qz_graph *graph, const qzi_shape *shapes)
@@ -26,8 +46,17 @@ static qz_status pack_nodes(qzi_packed *p, const qz_graph *graph, const qzi_shap
             continue;
         qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
         n.winograd = shapes ? &shapes[i] : NULL;
-        node->blob = p->block ? p->block + at : NULL;
-        QZI_TRY(op->pack(&n, &p->kernels, node));
+        if (!p->block)
+            QZI_TRY(op->pack(&n, &p->kernels, node));
+        const qzi_packed_node *same = packed_call(p, graph, i);
+        if (same) {
+            node->blob = same->blob;
+            continue;
+        }
+        if (p->block) {
+            node->blob = p->block + at;
+            QZI_TRY(op->pack(&n, &p->kernels, node));
+        }
         if (node->bytes > SIZE_MAX / 4 || !qzi_add_size(at, node->bytes, &at))
             return qzi_fail_memory(p->ctx, SIZE_MAX);
         at = QZI_ROUND_UP(at, (size_t)QZI_ALIGN);

@@ -85,6 +85,7 @@ typedef struct qzi_node {
     size_t in_count;
     qz_value *in;
     int32_t param[QZI_P_COUNT];
+    int32_t call;      /* above 0: a further call of a layer, whose parameters it shares */
     qz_activation act; /* fused, or the function of an ACTIVATION node */
     union {
         qzi_conv2d_attr conv; /* CONV2D; LINEAR as 1x1 (ic, oc) */

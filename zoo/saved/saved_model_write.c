@@ -19,6 +19,7 @@ struct writer {
     const char *keys[MAX_METADATA];
     const char *values[MAX_METADATA];
     size_t metadata_count;
+    bool *written; /* by parameter: calls of one layer share them */
 };
 
 /* A formatted string in the writer's arena. */
@@ -174,9 +175,11 @@ static qz_status add_node(struct writer *w, const qzi_node *node)
     }
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(w->model->int8_graph, node, which);
-        if (param && !param->optional)
-            QZI_TRY(add_tensor(w, param->key, NULL, QZ_F32, param->tensor.data, param->tensor.ndim,
-                               param->tensor.dims));
+        if (!param || param->optional || w->written[node->param[which]])
+            continue;
+        w->written[node->param[which]] = true;
+        QZI_TRY(add_tensor(w, param->key, NULL, QZ_F32, param->tensor.data, param->tensor.ndim,
+                           param->tensor.dims));
     }
     return QZ_OK;
 }
@@ -189,6 +192,9 @@ static qz_status write_model(struct writer *w, const char *path)
     QZI_TRY(add_tensor(w, "preprocess.mean", NULL, QZ_F32, m->preprocess.mean, 1, &three));
     QZI_TRY(add_tensor(w, "preprocess.std", NULL, QZ_F32, m->preprocess.std, 1, &three));
     QZI_TRY(add_activations(w));
+    w->written = qzi_arena_alloc(&w->arena, (m->int8_graph->param_count + 1) * sizeof(*w->written));
+    if (!w->written)
+        return QZ_ERR_MEMORY;
     for (size_t i = 0; i < m->int8_graph->node_count; i++)
         QZI_TRY(add_node(w, &m->int8_graph->nodes[i]));
     return qz_safetensors_save(m->ctx, path, w->entries, w->count, w->keys, w->values,
