@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT */
+/* model_detect.h - calibration and comparison of detectors, through all of their stages. Private. */
+#ifndef QZOO_ZOO_MODEL_MODEL_DETECT_H
+#define QZOO_ZOO_MODEL_MODEL_DETECT_H
+
+#include "zoo/detection/detect.h"
+#include "zoo/model/model.h"
+
+/* Shows the observers one image. */
+qz_status qzi_model_detect_calibrate(qz_model *model, const qzi_detect_image *image);
+/* Compares both graphs on one image, on the same boxes in the stages for RoIs. */
+qz_status qzi_model_detect_compare(qz_model *model, qzi_sqnr *sqnr, const qzi_detect_image *image);
+
+#endif
