@@ -6,6 +6,7 @@
 #include "qzoo_base.h"
 #include "qzoo_cpu.h"
 #include "qzoo_detection.h"
+#include "qzoo_draw.h"
 #include "qzoo_graph.h"
 #include "qzoo_image.h"
 #include "qzoo_model.h"
