@@ -218,6 +218,14 @@ typedef struct qzk_kernels {
                           const qzk_layer_norm_params *p);
     void (*u8_shuffle)(const qzk_rows *rows, size_t groups);
 
+    /* RoIAlign, one bin: y[ch] = Σ weights[t] * taps[t][ch], by fma in order from +0; taps[t] points
+     * to c elements */
+    void (*f32_roi_bin)(const float *const *taps, const float *weights, size_t count, size_t c,
+                        float *y);
+    /* the same from `start`, then times scale */
+    void (*u8_roi_bin)(const uint8_t *const *taps, const float *weights, size_t count, size_t c,
+                       float start, float scale, float *y);
+
     /* q = clamp(rne(x * inv_scale), -zp, 255-zp) + zp; NaN becomes zp */
     void (*quantize)(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);
     void (*dequantize)(const uint8_t *x, float *y, size_t n, float scale, int32_t zp);

@@ -130,6 +130,45 @@ static bool check_f32_avgpool(call *c)
     return true;
 }
 
+static bool check_f32_roi_bin(call *c)
+{
+    const float *taps[64];
+    size_t count = check_one_in(c->rng, 8) ? 0 : random_taps(c);
+    for (size_t t = 0; t < count; t++)
+        taps[t] = call_random_f32(c, c->n, 8);
+    const float *weights = call_random_f32(c, count, 1);
+    float *y = call_fresh(c, c->n, 4);
+    c->k->f32_roi_bin(taps, weights, count, c->n, y);
+    for (size_t i = 0; i < c->n; i++) {
+        float want = 0.0f;
+        for (size_t t = 0; t < count; t++)
+            want = check_fmaf(weights[t], taps[t][i], want);
+        if (!call_same_f32(c, i, y[i], want))
+            return false;
+    }
+    return true;
+}
+
+static bool check_u8_roi_bin(call *c)
+{
+    const uint8_t *taps[64];
+    size_t count = check_one_in(c->rng, 8) ? 0 : random_taps(c);
+    for (size_t t = 0; t < count; t++)
+        taps[t] = call_random_u8(c, c->n);
+    const float *weights = call_random_f32(c, count, 1);
+    float *y = call_fresh(c, c->n, 4), scale = call_random_scale(c->rng);
+    float start = -check_uniform(c->rng, 0, 255);
+    c->k->u8_roi_bin(taps, weights, count, c->n, start, scale, y);
+    for (size_t i = 0; i < c->n; i++) {
+        float want = start;
+        for (size_t t = 0; t < count; t++)
+            want = check_fmaf(weights[t], (float)taps[t][i], want);
+        if (!call_same_f32(c, i, y[i], want * scale))
+            return false;
+    }
+    return true;
+}
+
 static bool check_u8_maxpool(call *c)
 {
     const uint8_t *taps[64];
@@ -356,6 +395,8 @@ static const struct {
     FUNCTION(u8_mul_channels, true),
     FUNCTION(u8_layer_norm, true),
     FUNCTION(u8_shuffle, false),
+    FUNCTION(f32_roi_bin, false),
+    FUNCTION(u8_roi_bin, false),
     FUNCTION(quantize, false),
     FUNCTION(dequantize, false),
     FUNCTION(quantize_nchw, false),

@@ -10,7 +10,6 @@
 
 #include "layers/graph/exec.h"
 #include "zoo/detection/detector.h"
-#include "zoo/image/preprocess.h"
 
 typedef struct qzi_stage_runner {
     /* Runs one stage from its input, the others absent. *exec has the outputs until this stage runs
@@ -22,8 +21,9 @@ typedef struct qzi_stage_runner {
 
 /* An image as the caller has it: one of the two pointers. */
 typedef struct qzi_detect_image {
-    const float *chw; /* 3 x height x width, from 0 to 1, as torchvision's detectors take it */
-    const qzi_pixels *rgb;
+    const float *chw;   /* 3 x height x width, from 0 to 1, as torchvision's detectors take it */
+    const uint8_t *rgb; /* 8-bit RGB, rows of `stride` bytes */
+    size_t stride;
     int32_t width, height;
     int32_t padded_h, padded_w; /* of the network's input; 0: what this image alone needs */
 } qzi_detect_image;

@@ -32,6 +32,9 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->u8_layer_norm = qzk_u8_layer_norm__ref;
     kernels->u8_shuffle = qzk_u8_shuffle__ref;
 
+    kernels->f32_roi_bin = qzk_f32_roi_bin__ref;
+    kernels->u8_roi_bin = qzk_u8_roi_bin__ref;
+
     kernels->quantize = qzk_quantize__ref;
     kernels->dequantize = qzk_dequantize__ref;
     kernels->quantize_nchw = qzk_quantize_nchw__ref;

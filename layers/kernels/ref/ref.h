@@ -55,6 +55,10 @@ void qzk_u8_avgpool__ref(const uint8_t *const *taps, size_t count, size_t c,
                          const qzk_avgpool_params *p, uint8_t *y);
 
 /* quantize_ref.c */
+void qzk_f32_roi_bin__ref(const float *const *taps, const float *weights, size_t count, size_t c,
+                          float *y);
+void qzk_u8_roi_bin__ref(const uint8_t *const *taps, const float *weights, size_t count, size_t c,
+                         float start, float scale, float *y);
 void qzk_quantize__ref(const float *x, uint8_t *y, size_t n, float inv_scale, int32_t zp);
 void qzk_dequantize__ref(const uint8_t *x, float *y, size_t n, float scale, int32_t zp);
 

@@ -12,6 +12,7 @@
 #include "layers/kernels/x86/mul_tile.h"
 #include "layers/kernels/x86/pool_tile.h"
 #include "layers/kernels/x86/quantize_tile.h"
+#include "layers/kernels/x86/roi_align_tile.h"
 #include "layers/kernels/x86/shuffle_tile.h"
 
 static void simple_fill(qzk_kernels *kernels)
@@ -40,6 +41,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_mul_channels = u8_mul_channels;
     kernels->u8_layer_norm = u8_layer_norm;
     kernels->u8_shuffle = u8_shuffle;
+    kernels->f32_roi_bin = f32_roi_bin;
+    kernels->u8_roi_bin = u8_roi_bin;
     kernels->quantize = quantize;
     kernels->dequantize = dequantize;
     kernels->quantize_nchw = quantize_nchw;
