@@ -217,6 +217,7 @@ typedef struct qz_weights_info {
     const char *interpolation; /* "bilinear", "bicubic" */
     float mean[3], std[3];
     bool transform_input; /* googlenet, inception_v3: the weights need it */
+    bool zero_eps;        /* detectors: eps of the backbone's norms was 0 when they were trained */
     const char *licence;
     const char *quantized; /* an int8 model for this backend ("fbgemm", "qnnpack"); "": float */
     const char *parent;    /* tag of the float weights that it was made of */

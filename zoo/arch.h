@@ -16,18 +16,33 @@ typedef struct qzi_build_options {
     int32_t num_classes;
     bool transform_input; /* googlenet, inception_v3 */
     bool no_aux_logits;   /* the same: without the auxiliary heads */
+    bool zero_eps;        /* detectors: the backbone's norms have eps 0 */
 } qzi_build_options;
 
 /* What a detector or segmenter asks of the classifier that it builds on. */
 typedef struct qzi_backbone_options {
     bool frozen_norms; /* FrozenBatchNorm2d in place of every BatchNorm2d */
     bool dilate[3];    /* the last three halvings: dilation instead of the stride */
+    float eps;         /* of the norms, unless it is 0: then it is the family's own */
+    bool zero_eps;     /* the norms' eps is 0 */
+    /* families whose modules are numbered (mobilenet_v3, vgg): only modules first … end - 1, called
+     * base, base + 1, …; end 0: to the last */
+    int32_t first, end, base;
+    bool reduced_tail; /* mobilenet_v3: half the channels in the last modules, from C5 on */
+    bool ceil_pool;    /* vgg: the third pool rounds the size up, as SSD has it */
 } qzi_backbone_options;
+
+/* Parameters whose key has the substring are filled by (u + off) * mul (weights/random_fill.c). */
+typedef struct qzi_fill_range {
+    const char *substring;
+    double off, mul;
+} qzi_fill_range;
 
 typedef struct qzi_arch {
     qz_arch_info info;
     const qz_fill_rule *fill_rules; /* gains of the seeded random fill; ends with substring NULL */
-    const void *config;             /* the family's table row for this model */
+    const qzi_fill_range *fill_ranges; /* what the rules cannot say; ends so too; NULL: nothing */
+    const void *config;                /* the family's table row for this model */
     /*
      * Builds the float graph (input, layers, one output). Builder errors poison the graph. Layers
      * that no output depends on (auxiliary heads) are taken out afterwards; their parameters stay.

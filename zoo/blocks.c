@@ -6,6 +6,21 @@
 
 #include <stdio.h>
 
+qzi_norm qzi_backbone_norm(qzi_norm own, const qzi_backbone_options *options)
+{
+    own.frozen = options->frozen_norms;
+    if (options->eps > 0.0f)
+        own.eps = options->eps;
+    if (options->zero_eps)
+        own.eps = 0.0f;
+    return own;
+}
+
+bool qzi_backbone_has(const qzi_backbone_options *options, int32_t index)
+{
+    return index >= options->first && (options->end == 0 || index < options->end);
+}
+
 qz_value qzi_block_norm(qz_graph *graph, qzi_norm norm, const char *name, qz_value x)
 {
     return norm.frozen ? qz_frozen_batch_norm2d(graph, name, x, norm.eps)

@@ -19,6 +19,11 @@ typedef struct qzi_norm {
 /* That of the networks which came from TensorFlow. */
 #define QZI_BN_EPS_001 ((qzi_norm){.eps = 1e-3f})
 
+/* The family's norm as the owner of a backbone wants it. */
+qzi_norm qzi_backbone_norm(qzi_norm own, const qzi_backbone_options *options);
+/* Whether module `index` is one of those that are built. */
+bool qzi_backbone_has(const qzi_backbone_options *options, int32_t index);
+
 /* torchvision's conv1x1 and conv3x3: no bias, and padding that keeps the size at stride 1. */
 #define QZI_CONV1X1(out, stride) \
     (&(qz_conv2d_options){.out_channels = (out), .kernel_h = 1, .stride_h = (stride)})

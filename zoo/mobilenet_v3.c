@@ -53,27 +53,46 @@ static qz_value inverted_residual(qz_graph *g, qzi_norm norm, qz_value x, int32_
     return y;
 }
 
+/* The reduced tail halves what the last three blocks compute, and what the last two expand. */
+static struct bneck block_of(const struct mobilenet_v3 *net, int32_t index,
+                             const qzi_backbone_options *options)
+{
+    struct bneck block = net->blocks[index];
+    if (options->reduced_tail && index >= net->dilated_from) {
+        block.out /= 2;
+        if (index > net->dilated_from)
+            block.expand /= 2;
+    }
+    return block;
+}
+
 /* torchvision's "features". */
 static qz_value features(qz_graph *g, const void *config, qz_value x,
                          const qzi_backbone_options *options)
 {
     const struct mobilenet_v3 *net = config;
-    qzi_norm norm = QZI_BN_EPS_001;
+    const qzi_norm norm = qzi_backbone_norm(QZI_BN_EPS_001, options);
+    const int32_t shift = options->base - options->first; /* of the names */
     int32_t channels = 16, i = 0;
-    norm.frozen = options->frozen_norms;
-    x = qzi_block_conv_bn_act(
-        g, norm, "0", x,
-        &(qz_conv2d_options){.out_channels = channels, .kernel_h = 3, .stride_h = 2},
-        QZ_ACT_HARDSWISH);
+    if (qzi_backbone_has(options, 0))
+        x = qzi_block_conv_bn_act(
+            g, norm, qzi_index(shift).text, x,
+            &(qz_conv2d_options){.out_channels = channels, .kernel_h = 3, .stride_h = 2},
+            QZ_ACT_HARDSWISH);
     for (; i < (int32_t)QZI_ARRAY_LEN(net->blocks) && net->blocks[i].kernel > 0; i++) {
-        bool dilate = options->dilate[2] && i >= net->dilated_from;
-        qz_graph_enter(g, "%d", (int)i + 1);
-        x = inverted_residual(g, norm, x, channels, &net->blocks[i], dilate ? 2 : 1);
-        x = qz_graph_leave(g, x);
-        channels = net->blocks[i].out;
+        const struct bneck block = block_of(net, i, options);
+        const bool dilate = options->dilate[2] && i >= net->dilated_from;
+        if (qzi_backbone_has(options, i + 1)) {
+            qz_graph_enter(g, "%d", (int)(i + 1 + shift));
+            x = inverted_residual(g, norm, x, channels, &block, dilate ? 2 : 1);
+            x = qz_graph_leave(g, x);
+        }
+        channels = block.out;
     }
-    return qzi_block_conv_bn_act(g, norm, qzi_index(i + 1).text, x, QZI_CONV1X1(6 * channels, 1),
-                                 QZ_ACT_HARDSWISH);
+    if (qzi_backbone_has(options, i + 1))
+        x = qzi_block_conv_bn_act(g, norm, qzi_index(i + 1 + shift).text, x,
+                                  QZI_CONV1X1(6 * channels, 1), QZ_ACT_HARDSWISH);
+    return x;
 }
 
 static void build_mobilenet_v3(qz_graph *g, const void *config, const qzi_build_options *options)

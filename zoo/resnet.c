@@ -88,8 +88,7 @@ static qz_value features(qz_graph *g, const void *config, qz_value x,
                          const qzi_backbone_options *options)
 {
     const struct resnet *net = config;
-    struct layer layer = {.norm = QZI_BN, .dilation = 1};
-    layer.norm.frozen = options->frozen_norms;
+    struct layer layer = {.norm = qzi_backbone_norm(QZI_BN, options), .dilation = 1};
     x = qzi_block_conv_bn(
         g, layer.norm, "conv1", "bn1", x,
         &(qz_conv2d_options){.out_channels = 64, .kernel_h = 7, .stride_h = 2, .padding_h = 3});

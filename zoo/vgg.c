@@ -16,28 +16,47 @@ struct vgg {
 
 static const int32_t stage_channels[5] = {64, 128, 256, 512, 512};
 
-/* torchvision's "features", whose modules are numbered throughout. */
+/* Modules that are numbered throughout. */
+struct modules {
+    qz_graph *g;
+    const qzi_backbone_options *options;
+    qz_value x;
+    int32_t index; /* of the next */
+    qzi_index_name name;
+};
+
+/* Whether the next module is built, and its name. */
+static bool next(struct modules *m)
+{
+    const int32_t index = m->index++;
+    m->name = qzi_index(index - m->options->first + m->options->base);
+    return qzi_backbone_has(m->options, index);
+}
+
+/* torchvision's "features". */
 static qz_value features(qz_graph *g, const void *config, qz_value x,
                          const qzi_backbone_options *options)
 {
     const struct vgg *net = config;
-    qzi_norm norm = QZI_BN;
-    int32_t i = 0;
-    norm.frozen = options->frozen_norms;
+    struct modules m = {.g = g, .options = options, .x = x};
+    const qzi_norm norm = qzi_backbone_norm(QZI_BN, options);
     for (int32_t stage = 0; stage < 5; stage++) {
         for (int32_t conv = 0; conv < net->convolutions[stage]; conv++) {
-            x = qz_conv2d(g, qzi_index(i++).text, x,
-                          &(qz_conv2d_options){.out_channels = stage_channels[stage],
-                                               .kernel_h = 3,
-                                               .padding_h = 1,
-                                               .bias = true});
-            if (net->batch_norm)
-                x = qzi_block_norm(g, norm, qzi_index(i++).text, x);
-            x = qz_activate(g, qzi_index(i++).text, x, QZ_ACT_RELU);
+            const qz_conv2d_options conv3x3 = {
+                .out_channels = stage_channels[stage], .kernel_h = 3, .padding_h = 1, .bias = true};
+            if (next(&m))
+                m.x = qz_conv2d(g, m.name.text, m.x, &conv3x3);
+            if (net->batch_norm && next(&m))
+                m.x = qzi_block_norm(g, norm, m.name.text, m.x);
+            if (next(&m))
+                m.x = qz_activate(g, m.name.text, m.x, QZ_ACT_RELU);
         }
-        x = qz_max_pool2d(g, qzi_index(i++).text, x, &(qz_pool2d_options){.kernel_h = 2});
+        const qz_pool2d_options pool = {.kernel_h = 2,
+                                        .ceil_mode = options->ceil_pool && stage == 2};
+        if (next(&m))
+            m.x = qz_max_pool2d(g, m.name.text, m.x, &pool);
     }
-    return x;
+    return m.x;
 }
 
 static void build_vgg(qz_graph *g, const void *config, const qzi_build_options *options)

@@ -57,7 +57,7 @@ qz_model *golden_model(qz_context *ctx, const char *name, const json_t *golden, 
     if (st == QZ_OK)
         st = qzi_model_build(model, NULL);
     if (st == QZ_OK)
-        st = qzi_weights_fill(model->graph, arch->fill_rules, suffix ? suffix : "");
+        st = qzi_weights_fill_arch(model->graph, arch, suffix ? suffix : "");
     if (st == QZ_OK && fuse)
         st = qzi_model_fuse(model);
     if (st == QZ_OK)

@@ -63,7 +63,7 @@ static void make(qz_context *ctx, const char *model, const char *exclude, const 
     ASSERT_OK(ctx, qz_graph_create(ctx, graph));
     arch->build(*graph, arch->config, &(qzi_build_options){.num_classes = CLASSES});
     ASSERT_OK(ctx, qz_graph_finish(*graph));
-    ASSERT_OK(ctx, qzi_weights_fill(*graph, arch->fill_rules, "0"));
+    ASSERT_OK(ctx, qzi_weights_fill_arch(*graph, arch, "0"));
     ASSERT_OK(ctx, arch->fuse(*graph, false));
     ASSERT_OK(ctx, qzi_prepare(*graph, &qconfig, 1, &calibration));
     ASSERT_OK(ctx, qzi_calibrate(calibration, &image));

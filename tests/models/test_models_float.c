@@ -123,7 +123,7 @@ static void check_transform_input(const char *name, const json_t *golden, const 
     assert_int_equal(qzi_model_build(model, &(qzi_build_options){.transform_input = true,
                                                                  .no_aux_logits = true}),
                      QZ_OK);
-    assert_int_equal(qzi_weights_fill(model->graph, model->arch->fill_rules, suffix), QZ_OK);
+    assert_int_equal(qzi_weights_fill_arch(model->graph, model->arch, suffix), QZ_OK);
     assert_int_equal(qzi_model_fuse(model), QZ_OK);
     qz_session *s = session(ctx, model);
     double difference =

@@ -132,11 +132,10 @@ static qz_status create(qz_model *model, const qz_model_options *options)
 {
     QZI_TRY(resolve_qconfig(model, options));
     model->threads = options->threads;
-    bool transform_input = options->transform_input;
-    QZI_TRY(qzi_weights_resolve(model, options, &transform_input));
     qzi_build_options build = {.num_classes = options->num_classes,
-                               .transform_input = transform_input,
+                               .transform_input = options->transform_input,
                                .no_aux_logits = options->no_aux_logits};
+    QZI_TRY(qzi_weights_resolve(model, options, &build));
     if (!model->graph)
         QZI_TRY(qzi_model_build(model, &build));
     QZI_TRY(qzi_model_check_weights(model));

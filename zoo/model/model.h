@@ -28,7 +28,7 @@ struct qz_model {
         size_t warning_count;
     } origin;
     int32_t num_classes;
-    bool transform_input, no_aux_logits; /* how the graph was built */
+    bool transform_input, no_aux_logits, zero_eps; /* how the graph was built */
     qz_preprocess preprocess;
     bool own_preprocess;        /* not merely the architecture's */
     int32_t input_h, input_w;   /* the network's own input size */

@@ -96,6 +96,7 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
     model->num_classes = build.num_classes;
     model->transform_input = build.transform_input;
     model->no_aux_logits = build.no_aux_logits;
+    model->zero_eps = build.zero_eps;
     qz_graph_destroy(model->graph);
     model->graph = NULL;
     QZI_TRY(qz_graph_create(model->ctx, &model->graph));

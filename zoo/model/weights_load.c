@@ -329,7 +329,7 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
             QZI_TRY(check_shape(model, graph, i, task->params[i].found, path));
     QZI_TRY(check_keys(model, dict, path, options, task, &missing, &unexpected, &strays));
     QZI_TRY(load_found(task, path));
-    QZI_TRY(qzi_weights_fill(graph, model->arch->fill_rules, "0"));
+    QZI_TRY(qzi_weights_fill_arch(graph, model->arch, "0"));
     const char *text = "";
     text = key_list_append(model, text, &missing, "missing parameters filled at random");
     text = key_list_append(model, text, &unexpected, "unexpected keys");

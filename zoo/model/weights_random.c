@@ -39,8 +39,17 @@ struct fill_task {
     const bool *wanted;
     const qz_fill_rule *rules;
     size_t rule_count;
+    const qzi_fill_range *ranges;
     const char *suffix;
 };
+
+static const qzi_fill_range *find_range(const qzi_fill_range *ranges, const char *key)
+{
+    for (; ranges && ranges->substring; ranges++)
+        if (strstr(key, ranges->substring))
+            return ranges;
+    return NULL;
+}
 
 static void fill_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
@@ -48,15 +57,22 @@ static void fill_params(void *arg, int64_t begin, int64_t end, uint32_t thread)
     (void)thread;
     for (int64_t i = begin; i < end; i++) {
         qzi_param *param = &task->graph->params[i];
-        if (task->wanted[i])
+        if (!task->wanted[i])
+            continue;
+        const qzi_fill_range *range = find_range(task->ranges, param->key);
+        if (range)
+            qz_random_uniform(param->key, task->suffix, range->off, range->mul,
+                              qz_tensor_numel(&param->tensor), param->tensor.data);
+        else
             qz_random_fill(param->key, task->suffix, task->rules, task->rule_count,
                            has_one_dimensional_weight(task->graph, (size_t)i), &param->tensor);
     }
 }
 
-qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix)
+static qz_status fill(qz_graph *graph, const qz_fill_rule *rules, const qzi_fill_range *ranges,
+                      const char *suffix)
 {
-    struct fill_task task = {.graph = graph, .rules = rules, .suffix = suffix};
+    struct fill_task task = {.graph = graph, .rules = rules, .ranges = ranges, .suffix = suffix};
     while (rules[task.rule_count].substring)
         task.rule_count++;
     bool *wanted = qzi_calloc(graph->ctx, graph->param_count, sizeof(*wanted));
@@ -77,6 +93,16 @@ qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const cha
     return st;
 }
 
+qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix)
+{
+    return fill(graph, rules, NULL, suffix);
+}
+
+qz_status qzi_weights_fill_arch(qz_graph *graph, const qzi_arch *arch, const char *suffix)
+{
+    return fill(graph, arch->fill_rules, arch->fill_ranges, suffix);
+}
+
 /* "random" and "random:SEED"; the suffix of the fill is the seed in plain decimal. */
 qz_status qzi_weights_random(qz_model *model, const char *source)
 {
@@ -94,5 +120,5 @@ qz_status qzi_weights_random(qz_model *model, const char *source)
     if (!model->origin.weights)
         return QZ_ERR_MEMORY;
     model->origin.random = true;
-    return qzi_weights_fill(model->graph, model->arch->fill_rules, text + 7);
+    return qzi_weights_fill_arch(model->graph, model->arch, text + 7);
 }

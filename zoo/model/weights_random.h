@@ -12,6 +12,8 @@ qz_status qzi_weights_random(qz_model *model, const char *source);
  * suffix: the seed in decimal; rules end with substring NULL.
  */
 qz_status qzi_weights_fill(qz_graph *graph, const qz_fill_rule *rules, const char *suffix);
+/* The same by the rules and ranges of an architecture. */
+qz_status qzi_weights_fill_arch(qz_graph *graph, const qzi_arch *arch, const char *suffix);
 /* Memory for the data of one parameter. */
 qz_status qzi_param_allocate(const qz_graph *graph, qzi_param *param);
 

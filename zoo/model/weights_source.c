@@ -52,7 +52,7 @@ static void take_recipe(qz_model *model, const qz_weights_info *info)
 }
 
 static qz_status resolve(qz_model *model, const qz_model_options *options,
-                         const qz_catalogue *catalogue, bool *transform_input)
+                         const qz_catalogue *catalogue, qzi_build_options *build)
 {
     const qz_weights_info *info = NULL;
     char path[PATH_SIZE];
@@ -60,7 +60,8 @@ static qz_status resolve(qz_model *model, const qz_model_options *options,
     QZI_TRY(qz_catalogue_find(catalogue, name, options->weights, &info));
     QZI_TRY(find_file(model, options, info, path));
     take_recipe(model, info);
-    *transform_input |= info->transform_input;
+    build->transform_input |= info->transform_input;
+    build->zero_eps = info->zero_eps;
     /* of an int8 model, that for which it was quantized; "" is no backend's name */
     (void)qz_backend_parse(info->quantized, &model->origin.backend);
     model->origin.tag = qzi_arena_strdup(&model->arena, info->tag);
@@ -69,11 +70,11 @@ static qz_status resolve(qz_model *model, const qz_model_options *options,
 }
 
 static qz_status resolve_tag(qz_model *model, const qz_model_options *options,
-                             bool *transform_input)
+                             qzi_build_options *build)
 {
     qz_catalogue *catalogue = NULL;
     QZI_TRY(qz_catalogue_open(model->ctx, options->catalogue, &catalogue));
-    qz_status st = resolve(model, options, catalogue, transform_input);
+    qz_status st = resolve(model, options, catalogue, build);
     qz_catalogue_close(catalogue);
     return st;
 }
@@ -94,7 +95,7 @@ static qz_status refuse_file_options(const qz_model *model, const qz_model_optio
 }
 
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
-                              bool *transform_input)
+                              qzi_build_options *build)
 {
     const char *word = options->weights;
     model->origin.memory = options->state_dict || options->weights_bytes;
@@ -109,7 +110,7 @@ qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
     else if (qz_weights_is_random(word))
         return refuse_file_options(model, options);
     else if (!qz_weights_is_file(word))
-        return resolve_tag(model, options, transform_input);
+        return resolve_tag(model, options, build);
     model->origin.path = qzi_arena_strdup(&model->arena, word);
     return model->origin.path ? QZ_OK : QZ_ERR_MEMORY;
 }

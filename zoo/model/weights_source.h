@@ -8,10 +8,10 @@
 /*
  * Finds where the weights come from, before the graph is built. A tag of the catalogue is looked up
  * in the cache, or fetched into it where options->allow_fetch is set; its recipe for images and
- * *transform_input come with it. Fills origin.tag, origin.path and origin.backend.
+ * what *build says of the tag come with it. Fills origin.tag, origin.path and origin.backend.
  */
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
-                              bool *transform_input);
+                              qzi_build_options *build);
 /* Opens the resolved file. The caller destroys *dict. A saved int8 model is QZ_ERR_MISMATCH. */
 qz_status qzi_weights_open(const qz_model *model, const qz_model_options *options,
                            qz_state_dict **dict);

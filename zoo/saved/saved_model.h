@@ -18,6 +18,7 @@
  *   num_classes         decimal, as all numbers here
  *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
  *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
+ *   zero_eps            "1": a detector whose backbone has norms with eps 0; absent elsewhere
  *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
  *   imported            "1" or "0": scales, zero points and weights are PyTorch's (torch_int8.h),
  *                       so that nothing was observed and no inputs of a concatenation share
@@ -55,7 +56,8 @@
  *     NAME.bias             int32 [oc], magnitude below 2^30
  *     NAME.bias_f32         float32 [oc], what the integer bias was rounded from
  *     NAME.table            uint8 [inputs, 256] of a concatenation
- *   and, where the node stayed float, its float32 parameters under torchvision's keys.
+ *   and, where the node stayed float, its float32 parameters under torchvision's keys, unless an
+ *   earlier call of the same layer has brought them.
  */
 #ifndef QZOO_ZOO_SAVED_SAVED_MODEL_H
 #define QZOO_ZOO_SAVED_SAVED_MODEL_H

@@ -362,6 +362,8 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(get_number(r, "num_classes", 1, INT32_MAX, &build.num_classes));
     QZI_TRY(get_flag(r, "transform_input", &build.transform_input));
     QZI_TRY(get_flag(r, "no_aux_logits", &build.no_aux_logits));
+    if (qz_state_dict_metadata(r->dict, "zero_eps"))
+        QZI_TRY(get_flag(r, "zero_eps", &build.zero_eps));
     QZI_TRY(get_flag(r, "relu", &m->relu));
     QZI_TRY(get_flag(r, "fused", &fused));
     QZI_TRY(read_qconfig(r));

@@ -97,6 +97,8 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "num_classes", (uint64_t)m->num_classes));
     QZI_TRY(add_number(w, "transform_input", m->transform_input));
     QZI_TRY(add_number(w, "no_aux_logits", m->no_aux_logits));
+    if (m->zero_eps)
+        QZI_TRY(add_number(w, "zero_eps", m->zero_eps));
     QZI_TRY(add_number(w, "relu", m->relu));
     QZI_TRY(add_number(w, "fused", m->fused));
     QZI_TRY(add_text(w, "backend", q->backend->name));

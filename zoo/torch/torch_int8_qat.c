@@ -60,7 +60,7 @@ qz_status qzi_torch_load_qat(qzi_torch_import *import)
                 QZI_TRY(load_param(import, node, which));
     }
     /* counters that the file lacks, and heads that only training runs */
-    return qzi_weights_fill(model->graph, model->arch->fill_rules, "0");
+    return qzi_weights_fill_arch(model->graph, model->arch, "0");
 }
 
 /* ---- ranges ---- */

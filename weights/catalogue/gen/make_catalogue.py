@@ -39,6 +39,11 @@ def recipe(weights, task):
                                         t.interpolation.name)
 
 
+# whose builders call overwrite_eps(model, 0.0)
+ZERO_EPS = {("retinanet_resnet50_fpn", "COCO_V1"), ("fasterrcnn_resnet50_fpn", "COCO_V1"),
+            ("maskrcnn_resnet50_fpn", "COCO_V1")}
+
+
 def row(model, weights, default):
     meta, task = weights.meta, task_of(type(weights))
     quantized = model.startswith("quantized_")
@@ -57,7 +62,9 @@ def row(model, weights, default):
         '    .data_set = "%s", .metrics = {%s},' % (data_set, metrics or "{0}"),
         '    %s, .licence = %s,' % (recipe(weights, task), licence(meta)),
         # what torchvision's builders set when they are given weights
-        '    .transform_input = %s,' % ("true" if name in ("googlenet", "inception_v3") else "false"),
+        '    .transform_input = %s,%s' %
+        ("true" if name in ("googlenet", "inception_v3") else "false",
+         " .zero_eps = true," if (name, weights.name) in ZERO_EPS else ""),
         '    .quantized = "%s", .parent = "%s", .is_default = %s)' %
         (meta.get("backend", "") if quantized else "", parent.name if parent else "",
          "true" if default else "false"),
