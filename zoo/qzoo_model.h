@@ -43,6 +43,12 @@ QZ_API qz_status qz_arch_find(qz_context *context, const char *name, qz_arch_inf
 QZ_API const char *qz_imagenet_class(int32_t index);
 /* Its WordNet id, such as n01440764, by which ImageNet's folders are called; NULL out of range. */
 QZ_API const char *qz_imagenet_wnid(int32_t index);
+/* The name of a class of torchvision's COCO detectors (0 to 90); "__background__", and "N/A" for
+ * numbers that COCO does not use; NULL out of range. */
+QZ_API const char *qz_coco_class(int32_t index);
+/* The name of a class of Pascal VOC (0 to 20), which torchvision's segmenters have; NULL out of
+ * range. */
+QZ_API const char *qz_voc_class(int32_t index);
 
 /* ---- options ---- */
 
@@ -215,8 +221,9 @@ QZ_API qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *r
  * or has control characters.
  */
 QZ_API qz_status qz_model_set_classes(qz_model *model, const char *const *names, size_t count);
-/* The name of a class: as set, or ImageNet's where the model has 1000 classes; NULL: not known. The
- * text belongs to the model until the next qz_model_set_classes. */
+/* The name of a class: as set, or ImageNet's where the model has 1000 classes, COCO's of a detector
+ * of 91, Pascal VOC's of a segmenter of 21; NULL: not known. The text belongs to the model until the
+ * next qz_model_set_classes. */
 QZ_API const char *qz_model_class(const qz_model *model, int32_t index);
 
 /* ---- facts ---- */

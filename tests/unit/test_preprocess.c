@@ -395,6 +395,14 @@ static void test_class_names(void **state)
     assert_string_equal(qz_imagenet_class(999), "toilet tissue");
     assert_null(qz_imagenet_class(-1));
     assert_null(qz_imagenet_class(1000));
+    assert_string_equal(qz_coco_class(18), "dog");
+    assert_string_equal(qz_coco_class(90), "toothbrush");
+    assert_null(qz_coco_class(-1));
+    assert_null(qz_coco_class(91));
+    assert_string_equal(qz_voc_class(0), "__background__");
+    assert_string_equal(qz_voc_class(20), "tvmonitor");
+    assert_null(qz_voc_class(-1));
+    assert_null(qz_voc_class(21));
     uint64_t hash = QZI_FNV_OFFSET;
     for (int32_t i = 0; i < 1000; i++)
         hash = qzi_fnv1a(qz_imagenet_class(i), strlen(qz_imagenet_class(i)) + 1, hash);

@@ -81,6 +81,11 @@ const char *qz_model_class(const qz_model *model, int32_t index)
         return NULL;
     if (model->classes)
         return model->classes[index];
+    const char *task = model->arch->info.task;
+    if (model->num_classes == 91 && strcmp(task, "detection") == 0)
+        return qz_coco_class(index);
+    if (model->num_classes == 21 && strcmp(task, "segmentation") == 0)
+        return qz_voc_class(index);
     return model->num_classes == 1000 ? qz_imagenet_class(index) : NULL;
 }
 
