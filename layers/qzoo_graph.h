@@ -132,6 +132,16 @@ QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x,
                                   int32_t count);
 /* Channel i of group g becomes channel i * groups + g. */
 QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
+
+typedef enum qz_resize_mode { QZ_RESIZE_NEAREST, QZ_RESIZE_BILINEAR } qz_resize_mode;
+/*
+ * F.interpolate(x, size=like.shape[-2:], mode, align_corners=False): x in the height and width of
+ * `like`, a value of any number of channels. Only the size of `like` is used: its data need not be
+ * computed.
+ */
+QZ_API qz_value qz_resize2d(qz_graph *graph, const char *name, qz_value x, qz_value like,
+                            qz_resize_mode mode);
+
 /* nn.Dropout, an identity in eval mode. The node keeps the name, and a place for training. */
 QZ_API qz_value qz_dropout(qz_graph *graph, const char *name, qz_value x, float p);
 /* As qz_dropout: torchvision.ops.StochasticDepth in eval mode. */

@@ -36,7 +36,7 @@ static void settle_types(convert_work *work)
     for (size_t i = 0; i < graph->node_count; i++)
         work->gives_u8[i] = work->decisions[i].int8;
     for (size_t i = 0; i < graph->node_count; i++)
-        for (size_t k = 0; k < graph->nodes[i].in_count; k++)
+        for (size_t k = 0; k < qzi_node_data_count(&graph->nodes[i]); k++)
             if (graph->nodes[graph->nodes[i].in[k]].op == QZI_OP_INPUT && !work->decisions[i].int8)
                 work->gives_u8[graph->nodes[i].in[k]] = false;
     for (size_t i = 0; i < graph->output_count; i++)
@@ -73,7 +73,7 @@ static void find_only_readers(convert_work *work)
     for (size_t i = 0; i < graph->node_count; i++)
         work->only[i] = NO_READER;
     for (size_t i = 0; i < graph->node_count; i++)
-        for (size_t k = 0; k < graph->nodes[i].in_count; k++) {
+        for (size_t k = 0; k < qzi_node_data_count(&graph->nodes[i]); k++) {
             const qz_value x = graph->nodes[i].in[k];
             if (!work->gives_u8[x] && !work->decisions[i].int8)
                 continue;
@@ -220,7 +220,7 @@ static qz_status insert_border(convert_work *work, qz_value value)
     for (size_t i = 0; i < out->node_count; i++) {
         const qzi_node *node = &out->nodes[i];
         bool reads = false;
-        for (size_t k = 0; k < node->in_count; k++)
+        for (size_t k = 0; k < qzi_node_data_count(node); k++)
             reads = reads || node->in[k] == value;
         work->reads[i] = reads && (node->dtype == QZ_U8) != to_float;
         any = any || work->reads[i];

@@ -128,6 +128,7 @@ static bool keeps_qparams(const qzi_node *node, const qzi_backend *backend)
     case QZI_OP_FLATTEN:
     case QZI_OP_SLICE:
     case QZI_OP_CHANNEL_SHUFFLE:
+    case QZI_OP_RESIZE2D:
     case QZI_OP_DROPOUT:
     case QZI_OP_STOCHASTIC_DEPTH:
         return true;
@@ -200,7 +201,7 @@ static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, 
     decision->reason = own_reason(graph, qconfig, node, excluded, &st);
     if (st != QZ_OK || decision->reason)
         return st;
-    for (size_t k = 0; k < node->in_count; k++)
+    for (size_t k = 0; k < qzi_node_data_count(node); k++)
         reads_int8 = reads_int8 || decisions[node->in[k]].int8;
     decision->int8 = reads_int8;
     if (!reads_int8) {
@@ -226,7 +227,7 @@ static void decide_qparams(const qz_graph *graph, const qzi_backend *backend,
             decisions[i].own_qparams = true;
     }
     for (size_t i = 0; i < graph->node_count; i++)
-        for (size_t k = 0; k < graph->nodes[i].in_count && decisions[i].int8; k++) {
+        for (size_t k = 0; k < qzi_node_data_count(&graph->nodes[i]) && decisions[i].int8; k++) {
             const qz_value x = graph->nodes[i].in[k];
             if (graph->nodes[x].op == QZI_OP_INPUT)
                 decisions[x].int8 = decisions[x].own_qparams = true;

@@ -45,7 +45,7 @@ static qz_status only_readers(const qz_graph *graph, qz_value **readers)
         only[i] = QZ_NO_VALUE;
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
-        for (size_t k = 0; k < node->in_count; k++) {
+        for (size_t k = 0; k < qzi_node_data_count(node); k++) {
             const qz_value x = node->in[k];
             only[x] = count[x] == 0 ? (qz_value)i : QZ_NO_VALUE;
             count[x] = 1;

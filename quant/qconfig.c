@@ -66,6 +66,8 @@ static const qzi_support support[] = {
      "torch.ao.nn.quantized.QFunctional"},
     {"slice", ALL, true, MOVES, "torch.chunk"},
     {"channel_shuffle", ALL, true, MOVES, "torch's quantized channel_shuffle"},
+    {"resize2d", ALL, true, "nearest moves bytes, bilinear blends them; " KEEPS,
+     "torch's quantized interpolate"},
     {"dropout", ALL, true, IDENTITY, ""},
     {"stochastic_depth", ALL, true, IDENTITY, ""},
 };

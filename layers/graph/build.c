@@ -323,6 +323,19 @@ qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32
     return qzi_build_value(graph);
 }
 
+qz_value qz_resize2d(qz_graph *graph, const char *name, qz_value x, qz_value like,
+                     qz_resize_mode mode)
+{
+    const qz_value in[] = {x, like};
+    qzi_node *node = qzi_build_node(graph, QZI_OP_RESIZE2D, name, in, 2);
+    if (!node)
+        return QZ_NO_VALUE;
+    node->h = graph->nodes[like].h;
+    node->w = graph->nodes[like].w;
+    node->u.resize.mode = mode;
+    return qzi_build_value(graph);
+}
+
 qz_value qz_concat(qz_graph *graph, const char *name, const qz_value *values, size_t count)
 {
     if (graph->status == QZ_OK && count < 1)

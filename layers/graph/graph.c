@@ -98,7 +98,7 @@ size_t qzi_graph_readers(const qz_graph *graph, qz_value value)
 {
     size_t count = 0;
     for (size_t i = 0; i < graph->node_count; i++) {
-        for (size_t k = 0; k < graph->nodes[i].in_count; k++)
+        for (size_t k = 0; k < qzi_node_data_count(&graph->nodes[i]); k++)
             count += graph->nodes[i].in[k] == value;
     }
     for (size_t i = 0; i < graph->output_count; i++)

@@ -62,7 +62,7 @@ static void find_needed(planner *p)
         values[g->outputs[i].value].needed = shapes[g->outputs[i].value].n > 0;
     for (size_t i = g->node_count; i-- > 0;) {
         values[i].needed |= g->nodes[i].op == QZI_OP_INPUT && shapes[i].n > 0;
-        for (size_t k = 0; k < g->nodes[i].in_count && values[i].needed; k++)
+        for (size_t k = 0; k < qzi_node_data_count(&g->nodes[i]) && values[i].needed; k++)
             values[g->nodes[i].in[k]].needed = true;
     }
 }
@@ -74,7 +74,7 @@ static void find_last_readers(planner *p)
         p->values[i].last = i;
         if (!p->plan->values[i].needed)
             continue;
-        for (size_t k = 0; k < g->nodes[i].in_count; k++) {
+        for (size_t k = 0; k < qzi_node_data_count(&g->nodes[i]); k++) {
             p->values[g->nodes[i].in[k]].last = i;
             p->values[g->nodes[i].in[k]].uses++;
         }

@@ -43,7 +43,7 @@ qzi_traffic qzi_plan_traffic(const qz_graph *graph, const qzi_plan *plan, qz_val
         t.read = written_of(out, out->c, QZ_F32); /* the caller's, dense */
     if (!concat)
         t.written = written_of(out, out->c, node->dtype);
-    for (size_t k = 0; k < node->in_count; k++) {
+    for (size_t k = 0; k < qzi_node_data_count(node); k++) {
         const qz_value x = node->in[k];
         const qzi_shape *in = &plan->shapes[x];
         if (concat && plan->values[x].placed_in == value && plan->values[x].placed_at == (int32_t)k)

@@ -169,6 +169,21 @@ typedef struct qzk_rows {
     int64_t x_stride, y_stride; /* between pixels */
 } qzk_rows;
 
+/* One column of a bilinear resize: y = x[first] * w_first + x[second] * w_second. */
+typedef struct qzk_resize_tap {
+    int64_t first, second; /* elements from the row's start to the two pixels */
+    float w_first, w_second;
+} qzk_resize_tap;
+
+/* One output row of a bilinear resize, from the blend of two input rows. */
+typedef struct qzk_resize_row {
+    const float *x; /* the blended row */
+    void *y;
+    const qzk_resize_tap *taps; /* of each output pixel */
+    size_t pixels, c;
+    int64_t y_stride; /* between pixels of y, in elements */
+} qzk_resize_row;
+
 /*
  * One entry per function; dispatch.c fills the reference first and lets each allowed bundle
  * override in rising order. Runs of elements are contiguous; x and y may be equal where the op may
@@ -198,6 +213,10 @@ typedef struct qzk_kernels {
     void (*f32_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias, float eps);
     /* y[p][i*groups + g] = x[p][g*(c/groups) + i]; groups divides c */
     void (*f32_shuffle)(const qzk_rows *rows, size_t groups);
+    /* y = fma(b, wb, a * wa): the blend of two rows in a bilinear resize */
+    void (*f32_blend)(const float *a, const float *b, float wa, float wb, float *y, size_t n);
+    /* y = fma(x[second], w_second, x[first] * w_first) */
+    void (*f32_resize_row)(const qzk_resize_row *row);
 
     void (*u8_add)(const uint8_t *a, const uint8_t *b, uint8_t *y, size_t n,
                    const qzk_add_params *p);
@@ -217,6 +236,10 @@ typedef struct qzk_kernels {
     void (*u8_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias,
                           const qzk_layer_norm_params *p);
     void (*u8_shuffle)(const qzk_rows *rows, size_t groups);
+    /* the same two; between them are floats with the zero point subtracted */
+    void (*u8_blend)(const uint8_t *a, const uint8_t *b, int32_t zp, float wa, float wb, float *y,
+                     size_t n);
+    void (*u8_resize_row)(const qzk_resize_row *row, int32_t zp);
 
     /* RoIAlign, one bin: y[ch] = Σ weights[t] * taps[t][ch], by fma in order from +0; taps[t] points
      * to c elements */

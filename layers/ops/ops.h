@@ -32,6 +32,7 @@
     X(CONCAT, concat)                           \
     X(SLICE, slice)                             \
     X(CHANNEL_SHUFFLE, channel_shuffle)         \
+    X(RESIZE2D, resize2d)                       \
     X(DROPOUT, dropout)                         \
     X(STOCHASTIC_DEPTH, stochastic_depth)       \
     X(QUANTIZE, quantize)                       \
@@ -106,6 +107,9 @@ typedef struct qzi_node {
             int32_t groups;
         } shuffle; /* CHANNEL_SHUFFLE */
         struct {
+            qz_resize_mode mode;
+        } resize; /* RESIZE2D; in[1] is read for its size alone */
+        struct {
             int32_t index;
         } input; /* which input of the graph */
     } u;
@@ -124,6 +128,12 @@ typedef struct qzi_node {
     uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
 } qzi_node;
+
+/* Inputs whose data the node reads, the first ones; of the others only the size matters. */
+static inline size_t qzi_node_data_count(const qzi_node *node)
+{
+    return node->op == QZI_OP_RESIZE2D ? 1 : node->in_count;
+}
 
 typedef struct qzi_shape {
     int32_t n, h, w, c;

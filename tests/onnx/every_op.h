@@ -72,6 +72,12 @@ static inline void build(qz_graph *g, const void *config, const qzi_build_option
     x = qz_layer_scale(g, "gamma", "layer_scale", x);
     x = qz_stochastic_depth(g, "stochastic_depth", x, 0.1f);
     x = qz_channel_shuffle(g, "channel_shuffle", conv(g, "c8", x, 8, 1), 2);
+    z = qz_avg_pool2d(g, "smaller", x, &(qz_pool2d_options){.kernel_h = 2, .stride_h = 2});
+    z = qz_resize2d(g, "resize2d", z, x, QZ_RESIZE_BILINEAR);
+    x = qz_add(g, "resized", x, z, QZ_ACT_NONE);
+    z = qz_max_pool2d(g, "smallest", x, &(qz_pool2d_options){.kernel_h = 3, .stride_h = 3});
+    z = qz_resize2d(g, "resize2d nearest", z, x, QZ_RESIZE_NEAREST);
+    x = qz_add(g, "resized nearest", x, z, QZ_ACT_NONE);
     z = qz_slice_channels(g, "slice", x, 3, 5);
     x = qz_concat(g, "concat of equal parameters", (qz_value[]){x, z}, 2);
     z = conv(g, "conv2d with a clamp left", x, 4, 1);
@@ -211,7 +217,8 @@ static inline void check_order(const QziOnnx__ModelProto *m)
     for (size_t i = 0; i < g->n_node; i++)
         for (size_t k = 0; k < g->node[i]->n_input; k++) {
             const char *name = g->node[i]->input[k];
-            bool found = find_tensor(m, name) || strcmp(name, g->input[0]->name) == 0;
+            bool found =
+                name[0] == '\0' || find_tensor(m, name) || strcmp(name, g->input[0]->name) == 0;
             for (size_t before = 0; before < i && !found; before++)
                 found = strcmp(g->node[before]->output[0], name) == 0;
             if (!found)

@@ -186,6 +186,9 @@ static const char *const required[] = {
     "QLinearConv kernel_shape",
     "QLinearAveragePool kernel_shape",
     "ReduceMean axes",
+    "Resize coordinate_transformation_mode",
+    "Resize mode",
+    "Resize nearest_mode",
 };
 
 static bool is_value(const QziOnnx__AttributeProto *a, double value)

@@ -70,6 +70,9 @@ static void build_all_ops(qz_graph *g, const void *config, const qzi_build_optio
     x = qz_concat(g, "cat", branch, 2);
     x = qz_channel_shuffle(g, "shuffle", x, 2);
     x = qz_slice_channels(g, "chunk", x, 4, 8);
+    y = qz_max_pool2d(g, "half", x, &(qz_pool2d_options){.kernel_h = 2});
+    y = qz_resize2d(g, "resize", y, x, QZ_RESIZE_BILINEAR);
+    x = qz_add(g, "sum", x, y, QZ_ACT_NONE);
     x = qz_max_pool2d(g, "maxpool", x, &(qz_pool2d_options){.kernel_h = 2});
     x = qz_frozen_batch_norm2d(g, "frozen", x, 1e-5f);
     x = qz_avg_pool2d(g, "avgpool", x, &(qz_pool2d_options){.kernel_h = 3, .padding_h = 1});

@@ -60,6 +60,8 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
         return add_number(hash, node->u.slice.first);
     case QZI_OP_CHANNEL_SHUFFLE:
         return add_number(hash, node->u.shuffle.groups);
+    case QZI_OP_RESIZE2D:
+        return add_number(hash, (int32_t)node->u.resize.mode);
     case QZI_OP_CHANNEL_AFFINE:
         return qzi_fnv1a_numbers(node->constants, 2 * (size_t)node->c, sizeof(float), hash);
     default:

@@ -168,6 +168,18 @@ void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *
     a->i = v;
 }
 
+void qzi_onnx_attr_text(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name,
+                        const char *text)
+{
+    QziOnnx__AttributeProto *a =
+        add_attribute(doc, node, name, QZI_ONNX__ATTRIBUTE_PROTO__ATTRIBUTE_TYPE__STRING);
+    if (!a)
+        return;
+    a->has_s = 1;
+    a->s.len = strlen(text);
+    a->s.data = (uint8_t *)text_of(text);
+}
+
 void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, float v)
 {
     if (is_default(doc, node, name, v))

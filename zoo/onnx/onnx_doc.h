@@ -53,6 +53,8 @@ void qzi_onnx_attr_int(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *
 void qzi_onnx_attr_float(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name, float v);
 void qzi_onnx_attr_ints(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name,
                         const int64_t *v, size_t count);
+void qzi_onnx_attr_text(qzi_onnx_doc *doc, QziOnnx__NodeProto *node, const char *name,
+                        const char *text);
 
 /* An initializer; `data` must outlive the document and is not copied. Returns `name`. */
 const char *qzi_onnx_tensor(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_t ndim,

@@ -80,6 +80,7 @@ qz_status qzi_onnx_float_op(qzi_onnx_emit *e, const qzi_onnx_call *call);
 qz_status qzi_onnx_max_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
 qz_status qzi_onnx_avg_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
 qz_status qzi_onnx_adaptive_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
+qz_status qzi_onnx_resize(qzi_onnx_emit *e, const qzi_onnx_call *call); /* onnx_resize.c */
 /* Attributes of a pool; false where they cannot express its window (a Pad must precede it). */
 bool qzi_onnx_pool_pads(const qzi_onnx_emit *e, qz_value value, int64_t pads[4]);
 void qzi_onnx_pool_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made,

@@ -317,6 +317,8 @@ static qz_status plain_op(qzi_onnx_emit *e, const qzi_onnx_call *call, const cha
     case QZI_OP_CHANNEL_SHUFFLE:
         channel_shuffle(e, call);
         return QZ_OK;
+    case QZI_OP_RESIZE2D:
+        return qzi_onnx_resize(e, call);
     case QZI_OP_DROPOUT:
     case QZI_OP_STOCHASTIC_DEPTH:
         QZI_ONNX_NODE(&e->doc, "Identity", node->name, out, call->in[0]);

@@ -184,7 +184,7 @@ static void reason_of(const qz_graph *graph, size_t i, const value_range *ranges
         snprintf(text, size, "it has values " TOO_LARGE);
         return;
     }
-    for (size_t k = 0; k < node->in_count; k++)
+    for (size_t k = 0; k < qzi_node_data_count(node); k++)
         if (ranges[node->in[k]].large) {
             snprintf(text, size, "it reads values " TOO_LARGE);
             return;
@@ -197,7 +197,7 @@ static void reason_of(const qz_graph *graph, size_t i, const value_range *ranges
                  100.0 * worst);
     else if (ranges[i].loss > HALF_LOSS)
         snprintf(text, size, "it has values " TOO_SMALL, 100.0 * ranges[i].loss);
-    for (size_t k = 0; k < node->in_count && text[0] == '\0'; k++)
+    for (size_t k = 0; k < qzi_node_data_count(node) && text[0] == '\0'; k++)
         if (ranges[node->in[k]].loss > HALF_LOSS)
             snprintf(text, size, "it reads values " TOO_SMALL, 100.0 * ranges[node->in[k]].loss);
 }

@@ -93,6 +93,8 @@ static bool moves_bytes(const qzi_onnx_emit *e, const qzi_node *node)
     case QZI_OP_DROPOUT:
     case QZI_OP_STOCHASTIC_DEPTH:
         return true;
+    case QZI_OP_RESIZE2D:
+        return node->u.resize.mode == QZ_RESIZE_NEAREST;
     case QZI_OP_CONCAT:
         for (size_t i = 0; i < node->in_count; i++)
             if (!same_parameters(&e->graph->nodes[node->in[i]], node))

@@ -84,10 +84,10 @@ const char *qzi_onnx_want(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form)
 const char *const *qzi_onnx_want_inputs(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx_form form)
 {
     static const char *const none[QZI_MAX_INPUTS]; /* for a poisoned document */
-    const char **names = qzi_onnx_alloc(&e->doc, node->in_count, sizeof(*names));
+    const char **names = qzi_onnx_alloc(&e->doc, qzi_node_data_count(node), sizeof(*names));
     if (!names)
         return none;
-    for (size_t i = 0; i < node->in_count; i++)
+    for (size_t i = 0; i < qzi_node_data_count(node); i++)
         names[i] = qzi_onnx_want(e, node->in[i], form);
     return names;
 }

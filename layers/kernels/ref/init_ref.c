@@ -20,6 +20,8 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->f32_mul_channels = qzk_f32_mul_channels__ref;
     kernels->f32_layer_norm = qzk_f32_layer_norm__ref;
     kernels->f32_shuffle = qzk_f32_shuffle__ref;
+    kernels->f32_blend = qzk_f32_blend__ref;
+    kernels->f32_resize_row = qzk_f32_resize_row__ref;
 
     kernels->u8_add = qzk_u8_add__ref;
     kernels->u8_clamp = qzk_u8_clamp__ref;
@@ -31,6 +33,8 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->u8_mul_channels = qzk_u8_mul_channels__ref;
     kernels->u8_layer_norm = qzk_u8_layer_norm__ref;
     kernels->u8_shuffle = qzk_u8_shuffle__ref;
+    kernels->u8_blend = qzk_u8_blend__ref;
+    kernels->u8_resize_row = qzk_u8_resize_row__ref;
 
     kernels->f32_roi_bin = qzk_f32_roi_bin__ref;
     kernels->u8_roi_bin = qzk_u8_roi_bin__ref;

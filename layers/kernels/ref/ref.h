@@ -37,6 +37,13 @@ void qzk_u8_layer_norm__ref(const qzk_rows *rows, const float *weight, const flo
 void qzk_u8_shuffle__ref(const qzk_rows *rows, size_t groups);
 void qzk_f32_shuffle__ref(const qzk_rows *rows, size_t groups);
 
+/* resize_ref.c */
+void qzk_f32_blend__ref(const float *a, const float *b, float wa, float wb, float *y, size_t n);
+void qzk_f32_resize_row__ref(const qzk_resize_row *row);
+void qzk_u8_blend__ref(const uint8_t *a, const uint8_t *b, int32_t zp, float wa, float wb, float *y,
+                       size_t n);
+void qzk_u8_resize_row__ref(const qzk_resize_row *row, int32_t zp);
+
 /* clamp_ref.c */
 void qzk_f32_clamp__ref(const float *x, float *y, size_t n, float lo, float hi);
 void qzk_u8_clamp__ref(const uint8_t *x, uint8_t *y, size_t n, uint8_t lo, uint8_t hi);

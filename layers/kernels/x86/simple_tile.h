@@ -12,6 +12,7 @@
 #include "layers/kernels/x86/mul_tile.h"
 #include "layers/kernels/x86/pool_tile.h"
 #include "layers/kernels/x86/quantize_tile.h"
+#include "layers/kernels/x86/resize_tile.h"
 #include "layers/kernels/x86/roi_align_tile.h"
 #include "layers/kernels/x86/shuffle_tile.h"
 
@@ -31,6 +32,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->f32_mul_channels = f32_mul_channels;
     kernels->f32_layer_norm = f32_layer_norm;
     kernels->f32_shuffle = f32_shuffle;
+    kernels->f32_blend = f32_blend;
+    kernels->f32_resize_row = f32_resize_row;
     kernels->u8_add = u8_add;
     kernels->u8_clamp = u8_clamp;
     kernels->u8_lut = u8_lut;
@@ -41,6 +44,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_mul_channels = u8_mul_channels;
     kernels->u8_layer_norm = u8_layer_norm;
     kernels->u8_shuffle = u8_shuffle;
+    kernels->u8_blend = u8_blend;
+    kernels->u8_resize_row = u8_resize_row;
     kernels->f32_roi_bin = f32_roi_bin;
     kernels->u8_roi_bin = u8_roi_bin;
     kernels->quantize = quantize;
