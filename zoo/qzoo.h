@@ -4,6 +4,7 @@
 #define QZOO_H
 
 #include "qzoo_base.h"
+#include "qzoo_coco.h"
 #include "qzoo_cpu.h"
 #include "qzoo_detection.h"
 #include "qzoo_draw.h"
