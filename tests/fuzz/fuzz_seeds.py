@@ -54,6 +54,10 @@ for folder in ("state_dict", "formats"):
             share = (header * 255 + len(data) - 9) // (len(data) - 8)
             put("safetensors", name, data)
             put("safetensors", name + "-split", bytes([min(share, 255)]) + data[8:])
+coco = os.path.join(HERE, "regressions", "coco")
+for name in os.listdir(coco):
+    with open(os.path.join(coco, name), "rb") as f:
+        put("coco", name, f.read())
 catalogue = os.path.join(FIXTURES, "catalogue")
 for name in os.listdir(catalogue):
     with open(os.path.join(catalogue, name), "rb") as f:
