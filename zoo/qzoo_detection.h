@@ -21,7 +21,7 @@ typedef struct qz_detection {
 
 /*
  * Settings of a detector. All values count, also zeros: begin with qz_detection_options_default,
- * then change what should differ. Sizes are in pixels, thresholds are from 0 to 1. As in PyTorch, an
+ * then change what should differ. Sizes are in pixels, thresholds from 0 to 1. As in PyTorch, an
  * overlap is compared with the double and a score with its nearest float.
  */
 typedef struct qz_detection_options {

@@ -2,8 +2,8 @@
 /*
  * detect.h - an image through all stages of a detector, to boxes. Private.
  *
- * The stages are parts of one graph (detector.h). Who runs them differs: a session, the calibration,
- * the comparison of float and int8. So the caller gives a runner.
+ * The stages are parts of one graph (detector.h). Who runs them differs: a session, the
+ * calibration, the comparison of float and int8. So the caller gives a runner.
  */
 #ifndef QZOO_ZOO_DETECTION_DETECT_H
 #define QZOO_ZOO_DETECTION_DETECT_H
@@ -45,6 +45,8 @@ typedef struct qzi_detect_call {
     bool all_stages;
 } qzi_detect_call;
 
+typedef struct qzi_detect_memory qzi_detect_memory; /* of detect.c */
+
 /* Results and what led to them. Zero it before the first use; qzi_detect reuses its memory. */
 typedef struct qzi_detections {
     qz_detection *list; /* in torchvision's order */
@@ -56,7 +58,7 @@ typedef struct qzi_detections {
     size_t roi_count;
     float *mask_rois; /* mask_roi_count x 4, what the mask stage ran on */
     size_t mask_roi_count;
-    struct qzi_detect_memory *memory; /* of detect.c */
+    qzi_detect_memory *memory;
 } qzi_detections;
 
 /*
@@ -80,7 +82,7 @@ qz_status qzi_detect_raw(const qzi_detect_call *call, const qzi_detections *dete
                          qz_tensor *tensor, float *data);
 
 /* The mask of detection `index` on the caller's image: height x width probabilities, or bytes that
- * are 1 where the probability is at least one half. One of the two outputs. */
+ * are 1 where the probability is above one half. One of the two outputs. */
 qz_status qzi_detect_paste_mask(const qz_context *ctx, const qzi_detections *detections,
                                 size_t index, float *probabilities, uint8_t *bytes);
 
