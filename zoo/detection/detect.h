@@ -76,7 +76,8 @@ void qzi_detections_free(const qz_context *ctx, qzi_detections *detections);
  * "mask_logits" where those stages ran. `execs`: those of the runner, by stage.
  */
 size_t qzi_detect_raw_count(const qzi_detect_call *call);
-/* Number `index`: its name, and dims of *tensor; data where `data` is not NULL (room for it). */
+/* Number `index`: its name, and dims of *tensor; data where `data` is not NULL (room for it).
+ * detections NULL, before an image was run: the name only. */
 qz_status qzi_detect_raw(const qzi_detect_call *call, const qzi_detections *detections,
                          qzi_exec *const execs[QZI_STAGE_COUNT], size_t index, char name[32],
                          qz_tensor *tensor, float *data);

@@ -9,6 +9,7 @@
 #include "zoo/model/classes.h"
 #include "zoo/model/keys.h"
 #include "zoo/model/model_build.h"
+#include "zoo/model/model_detect.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
@@ -280,6 +281,34 @@ static qz_status check_images(const qz_model *model, const qz_tensor *images, co
     return QZ_OK;
 }
 
+/* A detector takes images one by one. */
+static qz_status each_image(qz_model *model, const qz_tensor *images,
+                            qz_status (*fn)(qz_model *, void *, const qzi_detect_image *),
+                            void *user)
+{
+    const size_t each = (size_t)(qz_tensor_numel(images) / images->dims[0]);
+    if (!qzi_all_finite(images->data, (size_t)qz_tensor_numel(images)))
+        return qzi_fail(model->ctx, QZ_ERR_NUMERIC, "an image has NaN or infinity; remove it");
+    for (int64_t i = 0; i < images->dims[0]; i++) {
+        const qzi_detect_image image = {.chw = (const float *)images->data + (size_t)i * each,
+                                        .width = (int32_t)images->dims[3],
+                                        .height = (int32_t)images->dims[2]};
+        QZI_TRY(fn(model, user, &image));
+    }
+    return QZ_OK;
+}
+
+static qz_status calibrate_image(qz_model *model, void *user, const qzi_detect_image *image)
+{
+    (void)user;
+    return qzi_model_detect_calibrate(model, image);
+}
+
+static qz_status compare_image(qz_model *model, void *user, const qzi_detect_image *image)
+{
+    return qzi_model_detect_compare(model, user, image);
+}
+
 qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
 {
     if (!model)
@@ -290,12 +319,20 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
         return qzi_model_fail_state(model,
                                     "no observers: create with quantize, or call qz_model_prepare");
     QZI_TRY(check_images(model, images, "qz_model_calibrate"));
-    QZI_TRY(qzi_calibrate(model->calibration, images));
+    QZI_TRY(model->arch->detector ? each_image(model, images, calibrate_image, NULL)
+                                  : qzi_calibrate(model->calibration, images));
     model->calibration_hash = qzi_fnv1a_numbers(images->data, (size_t)qz_tensor_numel(images),
                                                 sizeof(float), model->calibration_hash);
     model->calibration_images = qzi_calibration_images(model->calibration);
     qzi_provenance_calib(model);
     return QZ_OK;
+}
+
+/* From about -1.5 to 1.5, to 0 to 1. */
+static void to_unit(float *x, size_t count)
+{
+    for (size_t i = 0; i < count; i++)
+        x[i] = QZI_MIN(QZI_MAX(x[i] * (1.0f / 3.0f) + 0.5f, 0.0f), 1.0f);
 }
 
 qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
@@ -309,6 +346,8 @@ qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
     qz_status st = image.data ? QZ_OK : QZ_ERR_MEMORY;
     for (size_t i = 0; i < count && st == QZ_OK; i++) {
         qz_synthetic_image((int64_t)i, h, w, image.data);
+        if (model->arch->detector) /* which takes images from 0 to 1 */
+            to_unit(image.data, (size_t)qz_tensor_numel(&image));
         st = qz_model_calibrate(model, &image);
         if (st == QZ_OK)
             model->synthetic_images++;
@@ -318,12 +357,34 @@ qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
     return st;
 }
 
+/* As floats from 0 to 1, which is what an application's own tensors are hashed as. */
+static qz_status calibrate_bytes(qz_model *model, const qzi_pixels *in)
+{
+    QZI_TRY(qzi_check_pixels(model->ctx, "qz_model_calibrate_u8", in));
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, in->height, in->width}};
+    const size_t plane = (size_t)in->height * (size_t)in->width;
+    float *to = qzi_alloc(model->ctx, 3 * plane * sizeof(*to));
+    if (!to)
+        return QZ_ERR_MEMORY;
+    for (int32_t y = 0; y < in->height; y++)
+        for (int32_t x = 0; x < in->width; x++)
+            for (size_t c = 0; c < 3; c++)
+                to[c * plane + (size_t)y * (size_t)in->width + (size_t)x] =
+                    (float)in->rgb[(size_t)y * in->stride + 3 * (size_t)x + c] / 255.0f;
+    image.data = to;
+    const qz_status st = qz_model_calibrate(model, &image);
+    qzi_free(model->ctx, to);
+    return st;
+}
+
 qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t width, int32_t height,
                                 size_t stride)
 {
     if (!model)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_u8: model is NULL");
     QZI_TRY(qzi_model_takes_rgb(model, "qz_model_calibrate_u8"));
+    if (model->arch->detector)
+        return calibrate_bytes(model, &(qzi_pixels){rgb, width, height, stride});
     const qz_preprocess *recipe = &model->preprocess;
     qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
     size_t count = (size_t)qz_tensor_numel(&image);
@@ -383,6 +444,8 @@ static qz_status sqnr_run(qz_model *model, const qz_tensor *images)
     QZI_TRY(qzi_model_packed(model, true, false, QZ_ISA_AUTO, &int8_packed));
     QZI_TRY(qzi_sqnr_create(model->graph, float_packed, model->int8_graph, int8_packed, threads,
                             &model->sqnr));
+    if (model->arch->detector)
+        return each_image(model, images, compare_image, model->sqnr);
     qz_tensor image = *images;
     image.dims[0] = 1;
     size_t stride = (size_t)qz_tensor_numel(&image);
@@ -411,7 +474,8 @@ qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_
     QZI_TRY(sqnr_run(model, images));
     QZI_TRY(qzi_sqnr_rows(model->sqnr, rows, count));
     if (output_db)
-        *output_db = qzi_sqnr_output_db(model->sqnr);
+        *output_db = model->arch->detector ? qzi_sqnr_worst_output_db(model->sqnr, "features.")
+                                           : qzi_sqnr_output_db(model->sqnr);
     if (top1_agreement)
         *top1_agreement = qzi_sqnr_top1_agreement(model->sqnr);
     return QZ_OK;

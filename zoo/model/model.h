@@ -8,6 +8,7 @@
 #include "layers/graph/graph.h"
 #include "quant/quant.h"
 #include "zoo/arch.h"
+#include "zoo/detection/detector.h"
 #include "zoo/qzoo_session.h"
 
 struct qz_model {
@@ -30,12 +31,13 @@ struct qz_model {
     int32_t num_classes;
     bool transform_input, no_aux_logits, zero_eps; /* how the graph was built */
     qz_preprocess preprocess;
-    bool own_preprocess;        /* not merely the architecture's */
-    int32_t input_h, input_w;   /* the network's own input size */
-    const char *const *classes; /* num_classes names, one block; NULL: none were given */
-    uint32_t threads;           /* of calibration and analysis; 0: the context's */
-    bool relu;                  /* ReLU6 was replaced */
-    uint64_t graph_hash;        /* of an application's graph; 0: an architecture's */
+    qz_detection_options detection; /* of a detector */
+    bool own_preprocess;            /* not merely the architecture's */
+    int32_t input_h, input_w;       /* the network's own input size */
+    const char *const *classes;     /* num_classes names, one block; NULL: none were given */
+    uint32_t threads;               /* of calibration and analysis; 0: the context's */
+    bool relu;                      /* ReLU6 was replaced */
+    uint64_t graph_hash;            /* of an application's graph; 0: an architecture's */
     qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
     bool fused;
     qzi_calibration *calibration; /* after prepare, until convert */

@@ -16,6 +16,8 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     m->origin.warning = "";
     m->origin.note = "";
     m->preprocess = arch->info.preprocess;
+    if (arch->detector)
+        m->detection = arch->detector->defaults;
     m->input_h = arch->info.input_h;
     m->input_w = arch->info.input_w;
     m->calibration_hash = QZI_FNV_OFFSET;

@@ -21,6 +21,8 @@ qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph);
 /* Replaces ReLU6 where the model says so, and fuses. */
 qz_status qzi_model_fuse(qz_model *model);
 
+/* QZ_ERR_UNSUPPORTED: images are not prepared by a recipe. */
+qz_status qzi_model_takes_recipe(const qz_model *model);
 /* QZ_ERR_STATE: "resnet18: text". */
 qz_status qzi_model_fail_state(const qz_model *model, const char *text);
 

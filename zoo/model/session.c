@@ -10,6 +10,7 @@
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/model_pack.h"
+#include "zoo/model/session_detect.h"
 #include "zoo/model/session_outputs.h"
 
 #include <string.h>
@@ -59,12 +60,19 @@ static qz_status choose_precision(const qz_model *model, qz_precision precision,
 static qz_status create(qz_session *s, const qz_session_options *options)
 {
     QZI_TRY(qzi_model_packed(s->model, s->int8, !options->no_winograd, options->isa, &s->packed));
-    if (options->outputs || options->output_count > 0) {
+    const bool own_outputs = options->outputs || options->output_count > 0;
+    if (own_outputs && s->model->arch->detector)
+        return qzi_fail(s->ctx, QZ_ERR_UNSUPPORTED,
+                        "%s is a detector: a session has all of its outputs",
+                        s->model->arch->info.name);
+    if (own_outputs) {
         QZI_TRY(qzi_session_view(s->graph, options->outputs, options->output_count, &s->view));
         s->graph = &s->view;
     }
-    uint32_t threads = options->threads != 0 ? options->threads : qz_context_threads(s->ctx);
-    QZI_TRY(qzi_exec_create(s->packed, s->graph, threads, &s->exec));
+    s->threads = options->threads != 0 ? options->threads : qz_context_threads(s->ctx);
+    for (size_t i = 0; i < s->graph->input_count && i < QZI_STAGE_COUNT; i++)
+        QZI_TRY(qzi_exec_create(s->packed, s->graph, s->threads, &s->exec[i]));
+    QZI_TRY(qzi_session_detect_create(s));
     s->out = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out));
     s->out_tensor = qzi_calloc(s->ctx, s->graph->output_count, sizeof(*s->out_tensor));
     if (!s->out || !s->out_tensor)
@@ -117,7 +125,9 @@ void qz_session_destroy(qz_session *session)
     if (!session)
         return;
     qz_context *ctx = session->ctx;
-    qzi_exec_destroy(session->exec);
+    qzi_session_detect_destroy(session);
+    for (size_t i = 0; i < QZI_STAGE_COUNT; i++)
+        qzi_exec_destroy(session->exec[i]);
     for (size_t i = 0; session->out && i < session->graph->output_count; i++)
         qzi_free(ctx, session->out[i].data);
     qzi_free(ctx, session->out);
@@ -142,7 +152,7 @@ typedef struct turn {
 static qz_status fetch_output(qz_session *s, size_t index, turn which)
 {
     qz_tensor *tensor = &s->out_tensor[index];
-    QZI_TRY(qzi_exec_output_shape(s->exec, index, tensor));
+    QZI_TRY(qzi_exec_output_shape(s->exec[0], index, tensor));
     const size_t one = (size_t)qz_tensor_numel(tensor);
     size_t all;
     if (!qzi_mul_size(one, which.count, &all))
@@ -150,7 +160,7 @@ static qz_status fetch_output(qz_session *s, size_t index, turn which)
     if (which.at == 0)
         QZI_TRY(qzi_buffer_reserve(s->ctx, &s->out[index], all, sizeof(float)));
     tensor->data = s->out[index].data;
-    qzi_exec_output(s->exec, index, (float *)tensor->data + which.at * one);
+    qzi_exec_output(s->exec[0], index, (float *)tensor->data + which.at * one);
     tensor->dims[0] *= (int64_t)which.count;
     return QZ_OK;
 }
@@ -175,7 +185,7 @@ static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w, turn whi
 {
     for (size_t i = 0; i < s->graph->output_count; i++)
         QZI_TRY(fetch_output(s, i, which));
-    s->input = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, qzi_model_channels(s->model)};
+    s->inputs[0] = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, qzi_model_channels(s->model)};
     s->ran = which.at + 1 == which.count;
     for (size_t i = 0; s->ran && i < s->graph->output_count; i++)
         QZI_TRY(check_finite(s, i));
@@ -191,7 +201,9 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
     session->ran = false;
     if (!input)
         return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
-    QZI_TRY(qzi_exec_run(session->exec, input, 1, false));
+    if (session->detect)
+        return qzi_session_detect_tensor(session, input);
+    QZI_TRY(qzi_exec_run(session->exec[0], input, 1, false));
     return finish(session, input->dims[0], input->dims[2], input->dims[3], single);
 }
 
@@ -230,7 +242,7 @@ static qz_status run_bytes(qz_session *s, const qzi_pixels *in, turn which)
                                   .columns = crop.width,
                                   .rows_in = crop.height,
                                   .table = (const uint8_t(*)[256])s->table};
-    qz_status st = qzi_exec_run_image(s->exec, &image);
+    qz_status st = qzi_exec_run_image(s->exec[0], &image);
     qzi_free(s->ctx, crop.resized);
     return st == QZ_OK ? finish(s, 1, image.h, image.w, which) : st;
 }
@@ -241,8 +253,13 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
     qzi_qparams q;
     s->ran = false;
     QZI_TRY(qzi_model_takes_rgb(s->model, function));
+    if (s->detect) {
+        QZI_TRY(qzi_check_pixels(s->ctx, function, in));
+        const qzi_detect_image image = {.rgb = in, .width = in->width, .height = in->height};
+        return qzi_session_detect_run(s, &image, which.at, which.count);
+    }
     QZI_TRY(qzi_preprocess_check(s->ctx, function, in, recipe));
-    if (!s->has_table && qzi_exec_takes_bytes(s->exec, &q))
+    if (!s->has_table && qzi_exec_takes_bytes(s->exec[0], &q))
         s->has_table = make_table(s, q);
     if (s->has_table)
         return run_bytes(s, in, which);
@@ -251,7 +268,7 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
     input.data = s->image.data;
     QZI_TRY(qz_image_preprocess(s->ctx, in->rgb, in->width, in->height, in->stride, recipe,
                                 input.data));
-    QZI_TRY(qzi_exec_run(s->exec, &input, 1, false));
+    QZI_TRY(qzi_exec_run(s->exec[0], &input, 1, false));
     return finish(s, 1, recipe->crop_h, recipe->crop_w, which);
 }
 
@@ -288,6 +305,7 @@ qz_status qz_session_set_preprocess(qz_session *session, const qz_preprocess *re
     if (!session || !recipe)
         return qzi_fail(session ? session->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_session_set_preprocess: session or recipe is NULL");
+    QZI_TRY(qzi_model_takes_recipe(session->model));
     QZI_TRY(qzi_preprocess_check_recipe(session->ctx, recipe));
     session->recipe = *recipe;
     session->has_table = false;
@@ -296,6 +314,8 @@ qz_status qz_session_set_preprocess(qz_session *session, const qz_preprocess *re
 
 size_t qz_session_output_count(const qz_session *session)
 {
+    if (session && session->detect)
+        return qzi_session_detect_output_count(session);
     return session ? session->graph->output_count : 0;
 }
 
@@ -304,9 +324,11 @@ qz_status qz_session_output(const qz_session *session, size_t index, const char 
 {
     if (!session)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_session_output: session is NULL");
-    if (index >= session->graph->output_count)
+    if (index >= qz_session_output_count(session))
         return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "there is no output %zu; the model has %zu",
-                        index, session->graph->output_count);
+                        index, qz_session_output_count(session));
+    if (session->detect)
+        return qzi_session_detect_output(session, index, name, tensor);
     if (name)
         *name = session->graph->outputs[index].name;
     if (!tensor)

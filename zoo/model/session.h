@@ -4,6 +4,7 @@
 #define QZOO_ZOO_MODEL_SESSION_H
 
 #include "layers/graph/exec.h"
+#include "zoo/detection/detector.h"
 #include "zoo/image/preprocess.h"
 #include "zoo/model/model.h"
 
@@ -19,17 +20,20 @@ struct qz_session {
     const qz_graph *graph; /* the model's, or: */
     qz_graph view;         /* the model's with the outputs that were asked for */
     const qzi_packed *packed;
-    qzi_exec *exec;
+    qzi_exec *exec[QZI_STAGE_COUNT]; /* one a stage: a detector's; others have the first only */
+    uint32_t threads;
     bool int8;
     qz_preprocess recipe; /* of run_u8: the model's, or the session's own */
 
-    bool ran;        /* outputs are those of a run that succeeded */
-    qzi_shape input; /* of the last run */
+    bool ran;                          /* outputs are those of a run that succeeded */
+    qzi_shape inputs[QZI_STAGE_COUNT]; /* of the last run, by stage; zeros: it did not run */
     qzi_buffer *out;
     qz_tensor *out_tensor; /* as many as the graph has outputs */
     qzi_buffer image;      /* run_u8's preprocessed input, where it must be float */
     bool has_table;        /* else the input of the graph is float */
     uint8_t table[3][256]; /* run_u8: the byte that each byte becomes */
+
+    struct qzi_session_detect *detect; /* NULL: no detector (session_detect.c) */
 
     qz_node_fn hook;
     void *hook_user;

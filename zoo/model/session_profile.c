@@ -44,13 +44,17 @@ void qz_session_set_node_hook(qz_session *session, qz_node_fn fn, void *user)
         return;
     session->hook = fn;
     session->hook_user = user;
-    qzi_exec_set_hook(session->exec, fn ? call_hook : NULL, session);
+    for (size_t i = 0; i < QZI_STAGE_COUNT && session->exec[i]; i++)
+        qzi_exec_set_hook(session->exec[i], fn ? call_hook : NULL, session);
 }
 
 void qz_session_set_profile(qz_session *session, bool on)
 {
-    if (session)
-        session->profile = qzi_exec_set_profile(session->exec, on);
+    if (!session)
+        return;
+    session->profile = QZ_OK;
+    for (size_t i = 0; i < QZI_STAGE_COUNT && session->exec[i] && session->profile == QZ_OK; i++)
+        session->profile = qzi_exec_set_profile(session->exec[i], on);
 }
 
 /* Winograd's algorithm has 36 products for a tile of 4x4 outputs, which may reach beyond the image;
@@ -64,6 +68,52 @@ static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel,
                            (uint64_t)QZI_DIV_UP(y->w, QZK_WINOGRAD_OUT);
     const uint64_t pixels = (uint64_t)y->n * (uint64_t)y->h * (uint64_t)y->w;
     return tiles * QZK_WINOGRAD_POINTS * (macs / (pixels * 9)); /* a tap's: channels in and out */
+}
+
+/* Rows of nodes that no stage ran. */
+static void fill_idle_rows(qz_session *session)
+{
+    const qz_graph *graph = session->graph;
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
+        session->rows[i] = (qz_profile_row){.name = node->name,
+                                            .op = qzi_op_name(node->op),
+                                            .kernel = kernel ? kernel->name : "",
+                                            .tile_m = kernel ? kernel->tile_m : 0,
+                                            .tile_n = kernel ? kernel->tile_n : 0};
+        for (size_t stage = 0; stage < QZI_STAGE_COUNT && session->exec[stage]; stage++)
+            session->rows[i].seconds += qzi_exec_node_seconds(session->exec[stage], (qz_value)i);
+    }
+}
+
+/* What is known of the nodes that a stage ran. */
+static qz_status fill_rows(qz_session *session, size_t stage)
+{
+    const qz_graph *graph = session->graph;
+    const qzi_exec *exec = session->exec[stage];
+    qzi_shape inputs[QZI_STAGE_COUNT] = {0};
+    inputs[stage] = session->inputs[stage];
+    for (size_t i = 0; i < graph->node_count; i++) /* a shape's channels are the graph's */
+        if (graph->nodes[i].op == QZI_OP_INPUT && graph->nodes[i].u.input.index == (int32_t)stage)
+            inputs[stage].c = graph->nodes[i].c;
+    QZI_TRY(qzi_graph_shapes(graph, inputs, session->shapes));
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        qz_profile_row *row = &session->rows[i];
+        const qz_value head = qzi_exec_head(exec, (qz_value)i);
+        if (!qzi_exec_needs(exec, (qz_value)i))
+            continue;
+        const qzi_traffic traffic = qzi_exec_node_traffic(exec, (qz_value)i);
+        row->within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL;
+        row->macs = qzi_node_macs(node, &session->shapes[i]);
+        row->products =
+            products_of(node, qzi_packed_kernel(session->packed, (qz_value)i), &session->shapes[i]);
+        row->read_bytes = traffic.read;
+        row->packed_bytes = traffic.packed;
+        row->written_bytes = traffic.written;
+    }
+    return QZ_OK;
 }
 
 qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, size_t *count)
@@ -82,27 +132,10 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
         session->shapes = qzi_calloc(session->ctx, graph->node_count, sizeof(*session->shapes));
     if (!session->rows || !session->shapes)
         return QZ_ERR_MEMORY;
-    QZI_TRY(qzi_graph_shapes(graph, &session->input, session->shapes));
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const qzi_node *node = &graph->nodes[i];
-        const qzk_conv_kernel *kernel = qzi_packed_kernel(session->packed, (qz_value)i);
-        const qz_value head = qzi_exec_head(session->exec, (qz_value)i);
-        const bool needed = qzi_exec_needs(session->exec, (qz_value)i);
-        const qzi_traffic traffic = qzi_exec_node_traffic(session->exec, (qz_value)i);
-        session->rows[i] = (qz_profile_row){
-            .name = node->name,
-            .op = qzi_op_name(node->op),
-            .kernel = kernel ? kernel->name : "",
-            .within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL,
-            .seconds = qzi_exec_node_seconds(session->exec, (qz_value)i),
-            .macs = needed ? qzi_node_macs(node, &session->shapes[i]) : 0,
-            .products = needed ? products_of(node, kernel, &session->shapes[i]) : 0,
-            .tile_m = kernel ? kernel->tile_m : 0,
-            .tile_n = kernel ? kernel->tile_n : 0,
-            .read_bytes = traffic.read,
-            .packed_bytes = traffic.packed,
-            .written_bytes = traffic.written};
-    }
+    fill_idle_rows(session);
+    for (size_t stage = 0; stage < QZI_STAGE_COUNT; stage++)
+        if (session->inputs[stage].n > 0)
+            QZI_TRY(fill_rows(session, stage));
     *rows = session->rows;
     *count = graph->node_count;
     return QZ_OK;
@@ -110,7 +143,10 @@ qz_status qz_session_profile(qz_session *session, const qz_profile_row **rows, s
 
 size_t qz_session_arena_bytes(const qz_session *session)
 {
-    return session ? qzi_exec_arena_bytes(session->exec) : 0;
+    size_t bytes = 0;
+    for (size_t i = 0; session && i < QZI_STAGE_COUNT && session->exec[i]; i++)
+        bytes += qzi_exec_arena_bytes(session->exec[i]);
+    return bytes;
 }
 
 size_t qz_session_packed_bytes(const qz_session *session)
@@ -125,9 +161,11 @@ void qz_session_get_memory(const qz_session *session, qz_session_memory *memory)
     *memory = (qz_session_memory){0};
     if (!session)
         return;
-    const qzi_exec_memory m = qzi_exec_memory_of(session->exec);
-    *memory = (qz_session_memory){.planned_bytes = m.planned,
-                                  .liveness_bytes = m.liveness,
-                                  .scratch_bytes = m.scratch,
-                                  .packed_bytes = qzi_packed_bytes(session->packed)};
+    for (size_t i = 0; i < QZI_STAGE_COUNT && session->exec[i]; i++) {
+        const qzi_exec_memory m = qzi_exec_memory_of(session->exec[i]);
+        memory->planned_bytes += m.planned;
+        memory->liveness_bytes += m.liveness;
+        memory->scratch_bytes += m.scratch;
+    }
+    memory->packed_bytes = qzi_packed_bytes(session->packed);
 }
