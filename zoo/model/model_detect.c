@@ -7,6 +7,8 @@
 #include "zoo/detection/options.h"
 #include "zoo/model/model_build.h"
 
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static uint32_t threads_of(const qz_model *model)
@@ -124,5 +126,76 @@ qz_status qz_model_set_detection_options(qz_model *model, const qz_detection_opt
                                         options));
     model->detection = *options;
     model->detection.size = sizeof(model->detection);
+    return QZ_OK;
+}
+
+/* ---- settings as text ---- */
+
+/* A decimal number without a point, which is another character in other locales: "800", "5e-2".
+ * It reads as the same double. */
+static void number_text(double value, char text[32])
+{
+    double scale = 1.0;
+    for (int digits = 0; digits <= 17; digits++, scale *= 10.0) {
+        if (digits == 0)
+            snprintf(text, 32, "%.0f", value);
+        else
+            snprintf(text, 32, "%.0fe-%d", value * scale, digits);
+        if (strtod(text, NULL) - value == 0.0)
+            return;
+    }
+}
+
+qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, const char **text)
+{
+    const qzi_detector *detector = model->arch->detector;
+    size_t size = 1, used = 0;
+    const char *name;
+    for (size_t i = 0; (name = qzi_detection_options_name(detector, i)) != NULL; i++)
+        size += strlen(name) + 32;
+    char *out = qzi_arena_alloc(arena, size);
+    if (!out)
+        return QZ_ERR_MEMORY;
+    out[0] = '\0';
+    for (size_t i = 0; (name = qzi_detection_options_name(detector, i)) != NULL; i++) {
+        double value = 0.0;
+        char number[32];
+        qzi_detection_options_get(detector, &model->detection, name, &value);
+        number_text(value, number);
+        used +=
+            (size_t)snprintf(out + used, size - used, "%s%s=%s", i > 0 ? " " : "", name, number);
+    }
+    *text = out;
+    return QZ_OK;
+}
+
+static qz_status fail_text(const qz_model *model, const char *at)
+{
+    return qzi_fail(model->ctx, QZ_ERR_FORMAT, "%s: not the settings of a detector: %.40s",
+                    model->arch->info.name, at);
+}
+
+qz_status qzi_model_detection_parse(qz_model *model, const char *text)
+{
+    const qzi_detector *detector = model->arch->detector;
+    qz_detection_options options = detector->defaults;
+    const char *name;
+    for (size_t i = 0; (name = qzi_detection_options_name(detector, i)) != NULL; i++) {
+        const size_t length = strlen(name);
+        char *end = NULL;
+        if (i > 0 && *text++ != ' ')
+            return fail_text(model, text - 1);
+        if (strncmp(text, name, length) != 0 || text[length] != '=')
+            return fail_text(model, text);
+        const double value = strtod(text + length + 1, &end);
+        if (end == text + length + 1 ||
+            qzi_detection_options_set(model->ctx, detector, model->arch->info.name, &options, name,
+                                      value) != QZ_OK)
+            return fail_text(model, text);
+        text = end;
+    }
+    if (*text != '\0')
+        return fail_text(model, text);
+    model->detection = options;
     return QZ_OK;
 }

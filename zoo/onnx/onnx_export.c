@@ -3,6 +3,7 @@
 #include "layers/graph/exec.h"
 #include "zoo/model/classes.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_detect.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/onnx/onnx_emit.h"
 
@@ -105,16 +106,20 @@ static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
 {
     qzi_onnx_doc *doc = &e->doc;
     qzi_arena arena;
-    const char *classes;
+    const char *classes, *settings = NULL;
     const char *slash = strrchr(model->origin.weights, '/');
     qzi_onnx_metadata(doc, "model", model->arch->info.name);
     qzi_onnx_metadata(doc, "weights", slash ? slash + 1 : model->origin.weights);
     qzi_onnx_metadata(doc, "weights_hash", qzi_onnx_text(doc, "%016" PRIx64, model->origin.hash));
     add_recipe(e, model);
     qzi_arena_init(&arena, model->ctx);
-    const qz_status st = qzi_classes_join(model, &arena, &classes);
+    qz_status st = qzi_classes_join(model, &arena, &classes);
     if (st == QZ_OK && classes[0] != '\0')
         qzi_onnx_metadata(doc, "classes", classes);
+    if (st == QZ_OK && model->arch->detector)
+        st = qzi_model_detection_text(model, &arena, &settings);
+    if (st == QZ_OK && model->arch->detector)
+        qzi_onnx_metadata(doc, "detection", qzi_onnx_text(doc, "%s", settings));
     qzi_arena_free(&arena);
     QZI_TRY(st);
     if (!is_int8(e->options))

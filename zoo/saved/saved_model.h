@@ -28,6 +28,7 @@
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
  *   exclude, fallback   names joined by commas; may be empty
+ *   detection           of detectors only: their settings, "score_thresh=5e-2 nms_thresh=5e-1 …"
  *   resize, crop_h, crop_w, resize_h, resize_w, bgr   of qz_preprocess
  *   interpolation       "bilinear" or "bicubic"
  *   classes             the names given to the classes, a newline between two; may be empty

@@ -8,6 +8,7 @@
 #include "zoo/image/preprocess.h"
 #include "zoo/model/classes.h"
 #include "zoo/model/model_build.h"
+#include "zoo/model/model_detect.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/provenance.h"
 #include "zoo/saved/saved_model.h"
@@ -367,6 +368,11 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(get_flag(r, "relu", &m->relu));
     QZI_TRY(get_flag(r, "fused", &fused));
     QZI_TRY(read_qconfig(r));
+    if (m->arch->detector) {
+        const char *settings = NULL;
+        QZI_TRY(get_text(r, "detection", &settings));
+        QZI_TRY(as_damaged(r, qzi_model_detection_parse(m, settings)));
+    }
     QZI_TRY(read_preprocess(r));
     if (!m->graph) /* else the application's own */
         QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));

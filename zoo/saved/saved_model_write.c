@@ -3,6 +3,7 @@
  * saved_model_write.c - qz_model_save. The format is described in saved_model.h.
  */
 #include "zoo/model/classes.h"
+#include "zoo/model/model_detect.h"
 #include "zoo/saved/saved_model.h"
 
 #include <inttypes.h>
@@ -108,6 +109,11 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "reduce_range", q->reduce_range));
     QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
     QZI_TRY(add_list(w, "fallback", q->fallback, q->fallback_count));
+    if (m->arch->detector) {
+        const char *settings = NULL;
+        QZI_TRY(qzi_model_detection_text(m, &w->arena, &settings));
+        QZI_TRY(add_text(w, "detection", settings));
+    }
     QZI_TRY(add_number(w, "resize", (uint64_t)m->preprocess.resize));
     QZI_TRY(add_number(w, "crop_h", (uint64_t)m->preprocess.crop_h));
     QZI_TRY(add_number(w, "crop_w", (uint64_t)m->preprocess.crop_w));
