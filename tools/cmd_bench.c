@@ -201,7 +201,8 @@ static int make_input(const tool_options *o, const subject *s, qz_tensor *input)
     if (!data)
         return tool_fail(EXIT_FAILED, "out of memory for a batch of %ld images", o->bench.batch);
     for (long i = 0; i < o->bench.batch; i++)
-        qz_synthetic_image(i, (int32_t)h, (int32_t)w, data + (size_t)i * image);
+        (s->info.unit_images ? qz_synthetic_unit_image : qz_synthetic_image)(
+            i, (int32_t)h, (int32_t)w, data + (size_t)i * image);
     input->data = data;
     return EXIT_DONE;
 }

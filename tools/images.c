@@ -141,6 +141,18 @@ int images_check(const tool_options *options, qz_context *ctx, const image_list 
 
 /* ---- loading ---- */
 
+/* At its own size, from 0 to 1. */
+static int load_unit_image(const qz_image *image, qz_tensor *tensor)
+{
+    const int status = alloc_image(image->height, image->width, tensor);
+    const size_t plane = (size_t)image->height * (size_t)image->width;
+    float *to = tensor->data;
+    for (size_t i = 0; status == EXIT_DONE && i < plane; i++)
+        for (size_t c = 0; c < 3; c++)
+            to[c * plane + i] = (float)image->rgb[3 * i + c] / 255.0f;
+    return status;
+}
+
 int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_model_info *info,
                 qz_tensor *tensor)
 {
@@ -149,7 +161,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     if (list->synthetic) {
         if ((status = alloc_image(info->input_h, info->input_w, tensor)))
             return status;
-        qz_synthetic_image((int64_t)index, info->input_h, info->input_w, tensor->data);
+        (info->unit_images ? qz_synthetic_unit_image : qz_synthetic_image)(
+            (int64_t)index, info->input_h, info->input_w, tensor->data);
         return EXIT_DONE;
     }
     const char *path = list->paths[index];
@@ -161,6 +174,11 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     qz_status st = qz_image_load_with(ctx, path, &how, &image);
     if (st != QZ_OK)
         return tool_fail_status(ctx, st);
+    if (info->unit_images) {
+        status = load_unit_image(&image, tensor);
+        qz_image_free(ctx, &image);
+        return status;
+    }
     images_note_recipe(info);
     status = alloc_image(info->preprocess.crop_h, info->preprocess.crop_w, tensor);
     if (status == EXIT_DONE) {

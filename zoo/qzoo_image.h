@@ -107,6 +107,8 @@ QZ_API qz_status qz_image_resize(qz_context *context, const uint8_t *rgb, int32_
 /* The i-th synthetic calibration image: 1 x 3 x h x w, coarse structure plus noise, the same on
  * every machine. */
 QZ_API void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out);
+/* The same with values from 0 to 1, as detectors take images. */
+QZ_API void qz_synthetic_unit_image(int64_t index, int32_t h, int32_t w, float *out);
 
 #ifdef __cplusplus
 }

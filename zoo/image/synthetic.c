@@ -5,7 +5,7 @@
  */
 #include "layers/base/base.h"
 #include "weights/qzoo_weights.h"
-#include "zoo/qzoo_model.h"
+#include "zoo/qzoo_image.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -32,4 +32,12 @@ void qz_synthetic_image(int64_t index, int32_t h, int32_t w, float *out)
         }
     }
     qzi_fpenv_leave(env);
+}
+
+void qz_synthetic_unit_image(int64_t index, int32_t h, int32_t w, float *out)
+{
+    const size_t count = 3 * (size_t)h * (size_t)w;
+    qz_synthetic_image(index, h, w, out); /* from -1.5 to 1.5 */
+    for (size_t i = 0; i < count; i++)
+        out[i] = QZI_MIN(QZI_MAX(out[i] * (1.0f / 3.0f) + 0.5f, 0.0f), 1.0f);
 }

@@ -328,13 +328,6 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
     return QZ_OK;
 }
 
-/* From about -1.5 to 1.5, to 0 to 1. */
-static void to_unit(float *x, size_t count)
-{
-    for (size_t i = 0; i < count; i++)
-        x[i] = QZI_MIN(QZI_MAX(x[i] * (1.0f / 3.0f) + 0.5f, 0.0f), 1.0f);
-}
-
 qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
 {
     if (!model)
@@ -345,9 +338,10 @@ qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
     image.data = qzi_calloc(model->ctx, (size_t)qz_tensor_numel(&image), sizeof(float));
     qz_status st = image.data ? QZ_OK : QZ_ERR_MEMORY;
     for (size_t i = 0; i < count && st == QZ_OK; i++) {
-        qz_synthetic_image((int64_t)i, h, w, image.data);
-        if (model->arch->detector) /* which takes images from 0 to 1 */
-            to_unit(image.data, (size_t)qz_tensor_numel(&image));
+        if (model->arch->detector)
+            qz_synthetic_unit_image((int64_t)i, h, w, image.data);
+        else
+            qz_synthetic_image((int64_t)i, h, w, image.data);
         st = qz_model_calibrate(model, &image);
         if (st == QZ_OK)
             model->synthetic_images++;

@@ -85,6 +85,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->num_classes = model->num_classes;
     info->input_h = model->input_h;
     info->input_w = model->input_w;
+    info->unit_images = model->arch->detector != NULL;
     info->preprocess = model->preprocess;
     info->params = model->params;
     info->macs = model->macs;

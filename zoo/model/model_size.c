@@ -38,11 +38,11 @@ qz_status qz_model_check_run(const qz_model *model, int64_t n, int64_t height, i
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "qz_model_check_run: batch, height and width must be at least 1");
     const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
-    const qzi_shape input = {(int32_t)n, (int32_t)height, (int32_t)width, 3};
+    const qzi_shape inputs[QZI_STAGES_MAX] = {{(int32_t)n, (int32_t)height, (int32_t)width, 3}};
     qzi_shape *shapes = qzi_calloc(model->ctx, graph->node_count, sizeof(*shapes));
     if (!shapes)
         return QZ_ERR_MEMORY;
-    qz_status st = qzi_graph_shapes(graph, &input, shapes);
+    qz_status st = qzi_graph_shapes(graph, inputs, shapes);
     double most = 0.0; /* of a value, or of a convolution's input and output */
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];

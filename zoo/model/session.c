@@ -255,7 +255,8 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
     QZI_TRY(qzi_model_takes_rgb(s->model, function));
     if (s->detect) {
         QZI_TRY(qzi_check_pixels(s->ctx, function, in));
-        const qzi_detect_image image = {.rgb = in, .width = in->width, .height = in->height};
+        const qzi_detect_image image = {
+            .rgb = in->rgb, .stride = in->stride, .width = in->width, .height = in->height};
         return qzi_session_detect_run(s, &image, which.at, which.count);
     }
     QZI_TRY(qzi_preprocess_check(s->ctx, function, in, recipe));
