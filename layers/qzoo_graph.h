@@ -82,12 +82,37 @@ typedef struct qz_conv2d_options {
 QZ_API qz_value qz_conv2d(qz_graph *graph, const char *name, qz_value x,
                           const qz_conv2d_options *options);
 
+/* Zero fields mean the same as in qz_conv2d_options; no output padding. */
+typedef struct qz_conv_transpose2d_options {
+    int32_t out_channels;
+    int32_t kernel_h, kernel_w;
+    int32_t stride_h, stride_w;
+    int32_t padding_h, padding_w;
+    int32_t output_padding_h, output_padding_w; /* below the stride */
+    int32_t groups;
+    bool bias;
+} qz_conv_transpose2d_options;
+/*
+ * nn.ConvTranspose2d: N x C x H x W to N x out_channels x H' x W', H' = (H - 1) stride - 2 padding
+ * + kernel + output_padding. Parameters <name>.weight (C x out_channels / groups x kernel_h x
+ * kernel_w) and, with bias, <name>.bias (out_channels).
+ */
+QZ_API qz_value qz_conv_transpose2d(qz_graph *graph, const char *name, qz_value x,
+                                    const qz_conv_transpose2d_options *options);
+
 /* nn.BatchNorm2d in eval mode: (x - running_mean) / sqrt(running_var + eps) * weight + bias. */
 QZ_API qz_value qz_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
 /* FrozenBatchNorm2d of detectors: no num_batches_tracked, no trainable parameters. */
 QZ_API qz_value qz_frozen_batch_norm2d(qz_graph *graph, const char *name, qz_value x, float eps);
 /* Over the channels of each pixel: torchvision's LayerNorm2d; nn.LayerNorm(C), channels last. */
 QZ_API qz_value qz_layer_norm(qz_graph *graph, const char *name, qz_value x, float eps);
+/* nn.GroupNorm: normalises the pixels and channels of each of `groups` groups of channels of each
+ * image. */
+QZ_API qz_value qz_group_norm(qz_graph *graph, const char *name, qz_value x, int32_t groups,
+                              float eps);
+/* Divides each pixel by the L2 norm of its channels (at least 1e-12), then multiplies by the
+ * parameter <scope>.<param_key> of shape C (SSD's scale_weight). */
+QZ_API qz_value qz_l2_norm(qz_graph *graph, const char *param_key, const char *name, qz_value x);
 /* Multiplies by the parameter <scope>.<param_key> of shape C x 1 x 1 (convnext's layer_scale). */
 QZ_API qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name,
                                qz_value x);

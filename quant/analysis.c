@@ -175,6 +175,16 @@ static qz_value find_node(const qz_graph *graph, const char *name, size_t *next)
     return QZ_NO_VALUE;
 }
 
+/* Index of weight i of output channel o, which has `per` weights. */
+static int64_t weight_at(const qzi_node *node, int64_t o, int64_t i, int64_t per)
+{
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    const int64_t taps = (int64_t)conv->kh * conv->kw;
+    if (node->op != QZI_OP_CONV_TRANSPOSE2D)
+        return o * per + i;
+    return qzi_conv_transpose2d_index(conv, i / taps, o, i % taps);
+}
+
 static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
 {
     const qzi_node *real = &s->float_graph->nodes[p->float_node];
@@ -185,14 +195,15 @@ static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
 
     qzi_fpenv env = qzi_fpenv_enter();
     int64_t count = weight && weight->tensor.data ? qz_tensor_numel(&weight->tensor) : 0;
-    if (qw->w && count > 0 && weight->tensor.dims[0] == oc) {
+    if (qw->w && count > 0 && count % oc == 0) {
         energy e = {0.0, 0.0};
         int64_t per = count / oc;
+        const float *w = weight->tensor.data;
         for (int32_t o = 0; o < oc; o++) {
-            const float *w = (const float *)weight->tensor.data + o * per;
             for (int64_t i = 0; i < per; i++) {
-                double value = w[i];
-                double difference = value - (double)((float)qw->w[o * per + i] * qw->scales[o]);
+                const int64_t at = weight_at(node, o, i, per);
+                double value = w[at];
+                double difference = value - (double)((float)qw->w[at] * qw->scales[o]);
                 e.signal += value * value;
                 e.noise += difference * difference;
             }

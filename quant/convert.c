@@ -108,8 +108,11 @@ static bool writes_any_qparams(const convert_work *work, qz_value value)
     case QZI_OP_INPUT:
     case QZI_OP_CONV2D:
     case QZI_OP_LINEAR:
+    case QZI_OP_CONV_TRANSPOSE2D:
     case QZI_OP_BATCH_NORM2D:
     case QZI_OP_LAYER_NORM:
+    case QZI_OP_GROUP_NORM:
+    case QZI_OP_L2_NORM:
     case QZI_OP_LAYER_SCALE:
     case QZI_OP_ADD:
     case QZI_OP_MUL:
@@ -292,6 +295,48 @@ fail:
     return st;
 }
 
+/* Weights of a transposed convolution between torch's order and [oc][ic/groups][kh][kw], in which
+ * the weights of an output channel are neighbours. */
+static void reorder(const qzi_conv2d_attr *conv, const float *torch, float *by_channel)
+{
+    const int64_t taps = (int64_t)conv->kh * conv->kw, icg = conv->ic / conv->groups;
+    for (int64_t o = 0; o < conv->oc; o++)
+        for (int64_t i = 0; i < icg; i++)
+            for (int64_t t = 0; t < taps; t++)
+                *by_channel++ = torch[qzi_conv_transpose2d_index(conv, i, o, t)];
+}
+
+static void reorder_back(const qzi_conv2d_attr *conv, const int8_t *by_channel, int8_t *torch)
+{
+    const int64_t taps = (int64_t)conv->kh * conv->kw, icg = conv->ic / conv->groups;
+    for (int64_t o = 0; o < conv->oc; o++)
+        for (int64_t i = 0; i < icg; i++)
+            for (int64_t t = 0; t < taps; t++)
+                torch[qzi_conv_transpose2d_index(conv, i, o, t)] = *by_channel++;
+}
+
+static qz_status make_transposed(const qz_graph *graph, const qzi_conv2d_attr *conv,
+                                 const float *weight, const float *bias, float sx, bool per_channel,
+                                 qzi_qweights **out)
+{
+    const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
+    const size_t count = (size_t)conv->oc * (size_t)per;
+    float *ordered = qzi_alloc(graph->ctx, count * sizeof(*ordered));
+    int8_t *w = qzi_alloc(graph->ctx, count);
+    qz_status st = QZ_ERR_MEMORY;
+    if (ordered && w) {
+        reorder(conv, weight, ordered);
+        st = qzi_qweights_make(graph->ctx, ordered, bias, conv->oc, per, sx, per_channel, out);
+    }
+    if (st == QZ_OK) {
+        reorder_back(conv, (*out)->w, w);
+        memcpy((*out)->w, w, count);
+    }
+    qzi_free(graph->ctx, ordered);
+    qzi_free(graph->ctx, w);
+    return st;
+}
+
 static qz_status make_weights(const qz_graph *graph, const qzi_node *from, bool per_channel,
                               const qz_graph *out, qzi_node *node)
 {
@@ -302,9 +347,12 @@ static qz_status make_weights(const qz_graph *graph, const qzi_node *from, bool 
     if (!weight || !weight->tensor.data || (bias && !bias->tensor.data))
         return qzi_fail(graph->ctx, QZ_ERR_STATE, "%s: has no weights to convert; load them first",
                         from->name);
+    const float *w = weight->tensor.data, *b = bias ? bias->tensor.data : NULL;
+    const float sx = out->nodes[node->in[0]].q.scale;
     const qz_status st =
-        qzi_qweights_make(graph->ctx, weight->tensor.data, bias ? bias->tensor.data : NULL,
-                          conv->oc, per, out->nodes[node->in[0]].q.scale, per_channel, &node->qw);
+        from->op == QZI_OP_CONV_TRANSPOSE2D
+            ? make_transposed(graph, conv, w, b, sx, per_channel, &node->qw)
+            : qzi_qweights_make(graph->ctx, w, b, conv->oc, per, sx, per_channel, &node->qw);
     return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", from->name);
 }
 
@@ -339,7 +387,7 @@ static qz_status add_weights(const qz_graph *graph, bool per_channel, qz_graph *
         QZI_TRY(qzi_check_cancelled(graph->ctx));
         if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
             continue; /* borders are between the nodes, which keep their order */
-        if (node->dtype == QZ_U8 && (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR))
+        if (node->dtype == QZ_U8 && qzi_op_has_weights(node->op))
             QZI_TRY(make_weights(graph, from, per_channel, out, node));
         else
             QZI_TRY(copy_params(graph, from, out, node));

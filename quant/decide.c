@@ -144,11 +144,6 @@ static bool has_fixed_qparams(const qzi_node *node)
            (node->act == QZ_ACT_SIGMOID || node->act == QZ_ACT_HARDSIGMOID);
 }
 
-static bool has_weights(qzi_op op)
-{
-    return op == QZI_OP_CONV2D || op == QZI_OP_LINEAR;
-}
-
 /* Why the node cannot or shall not be int8, by itself; allocated, NULL where nothing speaks
  * against it (or memory ran out, then *st is set). */
 static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const qzi_node *node,
@@ -188,7 +183,7 @@ static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, 
 {
     const qzi_node *node = &graph->nodes[i];
     qzi_decision *decision = &decisions[i];
-    bool reads_int8 = has_weights(node->op);
+    bool reads_int8 = qzi_op_has_weights(node->op);
     qz_status st = QZ_OK;
     if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE || node->dtype != QZ_F32)
         return qzi_fail(graph->ctx, QZ_ERR_STATE,

@@ -70,7 +70,7 @@ static bool is_clamp(const qz_graph *graph, qz_value node)
 
 static bool takes_activation(qzi_op op)
 {
-    return op == QZI_OP_CONV2D || op == QZI_OP_LINEAR || op == QZI_OP_BATCH_NORM2D ||
+    return qzi_op_has_weights(op) || op == QZI_OP_BATCH_NORM2D || op == QZI_OP_GROUP_NORM ||
            op == QZI_OP_ADD;
 }
 

@@ -100,6 +100,48 @@ qz_value qz_linear(qz_graph *graph, const char *name, qz_value x, int32_t out_fe
     return qzi_build_value(graph);
 }
 
+/* Output size of a transposed convolution where the input's is known; else 0. */
+static int32_t known_transposed(int32_t in, int32_t k, int32_t stride, int32_t pad, int32_t out_pad)
+{
+    const int64_t out = ((int64_t)in - 1) * stride - 2 * (int64_t)pad + k + out_pad;
+    return in < 1 || out < 1 || out > INT32_MAX ? 0 : (int32_t)out;
+}
+
+qz_value qz_conv_transpose2d(qz_graph *graph, const char *name, qz_value x,
+                             const qz_conv_transpose2d_options *options)
+{
+    qzi_node *node = qzi_build_node(graph, QZI_OP_CONV_TRANSPOSE2D, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    qzi_conv2d_attr *a = &node->u.transpose.conv;
+    a->ic = node->c;
+    a->oc = options->out_channels;
+    a->kh = default_to(options->kernel_h, 1);
+    a->kw = default_to(options->kernel_w, a->kh);
+    a->stride_h = default_to(options->stride_h, 1);
+    a->stride_w = default_to(options->stride_w, a->stride_h);
+    a->pad_h = options->padding_h == QZ_PAD_NONE ? 0 : options->padding_h;
+    a->pad_w = pad_w(options->padding_h, options->padding_w);
+    a->dil_h = a->dil_w = 1;
+    a->groups = default_to(options->groups, 1);
+    node->u.transpose.out_pad_h =
+        options->output_padding_h == QZ_PAD_NONE ? 0 : options->output_padding_h;
+    node->u.transpose.out_pad_w = pad_w(options->output_padding_h, options->output_padding_w);
+    node->c = a->oc;
+    const qz_status st = qzi_conv_transpose2d_check(graph->ctx, node);
+    if (st != QZ_OK) {
+        qzi_build_fail(graph, st);
+        return QZ_NO_VALUE;
+    }
+    node->h = known_transposed(node->h, a->kh, a->stride_h, a->pad_h, node->u.transpose.out_pad_h);
+    node->w = known_transposed(node->w, a->kw, a->stride_w, a->pad_w, node->u.transpose.out_pad_w);
+    const int64_t dims[] = {a->ic, a->oc / a->groups, a->kh, a->kw}, biases[] = {a->oc};
+    qzi_build_param(graph, node, QZI_P_WEIGHT, "weight", 4, dims);
+    if (options->bias)
+        qzi_build_param(graph, node, QZI_P_BIAS, "bias", 1, biases);
+    return qzi_build_value(graph);
+}
+
 static qz_value add_batch_norm(qz_graph *graph, const char *name, qz_value x, float eps,
                                bool frozen)
 {
@@ -142,13 +184,34 @@ qz_value qz_layer_norm(qz_graph *graph, const char *name, qz_value x, float eps)
     return qzi_build_value(graph);
 }
 
-qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name, qz_value x)
+qz_value qz_group_norm(qz_graph *graph, const char *name, qz_value x, int32_t groups, float eps)
 {
-    qzi_node *node = qzi_build_node(graph, QZI_OP_LAYER_SCALE, name, &x, 1);
+    qzi_node *node = qzi_build_node(graph, QZI_OP_GROUP_NORM, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    if (groups < 1 || node->c % groups != 0) {
+        qzi_build_fail(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                                       "%s: %d channels do not divide into %d groups", node->name,
+                                       node->c, groups));
+        return QZ_NO_VALUE;
+    }
+    const int64_t dims[] = {node->c};
+    node->u.bn.eps = eps;
+    node->u.bn.groups = groups;
+    qzi_build_param(graph, node, QZI_P_WEIGHT, "weight", 1, dims);
+    qzi_build_param(graph, node, QZI_P_BIAS, "bias", 1, dims);
+    return qzi_build_value(graph);
+}
+
+/* A node whose weight, of `ndim` dimensions, is the scope's own parameter of the given key. */
+static qz_value add_keyed(qz_graph *graph, qzi_op op, const char *param_key, const char *name,
+                          qz_value x, int32_t ndim)
+{
+    qzi_node *node = qzi_build_node(graph, op, name, &x, 1);
     if (!node)
         return QZ_NO_VALUE;
     const int64_t dims[] = {node->c, 1, 1};
-    qzi_build_param(graph, node, QZI_P_WEIGHT, "weight", 3, dims);
+    qzi_build_param(graph, node, QZI_P_WEIGHT, "weight", ndim, dims);
     if (graph->status != QZ_OK)
         return QZ_NO_VALUE;
     char *key = qzi_build_name(graph, param_key);
@@ -160,6 +223,16 @@ qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name
     graph->params[graph->param_count - 1].key = key;
     qzi_build_param_first(graph);
     return qzi_build_value(graph);
+}
+
+qz_value qz_layer_scale(qz_graph *graph, const char *param_key, const char *name, qz_value x)
+{
+    return add_keyed(graph, QZI_OP_LAYER_SCALE, param_key, name, x, 3);
+}
+
+qz_value qz_l2_norm(qz_graph *graph, const char *param_key, const char *name, qz_value x)
+{
+    return add_keyed(graph, QZI_OP_L2_NORM, param_key, name, x, 1);
 }
 
 qz_value qz_channel_affine(qz_graph *graph, const char *name, qz_value x, const float *scale,

@@ -44,7 +44,7 @@ void qz_graph_print(const qz_graph *graph, void (*write)(void *user, const char 
         qz_graph_node_at(graph, i, &info);
         snprintf(line, sizeof(line), "%%%zu = %s", i, info.op);
         write(user, line);
-        if (node->op == QZI_OP_CONV2D) {
+        if (node->op == QZI_OP_CONV2D || node->op == QZI_OP_CONV_TRANSPOSE2D) {
             const qzi_conv2d_attr *a = &node->u.conv;
             snprintf(line, sizeof(line), " %dx%d/%d %d->%d", a->kh, a->kw, a->stride_h, a->ic,
                      a->oc);
@@ -53,6 +53,9 @@ void qz_graph_print(const qz_graph *graph, void (*write)(void *user, const char 
                 snprintf(line, sizeof(line), " groups %d", a->groups);
                 write(user, line);
             }
+        } else if (node->op == QZI_OP_GROUP_NORM) {
+            snprintf(line, sizeof(line), " groups %d", node->u.bn.groups);
+            write(user, line);
         } else if (node->op == QZI_OP_LINEAR) {
             snprintf(line, sizeof(line), " %d->%d", node->u.conv.ic, node->u.conv.oc);
             write(user, line);

@@ -155,6 +155,20 @@ typedef struct qzk_layer_norm_params {
     float lo, hi; /* already minus y_zp */
 } qzk_layer_norm_params;
 
+/* u8 L2 norm of the channels of each pixel. */
+typedef struct qzk_l2_norm_params {
+    float x_scale;
+    int32_t x_zp, y_zp;
+    float lo, hi; /* already minus y_zp */
+} qzk_l2_norm_params;
+
+/* Pixels that qzk_kernels' channel sums take at most: sums of squares of bytes fit uint32. The
+ * blocks of CONTRACT.md's group_norm. */
+#define QZK_SUM_PIXELS 512
+
+/* CONTRACT.md, l2_norm: no pixel's norm counts as less. */
+#define QZK_L2_NORM_MIN 1e-12f
+
 typedef struct qzk_avgpool_params {
     int32_t x_zp, y_zp;
     float mult;   /* s_x / (count * s_y), computed as CONTRACT.md says */
@@ -211,6 +225,9 @@ typedef struct qzk_kernels {
     /* y[p][c] = x[p][c] * factor[c] */
     void (*f32_mul_channels)(const qzk_rows *rows, const float *factor);
     void (*f32_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias, float eps);
+    /* sum[c], squares[c] of at most QZK_SUM_PIXELS pixels (y is not used) */
+    void (*f32_channel_sums)(const qzk_rows *rows, double *sum, double *squares);
+    void (*f32_l2_norm)(const qzk_rows *rows, const float *scale);
     /* y[p][i*groups + g] = x[p][g*(c/groups) + i]; groups divides c */
     void (*f32_shuffle)(const qzk_rows *rows, size_t groups);
     /* y = fma(b, wb, a * wa): the blend of two rows in a bilinear resize */
@@ -235,6 +252,9 @@ typedef struct qzk_kernels {
     /* weight and bias already divided by the output's scale */
     void (*u8_layer_norm)(const qzk_rows *rows, const float *weight, const float *bias,
                           const qzk_layer_norm_params *p);
+    void (*u8_channel_sums)(const qzk_rows *rows, uint32_t *sum, uint32_t *squares);
+    /* scale already divided by the output's scale */
+    void (*u8_l2_norm)(const qzk_rows *rows, const float *scale, const qzk_l2_norm_params *p);
     void (*u8_shuffle)(const qzk_rows *rows, size_t groups);
     /* the same two; between them are floats with the zero point subtracted */
     void (*u8_blend)(const uint8_t *a, const uint8_t *b, int32_t zp, float wa, float wb, float *y,

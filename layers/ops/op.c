@@ -94,12 +94,22 @@ int64_t qzi_pixel_stride(qz_dtype dtype, int32_t c)
     return dtype == QZ_U8 ? QZK_CEIL4((int64_t)c) : c;
 }
 
+bool qzi_op_has_weights(qzi_op op)
+{
+    return op == QZI_OP_CONV2D || op == QZI_OP_LINEAR || op == QZI_OP_CONV_TRANSPOSE2D;
+}
+
 uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out)
 {
     const qzi_conv2d_attr *a = &node->u.conv;
-    if (node->op != QZI_OP_CONV2D && node->op != QZI_OP_LINEAR)
+    int64_t h = out->h, w = out->w;
+    if (!qzi_op_has_weights(node->op))
         return 0;
-    return (uint64_t)out->n * (uint64_t)out->h * (uint64_t)out->w * (uint64_t)a->oc *
+    if (node->op == QZI_OP_CONV_TRANSPOSE2D) { /* every pixel of the input meets every weight */
+        h = (h + 2 * (int64_t)a->pad_h - a->kh - node->u.transpose.out_pad_h) / a->stride_h + 1;
+        w = (w + 2 * (int64_t)a->pad_w - a->kw - node->u.transpose.out_pad_w) / a->stride_w + 1;
+    }
+    return (uint64_t)out->n * (uint64_t)h * (uint64_t)w * (uint64_t)a->oc *
            (uint64_t)(a->ic / a->groups) * (uint64_t)a->kh * (uint64_t)a->kw;
 }
 

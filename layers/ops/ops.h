@@ -19,7 +19,10 @@
     X(CONV2D, conv2d)                           \
     X(LINEAR, linear)                           \
     X(BATCH_NORM2D, batch_norm2d)               \
+    X(CONV_TRANSPOSE2D, conv_transpose2d)       \
     X(LAYER_NORM, layer_norm)                   \
+    X(GROUP_NORM, group_norm)                   \
+    X(L2_NORM, l2_norm)                         \
     X(LAYER_SCALE, layer_scale)                 \
     X(CHANNEL_AFFINE, channel_affine)           \
     X(ACTIVATION, activation)                   \
@@ -50,9 +53,10 @@ typedef struct qzi_qparams {
     int32_t zero_point;
 } qzi_qparams;
 
-/* int8 weights of a converted convolution or linear: canonical (OIHW), not packed. */
+/* int8 weights of a converted convolution or linear: canonical (as torch's parameter), not packed.
+ */
 typedef struct qzi_qweights {
-    int8_t *w;       /* [oc][ic/groups][kh][kw] */
+    int8_t *w;       /* [oc][ic/groups][kh][kw]; CONV_TRANSPOSE2D: [ic][oc/groups][kh][kw] */
     float *scales;   /* [oc]; equal entries when per tensor */
     int32_t *bias;   /* [oc], b32 of CONTRACT.md; never NULL */
     float *bias_f32; /* [oc], the float bias it came from (export, analysis); never NULL */
@@ -89,14 +93,19 @@ typedef struct qzi_node {
     int32_t call;      /* above 0: a further call of a layer, whose parameters it shares */
     qz_activation act; /* fused, or the function of an ACTIVATION node */
     union {
-        qzi_conv2d_attr conv; /* CONV2D; LINEAR as 1x1 (ic, oc) */
+        qzi_conv2d_attr conv; /* CONV2D; LINEAR as 1x1 (ic, oc); CONV_TRANSPOSE2D */
+        struct {
+            qzi_conv2d_attr conv;
+            int32_t out_pad_h, out_pad_w;
+        } transpose;          /* CONV_TRANSPOSE2D; u.conv is its first member */
         qzi_pool2d_attr pool; /* MAX_POOL2D, AVG_POOL2D */
         struct {
             int32_t out_h, out_w;
         } adaptive; /* ADAPTIVE_AVG_POOL2D */
         struct {
             float eps;
-        } bn; /* BATCH_NORM2D, LAYER_NORM */
+            int32_t groups; /* GROUP_NORM */
+        } bn;               /* BATCH_NORM2D, LAYER_NORM, GROUP_NORM */
         struct {
             float p;
         } dropout; /* DROPOUT, STOCHASTIC_DEPTH */
@@ -124,7 +133,7 @@ typedef struct qzi_node {
     qzi_qparams q;  /* of the value; scale 0 for F32 values that nobody observed */
 
     /* int8 (after convert) */
-    qzi_qweights *qw; /* CONV2D, LINEAR */
+    qzi_qweights *qw; /* CONV2D, LINEAR, CONV_TRANSPOSE2D */
     uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
 } qzi_node;
@@ -233,12 +242,27 @@ struct qzi_op_class {
 const qzi_op_class *qzi_op_get(qzi_op op);
 const char *qzi_op_name(qzi_op op);
 
-/* Multiply-adds of conv and linear (all n rows); 0 for other ops. */
+/* Whether it multiplies by weights that become int8: convolutions and linear. */
+bool qzi_op_has_weights(qzi_op op);
+
+/* Multiply-adds of convolutions and linear (all n rows); 0 for other ops. */
 uint64_t qzi_node_macs(const qzi_node *node, const qzi_shape *out);
 
 /* Whether the numbers make a convolution: QZ_ERR_ARGUMENT, or QZ_ERR_UNSUPPORTED where an exact
  * int32 sum could overflow. */
 qz_status qzi_conv2d_check(const qz_context *ctx, const char *name, const qzi_conv2d_attr *attr);
+
+/* The same of a transposed convolution. */
+qz_status qzi_conv_transpose2d_check(const qz_context *ctx, const qzi_node *node);
+
+/* Index in torch's weights [ic][oc/groups][kh][kw] of input channel i of o's group (below
+ * ic/groups), output channel o, tap t (below kh*kw). */
+static inline int64_t qzi_conv_transpose2d_index(const qzi_conv2d_attr *a, int64_t i, int64_t o,
+                                                 int64_t t)
+{
+    const int64_t icg = a->ic / a->groups, ocg = a->oc / a->groups;
+    return ((o / ocg * icg + i) * ocg + o % ocg) * a->kh * a->kw + t;
+}
 
 /* The kernels' view of a conv or linear node. */
 qzk_conv_shape qzi_conv_shape(const qzi_conv2d_attr *attr);

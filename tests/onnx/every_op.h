@@ -68,6 +68,19 @@ static inline void build(qz_graph *g, const void *config, const qzi_build_option
     x = qz_activate(g, "gelu", conv(g, "c7", x, 8, 1), QZ_ACT_GELU);
     x = qz_layer_norm(g, "layer_norm", x, 1e-6f);
     x = qz_channel_affine(g, "channel_affine", x, factor, shift);
+    x = qz_conv_transpose2d(g, "conv_transpose2d", conv(g, "c10", x, 8, 1),
+                            &(qz_conv_transpose2d_options){.out_channels = 6,
+                                                           .kernel_h = 3,
+                                                           .stride_h = 2,
+                                                           .padding_h = 1,
+                                                           .output_padding_h = 1,
+                                                           .bias = true});
+    x = qz_conv_transpose2d(g, "in groups", x,
+                            &(qz_conv_transpose2d_options){
+                                .out_channels = 8, .kernel_h = 2, .groups = 2, .bias = true});
+    x = qz_max_pool2d(g, "down", qz_group_norm(g, "group_norm", x, 4, 1e-5f),
+                      &(qz_pool2d_options){.kernel_h = 2});
+    x = qz_l2_norm(g, "scale_weight", "l2_norm", x);
     x = qz_linear(g, "linear of pixels", x, 8, true);
     x = qz_layer_scale(g, "gamma", "layer_scale", x);
     x = qz_stochastic_depth(g, "stochastic_depth", x, 0.1f);

@@ -141,6 +141,11 @@ static const struct {
     {"Conv", "group", 1},
     {"Conv", "pads", 0},
     {"Conv", "strides", 1},
+    {"ConvTranspose", "dilations", 1},
+    {"ConvTranspose", "group", 1},
+    {"ConvTranspose", "output_padding", 0},
+    {"ConvTranspose", "pads", 0},
+    {"ConvTranspose", "strides", 1},
     {"DequantizeLinear", "axis", 1},
     {"Flatten", "axis", 1},
     {"Gemm", "alpha", 1},
@@ -149,6 +154,7 @@ static const struct {
     {"Gemm", "transB", 0},
     {"HardSigmoid", "alpha", 0.2f},
     {"HardSigmoid", "beta", 0.5f},
+    {"InstanceNormalization", "epsilon", 1e-5f},
     {"LayerNormalization", "axis", -1},
     {"LayerNormalization", "epsilon", 1e-5f},
     {"MaxPool", "ceil_mode", 0},
@@ -170,6 +176,7 @@ static const struct {
     {"QLinearConv", "strides", 1},
     {"QLinearGlobalAveragePool", "channels_last", 0},
     {"QuantizeLinear", "axis", 1},
+    {"ReduceL2", "keepdims", 1},
     {"ReduceMean", "keepdims", 1},
     {"Reshape", "allowzero", 0},
 };
@@ -189,6 +196,8 @@ static const char *const required[] = {
     "Resize coordinate_transformation_mode",
     "Resize mode",
     "Resize nearest_mode",
+    "ReduceL2 axes",
+    "ConvTranspose kernel_shape",
 };
 
 static bool is_value(const QziOnnx__AttributeProto *a, double value)

@@ -76,6 +76,13 @@ static void build_all_ops(qz_graph *g, const void *config, const qzi_build_optio
     x = qz_max_pool2d(g, "maxpool", x, &(qz_pool2d_options){.kernel_h = 2});
     x = qz_frozen_batch_norm2d(g, "frozen", x, 1e-5f);
     x = qz_avg_pool2d(g, "avgpool", x, &(qz_pool2d_options){.kernel_h = 3, .padding_h = 1});
+    x = qz_conv_transpose2d(
+        g, "up", x,
+        &(qz_conv_transpose2d_options){
+            .out_channels = 8, .kernel_h = 2, .stride_h = 2, .groups = 2, .bias = true});
+    x = qz_activate(g, "normed", qz_group_norm(g, "group_norm", x, 4, 1e-5f), QZ_ACT_RELU);
+    x = qz_max_pool2d(g, "down", x, &(qz_pool2d_options){.kernel_h = 2});
+    x = qz_l2_norm(g, "scale_weight", "l2", x);
     x = qz_layer_norm(g, "norm", x, 1e-6f);
     x = qz_activate(g, "gelu", qz_linear(g, "mlp", x, 8, true), QZ_ACT_GELU);
     x = qz_layer_scale(g, "layer_scale", "layer_scale", x);

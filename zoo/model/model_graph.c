@@ -46,6 +46,11 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
         for (size_t i = 0; i < QZI_ARRAY_LEN(conv); i++)
             hash = add_number(hash, conv[i]);
         return hash;
+    case QZI_OP_CONV_TRANSPOSE2D:
+        for (size_t i = 0; i < QZI_ARRAY_LEN(conv); i++)
+            hash = add_number(hash, conv[i]);
+        return add_number(add_number(hash, node->u.transpose.out_pad_h),
+                          node->u.transpose.out_pad_w);
     case QZI_OP_MAX_POOL2D:
     case QZI_OP_AVG_POOL2D:
         for (size_t i = 0; i < QZI_ARRAY_LEN(pool); i++)
@@ -56,6 +61,8 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
     case QZI_OP_BATCH_NORM2D:
     case QZI_OP_LAYER_NORM:
         return add_float(hash, node->u.bn.eps);
+    case QZI_OP_GROUP_NORM:
+        return add_number(add_float(hash, node->u.bn.eps), node->u.bn.groups);
     case QZI_OP_SLICE:
         return add_number(hash, node->u.slice.first);
     case QZI_OP_CHANNEL_SHUFFLE:

@@ -47,7 +47,7 @@ qz_status qz_model_check_run(const qz_model *model, int64_t n, int64_t height, i
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         double bytes = value_bytes(node, &shapes[i]);
-        if (node->op == QZI_OP_CONV2D)
+        if (node->op == QZI_OP_CONV2D || node->op == QZI_OP_CONV_TRANSPOSE2D)
             bytes += value_bytes(&graph->nodes[node->in[0]], &shapes[node->in[0]]);
         most = QZI_MAX(most, bytes);
     }

@@ -119,6 +119,7 @@ static const struct {
     {NULL, "epsilon", 1e-5},
     {NULL, "group", 1},
     {NULL, "keepdims", 1},
+    {NULL, "output_padding", 0},
     {NULL, "pads", 0},
     {NULL, "strides", 1},
     {NULL, "transB", 0},

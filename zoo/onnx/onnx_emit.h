@@ -75,8 +75,11 @@ const char *qzi_onnx_floats(qzi_onnx_emit *e, const char *name, int32_t ndim, co
 
 /* ---- ops ---- */
 
-/* Writes the float form of a node (onnx_float.c); pools are in onnx_pool.c. */
+/* Writes the float form of a node (onnx_float.c); some ops have files of their own. */
 qz_status qzi_onnx_float_op(qzi_onnx_emit *e, const qzi_onnx_call *call);
+void qzi_onnx_conv_transpose(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out);
+void qzi_onnx_group_norm(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out);
+void qzi_onnx_l2_norm(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out);
 qz_status qzi_onnx_max_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
 qz_status qzi_onnx_avg_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
 qz_status qzi_onnx_adaptive_pool(qzi_onnx_emit *e, const qzi_onnx_call *call);
@@ -96,6 +99,7 @@ qz_status qzi_onnx_qoperator_op(qzi_onnx_emit *e, qz_value value); /* onnx_qoper
 /* int8 weights of a node as initializers: NAME.weight, NAME.weight_scale, … (onnx_qdq.c). */
 typedef struct qzi_onnx_weights {
     const char *w, *scale, *zero_point, *bias;
+    const char *numbers; /* the weights in float, in place of the first three; NULL: those */
     bool per_channel;
 } qzi_onnx_weights;
 qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node);

@@ -91,19 +91,6 @@ static void activation(qzi_onnx_emit *e, qz_activation act, const char *name, co
 
 /* ---- convolution, linear ---- */
 
-void qzi_onnx_conv_attrs(qzi_onnx_emit *e, const qzi_node *node, QziOnnx__NodeProto *made)
-{
-    const qzi_conv2d_attr *a = &node->u.conv;
-    const int64_t kernel[2] = {a->kh, a->kw}, strides[2] = {a->stride_h, a->stride_w};
-    const int64_t dilations[2] = {a->dil_h, a->dil_w};
-    const int64_t pads[4] = {a->pad_h, a->pad_w, a->pad_h, a->pad_w};
-    qzi_onnx_attr_ints(&e->doc, made, "dilations", dilations, 2);
-    qzi_onnx_attr_int(&e->doc, made, "group", a->groups);
-    qzi_onnx_attr_ints(&e->doc, made, "kernel_shape", kernel, 2);
-    qzi_onnx_attr_ints(&e->doc, made, "pads", pads, 4);
-    qzi_onnx_attr_ints(&e->doc, made, "strides", strides, 2);
-}
-
 static void conv_or_linear(qzi_onnx_emit *e, const qzi_onnx_call *call, const char *out)
 {
     const qzi_node *node = &e->graph->nodes[call->value];
@@ -278,6 +265,15 @@ static qz_status plain_op(qzi_onnx_emit *e, const qzi_onnx_call *call, const cha
         return QZ_OK;
     case QZI_OP_BATCH_NORM2D:
         batch_norm(e, call, out);
+        return QZ_OK;
+    case QZI_OP_CONV_TRANSPOSE2D:
+        qzi_onnx_conv_transpose(e, call, out);
+        return QZ_OK;
+    case QZI_OP_GROUP_NORM:
+        qzi_onnx_group_norm(e, call, out);
+        return QZ_OK;
+    case QZI_OP_L2_NORM:
+        qzi_onnx_l2_norm(e, call, out);
         return QZ_OK;
     case QZI_OP_LAYER_NORM:
         layer_norm(e, call);

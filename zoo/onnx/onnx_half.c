@@ -228,8 +228,10 @@ qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *pac
         reason_of(graph, i, ranges, reason, sizeof(reason));
         if (options->io_fp16)
             add_output(graph, i, &ranges[i], reason, sizeof(reason));
-        /* the parts of a layer norm square deviations; LayerNormalization does so in float32 */
-        kept[i] = reason[0] || (graph->nodes[i].op == QZI_OP_LAYER_NORM && options->opset < 17);
+        /* the parts of these norms square values; LayerNormalization does so in float32 */
+        const qzi_op op = graph->nodes[i].op;
+        kept[i] = reason[0] || op == QZI_OP_L2_NORM || op == QZI_OP_GROUP_NORM ||
+                  (op == QZI_OP_LAYER_NORM && options->opset < 17);
         if (reason[0] && options->note)
             options->note(options->note_user, graph->nodes[i].name, reason);
     }

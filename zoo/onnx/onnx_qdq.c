@@ -22,14 +22,40 @@ static bool is_per_channel(const qzi_qweights *qw, int64_t oc)
     return false;
 }
 
+/* A transposed convolution in groups has the channels of all groups in one row: no axis of its
+ * weights has a scale for each output channel. Its weights are written as numbers. */
+static bool has_no_scale_axis(const qzi_node *node)
+{
+    return node->op == QZI_OP_CONV_TRANSPOSE2D && node->u.conv.groups > 1 &&
+           is_per_channel(node->qw, node->u.conv.oc);
+}
+
+static const char *weight_numbers(qzi_onnx_emit *e, const qzi_node *node, const int64_t dims[4])
+{
+    const qzi_conv2d_attr *a = &node->u.conv;
+    const int64_t taps = (int64_t)a->kh * a->kw, icg = a->ic / a->groups;
+    float *w = qzi_onnx_alloc(&e->doc, (size_t)(a->oc * icg * taps), sizeof(*w));
+    for (int64_t o = 0; w && o < a->oc; o++)
+        for (int64_t i = 0; i < icg; i++)
+            for (int64_t t = 0; t < taps; t++) {
+                const int64_t at = qzi_conv_transpose2d_index(a, i, o, t);
+                w[at] = (float)node->qw->w[at] * node->qw->scales[o];
+            }
+    return w ? qzi_onnx_tensor(&e->doc, qzi_onnx_text(&e->doc, "%s.weight", node->name), QZ_F32, 4,
+                               dims, w)
+             : "";
+}
+
 qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node)
 {
     qzi_onnx_doc *doc = &e->doc;
     const qzi_conv2d_attr *a = &node->u.conv;
     const qzi_qweights *qw = node->qw;
-    const int64_t dims[4] = {a->oc, a->ic / a->groups, a->kh, a->kw};
+    const bool transpose = node->op == QZI_OP_CONV_TRANSPOSE2D;
+    const int64_t oc = a->oc, dims[4] = {transpose ? a->ic : oc,
+                                         (transpose ? a->oc : a->ic) / a->groups, a->kh, a->kw};
     const int32_t ndim = node->op == QZI_OP_LINEAR && node->flat ? 2 : 4;
-    qzi_onnx_weights made = {"", "", "", "", is_per_channel(qw, a->oc)};
+    qzi_onnx_weights made = {"", "", "", "", NULL, is_per_channel(qw, a->oc)};
     if (!qw->w) {
         doc->status =
             qzi_fail(e->graph->ctx, QZ_ERR_STATE,
@@ -40,14 +66,18 @@ qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node)
     const int8_t *zeros = qzi_onnx_alloc(doc, scales, 1);
     if (!zeros)
         return made;
+    made.bias =
+        qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.bias", node->name), QZ_S32, 1, &oc, qw->bias);
+    if (has_no_scale_axis(node)) {
+        made.numbers = weight_numbers(e, node, dims);
+        return made;
+    }
     made.w =
         qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight", node->name), QZ_S8, ndim, dims, qw->w);
     made.scale = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight_scale", node->name), QZ_F32,
-                                 made.per_channel, dims, qw->scales);
+                                 made.per_channel, &oc, qw->scales);
     made.zero_point = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.weight_zero_point", node->name),
-                                      QZ_S8, made.per_channel, dims, zeros);
-    made.bias =
-        qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.bias", node->name), QZ_S32, 1, dims, qw->bias);
+                                      QZ_S8, made.per_channel, &oc, zeros);
     return made;
 }
 
@@ -68,16 +98,20 @@ static void dequantized_weights(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx
         bias_scale[i] = sx * node->qw->scales[i];
     const char *scale = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.bias_scale", node->name),
                                         QZ_F32, made.per_channel, dims, bias_scale);
-    QziOnnx__NodeProto *w = QZI_ONNX_NODE(doc, "DequantizeLinear",
-                                          qzi_onnx_text(doc, "%s.weight_dequantize", node->name),
-                                          call->weight, made.w, made.scale, made.zero_point);
+    if (made.numbers) {
+        call->weight = made.numbers;
+    } else {
+        QziOnnx__NodeProto *w = QZI_ONNX_NODE(
+            doc, "DequantizeLinear", qzi_onnx_text(doc, "%s.weight_dequantize", node->name),
+            call->weight, made.w, made.scale, made.zero_point);
+        if (made.per_channel)
+            qzi_onnx_attr_int(doc, w, "axis", node->op == QZI_OP_CONV_TRANSPOSE2D);
+    }
     QziOnnx__NodeProto *b =
         QZI_ONNX_NODE(doc, "DequantizeLinear", qzi_onnx_text(doc, "%s.bias_dequantize", node->name),
                       call->bias, made.bias, scale);
-    if (made.per_channel) {
-        qzi_onnx_attr_int(doc, w, "axis", 0);
+    if (made.per_channel)
         qzi_onnx_attr_int(doc, b, "axis", 0);
-    }
 }
 
 /* ---- clamps ---- */
@@ -189,7 +223,7 @@ static qz_status between(qzi_onnx_emit *e, qz_value value, bool weights)
 
 qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value)
 {
-    return between(e, value, false);
+    return between(e, value, e->graph->nodes[value].qw != NULL);
 }
 
 qz_status qzi_onnx_qdq_op(qzi_onnx_emit *e, qz_value value)

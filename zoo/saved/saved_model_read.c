@@ -288,17 +288,20 @@ static qz_status fail_numbers(const struct reader *r, const char *name, const ch
 static qz_status read_qweights(struct reader *r, qzi_node *node)
 {
     const qzi_conv2d_attr *conv = &node->u.conv;
-    const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
+    const int64_t oc = conv->oc, dims[4] = {oc, conv->ic / conv->groups, conv->kh, conv->kw};
+    const int64_t transposed[4] = {conv->ic, oc / conv->groups, conv->kh, conv->kw};
+    const bool transpose = node->op == QZI_OP_CONV_TRANSPOSE2D;
     const int32_t ndim = node->op == QZI_OP_LINEAR ? 2 : 4;
     qzi_qweights *qw = node->qw;
     void *data = NULL;
-    QZI_TRY(copy_tensor(r, node->name, "weight", QZ_S8, ndim, dims, &data));
+    QZI_TRY(
+        copy_tensor(r, node->name, "weight", QZ_S8, ndim, transpose ? transposed : dims, &data));
     qw->w = data;
-    QZI_TRY(copy_tensor(r, node->name, "weight_scale", QZ_F32, 1, dims, &data));
+    QZI_TRY(copy_tensor(r, node->name, "weight_scale", QZ_F32, 1, &oc, &data));
     qw->scales = data;
-    QZI_TRY(copy_tensor(r, node->name, "bias", QZ_S32, 1, dims, &data));
+    QZI_TRY(copy_tensor(r, node->name, "bias", QZ_S32, 1, &oc, &data));
     qw->bias = data;
-    QZI_TRY(copy_tensor(r, node->name, "bias_f32", QZ_F32, 1, dims, &data));
+    QZI_TRY(copy_tensor(r, node->name, "bias_f32", QZ_F32, 1, &oc, &data));
     qw->bias_f32 = data;
     qw->per_channel = r->model->qconfig.per_channel;
     for (int32_t i = 0; i < conv->oc; i++) {
@@ -341,8 +344,7 @@ static qz_status read_node(struct reader *r, qzi_node *node)
         QZI_TRY(get_tensor(r, node->name, "table", QZ_U8, 2, dims, &tables));
         memcpy(node->tables, tables->data, node->in_count * 256);
     }
-    bool weighted = node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR;
-    if (weighted && node->dtype == QZ_U8) {
+    if (qzi_op_has_weights(node->op) && node->dtype == QZ_U8) {
         if (!node->qw)
             node->qw = qzi_calloc(r->ctx, 1, sizeof(*node->qw));
         return node->qw ? read_qweights(r, node) : QZ_ERR_MEMORY;

@@ -174,12 +174,14 @@ static qz_status add_node(struct writer *w, const qzi_node *node)
     }
     if (node->qw) {
         const qzi_conv2d_attr *conv = &node->u.conv;
-        const int64_t dims[4] = {conv->oc, conv->ic / conv->groups, conv->kh, conv->kw};
+        const int64_t oc = conv->oc, dims[4] = {oc, conv->ic / conv->groups, conv->kh, conv->kw};
+        const int64_t transposed[4] = {conv->ic, oc / conv->groups, conv->kh, conv->kw};
         QZI_TRY(add_tensor(w, node->name, "weight", QZ_S8, node->qw->w,
-                           node->op == QZI_OP_LINEAR ? 2 : 4, dims));
-        QZI_TRY(add_tensor(w, node->name, "weight_scale", QZ_F32, node->qw->scales, 1, dims));
-        QZI_TRY(add_tensor(w, node->name, "bias", QZ_S32, node->qw->bias, 1, dims));
-        return add_tensor(w, node->name, "bias_f32", QZ_F32, node->qw->bias_f32, 1, dims);
+                           node->op == QZI_OP_LINEAR ? 2 : 4,
+                           node->op == QZI_OP_CONV_TRANSPOSE2D ? transposed : dims));
+        QZI_TRY(add_tensor(w, node->name, "weight_scale", QZ_F32, node->qw->scales, 1, &oc));
+        QZI_TRY(add_tensor(w, node->name, "bias", QZ_S32, node->qw->bias, 1, &oc));
+        return add_tensor(w, node->name, "bias_f32", QZ_F32, node->qw->bias_f32, 1, &oc);
     }
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(w->model->int8_graph, node, which);

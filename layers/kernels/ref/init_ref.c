@@ -19,6 +19,8 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->f32_mul = qzk_f32_mul__ref;
     kernels->f32_mul_channels = qzk_f32_mul_channels__ref;
     kernels->f32_layer_norm = qzk_f32_layer_norm__ref;
+    kernels->f32_channel_sums = qzk_f32_channel_sums__ref;
+    kernels->f32_l2_norm = qzk_f32_l2_norm__ref;
     kernels->f32_shuffle = qzk_f32_shuffle__ref;
     kernels->f32_blend = qzk_f32_blend__ref;
     kernels->f32_resize_row = qzk_f32_resize_row__ref;
@@ -32,6 +34,8 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->u8_mul = qzk_u8_mul__ref;
     kernels->u8_mul_channels = qzk_u8_mul_channels__ref;
     kernels->u8_layer_norm = qzk_u8_layer_norm__ref;
+    kernels->u8_channel_sums = qzk_u8_channel_sums__ref;
+    kernels->u8_l2_norm = qzk_u8_l2_norm__ref;
     kernels->u8_shuffle = qzk_u8_shuffle__ref;
     kernels->u8_blend = qzk_u8_blend__ref;
     kernels->u8_resize_row = qzk_u8_resize_row__ref;

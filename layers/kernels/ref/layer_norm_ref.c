@@ -1,22 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * layer_norm_ref.c - layer norm over the channels of each pixel. The float sums run in 16 lanes
- * that are joined in one order, so that any vector width can do the same; those of bytes are
- * exact.
+ * layer_norm_ref.c - layer norm over the channels of each pixel. The float sums run in lanes; those
+ * of bytes are exact.
  */
 #include "layers/kernels/ref/fma_ref.h"
+#include "layers/kernels/ref/lanes_ref.h"
 #include "layers/kernels/ref/ref.h"
 #include "layers/kernels/ref/requant.h"
-
-#define LANES 16
-
-static float join_lanes(float lane[LANES])
-{
-    for (int width = LANES / 2; width >= 1; width /= 2)
-        for (int k = 0; k < width; k++)
-            lane[k] = lane[k] + lane[k + width];
-    return lane[0];
-}
 
 void qzk_f32_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
                              float eps)
@@ -26,15 +16,15 @@ void qzk_f32_layer_norm__ref(const qzk_rows *rows, const float *weight, const fl
     const size_t pixels = rows->pixels, c = rows->c;
     const int64_t x_stride = rows->x_stride, y_stride = rows->y_stride;
     for (size_t p = 0; p < pixels; p++, x += x_stride, y += y_stride) {
-        float sums[LANES] = {0}, squares[LANES] = {0};
+        float sums[QZK_SUM_LANES] = {0}, squares[QZK_SUM_LANES] = {0};
         for (size_t i = 0; i < c; i++)
-            sums[i % LANES] = sums[i % LANES] + x[i];
-        float mean = join_lanes(sums) / (float)c;
+            sums[i % QZK_SUM_LANES] = sums[i % QZK_SUM_LANES] + x[i];
+        float mean = qzk_ref_join_lanes(sums) / (float)c;
         for (size_t i = 0; i < c; i++) {
             float d = x[i] - mean;
-            squares[i % LANES] = qzk_ref_fmaf(d, d, squares[i % LANES]);
+            squares[i % QZK_SUM_LANES] = qzk_ref_fmaf(d, d, squares[i % QZK_SUM_LANES]);
         }
-        float variance = join_lanes(squares) / (float)c;
+        float variance = qzk_ref_join_lanes(squares) / (float)c;
         float r = 1.0f / sqrtf(variance + eps);
         for (size_t i = 0; i < c; i++)
             y[i] = qzk_ref_fmaf((x[i] - mean) * r, weight[i], bias[i]);

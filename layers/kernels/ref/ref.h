@@ -33,6 +33,14 @@ void qzk_f32_layer_norm__ref(const qzk_rows *rows, const float *weight, const fl
 void qzk_u8_layer_norm__ref(const qzk_rows *rows, const float *weight, const float *bias,
                             const qzk_layer_norm_params *p);
 
+/* group_norm_ref.c */
+void qzk_f32_channel_sums__ref(const qzk_rows *rows, double *sum, double *squares);
+void qzk_u8_channel_sums__ref(const qzk_rows *rows, uint32_t *sum, uint32_t *squares);
+
+/* l2_norm_ref.c */
+void qzk_f32_l2_norm__ref(const qzk_rows *rows, const float *scale);
+void qzk_u8_l2_norm__ref(const qzk_rows *rows, const float *scale, const qzk_l2_norm_params *p);
+
 /* shuffle_ref.c */
 void qzk_u8_shuffle__ref(const qzk_rows *rows, size_t groups);
 void qzk_f32_shuffle__ref(const qzk_rows *rows, size_t groups);
