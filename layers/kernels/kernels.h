@@ -261,8 +261,8 @@ typedef struct qzk_kernels {
                      size_t n);
     void (*u8_resize_row)(const qzk_resize_row *row, int32_t zp);
 
-    /* RoIAlign, one bin: y[ch] = Σ weights[t] * taps[t][ch], by fma in order from +0; taps[t] points
-     * to c elements */
+    /* RoIAlign, one bin: y[ch] = the sum of weights[t] * taps[t][ch], by fma in order from +0;
+     * taps[t] points to c elements */
     void (*f32_roi_bin)(const float *const *taps, const float *weights, size_t count, size_t c,
                         float *y);
     /* the same from `start`, then times scale */

@@ -135,7 +135,7 @@ typedef struct qzi_top_k {
     float bar_score; /* its score, for tests before the score of a place is computed */
 } qzi_top_k;
 
-/* Scores above `threshold`, at most k. QZ_ERR_MEMORY. Freed by qzi_top_k_free, also after failing. */
+/* Scores above `threshold`, at most k. QZ_ERR_MEMORY. qzi_top_k_free frees, also after failing. */
 qz_status qzi_top_k_init(const qz_context *ctx, qzi_top_k *top, size_t k, float threshold);
 void qzi_top_k_free(const qz_context *ctx, qzi_top_k *top);
 void qzi_top_k_cut(qzi_top_k *top); /* to the k best; raises the bar */

@@ -48,11 +48,11 @@ typedef struct tap {
 static tap tap_of(const span *s, int32_t pixel)
 {
     const float scale = (float)SIDE / (float)s->length;
-    float at = scale * ((float)(pixel - s->from) + 0.5f) - 0.5f;
-    at = at < 0.0f ? 0.0f : at;
+    double at = (double)scale * ((double)(pixel - s->from) + 0.5) - 0.5; /* as in transform.c */
+    at = at < 0.0 ? 0.0 : at;
     tap t = {.low = QZI_MIN((int32_t)at, SIDE - 1)};
     t.high = t.low < SIDE - 1 ? t.low + 1 : t.low;
-    t.high_weight = at - (float)t.low;
+    t.high_weight = (float)(at - (double)t.low);
     t.high_weight = t.high_weight > 1.0f ? 1.0f : t.high_weight;
     t.low_weight = 1.0f - t.high_weight;
     return t;

@@ -25,10 +25,11 @@ qz_status qzi_transform_sizes(const qz_context *ctx, const qzi_detector *detecto
         size->resized_h = options->fixed_h;
         size->resized_w = options->fixed_w;
     } else {
-        /* the scale is a float32 of torch; sizes are Python's floor of a double product */
+        /* the scale is a float32, and number / tensor is reciprocal times number in torch; sizes are
+         * Python's floor of a double product */
         const float shorter = (float)QZI_MIN(height, width), longer = (float)QZI_MAX(height, width);
-        const float by_min = (float)options->min_size / shorter;
-        const float by_max = (float)options->max_size / longer;
+        const float by_min = 1.0f / shorter * (float)options->min_size;
+        const float by_max = 1.0f / longer * (float)options->max_size;
         const double scale = (double)QZI_MIN(by_min, by_max);
         size->resized_h = (int32_t)floor((double)height * scale);
         size->resized_w = (int32_t)floor((double)width * scale);
@@ -54,15 +55,16 @@ typedef struct source {
     float low_weight, high_weight;
 } source;
 
-/* PyTorch's area_pixel_compute_source_index and its weights, in float32. */
+/* PyTorch's area_pixel_compute_source_index and its weights: a scale in float32, a place in double,
+ * weights in float32. */
 static source source_of(int32_t i, int32_t in, int32_t out)
 {
     const float scale = (float)in / (float)out;
-    float at = scale * ((float)i + 0.5f) - 0.5f;
-    at = at < 0.0f ? 0.0f : at;
+    double at = (double)scale * ((double)i + 0.5) - 0.5;
+    at = at < 0.0 ? 0.0 : at;
     source s = {.low = QZI_MIN((int32_t)at, in - 1)};
     s.step = s.low < in - 1 ? 1 : 0;
-    s.high_weight = at - (float)s.low;
+    s.high_weight = (float)(at - (double)s.low);
     s.high_weight = s.high_weight > 1.0f ? 1.0f : s.high_weight;
     s.low_weight = 1.0f - s.high_weight;
     return s;
