@@ -60,7 +60,7 @@ QZ_API qz_status qz_detection_options_set(qz_context *context, const char *name,
                                           double value);
 
 /* The settings of a model, at first torchvision's defaults. Saved models and ONNX files keep them. Not
- * while one of its sessions runs. QZ_ERR_UNSUPPORTED: the model is no detector. */
+ * while one of its sessions runs; sizes of images before the first one. QZ_ERR_UNSUPPORTED: the model is no detector. */
 QZ_API qz_status qz_model_get_detection_options(const qz_model *model,
                                                 qz_detection_options *options);
 QZ_API qz_status qz_model_set_detection_options(qz_model *model,

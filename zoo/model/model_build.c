@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* model_build.c - an empty model, its float graph, and its end. */
 #include "zoo/model/model_build.h"
+#include "zoo/detection/transform.h"
 
 /* More classes than any data set has; keeps a mistyped number from taking all memory. */
 #define MAX_CLASSES 1000000
@@ -49,11 +50,27 @@ void qz_model_destroy(qz_model *model)
     qzi_free(ctx, model);
 }
 
-/* MACs of one image of the model's own size. */
+qz_status qzi_model_network_size(const qz_model *model, int32_t *h, int32_t *w)
+{
+    qzi_transform_size size;
+    *h = model->input_h;
+    *w = model->input_w;
+    if (!model->arch->detector)
+        return QZ_OK;
+    QZI_TRY(qzi_transform_sizes(model->ctx, model->arch->detector, &model->detection, *h, *w, 0, 0,
+                                &size));
+    *h = size.padded_h;
+    *w = size.padded_w;
+    return QZ_OK;
+}
+
+/* MACs of one image of the model's own size, and of one RoI. */
 qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph)
 {
     qzi_shape *shapes = NULL;
-    qz_status st = qzi_graph_image_shapes(graph, model->input_h, model->input_w, &shapes);
+    int32_t h, w;
+    QZI_TRY(qzi_model_network_size(model, &h, &w));
+    qz_status st = qzi_graph_image_shapes(graph, h, w, &shapes);
     uint64_t macs = 0;
     for (size_t i = 0; st == QZ_OK && i < graph->node_count; i++)
         macs += qzi_node_macs(&graph->nodes[i], &shapes[i]);

@@ -16,6 +16,9 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options);
 qz_status qzi_model_finish_graph(qz_model *model);
 /* Channels of the network's input. */
 int32_t qzi_model_channels(const qz_model *model);
+/* The size of the network's input for an image of the model's own size: of a detector, what its
+ * transform makes of it. */
+qz_status qzi_model_network_size(const qz_model *model, int32_t *h, int32_t *w);
 /* Sets model->macs from the graph, for one image of the model's own size. */
 qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph);
 /* Replaces ReLU6 where the model says so, and fuses. */

@@ -112,6 +112,27 @@ static qz_status check_detector(const qz_model *model, const void *options, cons
     return QZ_OK;
 }
 
+static bool sizes_differ(const qz_detection_options *a, const qz_detection_options *b)
+{
+    return a->min_size != b->min_size || a->max_size != b->max_size || a->fixed_h != b->fixed_h ||
+           a->fixed_w != b->fixed_w;
+}
+
+/* The model's own image: the fixed size, or a square of the shorter side's size. */
+void qzi_model_detection_size(qz_model *model)
+{
+    const qz_detection_options *o = &model->detection;
+    model->input_h = o->fixed_h > 0 ? o->fixed_h : o->min_size;
+    model->input_w = o->fixed_w > 0 ? o->fixed_w : o->min_size;
+}
+
+static qz_status measure_size(qz_model *model)
+{
+    qzi_model_detection_size(model);
+    QZI_TRY(qzi_model_count_macs(model, model->graph ? model->graph : model->int8_graph));
+    return qzi_model_measure(model);
+}
+
 qz_status qz_model_get_detection_options(const qz_model *model, qz_detection_options *options)
 {
     QZI_TRY(check_detector(model, options, "qz_model_get_detection_options"));
@@ -124,9 +145,17 @@ qz_status qz_model_set_detection_options(qz_model *model, const qz_detection_opt
     QZI_TRY(check_detector(model, options, "qz_model_set_detection_options"));
     QZI_TRY(qzi_detection_options_check(model->ctx, model->arch->detector, model->arch->info.name,
                                         options));
+    if (model->packings.count > 0 && sizes_differ(&model->detection, options))
+        return qzi_model_fail_state(model, "the size of images is set before the first session");
+    const qz_detection_options before = model->detection;
     model->detection = *options;
     model->detection.size = sizeof(model->detection);
-    return QZ_OK;
+    const qz_status st = measure_size(model);
+    if (st == QZ_OK)
+        return QZ_OK;
+    model->detection = before; /* a size that the network cannot take */
+    (void)measure_size(model);
+    return st;
 }
 
 /* ---- settings as text ---- */
@@ -149,7 +178,7 @@ static void number_text(double value, char text[32])
 qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, const char **text)
 {
     const qzi_detector *detector = model->arch->detector;
-    size_t size = 1, used = 0;
+    size_t size = 64, used = 0;
     const char *name;
     for (size_t i = 0; (name = qzi_detection_options_name(detector, i)) != NULL; i++)
         size += strlen(name) + 32;
@@ -165,6 +194,9 @@ qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, cons
         used +=
             (size_t)snprintf(out + used, size - used, "%s%s=%s", i > 0 ? " " : "", name, number);
     }
+    if (model->detection.fixed_h > 0) /* SSD: no settings of its own, but of the model */
+        snprintf(out + used, size - used, " size=%dx%d", (int)model->detection.fixed_h,
+                 (int)model->detection.fixed_w);
     *text = out;
     return QZ_OK;
 }
@@ -194,7 +226,16 @@ qz_status qzi_model_detection_parse(qz_model *model, const char *text)
             return fail_text(model, text);
         text = end;
     }
-    if (*text != '\0')
+    if (detector->defaults.fixed_h > 0) {
+        int h = 0, w = 0, length = 0;
+        if (sscanf(text, " size=%5dx%5d%n", &h, &w, &length) != 2 || length == 0)
+            return fail_text(model, text);
+        options.fixed_h = h;
+        options.fixed_w = w;
+        text += length;
+    }
+    if (*text != '\0' || qzi_detection_options_check(model->ctx, detector, model->arch->info.name,
+                                                     &options) != QZ_OK)
         return fail_text(model, text);
     model->detection = options;
     return QZ_OK;

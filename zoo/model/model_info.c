@@ -3,13 +3,15 @@
  * model_info.c - facts about a model: sizes, origin, options, graphs.
  */
 #include "layers/graph/exec.h"
-#include "zoo/model/model.h"
+#include "zoo/model/model_build.h"
 
 #include <string.h>
 
 static size_t param_bytes(const qz_graph *graph, const qzi_node *node)
 {
     size_t bytes = 0;
+    if (node->call > 0) /* the parameters are those of the first call */
+        return 0;
     for (int which = 0; which < QZI_P_COUNT; which++) {
         const qzi_param *param = qzi_node_param(graph, node, which);
         if (param && !param->optional)
@@ -42,13 +44,15 @@ static size_t graph_bytes(const qz_graph *graph)
 
 qz_status qzi_model_measure(qz_model *model)
 {
+    int32_t h, w;
+    QZI_TRY(qzi_model_network_size(model, &h, &w));
     if (model->graph) {
         model->fp32_weights_bytes = graph_bytes(model->graph);
-        QZI_TRY(qzi_graph_list_size(model->graph, model->input_h, model->input_w));
+        QZI_TRY(qzi_graph_list_size(model->graph, h, w));
     }
     if (model->int8_graph) {
         model->int8_weights_bytes = graph_bytes(model->int8_graph);
-        QZI_TRY(qzi_graph_list_size(model->int8_graph, model->input_h, model->input_w));
+        QZI_TRY(qzi_graph_list_size(model->int8_graph, h, w));
     }
     return QZ_OK;
 }

@@ -32,8 +32,10 @@ static qz_status find_or_pack(qz_model *model, bool int8, bool winograd, qz_isa 
                         "at qz_model_finalize can run, and float with Winograd's algorithm",
                         model->arch->info.name);
     qzi_packed *made = NULL;
+    int32_t h, w;
+    QZI_TRY(qzi_model_network_size(model, &h, &w));
     if (winograd)
-        QZI_TRY(qzi_packed_create_winograd(graph, isa, model->input_h, model->input_w, &made));
+        QZI_TRY(qzi_packed_create_winograd(graph, isa, h, w, &made));
     else
         QZI_TRY(qzi_packed_create(graph, isa, &made));
     model->packings.list[model->packings.count++] =

@@ -6,6 +6,7 @@
  * later, when the blocks themselves are asked for.
  */
 #include "zoo/model/model_size.h"
+#include "zoo/detection/transform.h"
 
 #include "layers/base/memory.h"
 
@@ -38,7 +39,13 @@ qz_status qz_model_check_run(const qz_model *model, int64_t n, int64_t height, i
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "qz_model_check_run: batch, height and width must be at least 1");
     const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
-    const qzi_shape inputs[QZI_STAGES_MAX] = {{(int32_t)n, (int32_t)height, (int32_t)width, 3}};
+    qzi_shape inputs[QZI_STAGES_MAX] = {{(int32_t)n, (int32_t)height, (int32_t)width, 3}};
+    if (model->arch->detector) { /* which runs images one by one */
+        qzi_transform_size size;
+        QZI_TRY(qzi_transform_sizes(model->ctx, model->arch->detector, &model->detection,
+                                    (int32_t)height, (int32_t)width, 0, 0, &size));
+        inputs[0] = (qzi_shape){1, size.padded_h, size.padded_w, 3};
+    }
     qzi_shape *shapes = qzi_calloc(model->ctx, graph->node_count, sizeof(*shapes));
     if (!shapes)
         return QZ_ERR_MEMORY;

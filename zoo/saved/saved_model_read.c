@@ -245,6 +245,8 @@ static qz_status read_preprocess(struct reader *r)
     memcpy(p->std, std->data, sizeof(p->std));
     r->model->input_h = p->crop_h;
     r->model->input_w = p->crop_w;
+    if (r->model->arch->detector)
+        qzi_model_detection_size(r->model);
     r->model->own_preprocess = true;
     return as_damaged(r, qzi_preprocess_check_recipe(r->ctx, p));
 }
