@@ -15,10 +15,10 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
 void qzi_sqnr_destroy(qzi_sqnr *sqnr);
 qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image);
 /*
- * One stage of an image, of graphs whose stages have inputs of their own (exec.h): all stages of the
- * float graph first, then those of the int8 graph. Each stage below QZI_STAGES_MAX has an executor
- * for each graph, which the caller may read until its next run. Then qzi_sqnr_end_image, also after
- * a failure (`whole` false: nothing of this image counts).
+ * One stage of an image, of graphs whose stages have inputs of their own (exec.h): all stages of
+ * the float graph first, then those of the int8 graph. Each stage below QZI_STAGES_MAX has an
+ * executor for each graph, which the caller may read until its next run. Then qzi_sqnr_end_image,
+ * also after a failure (`whole` false: nothing of this image counts).
  */
 qz_status qzi_sqnr_run(qzi_sqnr *sqnr, bool int8, size_t stage, const qzi_exec_input *inputs,
                        size_t input_count, qzi_exec **exec);

@@ -16,8 +16,9 @@ void qzi_calibration_destroy(qzi_calibration *calibration);
 qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);
 /*
  * One stage of an image, of a graph whose stages have inputs of their own (exec.h): observers see
- * the values that it computes. Each stage below QZI_STAGES_MAX has an executor, which the caller may
- * read until its next run. When all stages of an image are through, qzi_calibration_count_image.
+ * the values that it computes. Each stage below QZI_STAGES_MAX has an executor, which the caller
+ * may read until its next run. When all stages of an image are through,
+ * qzi_calibration_count_image.
  */
 #define QZI_STAGES_MAX 3
 qz_status qzi_calibration_run(qzi_calibration *calibration, size_t stage,

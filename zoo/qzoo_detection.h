@@ -59,15 +59,17 @@ QZ_API qz_status qz_detection_options_set(qz_context *context, const char *name,
                                           qz_detection_options *options, const char *setting,
                                           double value);
 
-/* The settings of a model, at first torchvision's defaults. Saved models and ONNX files keep them. Not
- * while one of its sessions runs; sizes of images before the first one. QZ_ERR_UNSUPPORTED: the model is no detector. */
+/* The settings of a model, at first torchvision's defaults. Saved models and ONNX files keep
+ * them. Not while one of its sessions runs; sizes of images before the first one.
+ * QZ_ERR_UNSUPPORTED: the model is no detector. */
 QZ_API qz_status qz_model_get_detection_options(const qz_model *model,
                                                 qz_detection_options *options);
 QZ_API qz_status qz_model_set_detection_options(qz_model *model,
                                                 const qz_detection_options *options);
 
-/* ---- results of a session ----
- *
+/* ---- results of a session ---- */
+
+/*
  * qz_session_run takes images from 0 to 1, N x 3 x H x W, qz_session_run_u8 and
  * qz_session_run_pixels images of any sizes; the detector's own transform follows. Each image of a
  * batch goes through the stages by itself. qz_session_output gives the raw values of the last image
@@ -86,8 +88,8 @@ QZ_API qz_status qz_session_detection_mask(const qz_session *session, size_t ima
 QZ_API qz_status qz_session_detection_mask_prob(const qz_session *session, size_t image,
                                                 size_t index, float *probabilities);
 /*
- * Faster R-CNN, Mask R-CNN: `count` boxes, x1 y1 x2 y2 in the resized and padded image, on which the
- * later stages run in place of the proposals; copied. NULL: the proposals again.
+ * Faster R-CNN, Mask R-CNN: `count` boxes, x1 y1 x2 y2 in the resized and padded image, on which
+ * the later stages run in place of the proposals; copied. NULL: the proposals again.
  * QZ_ERR_UNSUPPORTED: another model.
  */
 QZ_API qz_status qz_session_set_rois(qz_session *session, const float *boxes, size_t count);

@@ -221,9 +221,9 @@ QZ_API qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *r
  * or has control characters.
  */
 QZ_API qz_status qz_model_set_classes(qz_model *model, const char *const *names, size_t count);
-/* The name of a class: as set, or ImageNet's where the model has 1000 classes, COCO's of a detector
- * of 91, Pascal VOC's of a segmenter of 21; NULL: not known. The text belongs to the model until the
- * next qz_model_set_classes. */
+/* The name of a class: as set, or ImageNet's where the model has 1000 classes, COCO's of a
+ * detector of 91, Pascal VOC's of a segmenter of 21; NULL: not known. The text belongs to the
+ * model until the next qz_model_set_classes. */
 QZ_API const char *qz_model_class(const qz_model *model, int32_t index);
 
 /* ---- facts ---- */

@@ -76,8 +76,8 @@ qz_status qzi_exec_output_shape(const qzi_exec *exec, size_t index, qz_tensor *t
  * succeeded. */
 void qzi_exec_output(const qzi_exec *exec, size_t index, float *out);
 
-/* Output i as it is, NHWC, until the next run: its node tells the type and the parameters. Only where
- * the last run computed it, else QZ_ERR_STATE. */
+/* Output i as it is, NHWC, until the next run: its node tells the type and the parameters. Only
+ * where the last run computed it, else QZ_ERR_STATE. */
 qz_status qzi_exec_output_view(const qzi_exec *exec, size_t index, const qzi_node **node,
                                qzk_view *view);
 

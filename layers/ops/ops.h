@@ -182,8 +182,8 @@ typedef struct qzi_byte_image {
     const uint8_t (*table)[256]; /* [3] */
 } qzi_byte_image;
 
-/* Writes the whole value of an INPUT node, NHWC: float32, or uint8 with the node's parameters. Called
- * on the thread of the run, which may share its work among `threads`. */
+/* Writes the whole value of an INPUT node, NHWC: float32, or uint8 with the node's parameters.
+ * Called on the thread of the run, which may share its work among `threads`. */
 typedef void (*qzi_input_fill)(void *user, const qz_context *ctx, const qzi_node *node,
                                const qzk_view *out, uint32_t threads);
 

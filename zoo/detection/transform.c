@@ -25,8 +25,8 @@ qz_status qzi_transform_sizes(const qz_context *ctx, const qzi_detector *detecto
         size->resized_h = options->fixed_h;
         size->resized_w = options->fixed_w;
     } else {
-        /* the scale is a float32, and number / tensor is reciprocal times number in torch; sizes are
-         * Python's floor of a double product */
+        /* the scale is a float32, and number / tensor is reciprocal times number in torch;
+         * sizes are Python's floor of a double product */
         const float shorter = (float)QZI_MIN(height, width), longer = (float)QZI_MAX(height, width);
         const float by_min = 1.0f / shorter * (float)options->min_size;
         const float by_max = 1.0f / longer * (float)options->max_size;

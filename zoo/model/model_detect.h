@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* model_detect.h - calibration and comparison of detectors, through all of their stages. Private. */
+/* model_detect.h - calibration and comparison of detectors, through all of their stages.
+ * Private. */
 #ifndef QZOO_ZOO_MODEL_MODEL_DETECT_H
 #define QZOO_ZOO_MODEL_MODEL_DETECT_H
 
@@ -13,7 +14,8 @@ qz_status qzi_model_detect_compare(qz_model *model, qzi_sqnr *sqnr, const qzi_de
 
 /* Sets the model's own image size from its settings. */
 void qzi_model_detection_size(qz_model *model);
-/* The settings as "NAME=VALUE", a space between two ("nms_thresh=5e-1"), into `arena`; the numbers are exact. */
+/* The settings as "NAME=VALUE", a space between two ("nms_thresh=5e-1"), into `arena`; the
+ * numbers are exact. */
 qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, const char **text);
 /* The inverse: all settings, in the same order. QZ_ERR_FORMAT for anything else. */
 qz_status qzi_model_detection_parse(qz_model *model, const char *text);

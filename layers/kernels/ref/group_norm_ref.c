@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* group_norm_ref.c - sums and sums of squares of each channel, over pixels: what group norms need. */
+/* group_norm_ref.c - sums and sums of squares of each channel, over pixels: what group norms
+ * need. */
 #include "layers/kernels/ref/ref.h"
 
 void qzk_f32_channel_sums__ref(const qzk_rows *rows, double *sum, double *squares)
