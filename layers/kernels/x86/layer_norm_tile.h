@@ -139,12 +139,13 @@ VEC_INLINE void sum_bytes(vb v, vb *sum, vb *squares)
     *squares = vi_add32(*squares, vb_squares16(vb_unpack_hi8(v, zero)));
 }
 
-static void moments_u8(const uint8_t *x, size_t c, const qzk_layer_norm_params *p, float *mean,
-                       float *r)
+/* Sum and sum of squares of c bytes. */
+static void sums_u8(const uint8_t *x, size_t c, int64_t *sum, int64_t *squares)
 {
-    int64_t sums[VB / 8], sum = 0, squares = 0;
+    int64_t sums[VB / 8];
     int32_t lanes[VL];
     vb acc = vb_zero();
+    *sum = *squares = 0;
     for (size_t i = 0; i < c;) {
         vb part = vb_zero();
         const size_t end = QZI_MIN(c, i + (size_t)SQUARE_STEPS * VB);
@@ -156,11 +157,18 @@ static void moments_u8(const uint8_t *x, size_t c, const qzk_layer_norm_params *
         }
         vb_store((uint8_t *)lanes, part);
         for (int k = 0; k < VL; k++)
-            squares += lanes[k];
+            *squares += lanes[k];
     }
     vb_store((uint8_t *)sums, acc);
     for (int k = 0; k < VB / 8; k++)
-        sum += sums[k];
+        *sum += sums[k];
+}
+
+static void moments_u8(const uint8_t *x, size_t c, const qzk_layer_norm_params *p, float *mean,
+                       float *r)
+{
+    int64_t sum, squares;
+    sums_u8(x, c, &sum, &squares);
     const double n = (double)c;
     const double variance = (double)((int64_t)c * squares - sum * sum) / (n * n);
     const float scaled = ((float)variance * p->x_scale) * p->x_scale;

@@ -7,6 +7,8 @@
 #include "layers/kernels/x86/add_tile.h"
 #include "layers/kernels/x86/affine_tile.h"
 #include "layers/kernels/x86/clamp_tile.h"
+#include "layers/kernels/x86/group_norm_tile.h"
+#include "layers/kernels/x86/l2_norm_tile.h"
 #include "layers/kernels/x86/layer_norm_tile.h"
 #include "layers/kernels/x86/layout_tile.h"
 #include "layers/kernels/x86/mul_tile.h"
@@ -31,6 +33,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->f32_mul = f32_mul;
     kernels->f32_mul_channels = f32_mul_channels;
     kernels->f32_layer_norm = f32_layer_norm;
+    kernels->f32_channel_sums = f32_channel_sums;
+    kernels->f32_l2_norm = f32_l2_norm;
     kernels->f32_shuffle = f32_shuffle;
     kernels->f32_blend = f32_blend;
     kernels->f32_resize_row = f32_resize_row;
@@ -43,6 +47,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_mul = u8_mul;
     kernels->u8_mul_channels = u8_mul_channels;
     kernels->u8_layer_norm = u8_layer_norm;
+    kernels->u8_channel_sums = u8_channel_sums;
+    kernels->u8_l2_norm = u8_l2_norm;
     kernels->u8_shuffle = u8_shuffle;
     kernels->u8_blend = u8_blend;
     kernels->u8_resize_row = u8_resize_row;
