@@ -199,7 +199,8 @@ int checks_before(const tool_options *o)
     if (st != QZ_OK)
         return tool_fail_status(NULL, st);
     status = check_models(o, ctx);
-    static const char *const inputs[] = {"--labels", "--catalogue", "--ca-file"};
+    static const char *const inputs[] = {"--labels", "--annotations", "--detections", "--catalogue",
+                                         "--ca-file"};
     for (size_t i = 0; i < sizeof(inputs) / sizeof(*inputs) && status == EXIT_DONE; i++) {
         if (text_of(o, inputs[i]))
             status = check_input(text_of(o, inputs[i]), false);

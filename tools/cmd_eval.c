@@ -2,6 +2,7 @@
 /* cmd_eval.c - qzoo eval: top-1 and top-5 on labelled images, float and int8 from one pass. */
 #include "commands.h"
 #include "eval.h"
+#include "eval_coco.h"
 #include "images.h"
 #include "interrupt.h"
 #include "messages.h"
@@ -185,6 +186,8 @@ int cmd_eval(const tool_options *o)
 {
     qz_context *ctx;
     label_list labels = {0};
+    if (o->eval.detections)
+        return eval_detections_file(o);
     if (o->args.count != 1)
         return tool_fail(EXIT_USAGE, "eval: needs one model");
     if (!o->eval.data)

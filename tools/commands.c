@@ -16,7 +16,7 @@ const tool_command tool_commands[] = {
      cmd_bench},
     {"run", "MODEL|FILE INPUT...", "print the five best classes of images or .npy arrays",
      OPT_ANY_MODEL | OPT_CLASSES | OPT_PTQ | OPT_FLOAT | OPT_IMAGES | OPT_DUMP, cmd_run},
-    {"eval", "MODEL|FILE", "measure top-1 and top-5 accuracy on labelled images",
+    {"eval", "[MODEL|FILE]", "measure accuracy on labelled images, average precision of detections",
      OPT_ANY_MODEL | OPT_CLASSES | OPT_PTQ | OPT_FLOAT | OPT_IMAGES | OPT_EVAL | OPT_MARKDOWN,
      cmd_eval},
     {"quantize", "MODEL", "calibrate and convert a model, and save it in int8",

@@ -56,7 +56,7 @@ typedef struct tool_options {
         bool profile;
     } bench;
     struct {
-        const char *data, *labels;
+        const char *data, *labels, *annotations, *detections;
         bool per_class, skip_bad;
     } eval;
     struct {

@@ -166,6 +166,18 @@ static bool limits(const tool_options *o)
     return o->quant.calib.count && strncmp(o->quant.calib.items[0], "synthetic", 9) != 0;
 }
 
+/* ---- evaluation ---- */
+
+static bool has_annotations(const tool_options *o)
+{
+    return o->eval.annotations != NULL;
+}
+
+static bool counts_classes(const tool_options *o)
+{
+    return !has_annotations(o);
+}
+
 /* ---- the rules ---- */
 
 typedef struct rule {
@@ -179,6 +191,7 @@ static const char needs_tag[] = "goes with --weights TAG only: nothing else is f
 static const char needs_weights[] = "goes with --weights FILE or TAG only";
 static const char needs_images[] =
     "goes with images only: .npy arrays and synthetic images are used as they are";
+static const char needs_classes[] = "goes with classifiers only, not with --annotations";
 static const char needs_online[] = "does not go with --offline";
 
 static const rule rules[] = {
@@ -228,6 +241,10 @@ static const rule rules[] = {
     {"--offline", fetches, "goes with weights fetch only"},
     {"--json", has_json, "goes with weights list and weights show only"},
     {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
+    {"--detections", has_annotations, "needs --annotations FILE, which has the objects"},
+    {"--labels", counts_classes, needs_classes},
+    {"--confusion", counts_classes, needs_classes},
+    {"--changes", counts_classes, needs_classes},
     {"--changes", has_both, "compares fp32 and int8; give a model's name and --ptq"},
     {"--f32", converts, "goes with weights convert only"},
     {"--update-keys", reads_keys, "goes with weights show and weights convert only"},
@@ -267,10 +284,32 @@ static int check_list(const tool_options *o)
     return EXIT_DONE;
 }
 
+/* A result file is scored without a model. */
+static int check_detections(const tool_options *o)
+{
+    static const char *const used[] = {"--detections", "--annotations", "--per-class", "--json",
+                                       "--markdown",   "--quiet",       "--verbose"};
+    const size_t count = sizeof(used) / sizeof(*used);
+    for (const tool_option *option = tool_option_table; option->name; option++) {
+        size_t i = 0;
+        while (i < count && strcmp(used[i], option->name) != 0)
+            i++;
+        if (o->given[option - tool_option_table] && i == count)
+            return tool_fail(EXIT_USAGE, "%s: does not go with --detections: no model is run",
+                             option->name);
+    }
+    if (o->args.count)
+        return tool_fail(EXIT_USAGE, "%s: --detections scores a file, and takes no model",
+                         o->args.items[0]);
+    return EXIT_DONE;
+}
+
 int options_apply(const tool_options *o)
 {
     int status = EXIT_DONE;
-    if (is_command(o, "list") && !o->list.ops && file_count(o) == 0)
+    if (o->eval.detections)
+        status = check_detections(o);
+    if (status == EXIT_DONE && is_command(o, "list") && !o->list.ops && file_count(o) == 0)
         status = check_list(o);
     for (size_t i = 0; i < options_model_count(o) && status == EXIT_DONE; i++) {
         if (!is_command(o, "weights") && !is_command(o, "quantize") &&

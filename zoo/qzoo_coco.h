@@ -52,6 +52,9 @@ QZ_API const qz_coco_image *qz_coco_image_at(const qz_coco *coco, size_t index);
 QZ_API size_t qz_coco_category_count(const qz_coco *coco);
 QZ_API const qz_coco_category *qz_coco_category_at(const qz_coco *coco, size_t index);
 
+/* Whether any object has a mask. */
+QZ_API bool qz_coco_has_masks(const qz_coco *coco);
+
 /* ---- detections ---- */
 
 /* What a program or a model detected. */
@@ -75,12 +78,15 @@ QZ_API void qz_coco_results_destroy(qz_coco_results *results); /* NULL is fine *
  */
 QZ_API qz_status qz_coco_results_read(qz_coco_results *results, const char *path);
 /*
- * Adds what a model found on one image, which counts from then on, also where count is 0. In the
- * model's order: it decides between detections of the same score. QZ_ERR_ARGUMENT: an image that
- * the ground truth lacks, or that counts already.
+ * Adds detections on one image, which counts from then on, also where count is 0. May be called
+ * several times for an image. The order decides between detections of the same score.
+ * QZ_ERR_ARGUMENT: an image that the ground truth lacks, or numbers that are no detection.
  */
 QZ_API qz_status qz_coco_results_add(qz_coco_results *results, int64_t image,
                                      const qz_coco_detection *detections, size_t count);
+
+/* The image does not count, as if nothing had been added; nor is anything added to it later. */
+QZ_API void qz_coco_results_drop(qz_coco_results *results, int64_t image);
 
 /* ---- numbers ---- */
 

@@ -75,6 +75,17 @@ static void test_refused(void **state)
         {"run ./m.safetensors x.png --num-classes 5", "--num-classes"},
         {"eval ./m.safetensors --data d --fuse none", "--fuse"},
         {"bench m ./m.safetensors --ptq --weights random", "--weights"},
+        {"eval --detections d.json", "--detections"},
+        {"eval m --detections d.json --annotations g.json", "m: "},
+        {"eval --detections d.json --annotations g.json --data d", "--data"},
+        {"eval --detections d.json --annotations g.json --ptq", "--ptq"},
+        {"eval --detections d.json --annotations g.json --threads 1", "--threads"},
+        {"eval --detections d.json --annotations g.json --skip-bad", "--skip-bad"},
+        {"eval --detections d.json --annotations g.json --weights default", "--weights"},
+        {"eval --detections d.json --annotations g.json --size 320", "--size"},
+        {"eval m --data d --annotations g.json --labels l.csv", "--labels"},
+        {"eval m --data d --annotations g.json --confusion c.csv", "--confusion"},
+        {"eval m --data d --annotations g.json --ptq --changes c.jsonl", "--changes"},
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         if (apply(lines[i][0]) != EXIT_USAGE || !strstr(message, lines[i][1]))
@@ -105,6 +116,9 @@ static void test_accepted(void **state)
         "weights fetch m --mirror http://x/ --timeout 3",
         "weights prune --all",
         "run ./m.safetensors x.png --ptq --threads 1",
+        "eval --detections d.json --annotations g.json --json - --markdown m.md --quiet",
+        "eval --detections d.json --annotations g.json --per-class --verbose",
+        "eval m --data d --annotations g.json --ptq --skip-bad --per-class",
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         if (apply(lines[i]) != EXIT_DONE)

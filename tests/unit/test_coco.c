@@ -173,7 +173,13 @@ static void test_score(void **state)
     assert_int_equal(scores.images, 2);
     assert_true(fabs(scores.bbox[0] - 51.0 / 101) < 1e-12 && fabs(scores.bbox[8] - .5) < 1e-12);
     assert_true(fabs(each[0][0] - 51.0 / 101) < 1e-12 && isnan(each[1][0]) && isnan(each[0][1]));
+    ASSERT_OK(ctx, qz_coco_results_add(results, 2, found, 1)); /* no object is there */
+    qz_coco_results_drop(results, 2);
+    qz_coco_results_drop(results, 9);
+    ASSERT_OK(ctx, qz_coco_score(results, &scores, each));
+    assert_true(scores.images == 1 && fabs(scores.bbox[0] - 1) < 1e-12);
     assert_int_equal(qz_coco_results_add(results, 2, NULL, 0), QZ_ERR_ARGUMENT);
+    assert_false(qz_coco_has_masks(coco));
     assert_int_equal(qz_coco_results_add(results, 9, NULL, 0), QZ_ERR_ARGUMENT);
     const qz_coco_detection wrong = {.category = 3, .score = (double)NAN};
     assert_int_equal(qz_coco_results_add(results, 3, &wrong, 1), QZ_ERR_ARGUMENT);

@@ -44,7 +44,7 @@ struct qz_coco_results {
     qz_coco *coco;
     const char *name;
     qzi_coco_items items;
-    bool *counts; /* of each image */
+    bool *counts, *dropped; /* of each image */
 };
 
 #define QZI_COCO_NONE UINT32_MAX

@@ -220,6 +220,15 @@ qz_status qz_coco_add_object(qz_coco *coco, int64_t image, int64_t category, con
     return qzi_coco_items_add(coco->ctx, &coco->objects, &item);
 }
 
+bool qz_coco_has_masks(const qz_coco *coco)
+{
+    for (size_t i = 0; coco && i < coco->objects.count; i++) {
+        if (coco->objects.items[i].has_mask)
+            return true;
+    }
+    return false;
+}
+
 size_t qz_coco_image_count(const qz_coco *coco)
 {
     return coco ? coco->image_count : 0;

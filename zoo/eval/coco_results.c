@@ -18,7 +18,8 @@ qz_status qz_coco_results_create(qz_coco *coco, qz_coco_results **results)
         return QZ_ERR_MEMORY;
     made->coco = coco;
     made->counts = qzi_calloc(coco->ctx, coco->image_count, sizeof(*made->counts));
-    if (!made->counts) {
+    made->dropped = qzi_calloc(coco->ctx, coco->image_count, sizeof(*made->dropped));
+    if (!made->counts || !made->dropped) {
         qz_coco_results_destroy(made);
         return QZ_ERR_MEMORY;
     }
@@ -33,6 +34,7 @@ void qz_coco_results_destroy(qz_coco_results *results)
     const qz_context *ctx = results->coco->ctx;
     qzi_coco_items_free(ctx, &results->items);
     qzi_free(ctx, results->counts);
+    qzi_free(ctx, results->dropped);
     qzi_free(ctx, results);
 }
 
@@ -74,12 +76,21 @@ qz_status qz_coco_results_add(qz_coco_results *results, int64_t image,
         return qzi_fail(results ? results->coco->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_coco_results_add: NULL argument");
     const uint32_t at = qzi_coco_find_image(results->coco, image);
-    if (at == QZI_COCO_NONE || results->counts[at])
+    if (at == QZI_COCO_NONE || results->dropped[at])
         return qzi_fail(results->coco->ctx, QZ_ERR_ARGUMENT,
-                        "qz_coco_results_add: image %lld is unknown, or counts already",
+                        "qz_coco_results_add: image %lld is unknown, or was dropped",
                         (long long)image);
     for (size_t i = 0; i < count; i++)
         QZI_TRY(add_one(results, at, &detections[i]));
     results->counts[at] = true;
     return QZ_OK;
+}
+
+void qz_coco_results_drop(qz_coco_results *results, int64_t image)
+{
+    const uint32_t at = results ? qzi_coco_find_image(results->coco, image) : QZI_COCO_NONE;
+    if (at == QZI_COCO_NONE)
+        return;
+    results->counts[at] = false;
+    results->dropped[at] = true;
 }

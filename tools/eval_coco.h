@@ -1,0 +1,37 @@
+/* SPDX-License-Identifier: MIT */
+/* eval_coco.h - the scores of detections: of a result file, or of models. */
+#ifndef QZOO_TOOLS_EVAL_COCO_H
+#define QZOO_TOOLS_EVAL_COCO_H
+
+#include "report.h"
+
+/* One set of detections. */
+typedef struct coco_row {
+    const qz_model_info *info; /* NULL: of a file */
+    const char *precision;     /* NULL: of a file */
+    qz_coco_scores scores;
+    double (*each)[2]; /* AP of boxes and masks of each category */
+    double seconds;    /* of its runs */
+} coco_row;
+
+typedef struct coco_report {
+    const tool_options *o;
+    qz_context *ctx;
+    const qz_coco *coco;
+    const coco_row *rows;
+    size_t row_count;
+    size_t skipped, nonfinite; /* images that are left out */
+    double seconds;
+} coco_report;
+
+/* Scores the detections into the row; coco_row_release frees it, after a failure too. */
+int coco_row_score(qz_context *ctx, const qz_coco *coco, const qz_coco_results *results,
+                   coco_row *row);
+void coco_row_release(coco_row *row);
+/* The table, markdown and JSON. */
+int coco_report_write(const coco_report *report);
+
+/* --detections: scores a file. */
+int eval_detections_file(const tool_options *o);
+
+#endif
