@@ -181,9 +181,16 @@ static void check_model(const char *folder, const char *model, json_t *json)
 
 static void test_models(void **state)
 {
-    static const char *const models[] = {"resnet18",     "mobilenet_v2",  "convnext_tiny",
-                                         "densenet121",  "squeezenet1_1", "googlenet",
-                                         "ssd300_vgg16", "mnasnet1_0"};
+    static const char *const models[] = {"resnet18",
+                                         "mobilenet_v2",
+                                         "convnext_tiny",
+                                         "densenet121",
+                                         "squeezenet1_1",
+                                         "googlenet",
+                                         "ssd300_vgg16",
+                                         "mnasnet1_0",
+                                         "maskrcnn_resnet50_fpn",
+                                         "retinanet_resnet50_fpn_v2"};
     const char *folder = getenv("QZOO_TEST_DATA");
     char path[1024];
     size_t done = 0;
