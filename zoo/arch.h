@@ -79,9 +79,10 @@ const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
 /*
  * Builds the feature layers of `arch` on the value x in the current scope of a graph, whose modules
  * are then named as torchvision names them in a detector ("layer4"; "16" for features[16]).
- * maps[i]: the output of module layers[i]. The graph stays unfused: it is its owner's to fuse.
+ * maps[i]: the output of module layers[i]. The owner names the architecture as &qzi_arch_resnet50,
+ * because the registry of names depends on the owner. The graph stays unfused: it is its owner's to fuse.
  */
-qz_status qzi_backbone_build(qz_graph *graph, const char *arch, qz_value x,
+qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
                              const qzi_backbone_options *options, const char *const *layers,
                              size_t count, qz_value *maps);
 

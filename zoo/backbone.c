@@ -35,19 +35,16 @@ static qz_status find_module(const qz_graph *graph, const char *arch, const char
     return QZ_OK;
 }
 
-qz_status qzi_backbone_build(qz_graph *graph, const char *arch, qz_value x,
+qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
                              const qzi_backbone_options *options, const char *const *layers,
                              size_t count, qz_value *maps)
 {
-    const qzi_arch *found = qzi_arch_get(arch);
-    if (!found)
-        return qzi_arch_fail_unknown(graph->ctx, arch);
-    QZI_TRY(check(graph->ctx, found, options));
-    found->features(graph, found->config, x, options);
+    QZI_TRY(check(graph->ctx, arch, options));
+    arch->features(graph, arch->config, x, options);
     if (graph->status != QZ_OK)
         return qzi_fail(graph->ctx, graph->status, "%s",
                         graph->message ? graph->message : "out of memory");
     for (size_t i = 0; i < count; i++)
-        QZI_TRY(find_module(graph, arch, layers[i], &maps[i]));
+        QZI_TRY(find_module(graph, arch->info.name, layers[i], &maps[i]));
     return QZ_OK;
 }

@@ -42,7 +42,7 @@ int32_t qzi_fpn(qz_graph *graph, const qz_value *maps, int32_t count, qzi_part_n
 
 /* A backbone that a pyramid is built on. */
 typedef struct qzi_fpn_body {
-    const char *arch;
+    const qzi_arch *arch;
     float eps;           /* of its norms */
     int32_t count;       /* of modules */
     const char *maps[4]; /* modules, the finest map first */

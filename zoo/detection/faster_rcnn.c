@@ -26,7 +26,7 @@ static const qzi_detector mobilenet_320_detector = {MOBILENET(150, 0.05, 320, 64
 
 /* Its norms have torch's own eps, other than in the classifier. */
 static const qzi_fpn_body mobilenet_v3_large = {
-    .arch = "mobilenet_v3_large", .eps = 1e-5f, .count = 2, .maps = {"13", "16"}};
+    .arch = &qzi_arch_mobilenet_v3_large, .eps = 1e-5f, .count = 2, .maps = {"13", "16"}};
 static const qzi_rcnn mobilenet = {.body = &mobilenet_v3_large, .anchors = 15};
 
 static const qz_fill_rule mobilenet_rules[] = {

@@ -12,9 +12,9 @@
 #include <stdio.h>
 
 const qzi_fpn_body qzi_fpn_resnet50_c3 = {
-    .arch = "resnet50", .eps = 1e-5f, .count = 3, .maps = {"layer2", "layer3", "layer4"}};
+    .arch = &qzi_arch_resnet50, .eps = 1e-5f, .count = 3, .maps = {"layer2", "layer3", "layer4"}};
 
-/* Lateral convolutions, then sums from the coarsest map to the finest, then one more convolution. */
+/* Lateral convolutions, then sums from the coarsest map to the finest, then convolutions. */
 static void top_down(qz_graph *g, const qz_value *maps, int32_t count, qzi_part_norm norm,
                      qz_value *levels)
 {

@@ -90,8 +90,10 @@ void qzi_rcnn_build(qz_graph *graph, const qzi_rcnn *net, const qzi_build_option
 
 /* ---- on a ResNet-50 ---- */
 
-static const qzi_fpn_body resnet50 = {
-    .arch = "resnet50", .eps = 1e-5f, .count = 4, .maps = {"layer1", "layer2", "layer3", "layer4"}};
+static const qzi_fpn_body resnet50 = {.arch = &qzi_arch_resnet50,
+                                      .eps = 1e-5f,
+                                      .count = 4,
+                                      .maps = {"layer1", "layer2", "layer3", "layer4"}};
 
 const qzi_rcnn qzi_rcnn_resnet50 = {.body = &resnet50, .anchors = 3};
 const qzi_rcnn qzi_rcnn_resnet50_v2 = {.body = &resnet50, .v2 = true, .anchors = 3};

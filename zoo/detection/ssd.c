@@ -13,7 +13,9 @@ static qz_value vgg(qz_graph *g, qz_value x, int32_t first, int32_t end, const c
 {
     const qzi_backbone_options options = {.first = first, .end = end, .ceil_pool = true};
     qz_value map = QZ_NO_VALUE;
-    return qzi_backbone_build(g, "vgg16", x, &options, &last, 1, &map) == QZ_OK ? map : QZ_NO_VALUE;
+    return qzi_backbone_build(g, &qzi_arch_vgg16, x, &options, &last, 1, &map) == QZ_OK
+               ? map
+               : QZ_NO_VALUE;
 }
 
 /* fc6 and fc7 of VGG as convolutions: the first dilated, behind a pool that keeps the size. */

@@ -5,8 +5,8 @@
  *   Howard et al., Searching for MobileNetV3, 2019
  *   Sandler et al., MobileNetV2: Inverted Residuals and Linear Bottlenecks, 2018
  *
- * The backbone has the reduced tail. It is cut within its block 13: the first map is what that block
- * expands (C4), the rest of the block is module 0 of the second part.
+ * The backbone has the reduced tail. It is cut within its block 13: the first map is what that
+ * block expands (C4), the rest of the block is module 0 of the second part.
  */
 #include "zoo/detection/detector_parts.h"
 
@@ -19,7 +19,7 @@ static qz_value mobilenet(qz_graph *g, qz_value x, int32_t first, int32_t end, i
     const qzi_backbone_options options = {
         .first = first, .end = end, .base = base, .reduced_tail = true};
     qz_value map = QZ_NO_VALUE;
-    return qzi_backbone_build(g, "mobilenet_v3_large", x, &options, &last, 1, &map) == QZ_OK
+    return qzi_backbone_build(g, &qzi_arch_mobilenet_v3_large, x, &options, &last, 1, &map) == QZ_OK
                ? map
                : QZ_NO_VALUE;
 }
