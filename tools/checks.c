@@ -8,6 +8,8 @@
 #include "images.h"
 #include "messages.h"
 #include "output_file.h"
+#include "picture.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <stddef.h>
@@ -33,13 +35,20 @@ static const char *text_of(const tool_options *o, const char *name)
     return *(const char *const *)option_value((tool_options *)(uintptr_t)o, option);
 }
 
-/* What an option of the group `out` writes, where it was given: a folder where its value is called
- * DIR, else a file. NULL: nothing. */
+/* Whether an option of the group `out` names a folder: its value is called DIR. --draw has both. */
+static bool writes_folder(const tool_options *o, const tool_option *option)
+{
+    if (strcmp(option->name, "--draw") == 0)
+        return !picture_is_file(o);
+    return strcmp(option->value, "DIR") == 0;
+}
+
+/* What an option of the group `out` writes, where it was given: a folder, or a file. NULL: none. */
 static const char *written_by(const tool_options *o, const tool_option *option, bool folder)
 {
     const size_t at = option->target.offset, out = offsetof(tool_options, out);
     if (option->target.kind != OPTION_TEXT || at < out || at >= out + sizeof(o->out) ||
-        (strcmp(option->value, "DIR") == 0) != folder)
+        writes_folder(o, option) != folder)
         return NULL;
     return text_of(o, option->name);
 }
@@ -183,9 +192,22 @@ static int check_models(const tool_options *o, qz_context *ctx)
         if (st != QZ_OK)
             status = tool_fail_status(ctx, st);
     }
-    for (size_t i = 0; i < count && status == EXIT_DONE; i++)
+    for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         status = check_model(o, ctx, catalogue, o->args.items[i]);
+        if (status == EXIT_DONE)
+            status = settings_check(o, ctx, o->args.items[i]);
+    }
     qz_catalogue_close(catalogue);
+    return status;
+}
+
+static int check_pictures(const tool_options *o)
+{
+    image_list list = {0};
+    int status = images_find(o->args.items + 1, o->args.count > 0 ? o->args.count - 1 : 0, &list);
+    if (status == EXIT_DONE)
+        status = picture_check(o, &list);
+    images_free(&list);
     return status;
 }
 
@@ -209,6 +231,8 @@ int checks_before(const tool_options *o)
         status = check_input(text_of(o, "--data"), true);
     if (status == EXIT_DONE)
         status = images_check_all(o, ctx);
+    if (status == EXIT_DONE && o->out.draw)
+        status = check_pictures(o);
     qz_context_destroy(ctx);
     return status;
 }

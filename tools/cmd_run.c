@@ -1,11 +1,14 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_run.c - qzoo run: the best classes of images or arrays; dumps of outputs and nodes. */
+/*
+ * cmd_run.c - qzoo run: the best classes of images or arrays; dumps of outputs and nodes. Detectors
+ * are in run_detect.c.
+ */
 #include "commands.h"
-#include "images.h"
 #include "messages.h"
+#include "picture.h"
 #include "provenance.h"
-#include "report.h"
-#include "subject.h"
+#include "run.h"
+#include "settings.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -14,32 +17,6 @@
 
 #define TOP 5
 
-typedef struct run_state {
-    const tool_options *o;
-    qz_context *ctx;
-    subject s;
-    qz_session *session;
-    const char **node_names; /* resolved --dump-node; NULL: every node */
-    size_t input;            /* number of the current input */
-    size_t inputs;
-    json_t *results;
-    bool nonfinite; /* an output was no number */
-    int status;     /* of node_hook */
-} run_state;
-
-/* DIR/NAME.npy; with several inputs DIR/NUMBER-NAME.npy. */
-static int dump(run_state *r, const char *name, const qz_tensor *tensor)
-{
-    char path[4096];
-    int n = r->inputs > 1
-                ? snprintf(path, sizeof(path), "%s/%zu-%s.npy", r->o->out.dump, r->input, name)
-                : snprintf(path, sizeof(path), "%s/%s.npy", r->o->out.dump, name);
-    if (n < 0 || (size_t)n >= sizeof(path))
-        return tool_fail(EXIT_USAGE, "--dump-outputs: the path is too long");
-    qz_status st = qz_npy_save(r->ctx, path, tensor);
-    return st == QZ_OK ? EXIT_DONE : tool_fail_status(r->ctx, st);
-}
-
 static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
                            const qz_tensor *bytes)
 {
@@ -47,9 +24,9 @@ static qz_status node_hook(void *user, const char *name, const qz_tensor *value,
     (void)bytes;
     for (size_t i = 0; i < r->o->out.dump_nodes.count && r->status == EXIT_DONE; i++) {
         if (!r->node_names[i])
-            r->status = dump(r, name, value);
+            r->status = run_dump(r, name, value);
         else if (strcmp(r->node_names[i], name) == 0)
-            r->status = dump(r, r->o->out.dump_nodes.items[i], value);
+            r->status = run_dump(r, r->o->out.dump_nodes.items[i], value);
     }
     return r->status == EXIT_DONE ? QZ_OK : QZ_ERR_CANCELLED;
 }
@@ -83,12 +60,6 @@ static int resolve_nodes(run_state *r)
     return EXIT_DONE;
 }
 
-static const char *class_name(const run_state *r, int32_t index)
-{
-    const char *name = qz_model_class(r->s.model, index);
-    return name ? name : "";
-}
-
 static void report(run_state *r, const char *input, const qz_tensor *logits)
 {
     char name_shown[4096];
@@ -108,7 +79,7 @@ static void report(run_state *r, const char *input, const qz_tensor *logits)
                    count ? "" : ": the output is no number");
         }
         for (size_t i = 0; i < count; i++) {
-            const char *name = class_name(r, top[i].index);
+            const char *name = run_class_name(r, top[i].index);
             if (report_prints(r->o))
                 tool_print("  %5.1f %%  %4d  %s  (%.4f)", 100.0 * (double)top[i].probability,
                            top[i].index, name, (double)top[i].score);
@@ -142,18 +113,39 @@ static int run_input(run_state *r, const image_list *list, size_t index)
             return status;
         r->nonfinite = true; /* what there is of the outputs is reported */
     }
-    for (size_t i = 0; i < qz_session_output_count(r->session); i++) {
-        const char *name;
-        const qz_tensor *tensor;
-        st = qz_session_output(r->session, i, &name, &tensor);
-        if (st != QZ_OK)
-            return tool_fail_status(r->ctx, st);
-        if (r->o->out.dump && (status = dump(r, name, tensor)))
-            return status;
-        if (i == 0 && tensor->ndim == 2)
-            report(r, list->paths[index], tensor);
-    }
-    return EXIT_DONE;
+    const qz_tensor *logits;
+    st = qz_session_output(r->session, 0, NULL, &logits);
+    if (st != QZ_OK)
+        return tool_fail_status(r->ctx, st);
+    status = run_dump_outputs(r);
+    if (status == EXIT_DONE && logits->ndim == 2)
+        report(r, list->paths[index], logits);
+    return status;
+}
+
+/* A detector's float model runs beside int8, so that each input has both rows. */
+static qz_status create_sessions(run_state *r, bool detector)
+{
+    qz_session_options so = QZ_SESSION_OPTIONS_INIT;
+    const bool both = detector && r->o->quant.ptq && !r->s.int8_only;
+    qz_status st = QZ_OK;
+    so.no_winograd = r->o->run.no_winograd;
+    if (r->s.info.converted && !both) /* nothing is saved or compared: packed weights are enough */
+        st = qz_model_finalize(r->s.model, true);
+    if (st == QZ_OK)
+        st = qz_session_create(r->s.model, &so, &r->session);
+    so.precision = QZ_PRECISION_FP32;
+    if (st == QZ_OK && both)
+        st = qz_session_create(r->s.model, &so, &r->float_session);
+    return st;
+}
+
+/* The folders of --dump-outputs and --draw. */
+static int make_folders(const tool_options *o)
+{
+    if (o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
+        return tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
+    return picture_begin(o);
 }
 
 static int run_all(run_state *r)
@@ -163,16 +155,16 @@ static int run_all(run_state *r)
     int status = subject_open(o, r->ctx, o->args.items[0], o->quant.ptq, &r->s);
     if (status)
         return status;
-    qz_session_options so = QZ_SESSION_OPTIONS_INIT;
-    so.no_winograd = o->run.no_winograd;
-    qz_status st = QZ_OK;
-    if (r->s.info.converted) /* nothing is saved or compared: packed weights are enough */
-        st = qz_model_finalize(r->s.model, true);
-    if (st == QZ_OK)
-        st = qz_session_create(r->s.model, &so, &r->session);
+    const bool detector = strcmp(r->s.info.task, "detection") == 0;
+    const qz_status st = create_sessions(r, detector);
     if (st != QZ_OK)
         return tool_fail_status(r->ctx, st);
     if ((status = resolve_nodes(r)))
+        return status;
+    status = settings_rois(o, r->ctx, r->session);
+    if (status == EXIT_DONE && r->float_session)
+        status = settings_rois(o, r->ctx, r->float_session);
+    if (status)
         return status;
     for (size_t i = 1; i < o->args.count; i++) {
         if (strncmp(o->args.items[i], "synthetic", 9) == 0)
@@ -180,11 +172,11 @@ static int run_all(run_state *r)
     }
     status = images_find(o->args.items + 1, o->args.count - 1, &list);
     images_drop_bad(&list);
-    if (status == EXIT_DONE && o->out.dump && mkdir(o->out.dump, 0777) != 0 && errno != EEXIST)
-        status = tool_fail(EXIT_INPUT, "%s: cannot be created: %s", o->out.dump, strerror(errno));
+    if (status == EXIT_DONE)
+        status = make_folders(o);
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
-        status = run_input(r, &list, r->input);
+        status = detector ? run_detect(r, &list, r->input) : run_input(r, &list, r->input);
     images_free(&list);
     return status;
 }
@@ -200,6 +192,7 @@ int cmd_run(const tool_options *o)
     r.results = json_array();
     status = run_all(&r);
     qz_session_destroy(r.session);
+    qz_session_destroy(r.float_session);
     subject_close(&r.s);
     free(r.node_names);
     subject_context_end(r.ctx);

@@ -141,6 +141,14 @@ int images_check(const tool_options *options, qz_context *ctx, const image_list 
 
 /* ---- loading ---- */
 
+int images_load_rgb(qz_context *ctx, const char *path, qz_image *image)
+{
+    qz_image_options how = QZ_IMAGE_OPTIONS_INIT;
+    how.no_exif = reading.options && reading.options->images.no_exif;
+    const qz_status st = qz_image_load_with(ctx, path, &how, image);
+    return st == QZ_OK ? EXIT_DONE : tool_fail_status(ctx, st);
+}
+
 /* At its own size, from 0 to 1. */
 static int load_unit_image(const qz_image *image, qz_tensor *tensor)
 {
@@ -169,11 +177,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     if (images_is_array(path))
         return load_npy(ctx, path, tensor);
     qz_image image;
-    qz_image_options how = QZ_IMAGE_OPTIONS_INIT;
-    how.no_exif = reading.options && reading.options->images.no_exif;
-    qz_status st = qz_image_load_with(ctx, path, &how, &image);
-    if (st != QZ_OK)
-        return tool_fail_status(ctx, st);
+    if ((status = images_load_rgb(ctx, path, &image)))
+        return status;
     if (info->unit_images) {
         status = load_unit_image(&image, tensor);
         qz_image_free(ctx, &image);
@@ -182,8 +187,9 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     images_note_recipe(info);
     status = alloc_image(info->preprocess.crop_h, info->preprocess.crop_w, tensor);
     if (status == EXIT_DONE) {
-        st = qz_image_preprocess(ctx, image.rgb, image.width, image.height, (size_t)image.width * 3,
-                                 &info->preprocess, tensor->data);
+        const qz_status st =
+            qz_image_preprocess(ctx, image.rgb, image.width, image.height, (size_t)image.width * 3,
+                                &info->preprocess, tensor->data);
         if (st != QZ_OK) {
             status = tool_fail_status(ctx, st);
             images_release(tensor);

@@ -25,6 +25,8 @@ int images_check_all(const tool_options *options, qz_context *ctx);
 int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_model_info *info,
                 qz_tensor *tensor);
 void images_release(qz_tensor *tensor);
+/* An image file's pixels, turned upright unless --no-exif. Free with qz_image_free. */
+int images_load_rgb(qz_context *ctx, const char *path, qz_image *image);
 /*
  * The first `most` images of --calib (without --calib: synthetic images) as one batch. Images of
  * another size than the first are left out, and counted on stderr. The caller frees batch->data,

@@ -57,6 +57,11 @@ static const char *outputs_word(int i)
     return i == OUTPUTS_OWN ? "own" : i == OUTPUTS_ALL ? "all" : NULL;
 }
 
+static const char *head_word(int i)
+{
+    return i == HEAD_INT8 ? "int8" : i == HEAD_FLOAT ? "float" : NULL;
+}
+
 static const char *interpolation_word(int i)
 {
     return qz_interpolation_name((qz_interpolation)i);
@@ -71,6 +76,7 @@ static const option_words precision_words = {precision_word, NULL};
 static const option_words io_words = {io_word, NULL};
 static const option_words style_words = {style_word, NULL};
 static const option_words outputs_words = {outputs_word, NULL};
+static const option_words head_words = {head_word, NULL};
 
 /* ---- the table ---- */
 
@@ -136,6 +142,8 @@ const tool_option tool_option_table[] = {
     {"--exclude", "NODE,...", OPT_QUANT, NAMES(quant.exclude), "keep these nodes in fp32"},
     {"--fallback", "OP,...", OPT_QUANT, NAMES(quant.fallback),
      "keep these ops in fp32, such as strided_pointwise"},
+    {"--head", "WORD", OPT_QUANT, WORD(quant.head, &head_words, HEAD_INT8),
+     "detectors, segmenters: precision of the last layers of the heads"},
     {"--threads", "N", OPT_RUN, WHOLE(run.threads, 1, 1024, 0),
      "threads of a run (default: physical cores)"},
     {"--isa", "WORD", OPT_RUN, WORD(run.isa, &isa_words, QZ_ISA_AUTO),
@@ -169,6 +177,14 @@ const tool_option tool_option_table[] = {
     {"--dump-outputs", "DIR", OPT_DUMP, TEXT(out.dump), "write each raw output as DIR/NAME.npy"},
     {"--dump-node", "NAME", OPT_DUMP, TEXTS(out.dump_nodes),
      "also write a node's output, or all; may be given several times"},
+    {"--draw", "FILE|DIR", OPT_DETECT, TEXT(out.draw),
+     "draw what was found into FILE.png; of several inputs into DIR, as the input's name .png"},
+    {"--score", "X", OPT_DETECT, REAL(detect.score, 0, 1, -1),
+     "print, draw and dump detections of this score and above (default: all)"},
+    {"--set", "NAME=VALUE", OPT_SETTINGS, TEXTS(detect.set),
+     "change a detector's setting, such as nms_thresh; may be given several times"},
+    {"--rois", "FILE", OPT_DETECT, TEXT(detect.rois),
+     "run the second stage on these boxes: an N x 4 .npy, x1 y1 x2 y2 in the resized image"},
     {"--data", "DIR", OPT_EVAL, TEXT(eval.data),
      "images: one folder a class, or the files of --labels or --annotations"},
     {"--labels", "FILE", OPT_EVAL, TEXT(eval.labels),
@@ -234,7 +250,6 @@ const tool_option tool_option_table[] = {
     {"--dynamic", NULL, 0, LATER, ""},
     {"--qat", NULL, 0, LATER, ""},
     {"--html", "FILE", 0, LATER, ""},
-    {"--draw", "FILE", 0, LATER, ""},
     {NULL, NULL, 0, LATER, NULL},
 };
 

@@ -37,6 +37,7 @@ typedef struct tool_options {
         option_list calib, exclude, fallback;
         long calib_limit;  /* 0: all */
         bool calib_chosen; /* by the command, not by the user */
+        int head;          /* HEAD_* */
     } quant;
     struct {
         long threads; /* 0: physical cores */
@@ -59,6 +60,11 @@ typedef struct tool_options {
         const char *data, *labels, *annotations, *detections;
         bool per_class, skip_bad;
     } eval;
+    struct {          /* detectors */
+        double score; /* below 0: not given */
+        option_list set;
+        const char *rois;
+    } detect;
     struct {
         bool ops;
     } list;
@@ -84,6 +90,7 @@ typedef struct tool_options {
      * option of this group before the work. */
     struct {
         const char *output, *report, *json, *markdown, *table, *dump, *confusion, *changes;
+        const char *draw; /* a file or, where several pictures are drawn, a folder */
         option_list dump_nodes;
     } out;
     bool quiet, verbose;
@@ -100,6 +107,7 @@ enum { FUSE_ALL, FUSE_NONE };
 enum { PRECISION_FP32, PRECISION_FP16, PRECISION_INT8 };
 enum { STYLE_QDQ, STYLE_QOPERATOR };
 enum { OUTPUTS_OWN, OUTPUTS_ALL };
+enum { HEAD_INT8, HEAD_FLOAT };
 
 /* ---- the table ---- */
 
@@ -125,6 +133,8 @@ enum {
     OPT_CATALOGUE = 1 << 17, /* --catalogue */
     OPT_MARKDOWN = 1 << 18,  /* --markdown */
     OPT_CLASSES = 1 << 19,   /* --classes */
+    OPT_DETECT = 1 << 20,    /* --score --draw --rois */
+    OPT_SETTINGS = 1 << 21,  /* --set */
 };
 
 typedef enum option_kind {

@@ -7,6 +7,7 @@
 
 #include "image_names.h"
 #include "messages.h"
+#include "picture.h"
 #include "recipe.h"
 
 #include <string.h>
@@ -61,10 +62,18 @@ static bool has_both(const tool_options *o)
     return o->quant.ptq && file_count(o) == 0;
 }
 
+/* Whether the first model has a name, and this task. */
+static bool is_task(const tool_options *o, const char *task)
+{
+    qz_arch_info arch;
+    return o->args.count > 0 && !qz_model_is_file(o->args.items[0]) &&
+           qz_arch_find(NULL, o->args.items[0], &arch) == QZ_OK && strcmp(arch.task, task) == 0;
+}
+
 static bool runs_float(const tool_options *o)
 {
     const bool only_files = options_model_count(o) > 0 && file_count(o) == options_model_count(o);
-    return !only_files && !(is_command(o, "run") && o->quant.ptq);
+    return !only_files && !(is_command(o, "run") && o->quant.ptq && !is_task(o, "detection"));
 }
 
 static bool uses_a_tag(const tool_options *o)
@@ -157,7 +166,7 @@ static bool uses_recipe(const tool_options *o)
 /* Synthetic images and measured inputs have that size, too. */
 static bool uses_size(const tool_options *o)
 {
-    return uses_recipe(o) || is_command(o, "bench") ||
+    return uses_recipe(o) || is_command(o, "bench") || is_task(o, "detection") ||
            (o->quant.ptq && !images_is_array(o->quant.calib.count ? o->quant.calib.items[0] : ""));
 }
 
@@ -203,6 +212,7 @@ static const rule rules[] = {
     {"--per-channel", quantizes, needs_int8},
     {"--exclude", quantizes, needs_int8},
     {"--fallback", quantizes, needs_int8},
+    {"--head", quantizes, needs_int8},
     {"--size", uses_size, needs_images},
     {"--resize", uses_recipe, needs_images},
     {"--crop", uses_recipe, needs_images},
@@ -249,6 +259,37 @@ static const rule rules[] = {
     {"--f32", converts, "goes with weights convert only"},
     {"--update-keys", reads_keys, "goes with weights show and weights convert only"},
 };
+
+static const char own_images[] =
+    "does not go with detectors, which resize and normalise images by themselves";
+
+/* Options that models of some tasks have no use for. */
+static const struct task_rule {
+    const char *option, *tasks; /* separated by spaces */
+    const char *needs;
+} task_rules[] = {
+    {"--score", "detection", "goes with detectors only"},
+    {"--set", "detection", "goes with detectors only"},
+    {"--rois", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
+    {"--draw", "detection segmentation", "goes with detectors and segmenters only"},
+    {"--head", "detection segmentation", "goes with detectors and segmenters only"},
+    {"--resize", "classification segmentation", own_images},
+    {"--mean", "classification segmentation", own_images},
+    {"--std", "classification segmentation", own_images},
+    {"--rgb", "classification segmentation", own_images},
+    {"--bgr", "classification segmentation", own_images},
+    {"--interpolation", "classification segmentation", own_images},
+    {"--crop", "classification segmentation", own_images},
+};
+
+int options_apply_task(const tool_options *o, const char *task)
+{
+    for (size_t i = 0; i < sizeof(task_rules) / sizeof(*task_rules); i++) {
+        if (option_given(o, task_rules[i].option) && !strstr(task_rules[i].tasks, task))
+            return tool_fail(EXIT_USAGE, "%s: %s", task_rules[i].option, task_rules[i].needs);
+    }
+    return EXIT_DONE;
+}
 
 /* A saved model has been built, loaded and quantized already. */
 static int check_file(const tool_options *o, const char *file)
@@ -312,13 +353,21 @@ int options_apply(const tool_options *o)
     if (status == EXIT_DONE && is_command(o, "list") && !o->list.ops && file_count(o) == 0)
         status = check_list(o);
     for (size_t i = 0; i < options_model_count(o) && status == EXIT_DONE; i++) {
-        if (!is_command(o, "weights") && !is_command(o, "quantize") &&
-            qz_model_is_file(o->args.items[i]))
-            status = check_file(o, o->args.items[i]);
+        qz_arch_info arch;
+        const char *name = o->args.items[i];
+        if (is_command(o, "weights"))
+            break;
+        if (!qz_model_is_file(name)) /* an unknown name is refused by checks.c */
+            status = qz_arch_find(NULL, name, &arch) == QZ_OK ? options_apply_task(o, arch.task)
+                                                              : EXIT_DONE;
+        else if (!is_command(o, "quantize"))
+            status = check_file(o, name);
     }
     for (size_t i = 0; i < sizeof(rules) / sizeof(*rules) && status == EXIT_DONE; i++) {
         if (option_given(o, rules[i].option) && !rules[i].applies(o))
             status = tool_fail(EXIT_USAGE, "%s: %s", rules[i].option, rules[i].needs);
     }
+    if (status == EXIT_DONE)
+        status = picture_check_name(o);
     return status == EXIT_DONE ? recipe_check(o) : status;
 }

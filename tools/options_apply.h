@@ -10,5 +10,8 @@
 int options_apply(const tool_options *options);
 /* The same for a model that turned out to be float, and is not quantized. */
 int options_apply_float(const tool_options *options);
+/* The same for a model of this task, such as "detection": what a model file is for is known when
+ * the file is open. */
+int options_apply_task(const tool_options *options, const char *task);
 
 #endif

@@ -125,6 +125,8 @@ int recipe_apply(const tool_options *o, qz_context *ctx, qz_model *model, const 
     if (!given(o))
         return EXIT_DONE;
     qz_model_get_info(model, &info);
+    if (strcmp(info.task, "detection") == 0) /* --size is a setting (settings.c) */
+        return EXIT_DONE;
     qz_preprocess recipe = info.preprocess;
     int status = change(o, &recipe);
     if (status)

@@ -8,6 +8,7 @@
 #include "messages.h"
 #include "options_apply.h"
 #include "recipe.h"
+#include "settings.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -259,6 +260,10 @@ int subject_create(const tool_options *options, qz_context *ctx, const char *nam
     if (status == EXIT_DONE)
         status =
             is_model_file(name) ? open_file(options, name, s) : create(options, ctx, name, ptq, s);
+    if (status == EXIT_DONE)
+        status = options_apply_task(options, s->info.task);
+    if (status == EXIT_DONE)
+        status = settings_apply(options, ctx, s->model);
     if (status == EXIT_DONE)
         status = name_classes(options, s);
     if (status)

@@ -22,6 +22,7 @@ typedef struct qz_canvas {
     size_t stride; /* 0: width * 3 */
 } qz_canvas;
 
+/* Red, green and blue, 0 to 255. */
 typedef struct qz_color {
     uint8_t r, g, b;
 } qz_color;

@@ -86,6 +86,17 @@ static void test_refused(void **state)
         {"eval m --data d --annotations g.json --labels l.csv", "--labels"},
         {"eval m --data d --annotations g.json --confusion c.csv", "--confusion"},
         {"eval m --data d --annotations g.json --ptq --changes c.jsonl", "--changes"},
+        {"run resnet18 x.png --score 0.5", "--score"},
+        {"run resnet18 x.png --draw y.png", "--draw"},
+        {"run resnet18 x.png --set nms_thresh=0.5", "--set"},
+        {"bench resnet18 --set nms_thresh=0.5", "--set"},
+        {"quantize resnet18 -o x.safetensors --set nms_thresh=0.5", "--set"},
+        {"run resnet18 x.png --rois y.npy", "--rois"},
+        {"run resnet18 x.png --ptq --head float", "--head"},
+        {"run m x.png --head float", "--head"},
+        {"run ./m.safetensors x.png --head float", "--head"},
+        {"run m x.png --draw y.jpg", "PNG"},
+        {"run m x.png --draw y.TIFF", "PNG"},
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         if (apply(lines[i][0]) != EXIT_USAGE || !strstr(message, lines[i][1]))
@@ -119,6 +130,10 @@ static void test_accepted(void **state)
         "eval --detections d.json --annotations g.json --json - --markdown m.md --quiet",
         "eval --detections d.json --annotations g.json --per-class --verbose",
         "eval m --data d --annotations g.json --ptq --skip-bad --per-class",
+        "run ./m.safetensors x.png --score 0.5 --draw y.PNG --set nms_thresh=0.5 --rois y.npy",
+        "run m x.png --draw pictures",
+        "run m x.png --draw -",
+        "quantize ./f.pth -o x.safetensors --set nms_thresh=0.5",
     };
     for (size_t i = 0; i < sizeof(lines) / sizeof(*lines); i++) {
         if (apply(lines[i]) != EXIT_DONE)

@@ -1,0 +1,38 @@
+/* SPDX-License-Identifier: MIT */
+/* run.h - what the files of `qzoo run` share. */
+#ifndef QZOO_TOOLS_RUN_H
+#define QZOO_TOOLS_RUN_H
+
+#include "images.h"
+#include "report.h"
+#include "subject.h"
+
+typedef struct run_state {
+    const tool_options *o;
+    qz_context *ctx;
+    subject s;
+    qz_session *session;
+    qz_session *float_session; /* beside it, of a detector with --ptq; NULL: none */
+    const char **node_names;   /* resolved --dump-node; NULL: every node */
+    size_t input;              /* number of the current input */
+    size_t inputs;
+    json_t *results;
+    bool nonfinite; /* an output was no number */
+    int status;     /* of node_hook */
+} run_state;
+
+/* ---- outputs (run_outputs.c) ---- */
+
+/* Writes DIR/NAME.npy of --dump-outputs; with several inputs DIR/NUMBER-NAME.npy. */
+int run_dump(const run_state *run, const char *name, const qz_tensor *tensor);
+/* Writes the session's outputs, where --dump-outputs is given. */
+int run_dump_outputs(const run_state *run);
+/* A class's name; "" where none is known. */
+const char *run_class_name(const run_state *run, int32_t index);
+
+/* ---- detectors (run_detect.c) ---- */
+
+/* One input through a detector: prints its objects, dumps and draws them. */
+int run_detect(run_state *run, const image_list *list, size_t index);
+
+#endif
