@@ -6,13 +6,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The last convolution or linear layer before the output, along first inputs. */
+/* The value of the output of that name; -1. */
+static qz_value find_output(const qz_graph *graph, const char *name)
+{
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (strcmp(graph->outputs[i].name, name) == 0)
+            return graph->outputs[i].value;
+    return -1;
+}
+
+/* The last convolution or linear layer before the output, along first inputs. Of a detector, before
+ * the scores of the classes: its other outputs have other channels. */
 static void find_head(qzi_fit *fit)
 {
     const qz_graph *graph = fit->model->graph;
+    const qzi_detector *detector = fit->model->arch->detector;
+    fit->head_rows = 1;
     if (graph->output_count == 0)
         return;
-    for (qz_value at = graph->outputs[0].value; at >= 0;) {
+    qz_value at = graph->outputs[0].value;
+    if (detector) {
+        const bool rcnn = detector->kind == QZI_DETECTOR_RCNN;
+        at = find_output(graph, rcnn ? "roi_cls_logits" : "cls_logits.0");
+        fit->head_rows = rcnn ? 1 : qzi_detector_anchors(detector, 0);
+    }
+    while (at >= 0) {
         const qzi_node *node = &graph->nodes[at];
         if (node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR) {
             snprintf(fit->head, sizeof(fit->head), "%s", node->name);
