@@ -21,13 +21,16 @@ const char *advice(const qz_model_info *info, const qz_sqnr_row *rows, size_t co
                    double output_db, double agreement, char *text, size_t size)
 {
     text[0] = '\0';
-    if (provenance_made_up(info, true) || (output_db >= GOOD_DB && agreement >= GOOD_AGREEMENT))
+    const bool agrees = isnan(agreement) || agreement >= GOOD_AGREEMENT; /* NaN: no classifier */
+    if (provenance_made_up(info, true) || (output_db >= GOOD_DB && agrees))
         return text;
     size_t used =
-        (size_t)snprintf(text, size,
-                         "int8 is far from fp32 here (output %.1f dB, top-1 agreement "
-                         "%.1f %%); check the recipe for images, calibrate on more images",
-                         output_db, 100.0 * agreement);
+        (size_t)snprintf(text, size, "int8 is far from fp32 here (output %.1f dB", output_db);
+    if (!isnan(agreement))
+        used += (size_t)snprintf(text + used, size - used, ", top-1 agreement %.1f %%",
+                                 100.0 * agreement);
+    used += (size_t)snprintf(text + used, size - used,
+                             "); check the recipe for images, calibrate on more images");
     if (strcmp(info->backend, "native") != 0 && used < size)
         used += (size_t)snprintf(text + used, size - used, ", try --backend native");
     const char *before = ", or keep the worst nodes in fp32: --exclude ";

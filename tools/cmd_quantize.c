@@ -74,8 +74,12 @@ static json_t *report_json(const comparison *c)
 static void print_output(FILE *out, const comparison *c)
 {
     const char *made_up = provenance_words(&c->s->info, true);
-    fprintf(out, "output %.2f dB, top-1 agreement %.1f %%, %zu images%s%s%s\n", c->output_db,
-            100.0 * c->agreement, c->images, *made_up ? " (" : "", made_up,
+    char agreement[48] = "";
+    if (!isnan(c->agreement)) /* of a classifier */
+        snprintf(agreement, sizeof(agreement), "top-1 agreement %.1f %%, ", 100.0 * c->agreement);
+    fprintf(out, "%s %.2f dB, %s%zu images%s%s%s\n",
+            isnan(c->agreement) ? "worst output" : "output", c->output_db, agreement, c->images,
+            *made_up ? " (" : "", made_up,
             *made_up ? ": these figures say nothing about accuracy)" : "");
 }
 
