@@ -175,14 +175,24 @@ static void resize_text(const qz_preprocess *p, char text[32])
         snprintf(text, 32, "none");
 }
 
+/* "224x224" or "none". */
+static void crop_text(const qz_preprocess *p, char text[32])
+{
+    if (p->crop_h > 0)
+        snprintf(text, 32, "%dx%d", p->crop_h, p->crop_w);
+    else
+        snprintf(text, 32, "none");
+}
+
 void recipe_text(const qz_preprocess *p, char *text, size_t size)
 {
-    char resize[32];
+    char resize[32], crop[32];
     resize_text(p, resize);
-    snprintf(text, size, "resize %s, crop %dx%d, %s, mean %.6g,%.6g,%.6g, std %.6g,%.6g,%.6g%s",
-             resize, p->crop_h, p->crop_w, qz_interpolation_name(p->interpolation),
-             (double)p->mean[0], (double)p->mean[1], (double)p->mean[2], (double)p->std[0],
-             (double)p->std[1], (double)p->std[2], p->bgr ? ", bgr" : "");
+    crop_text(p, crop);
+    snprintf(text, size, "resize %s, crop %s, %s, mean %.6g,%.6g,%.6g, std %.6g,%.6g,%.6g%s",
+             resize, crop, qz_interpolation_name(p->interpolation), (double)p->mean[0],
+             (double)p->mean[1], (double)p->mean[2], (double)p->std[0], (double)p->std[1],
+             (double)p->std[2], p->bgr ? ", bgr" : "");
 }
 
 /* A float's shortest number, not the double's: 0.485 and not 0.485000014…. */
@@ -200,7 +210,7 @@ json_t *recipe_json(const qz_preprocess *p)
     char resize[32], crop[32];
     json_t *mean = json_array(), *std = json_array();
     resize_text(p, resize);
-    snprintf(crop, sizeof(crop), "%dx%d", p->crop_h, p->crop_w);
+    crop_text(p, crop);
     for (int c = 0; c < 3; c++) {
         json_add(mean, json_float(p->mean[c]));
         json_add(std, json_float(p->std[c]));

@@ -15,7 +15,7 @@
 typedef struct qzi_build_options {
     int32_t num_classes;
     bool transform_input; /* googlenet, inception_v3 */
-    bool no_aux_logits;   /* the same: without the auxiliary heads */
+    bool no_aux_logits;   /* without the auxiliary heads */
     bool zero_eps;        /* detectors: the backbone's norms have eps 0 */
 } qzi_build_options;
 
@@ -56,7 +56,8 @@ typedef struct qzi_arch {
     /* What is done around the graph of a detector (zoo/detection/detector.h); NULL: no detector. */
     const struct qzi_detector *detector;
     bool can_dilate[3];
-    bool has_aux_logits; /* and transform_input: googlenet, inception_v3 */
+    bool has_aux_logits;      /* auxiliary heads; a segmenter has them as a second output */
+    bool has_transform_input; /* googlenet, inception_v3 */
 } qzi_arch;
 
 #define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;
@@ -80,7 +81,8 @@ const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
  * Builds the feature layers of `arch` on the value x in the current scope of a graph, whose modules
  * are then named as torchvision names them in a detector ("layer4"; "16" for features[16]).
  * maps[i]: the output of module layers[i]. The owner names the architecture as &qzi_arch_resnet50,
- * because the registry of names depends on the owner. The graph stays unfused: it is its owner's to fuse.
+ * because the registry of names depends on the owner. The graph stays unfused: it is its owner's
+ * to fuse.
  */
 qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
                              const qzi_backbone_options *options, const char *const *layers,

@@ -110,4 +110,5 @@ const qzi_arch qzi_arch_googlenet = {
     QZI_CLASSIFIER_FIELDS(googlenet, build_googlenet, NULL, googlenet_rules, 256, 224,
                           QZ_INTERPOLATION_BILINEAR),
     .has_aux_logits = true,
+    .has_transform_input = true,
 };

@@ -193,4 +193,5 @@ const qzi_arch qzi_arch_inception_v3 = {
     QZI_CLASSIFIER_FIELDS(inception_v3, build_inception_v3, NULL, inception_v3_rules, 342, 299,
                           QZ_INTERPOLATION_BILINEAR),
     .has_aux_logits = true,
+    .has_transform_input = true,
 };

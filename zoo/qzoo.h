@@ -13,6 +13,7 @@
 #include "qzoo_model.h"
 #include "qzoo_onnx.h"
 #include "qzoo_quant.h"
+#include "qzoo_segmentation.h"
 #include "qzoo_session.h"
 #include "qzoo_weights.h"
 

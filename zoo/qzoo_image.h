@@ -27,8 +27,8 @@ QZ_API const char *qz_interpolation_name(qz_interpolation interpolation);
  * and Normalize.
  */
 typedef struct qz_preprocess {
-    int32_t resize; /* the shorter side's length, the ratio is kept; 0: no such resizing */
-    int32_t crop_h, crop_w;
+    int32_t resize;         /* the shorter side's length, the ratio is kept; 0: no such resizing */
+    int32_t crop_h, crop_w; /* both 0: no crop, the whole resized image */
     float mean[3], std[3]; /* of red, green, blue, in units of 0..1, whatever the channels' order */
     qz_interpolation interpolation;
     int32_t resize_h,
@@ -95,7 +95,11 @@ typedef struct qz_pixels {
     const uint8_t *data;
 } qz_pixels;
 
-/* Applies a recipe: output 1 x 3 x crop_h x crop_w float32 into `out`. */
+/* The size of what a recipe makes of an image of width x height: its crop, or the resized image.
+ * QZ_ERR_ARGUMENT: a recipe that makes no sense, or a side of more than 65535 pixels. */
+QZ_API qz_status qz_preprocess_size(qz_context *context, const qz_preprocess *recipe, int32_t width,
+                                    int32_t height, int32_t *out_width, int32_t *out_height);
+/* Applies a recipe: output 1 x 3 x H x W float32 into `out`, of the size of qz_preprocess_size. */
 QZ_API qz_status qz_image_preprocess(qz_context *context, const uint8_t *rgb, int32_t width,
                                      int32_t height, size_t stride, const qz_preprocess *recipe,
                                      float *out);

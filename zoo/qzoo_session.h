@@ -32,7 +32,8 @@ typedef struct qz_session_options {
      * The session's outputs in place of the model's: names of nodes or modules ("layer4",
      * "features.3"), also of what was fused into them, and of the model's own outputs ("output").
      * Copied. Nodes that none of them needs do not run. An unknown name is QZ_ERR_UNKNOWN_NAME,
-     * with the nearest names. NULL: the model's own outputs.
+     * with the nearest names. NULL: the model's own outputs, without the auxiliary head's ("aux" of
+     * a segmenter).
      */
     const char *const *outputs;
     size_t output_count;

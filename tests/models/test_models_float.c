@@ -10,6 +10,7 @@
 #include "golden.h"
 #include "zoo/model/model_build.h"
 #include "zoo/model/weights_random.h"
+#include "zoo/qzoo_segmentation.h"
 
 #include <math.h>
 #include <setjmp.h>
@@ -25,11 +26,26 @@
 #define FUSE_TOLERANCE 1e-5
 
 static const char *const quick[] = {
-    "resnet18",       "resnet50",       "mobilenet_v2",       "squeezenet1_1",
-    "densenet121",    "mnasnet0_75",    "mobilenet_v3_large", "mobilenet_v3_small",
-    "regnet_x_400mf", "regnet_y_400mf", "shufflenet_v2_x0_5", "shufflenet_v2_x1_0",
-    "googlenet",      "inception_v3",   "efficientnet_b0",    "convnext_tiny",
+    "resnet18",
+    "resnet50",
+    "mobilenet_v2",
+    "squeezenet1_1",
+    "densenet121",
+    "mnasnet0_75",
+    "mobilenet_v3_large",
+    "mobilenet_v3_small",
+    "regnet_x_400mf",
+    "regnet_y_400mf",
+    "shufflenet_v2_x0_5",
+    "shufflenet_v2_x1_0",
+    "googlenet",
+    "inception_v3",
+    "efficientnet_b0",
+    "convnext_tiny",
     "vgg11_bn",
+    "fcn_resnet50",
+    "deeplabv3_mobilenet_v3_large",
+    "lraspp_mobilenet_v3_large",
 };
 /* Small enough for the reference kernels. */
 static const char *const small[] = {"squeezenet1_1", "mobilenet_v2", "shufflenet_v2_x0_5",
@@ -110,6 +126,48 @@ static double check_output(const char *what, const json_t *record, const qz_tens
     return difference;
 }
 
+/* The record of a classifier's output, or of a segmenter's "out". */
+static const json_t *main_record(const json_t *golden)
+{
+    const json_t *record = json_object_get(golden, "output");
+    return record ? record : json_object_get(json_object_get(golden, "outputs"), "out");
+}
+
+/* A segmenter's auxiliary head, which a session computes where it is named; and the classes. */
+static void check_segmenter(qz_context *ctx, qz_model *model, const json_t *golden,
+                            const qz_tensor *input, const qz_tensor *alt)
+{
+    static const char *const names[2] = {"out", "aux"};
+    const json_t *outputs = json_object_get(golden, "outputs");
+    if (!outputs)
+        return;
+    qz_session *s = NULL;
+    qz_session_options options = QZ_SESSION_OPTIONS_INIT;
+    options.outputs = names;
+    options.output_count = json_object_size(outputs);
+    assert_int_equal(qz_session_create(model, &options, &s), QZ_OK);
+    for (int which = 0; which < 2; which++) {
+        const json_t *records =
+            which ? json_object_get(json_object_get(golden, "alt"), "outputs") : outputs;
+        run(ctx, s, which ? alt : input);
+        for (size_t i = 0; i < options.output_count; i++) {
+            const qz_tensor *output;
+            assert_int_equal(qz_session_output(s, i, NULL, &output), QZ_OK);
+            check_output(names[i], json_object_get(records, names[i]), output);
+        }
+    }
+    run(ctx, s, input);
+    const qz_segmentation *map = NULL;
+    assert_int_equal(qz_session_segmentation(s, 0, &map), QZ_OK);
+    const json_t *hist = json_object_get(json_object_get(golden, "argmax"), "hist");
+    assert_int_equal(json_array_size(hist), map->num_classes);
+    int64_t moved = 0; /* pixels whose best two classes are nearly equal may differ */
+    for (int32_t c = 0; c < map->num_classes; c++)
+        moved += llabs(map->pixels[c] - json_integer_value(json_array_get(hist, (size_t)c)));
+    assert_in_range(moved, 0, map->width * map->height / 2000);
+    qz_session_destroy(s);
+}
+
 /* The output with transform_input, where the golden has it. */
 static void check_transform_input(const char *name, const json_t *golden, const qz_tensor *input)
 {
@@ -149,7 +207,7 @@ static bool check_model(const char *name)
     qz_session_set_node_hook(s, check_mid, &mids);
     const qz_tensor *output = run(ctx, s, &input);
     assert_int_equal(mids.seen, json_object_size(mids.records));
-    double plain = check_output("unfused", json_object_get(golden, "output"), output);
+    double plain = check_output("unfused", main_record(golden), output);
     size_t count = (size_t)qz_tensor_numel(output);
     float *unfused = malloc(count * sizeof(*unfused));
     assert_non_null(unfused);
@@ -161,18 +219,17 @@ static bool check_model(const char *name)
     assert_non_null(model);
     s = session(ctx, model);
     output = run(ctx, s, &input);
-    double fused = check_output("fused", json_object_get(golden, "output"), output);
+    double fused = check_output("fused", main_record(golden), output);
     double folding = relative_l2(unfused, output->data, count);
     assert_true(folding <= FUSE_TOLERANCE);
     output = run(ctx, s, &alt);
-    double other =
-        check_output("alt", json_object_get(json_object_get(golden, "alt"), "output"), output);
+    double other = check_output("alt", main_record(json_object_get(golden, "alt")), output);
     qz_session *direct = session_of(ctx, model, true, 0);
-    double without =
-        check_output("no_winograd", json_object_get(golden, "output"), run(ctx, direct, &input));
+    double without = check_output("no_winograd", main_record(golden), run(ctx, direct, &input));
     printf("%-18s mids %.1e unfused %.1e fused %.1e alt %.1e folding %.1e no_winograd %.1e\n", name,
            mids.worst, plain, fused, other, folding, without);
     qz_session_destroy(direct);
+    check_segmenter(ctx, model, golden, &input, &alt);
     check_transform_input(name, golden, &input);
     fflush(stdout);
 

@@ -29,15 +29,18 @@ qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const q
 
 /* The part of an image that the network sees, after resizing; black pixels are around it. */
 typedef struct qzi_crop {
-    const uint8_t *rows;   /* of width * 3 bytes */
-    size_t stride;         /* bytes between them */
-    int32_t width, height; /* at most the recipe's crop */
-    int32_t left, top;     /* black columns and rows before it */
-    uint8_t *resized;      /* what the caller frees; NULL: rows are the image's own */
+    const uint8_t *rows;           /* of width * 3 bytes */
+    size_t stride;                 /* bytes between them */
+    int32_t width, height;         /* at most the recipe's crop */
+    int32_t left, top;             /* black columns and rows before it */
+    int32_t out_width, out_height; /* what the network takes, black pixels among it */
+    uint8_t *resized;              /* what the caller frees; NULL: rows are the image's own */
 } qzi_crop;
 
 /* The recipe makes sense: QZ_ERR_ARGUMENT says what does not. */
 qz_status qzi_preprocess_check_recipe(const qz_context *ctx, const qz_preprocess *recipe);
+/* The size of what a recipe makes of usual images; as it was, where the recipe says nothing. */
+void qzi_preprocess_usual(const qz_preprocess *recipe, int32_t *height, int32_t *width);
 /* Pixels and recipe can be used. */
 qz_status qzi_preprocess_check(const qz_context *ctx, const char *function, const qzi_pixels *in,
                                const qz_preprocess *recipe);

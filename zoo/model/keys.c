@@ -48,7 +48,7 @@ static bool aux_fits(const qzi_fit *fit, const qzi_param *param, int32_t classes
     if (!found || found->ndim != want->ndim)
         return false;
     for (int32_t i = 0; i < want->ndim; i++) {
-        bool rows = i == 0 && want->ndim <= 2 && want->dims[0] == fit->model->num_classes;
+        bool rows = i == 0 && want->dims[0] == fit->model->num_classes;
         if (found->dims[i] != (rows ? classes : want->dims[i]))
             return false;
     }

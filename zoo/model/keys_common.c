@@ -16,7 +16,7 @@ bool qzi_keys_is_aux(const qz_model *model, const char *key)
 {
     return model->arch->has_aux_logits &&
            (qzi_keys_below(key, "aux1") || qzi_keys_below(key, "aux2") ||
-            qzi_keys_below(key, "AuxLogits"));
+            qzi_keys_below(key, "AuxLogits") || qzi_keys_below(key, "aux_classifier"));
 }
 
 void qzi_keys_note(qzi_fit *fit, const char *fmt, ...)

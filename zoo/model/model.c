@@ -380,7 +380,9 @@ qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t wid
     if (model->arch->detector)
         return calibrate_bytes(model, &(qzi_pixels){rgb, width, height, stride});
     const qz_preprocess *recipe = &model->preprocess;
-    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
+    int32_t w, h;
+    QZI_TRY(qz_preprocess_size(model->ctx, recipe, width, height, &w, &h));
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, h, w}};
     size_t count = (size_t)qz_tensor_numel(&image);
     image.data = qzi_calloc(model->ctx, count, sizeof(float));
     if (!image.data)

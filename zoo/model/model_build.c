@@ -97,10 +97,15 @@ static qz_status check_build(const qz_model *model, const qzi_build_options *bui
                         "num_classes is %d; it must be 1 to %d, or 0 for %s's own %d",
                         (int)build->num_classes, MAX_CLASSES, arch->info.name,
                         (int)arch->info.classes);
-    if (!arch->has_aux_logits && (build->transform_input || build->no_aux_logits))
+    if (!arch->has_transform_input && build->transform_input)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "%s has no %s; only googlenet and inception_v3 have", arch->info.name,
-                        build->transform_input ? "transform_input" : "auxiliary heads");
+                        "%s has no transform_input; only googlenet and inception_v3 have",
+                        arch->info.name);
+    if (!arch->has_aux_logits && build->no_aux_logits)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s has no auxiliary heads; googlenet, inception_v3, fcn and deeplabv3 "
+                        "have",
+                        arch->info.name);
     return QZ_OK;
 }
 

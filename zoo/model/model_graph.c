@@ -136,8 +136,8 @@ static qz_status make_arch(qz_model *model, const char *name, const qz_preproces
         QZI_TRY(qzi_preprocess_check_recipe(model->ctx, recipe));
     *arch = (qzi_arch){.fill_rules = no_rules, .fuse = qzi_fuse};
     arch->info = (qz_arch_info){.name = own, .task = "", .preprocess = recipe ? *recipe : imagenet};
-    arch->info.input_h = arch->info.preprocess.crop_h;
-    arch->info.input_w = arch->info.preprocess.crop_w;
+    arch->info.input_h = arch->info.input_w = 224;
+    qzi_preprocess_usual(&arch->info.preprocess, &arch->info.input_h, &arch->info.input_w);
     model->arch = arch;
     model->preprocess = arch->info.preprocess;
     model->own_preprocess = recipe != NULL;

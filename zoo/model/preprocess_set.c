@@ -23,8 +23,7 @@ qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *recipe)
     QZI_TRY(qzi_preprocess_check_recipe(model->ctx, recipe));
     const int32_t h = model->input_h, w = model->input_w;
     const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
-    model->input_h = recipe->crop_h;
-    model->input_w = recipe->crop_w;
+    qzi_preprocess_usual(recipe, &model->input_h, &model->input_w);
     qz_status st = qzi_model_count_macs(model, graph);
     if (st == QZ_OK)
         st = qzi_model_measure(model);

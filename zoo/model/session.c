@@ -12,6 +12,7 @@
 #include "zoo/model/model_pack.h"
 #include "zoo/model/session_detect.h"
 #include "zoo/model/session_outputs.h"
+#include "zoo/model/session_segment.h"
 
 #include <string.h>
 
@@ -46,11 +47,15 @@ static qz_status create(qz_session *s, const qz_session_options *options)
 {
     QZI_TRY(qzi_model_packed(s->model, s->int8, !options->no_winograd, options->isa, &s->packed));
     const bool own_outputs = options->outputs || options->output_count > 0;
+    const char *first = s->graph->output_count > 0 ? s->graph->outputs[0].name : NULL;
     if (own_outputs && s->model->arch->detector)
         return qzi_fail(s->ctx, QZ_ERR_UNSUPPORTED,
                         "%s is a detector: a session has all of its outputs",
                         s->model->arch->info.name);
-    if (own_outputs) {
+    if (!own_outputs && s->model->arch->has_aux_logits && s->graph->output_count > 1) {
+        QZI_TRY(qzi_session_view(s->graph, &first, 1, &s->view)); /* not the auxiliary head's */
+        s->graph = &s->view;
+    } else if (own_outputs) {
         QZI_TRY(qzi_session_view(s->graph, options->outputs, options->output_count, &s->view));
         s->graph = &s->view;
     }
@@ -113,6 +118,7 @@ void qz_session_destroy(qz_session *session)
     qzi_session_detect_destroy(session);
     for (size_t i = 0; i < QZI_STAGE_COUNT; i++)
         qzi_exec_destroy(session->exec[i]);
+    qzi_segments_clear(session);
     for (size_t i = 0; session->out && i < session->graph->output_count; i++)
         qzi_free(ctx, session->out[i].data);
     qzi_free(ctx, session->out);
@@ -134,19 +140,33 @@ typedef struct turn {
     size_t at, count;
 } turn;
 
+/* Whether images of both shapes go into one tensor. */
+static bool same_image(const qz_tensor *a, const qz_tensor *b)
+{
+    return a->ndim == b->ndim &&
+           memcmp(a->dims + 1, b->dims + 1, (size_t)(a->ndim - 1) * sizeof(a->dims[0])) == 0;
+}
+
 static qz_status fetch_output(qz_session *s, size_t index, turn which)
 {
-    qz_tensor *tensor = &s->out_tensor[index];
-    QZI_TRY(qzi_exec_output_shape(s->exec[0], index, tensor));
-    const size_t one = (size_t)qz_tensor_numel(tensor);
+    qz_tensor *tensor = &s->out_tensor[index], shape;
+    QZI_TRY(qzi_exec_output_shape(s->exec[0], index, &shape));
+    if (which.at > 0 && !same_image(&shape, tensor))
+        s->mixed = true;
+    const turn place = s->mixed ? (turn){0, 1} : which;
+    const size_t one = (size_t)qz_tensor_numel(&shape);
     size_t all;
-    if (!qzi_mul_size(one, which.count, &all))
+    if (!qzi_mul_size(one, place.count, &all))
         return qzi_fail_memory(s->ctx, SIZE_MAX);
-    if (which.at == 0)
+    if (place.at == 0)
         QZI_TRY(qzi_buffer_reserve(s->ctx, &s->out[index], all, sizeof(float)));
+    *tensor = shape;
     tensor->data = s->out[index].data;
-    qzi_exec_output(s->exec[0], index, (float *)tensor->data + which.at * one);
-    tensor->dims[0] *= (int64_t)which.count;
+    float *to = (float *)tensor->data + place.at * one;
+    qzi_exec_output(s->exec[0], index, to);
+    if (index == 0 && which.count > 1 && qzi_is_segmenter(s->model))
+        QZI_TRY(qzi_segments_add(s, which.at, to, &shape));
+    tensor->dims[0] *= (int64_t)place.count;
     return QZ_OK;
 }
 
@@ -168,6 +188,10 @@ static qz_status check_finite(const qz_session *s, size_t index)
 
 static qz_status finish(qz_session *s, int64_t n, int64_t h, int64_t w, turn which)
 {
+    if (which.at == 0) {
+        s->mixed = false;
+        qzi_segments_clear(s);
+    }
     for (size_t i = 0; i < s->graph->output_count; i++)
         QZI_TRY(fetch_output(s, i, which));
     s->inputs[0] = (qzi_shape){(int32_t)n, (int32_t)h, (int32_t)w, qzi_model_channels(s->model)};
@@ -188,6 +212,7 @@ qz_status qz_session_run(qz_session *session, const qz_tensor *input)
         return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "qz_session_run: input is NULL");
     if (session->detect)
         return qzi_session_detect_tensor(session, input);
+    session->source_w = session->source_h = 0;
     QZI_TRY(qzi_exec_run(session->exec[0], input, 1, false));
     return finish(session, input->dims[0], input->dims[2], input->dims[3], single);
 }
@@ -217,11 +242,13 @@ static bool make_table(qz_session *s, qzi_qparams q)
 static qz_status run_bytes(qz_session *s, const qzi_pixels *in, turn which)
 {
     qzi_crop crop;
+    int32_t width, height; /* checked, before anything is made */
+    QZI_TRY(qz_preprocess_size(s->ctx, &s->recipe, in->width, in->height, &width, &height));
     QZI_TRY(qzi_preprocess_crop(s->ctx, in, &s->recipe, &crop));
     const qzi_byte_image image = {.rows = crop.rows,
                                   .stride = crop.stride,
-                                  .h = s->recipe.crop_h,
-                                  .w = s->recipe.crop_w,
+                                  .h = crop.out_height,
+                                  .w = crop.out_width,
                                   .left = crop.left,
                                   .top = crop.top,
                                   .columns = crop.width,
@@ -237,6 +264,8 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
     const qz_preprocess *recipe = &s->recipe;
     qzi_qparams q;
     s->ran = false;
+    s->source_w = in->width;
+    s->source_h = in->height;
     QZI_TRY(qzi_model_takes_rgb(s->model, function));
     if (s->detect) {
         QZI_TRY(qzi_check_pixels(s->ctx, function, in));
@@ -249,13 +278,15 @@ static qz_status run_rgb(qz_session *s, const char *function, const qzi_pixels *
         s->has_table = make_table(s, q);
     if (s->has_table)
         return run_bytes(s, in, which);
-    qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, recipe->crop_h, recipe->crop_w}};
+    int32_t width, height;
+    QZI_TRY(qz_preprocess_size(s->ctx, recipe, in->width, in->height, &width, &height));
+    qz_tensor input = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, height, width}};
     QZI_TRY(qzi_buffer_reserve(s->ctx, &s->image, (size_t)qz_tensor_numel(&input), sizeof(float)));
     input.data = s->image.data;
     QZI_TRY(qz_image_preprocess(s->ctx, in->rgb, in->width, in->height, in->stride, recipe,
                                 input.data));
     QZI_TRY(qzi_exec_run(s->exec[0], &input, 1, false));
-    return finish(s, 1, recipe->crop_h, recipe->crop_w, which);
+    return finish(s, 1, height, width, which);
 }
 
 qz_status qz_session_run_u8(qz_session *session, const uint8_t *rgb, int32_t width, int32_t height,
@@ -322,6 +353,10 @@ qz_status qz_session_output(const qz_session *session, size_t index, const char 
     if (!session->ran)
         return qzi_fail(session->ctx, QZ_ERR_STATE,
                         "the session has no output: it has not run, or its last run failed");
+    if (session->mixed)
+        return qzi_fail(session->ctx, QZ_ERR_STATE,
+                        "images of several sizes have no common output; run them one by one, or "
+                        "ask for their class maps (qz_session_segmentation)");
     *tensor = &session->out_tensor[index];
     return QZ_OK;
 }

@@ -27,6 +27,9 @@ struct qz_session {
 
     bool ran;                          /* outputs are those of a run that succeeded */
     qzi_shape inputs[QZI_STAGE_COUNT]; /* of the last run, by stage; zeros: it did not run */
+    bool mixed; /* images of several sizes: out_tensor is that of the last one alone */
+    int32_t source_w, source_h;    /* of the caller's image; 0: a tensor was run */
+    struct qzi_segments *segments; /* class maps that were asked for; NULL: none yet */
     qzi_buffer *out;
     qz_tensor *out_tensor; /* as many as the graph has outputs */
     qzi_buffer image;      /* run_u8's preprocessed input, where it must be float */

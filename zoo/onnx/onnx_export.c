@@ -76,13 +76,13 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
 
 /* ---- provenance ---- */
 
-/* The recipe for the file's own input size: another than the model's is only resized to. */
+/* The recipe for the file's own input size: another than the model's crop is only resized to. */
 static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
 {
     qzi_onnx_doc *doc = &e->doc;
     const qz_onnx_options *o = e->options;
     qz_preprocess recipe = model->preprocess, *p = &recipe;
-    if (o->height != model->input_h || o->width != model->input_w) {
+    if (o->height != p->crop_h || o->width != p->crop_w) {
         p->resize_h = p->crop_h = o->height;
         p->resize_w = p->crop_w = o->width;
     }

@@ -233,8 +233,8 @@ static qz_status read_preprocess(struct reader *r)
     const int64_t three = 3;
     const int32_t largest = 1 << 14;
     QZI_TRY(get_number(r, "resize", 0, largest, &p->resize));
-    QZI_TRY(get_number(r, "crop_h", 1, largest, &p->crop_h));
-    QZI_TRY(get_number(r, "crop_w", 1, largest, &p->crop_w));
+    QZI_TRY(get_number(r, "crop_h", 0, largest, &p->crop_h));
+    QZI_TRY(get_number(r, "crop_w", 0, largest, &p->crop_w));
     QZI_TRY(get_number(r, "resize_h", 0, largest, &p->resize_h));
     QZI_TRY(get_number(r, "resize_w", 0, largest, &p->resize_w));
     QZI_TRY(get_flag(r, "bgr", &p->bgr));
@@ -243,8 +243,7 @@ static qz_status read_preprocess(struct reader *r)
     QZI_TRY(get_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
     memcpy(p->mean, mean->data, sizeof(p->mean));
     memcpy(p->std, std->data, sizeof(p->std));
-    r->model->input_h = p->crop_h;
-    r->model->input_w = p->crop_w;
+    qzi_preprocess_usual(p, &r->model->input_h, &r->model->input_w);
     if (r->model->arch->detector)
         qzi_model_detection_size(r->model);
     r->model->own_preprocess = true;
@@ -494,9 +493,9 @@ static qz_status open_own(qz_context *ctx, const char *path, const qz_state_dict
     if (st == QZ_OK)
         st = get_text(&r, "arch", &name);
     if (st == QZ_OK)
-        st = get_number(&r, "crop_h", 1, QZI_IMAGE_SIDE_MAX, &size.crop_h);
+        st = get_number(&r, "crop_h", 0, QZI_IMAGE_SIDE_MAX, &size.crop_h);
     if (st == QZ_OK)
-        st = get_number(&r, "crop_w", 1, QZI_IMAGE_SIDE_MAX, &size.crop_w);
+        st = get_number(&r, "crop_w", 0, QZI_IMAGE_SIDE_MAX, &size.crop_w);
     if (st != QZ_OK) {
         qz_graph_destroy(graph);
         return st;
