@@ -5,6 +5,10 @@
 /* Room beyond k: so many additions are made between two cuts at least. */
 #define SLACK 4096
 
+/* Knuth's linear congruential generator (MMIX) */
+#define LCG_FACTOR UINT64_C(6364136223846793005)
+#define LCG_STEP UINT64_C(1442695040888963407)
+
 static void swap(qzi_ranked *a, qzi_ranked *b)
 {
     const qzi_ranked t = *a;
@@ -12,32 +16,7 @@ static void swap(qzi_ranked *a, qzi_ranked *b)
     *b = t;
 }
 
-/* ---- heap sort: a heap with the lowest on top; what is taken from it goes to the end ---- */
-
-static void sift(qzi_ranked *heap, size_t i, size_t count)
-{
-    const qzi_ranked moved = heap[i];
-    for (size_t child; (child = 2 * i + 1) < count; i = child) {
-        if (child + 1 < count && heap[child + 1] < heap[child])
-            child++;
-        if (heap[child] >= moved)
-            break;
-        heap[i] = heap[child];
-    }
-    heap[i] = moved;
-}
-
-void qzi_rank_sort(qzi_ranked *list, size_t count)
-{
-    for (size_t i = count / 2; i-- > 0;)
-        sift(list, i, count);
-    for (size_t left = count; left-- > 1;) {
-        swap(&list[0], &list[left]);
-        sift(list, 0, left);
-    }
-}
-
-/* ---- selection: Hoare's, with pivots that no input can foresee but every run repeats ---- */
+/* ---- Hoare's partition, with pivots that no input can foresee but every run repeats ---- */
 
 /* Of at least two: those before the returned place are at least as large as those from it on, and
  * neither part is empty. */
@@ -62,7 +41,7 @@ static void select_best(qzi_ranked *list, size_t count, size_t k)
     size_t first = 0, end = count;
     uint64_t random = QZI_FNV_OFFSET;
     while (end - first > 1) {
-        random = random * UINT64_C(6364136223846793005) + UINT64_C(1442695040888963407);
+        random = random * LCG_FACTOR + LCG_STEP;
         const size_t cut = partition(list, first, end, random >> 33);
         if (cut == k)
             return;
@@ -70,6 +49,50 @@ static void select_best(qzi_ranked *list, size_t count, size_t k)
             end = cut;
         else
             first = cut;
+    }
+}
+
+/* ---- sorting: partitions, the smaller part first so that the stack stays small ---- */
+
+#define SMALL 16 /* numbers that are sorted by insertion */
+
+static void insertion_sort(qzi_ranked *list, size_t first, size_t end)
+{
+    for (size_t i = first + 1; i < end; i++) {
+        const qzi_ranked moved = list[i];
+        size_t j = i;
+        for (; j > first && list[j - 1] < moved; j--)
+            list[j] = list[j - 1];
+        list[j] = moved;
+    }
+}
+
+void qzi_rank_sort(qzi_ranked *list, size_t count)
+{
+    struct {
+        size_t first, end;
+    } stack[64]; /* what is worked on is at most half of the part that was pushed before */
+    size_t depth = 0, first = 0, end = count;
+    uint64_t random = QZI_FNV_OFFSET;
+    for (;;) {
+        while (end - first > SMALL) {
+            random = random * LCG_FACTOR + LCG_STEP;
+            const size_t cut = partition(list, first, end, random >> 33);
+            if (cut - first < end - cut) {
+                stack[depth].first = cut;
+                stack[depth++].end = end;
+                end = cut;
+            } else {
+                stack[depth].first = first;
+                stack[depth++].end = cut;
+                first = cut;
+            }
+        }
+        insertion_sort(list, first, end);
+        if (depth == 0)
+            return;
+        first = stack[--depth].first;
+        end = stack[depth].end;
     }
 }
 
