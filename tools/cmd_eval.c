@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* cmd_eval.c - qzoo eval: top-1 and top-5 on labelled images, float and int8 from one pass. */
+/* cmd_eval.c - qzoo eval: top-1 and top-5 on labelled images, float and int8 from one pass; what
+ * detectors and result files are scored by is in eval_*.c. */
 #include "commands.h"
 #include "eval.h"
 #include "eval_coco.h"
@@ -8,6 +9,7 @@
 #include "messages.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 static double now(void)
@@ -153,20 +155,18 @@ static int report_all(const evaluation *e)
     return status;
 }
 
-static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels)
+/* Of a classifier: what is left to do with its subject. */
+static int eval_classes(const tool_options *o, subject *s, label_list *labels)
 {
-    subject s;
-    evaluation e = {.o = o, .s = &s, .labels = labels};
-    int status = subject_create(o, ctx, o->args.items[0], o->quant.ptq, &s);
-    if (status)
-        return status;
-    status = labels_resolve(o, s.model, &s.classes, labels); /* before calibration takes its time */
+    evaluation e = {.o = o, .s = s, .labels = labels};
+    /* before calibration takes its time */
+    int status = labels_resolve(o, s->model, &s->classes, labels);
     if (status == EXIT_DONE && !o->eval.skip_bad) { /* the first bad one is not found at the end */
         const image_list images = {.paths = labels->paths, .count = labels->count};
-        status = images_check(o, ctx, &images);
+        status = images_check(o, s->ctx, &images);
     }
     if (status == EXIT_DONE)
-        status = subject_calibrate(o, o->quant.ptq, &s);
+        status = subject_calibrate(o, o->quant.ptq, s);
     if (status == EXIT_DONE)
         status = open_rows(&e);
     if (status == EXIT_DONE)
@@ -178,6 +178,33 @@ static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labe
         free(e.rows[k].answers);
     }
     free(e.counts);
+    return status;
+}
+
+/* Whether the name alone says that the model is no classifier, or may be none. */
+static bool may_detect(const tool_options *o, qz_context *ctx, const char *name)
+{
+    qz_arch_info arch;
+    return o->eval.annotations || is_model_file(name) || qz_arch_find(ctx, name, &arch) != QZ_OK ||
+           strcmp(arch.task, "detection") == 0;
+}
+
+static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels)
+{
+    subject s;
+    const bool late = may_detect(o, ctx, o->args.items[0]);
+    int status = late ? EXIT_DONE : labels_read(o, labels); /* before weights are read */
+    if (status == EXIT_DONE)
+        status = subject_create(o, ctx, o->args.items[0], o->quant.ptq, &s);
+    if (status)
+        return status;
+    if (strcmp(s.info.task, "detection") == 0)
+        status = eval_detection(o, &s);
+    else if (o->eval.annotations)
+        status = tool_fail(EXIT_USAGE, "--annotations: goes with detectors only, and %s is none",
+                           s.info.name);
+    else if (!late || (status = labels_read(o, labels)) == EXIT_DONE)
+        status = eval_classes(o, &s, labels);
     subject_close(&s);
     return status;
 }
@@ -192,8 +219,8 @@ int cmd_eval(const tool_options *o)
         return tool_fail(EXIT_USAGE, "eval: needs one model");
     if (!o->eval.data)
         return tool_fail(EXIT_USAGE, "eval: needs --data DIR");
-    int status = labels_read(o, &labels);
-    if (status == EXIT_DONE && (status = subject_context(o, &ctx)) == EXIT_DONE) {
+    int status = subject_context(o, &ctx);
+    if (status == EXIT_DONE) {
         status = eval_subject(o, ctx, &labels);
         subject_context_end(ctx);
     }

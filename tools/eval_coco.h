@@ -4,6 +4,7 @@
 #define QZOO_TOOLS_EVAL_COCO_H
 
 #include "report.h"
+#include "subject.h"
 
 /* One set of detections. */
 typedef struct coco_row {
@@ -31,6 +32,19 @@ void coco_row_release(coco_row *row);
 /* The table, markdown and JSON. */
 int coco_report_write(const coco_report *report);
 
+/* ---- ground truth in YOLO's format (eval_yolo.c) ---- */
+
+/* DATA/images and DATA/labels; the ids of categories are the model's classes. The caller closes
+ * *coco, after a failure too. *skipped: images that cannot be read, with --skip-bad. */
+int yolo_read(const tool_options *o, qz_context *ctx, const qz_model *model, int32_t class_count,
+              qz_coco **coco, size_t *skipped);
+/* "folder/name", to be freed; NULL: no memory, which was reported. */
+char *path_join(const char *folder, const char *name);
+
+/* ---- evaluations ---- */
+
+/* Of a detector, not calibrated yet. */
+int eval_detection(const tool_options *o, subject *s);
 /* --detections: scores a file. */
 int eval_detections_file(const tool_options *o);
 
