@@ -17,12 +17,14 @@ extern "C" {
 /* Images, categories, and the objects in the images. */
 typedef struct qz_coco qz_coco;
 
+/* An image of the ground truth. */
 typedef struct qz_coco_image {
     int64_t id;
     const char *file_name; /* "" where the file has none */
     int32_t width, height; /* 0: unknown, then nothing on the image has a mask */
 } qz_coco_image;
 
+/* A category of objects. */
 typedef struct qz_coco_category {
     int64_t id;
     const char *name; /* "" where the file has none */
@@ -40,16 +42,20 @@ QZ_API void qz_coco_close(qz_coco *coco); /* after its results; NULL is fine */
 
 /* Add to it; texts are copied. QZ_ERR_FORMAT: an id that is there already. */
 QZ_API qz_status qz_coco_add_category(qz_coco *coco, int64_t id, const char *name);
+/* The size is 0 x 0 where it is not known. */
 QZ_API qz_status qz_coco_add_image(qz_coco *coco, const qz_coco_image *image);
 /* An object: x, y, width, height in pixels. QZ_ERR_FORMAT: an unknown image or category, numbers
  * that are no box. The object's area is the box's. */
 QZ_API qz_status qz_coco_add_object(qz_coco *coco, int64_t image, int64_t category,
                                     const double box[4]);
 
-/* In the order of the file. NULL where the index is too large. */
+/* How many images there are. */
 QZ_API size_t qz_coco_image_count(const qz_coco *coco);
+/* In the order of the file. NULL where the index is too large. */
 QZ_API const qz_coco_image *qz_coco_image_at(const qz_coco *coco, size_t index);
+/* How many categories there are. */
 QZ_API size_t qz_coco_category_count(const qz_coco *coco);
+/* In the order of the file. NULL where the index is too large. */
 QZ_API const qz_coco_category *qz_coco_category_at(const qz_coco *coco, size_t index);
 
 /* Whether any object has a mask. */
