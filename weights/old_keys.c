@@ -8,6 +8,8 @@
  *   RPN        rpn.head.conv.weight               rpn.head.conv.0.0.weight
  *   Mask R-CNN mask_head.mask_fcnN.weight         mask_head.(N-1).0.weight
  *   RetinaNet  X_head.conv.{0,2,4,6}.weight       X_head.conv.{0,1,2,3}.0.weight
+ *
+ * FCOS has keys that look like RetinaNet's old ones, and bbox_ctrness, which RetinaNet has not.
  */
 #include "weights/bytes.h"
 #include "weights/state_dict.h"
@@ -66,11 +68,9 @@ static bool fpn(const char *key, char *out, size_t size)
     return false;
 }
 
-static bool heads(const char *key, char *out, size_t size)
+static bool two_stage_heads(const char *key, char *out, size_t size)
 {
     static const char rpn[] = "rpn.head.conv.", mask[] = "mask_head.mask_fcn";
-    static const char *const retina[] = {"head.classification_head.conv.",
-                                         "head.regression_head.conv."};
     const char *p;
     if (strncmp(key, rpn, strlen(rpn)) == 0 && is_leaf(key + strlen(rpn))) {
         snprintf(out, size, "%s0.0.%s", rpn, key + strlen(rpn));
@@ -84,6 +84,13 @@ static bool heads(const char *key, char *out, size_t size)
             return true;
         }
     }
+    return false;
+}
+
+static bool retinanet(const char *key, char *out, size_t size)
+{
+    static const char *const retina[] = {"head.classification_head.conv.",
+                                         "head.regression_head.conv."};
     for (size_t i = 0; i < QZI_ARRAY_LEN(retina); i++) {
         size_t length = strlen(retina[i]);
         if (strncmp(key, retina[i], length) != 0)
@@ -98,16 +105,25 @@ static bool heads(const char *key, char *out, size_t size)
     return false;
 }
 
+static bool is_fcos(const qz_state_dict *dict)
+{
+    for (size_t i = 0; i < dict->count; i++)
+        if (strstr(dict->entries[i].key, "regression_head.bbox_ctrness."))
+            return true;
+    return false;
+}
+
 qz_status qz_state_dict_update_keys(qz_state_dict *dict, size_t *renamed)
 {
     char key[QZI_KEY_MAX + 8];
     size_t count = 0;
     if (!dict)
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_state_dict_update_keys: dict is NULL");
+    const bool fcos = is_fcos(dict);
     for (size_t i = 0; i < dict->count; i++) {
         const char *old = dict->entries[i].key;
         if (!densenet(old, key, sizeof(key)) && !fpn(old, key, sizeof(key)) &&
-            !heads(old, key, sizeof(key)))
+            !two_stage_heads(old, key, sizeof(key)) && (fcos || !retinanet(old, key, sizeof(key))))
             continue;
         char *copy = qzi_arena_strdup(&dict->arena, key);
         if (!copy)

@@ -308,6 +308,38 @@ static void test_old_keys(void **state)
     qz_context_destroy(ctx);
 }
 
+/* FCOS's own keys look like RetinaNet's old ones, and stay. */
+static void test_fcos_keys(void **state)
+{
+    static const char *const keys[] = {
+        "head.classification_head.conv.0.weight", "head.classification_head.conv.4.weight",
+        "head.regression_head.conv.6.bias",       "head.regression_head.bbox_ctrness.weight",
+        "backbone.fpn.inner_blocks.0.0.weight",
+    };
+    float value = 1.0f;
+    qz_safetensors_entry entries[QZI_ARRAY_LEN(keys)];
+    qz_context *ctx = tool_context(NULL);
+    qz_state_dict *dict = NULL;
+    size_t renamed = 0, size;
+    char path[1024];
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(keys); i++)
+        entries[i] = (qz_safetensors_entry){keys[i], {.dtype = QZ_F32, .data = &value}};
+    snprintf(path, sizeof(path), "%s", tool_scratch("fcos.safetensors"));
+    assert_int_equal(qz_safetensors_save(ctx, path, entries, QZI_ARRAY_LEN(keys), NULL, NULL, 0),
+                     QZ_OK);
+    uint8_t *bytes = tool_read(path, &size);
+    remove(path);
+    assert_int_equal(qz_state_dict_parse(ctx, bytes, size, "fcos", &dict), QZ_OK);
+    assert_int_equal(qz_state_dict_update_keys(dict, &renamed), QZ_OK);
+    assert_int_equal(renamed, 0);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(keys); i++)
+        tool_tensor(dict, keys[i], QZ_F32, TOOL_DIMS(-1));
+    qz_state_dict_destroy(dict);
+    free(bytes);
+    qz_context_destroy(ctx);
+}
+
 /* ---- damage ---- */
 
 /* Cut short, and with bits flipped, each file ends cleanly: an answer or one line, no leak. */
@@ -482,11 +514,11 @@ static void test_module_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),      cmocka_unit_test(test_mapped),
-        cmocka_unit_test(test_real_files),    cmocka_unit_test(test_to_f32),
-        cmocka_unit_test(test_old_keys),      cmocka_unit_test(test_damaged),
-        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_evil),
-        cmocka_unit_test(test_module_bombs),
+        cmocka_unit_test(test_expected),   cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_real_files), cmocka_unit_test(test_to_f32),
+        cmocka_unit_test(test_old_keys),   cmocka_unit_test(test_fcos_keys),
+        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_evil),       cmocka_unit_test(test_module_bombs),
     };
 #ifndef QZ_HAVE_ZLIB
     print_message("skipped: this build has no zlib\n");

@@ -267,13 +267,51 @@ static void test_family_options(void **state)
     qz_context_destroy(ctx);
 }
 
+/* Three published files were trained with eps 0 in their backbones' norms (zero_eps). */
+static void test_zero_eps(void **state)
+{
+    static const char *const models[] = {"retinanet_resnet50_fpn", "fasterrcnn_resnet50_fpn",
+                                         "maskrcnn_resnet50_fpn"};
+    (void)state;
+    qz_context *ctx = context();
+    qz_catalogue *catalogue = NULL;
+    size_t count = 0;
+    assert_int_equal(qz_catalogue_open(ctx, NULL, &catalogue), QZ_OK);
+    for (size_t i = 0; i < qz_catalogue_count(catalogue); i++)
+        count += qz_catalogue_at(catalogue, i)->zero_eps;
+    assert_int_equal(count, QZI_ARRAY_LEN(models));
+    for (size_t i = 0; i < QZI_ARRAY_LEN(models); i++) {
+        const qz_weights_info *info = NULL;
+        assert_int_equal(qz_catalogue_find(catalogue, models[i], "COCO_V1", &info), QZ_OK);
+        assert_true(info->zero_eps);
+        for (int zero = 0; zero < 2; zero++) {
+            qz_model *model = NULL;
+            size_t norms = 0;
+            assert_int_equal(qzi_model_alloc(ctx, qzi_arch_get(models[i]), &model), QZ_OK);
+            assert_int_equal(qzi_model_build(model, &(qzi_build_options){.zero_eps = zero != 0}),
+                             QZ_OK);
+            for (size_t n = 0; n < model->graph->node_count; n++) {
+                const qzi_node *node = &model->graph->nodes[n];
+                if (node->op != QZI_OP_BATCH_NORM2D)
+                    continue;
+                assert_true(node->u.bn.eps == (zero ? 0.0f : 1e-5f));
+                norms++;
+            }
+            assert_int_equal(norms, 53);
+            qz_model_destroy(model);
+        }
+    }
+    qz_catalogue_close(catalogue);
+    qz_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     all_models = argc > 1 && strcmp(argv[1], "--all") == 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_registry),  cmocka_unit_test(test_classes),
         cmocka_unit_test(test_auxiliary), cmocka_unit_test(test_family_options),
-        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_goldens),   cmocka_unit_test(test_zero_eps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
