@@ -148,4 +148,4 @@ ran=$((ran + 1))
 expect 2 'PNG' run ./int8.safetensors photo.bmp --draw x.gif
 expect 2 'nms_thresh' run ./int8.safetensors photo.bmp --set nms_thresh=0.5
 
-done_at_least 100
+done_at_least 90
