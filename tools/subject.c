@@ -184,6 +184,7 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.no_aux_logits = options->model.no_aux_logits;
     o.exclude = options->quant.exclude.items;
     o.exclude_count = options->quant.exclude.count;
+    o.float_heads = options->quant.head == HEAD_FLOAT;
     o.fallback = options->quant.fallback.items;
     o.fallback_count = options->quant.fallback.count;
     fetch_bar bar = {.options = options, .announce = true};

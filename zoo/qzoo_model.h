@@ -112,6 +112,9 @@ typedef struct qz_model_options {
     const qz_state_dict *state_dict;
     const void *weights_bytes;
     size_t weights_byte_count;
+    /* the last layers of the heads, those that make the outputs, stay fp32, as if `exclude` named
+     * them: of detectors that is where int8 costs most */
+    bool float_heads;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 

@@ -141,6 +141,10 @@ has out 'photo.bmp (fp32'
 ran=$((ran + 1))
 [ "$(grep -c '"precision":' both.json)" = 2 ] || complain "--ptq: not one float and one int8 row"
 expect 0 'photo.bmp (int8' run $net photo.bmp $small $weak --ptq --calib photos --head float
+expect 0 'box_predictor.cls_score .* fp32 .*excluded by name' list $net --ops --head float
+has out 'rpn.head.cls_logits@1 .* fp32 .*excluded by name'
+expect 0 'box_predictor.cls_score .* int8' list $net --ops
+lacks out 'excluded by name'
 expect 0 '' quantize $net $small $weak --calib photos -o int8.safetensors
 expect 0 'photo.bmp (int8' run ./int8.safetensors photo.bmp --json saved.json
 ran=$((ran + 1))

@@ -7,6 +7,7 @@
  */
 #include "zoo/image/pixels.h"
 #include "zoo/model/classes.h"
+#include "zoo/model/float_heads.h"
 #include "zoo/model/keys.h"
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_detect.h"
@@ -68,6 +69,7 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
     QZI_TRY(
         copy_names(model, options->fallback, options->fallback_count, "fallback", &q->fallback));
     q->fallback_count = options->fallback_count;
+    model->float_heads = options->float_heads;
     return QZ_OK;
 }
 
@@ -263,6 +265,8 @@ qz_status qz_model_prepare(qz_model *model)
     if (model->dropped)
         return qzi_model_fail_state(model, "finalize dropped the weights");
     uint32_t threads = model->threads != 0 ? model->threads : qz_context_threads(model->ctx);
+    if (model->float_heads)
+        QZI_TRY(qzi_model_float_heads(model));
     QZI_TRY(qzi_prepare(model->graph, &model->qconfig, threads, &model->calibration));
     model->prepared = true;
     return QZ_OK;

@@ -37,6 +37,7 @@ struct qz_model {
     const char *const *classes;     /* num_classes names, one block; NULL: none were given */
     uint32_t threads;               /* of calibration and analysis; 0: the context's */
     bool relu;                      /* ReLU6 was replaced */
+    bool float_heads;               /* prepare excludes the last layers of the heads */
     uint64_t graph_hash;            /* of an application's graph; 0: an architecture's */
     qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
     bool fused;

@@ -44,7 +44,7 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "reduce_range";
     else if (options->skip_fuse)
         what = "an unfused network";
-    else if (options->exclude_count > 0 || options->fallback_count > 0)
+    else if (options->exclude_count > 0 || options->fallback_count > 0 || options->float_heads)
         what = "layers in fp32";
     else if (options->allow_missing)
         what = "missing parameters";
