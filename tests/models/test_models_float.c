@@ -251,7 +251,8 @@ static void test_goldens(void **state)
         for (size_t i = 0; i < qz_arch_count(); i++) {
             qz_arch_info arch;
             qz_arch_at(i, &arch);
-            checked += check_model(arch.name);
+            /* of other tasks: test_detectors */
+            checked += strcmp(arch.task, "classification") == 0 && check_model(arch.name);
         }
     } else if (named_count > 0) {
         for (int i = 0; i < named_count; i++)
