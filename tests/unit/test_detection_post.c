@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_detection_post.c - from heads to boxes of every family, proposals, pooling and masks, against
- * torchvision's own functions (gen/detection_goldens.py); uint8 maps against float maps of the same
- * values; one and two threads.
+ * test_detection_post.c - from heads to boxes of every family; proposals, pooling and masks. What
+ * is expected is of torchvision's own functions (gen/detection_goldens.py); uint8 maps are compared
+ * with float maps of the same values.
  */
 #include "detection.h"
 #include "zoo/detection/mask_post.h"
@@ -225,7 +225,7 @@ static void test_bytes(void **state)
         assert_int_equal(find(&m, &floats), QZ_OK);
         if (families[i].detector != &ssd)
             assert_same(&bytes, &floats);
-        else /* softmax of bytes is by steps of the scale: equal scores may be apart by a rounding */
+        else /* softmax of bytes is by steps of the scale: equal scores may differ by a rounding */
             for (size_t j = 0; j < bytes.count; j++)
                 assert_true(fabsf(bytes.scores[j] - floats.scores[j]) < 1e-6f);
         qzi_found_free(ctx, &bytes);

@@ -176,8 +176,8 @@ float qzi_logit_below(double p)
 #define LN2_LO 0x1.cf79abc9e3b3ap-40
 #define ROUND 0x1.8p52 /* plus and minus this rounds to an integer */
 
-/* exp(x) for x <= 0, with a relative error below 1e-12: softmax takes millions of them, and products
- * and sums apart need no call on a CPU without fused ones. 0 below -700. */
+/* exp(x) for x <= 0, with a relative error below 1e-12. softmax takes millions of them, and
+ * products and sums apart need no call on a CPU without fused ones. 0 below -700. */
 static double exp_of_negative(double x)
 {
     static const double c[] = {1.0 / 39916800, 1.0 / 3628800, 1.0 / 362880, 1.0 / 40320,
