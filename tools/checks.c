@@ -229,6 +229,8 @@ int checks_before(const tool_options *o)
     }
     if (status == EXIT_DONE && text_of(o, "--data"))
         status = check_input(text_of(o, "--data"), true);
+    if (status == EXIT_DONE && text_of(o, "--masks"))
+        status = check_input(text_of(o, "--masks"), true);
     if (status == EXIT_DONE)
         status = images_check_all(o, ctx);
     if (status == EXIT_DONE && o->out.draw)

@@ -4,6 +4,7 @@
 #include "commands.h"
 #include "eval.h"
 #include "eval_coco.h"
+#include "eval_masks.h"
 #include "images.h"
 #include "interrupt.h"
 #include "messages.h"
@@ -219,6 +220,8 @@ int cmd_eval(const tool_options *o)
         return tool_fail(EXIT_USAGE, "eval: needs one model");
     if (!o->eval.data)
         return tool_fail(EXIT_USAGE, "eval: needs --data DIR");
+    if (o->eval.masks)
+        return eval_masks(o);
     int status = subject_context(o, &ctx);
     if (status == EXIT_DONE) {
         status = eval_subject(o, ctx, &labels);

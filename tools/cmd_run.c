@@ -126,10 +126,15 @@ static int run_input(run_state *r, const image_list *list, size_t index)
 /* A detector's float model runs beside int8, so that each input has both rows. */
 static qz_status create_sessions(run_state *r, bool detector)
 {
+    static const char *const with_aux[2] = {"out", "aux"};
     qz_session_options so = QZ_SESSION_OPTIONS_INIT;
     const bool both = detector && r->o->quant.ptq && !r->s.int8_only;
     qz_status st = QZ_OK;
     so.no_winograd = r->o->run.no_winograd;
+    if (r->o->out.aux) {
+        so.outputs = with_aux;
+        so.output_count = 2;
+    }
     if (r->s.info.converted && !both) /* nothing is saved or compared: packed weights are enough */
         st = qz_model_finalize(r->s.model, true);
     if (st == QZ_OK)
@@ -156,7 +161,10 @@ static int run_all(run_state *r)
     if (status)
         return status;
     const bool detector = strcmp(r->s.info.task, "detection") == 0;
+    const bool segmenter = strcmp(r->s.info.task, "segmentation") == 0;
     const qz_status st = create_sessions(r, detector);
+    if (st == QZ_ERR_UNKNOWN_NAME && o->out.aux)
+        return tool_fail(EXIT_USAGE, "--aux: %s has no auxiliary head", r->s.info.name);
     if (st != QZ_OK)
         return tool_fail_status(r->ctx, st);
     if ((status = resolve_nodes(r)))
@@ -176,7 +184,9 @@ static int run_all(run_state *r)
         status = make_folders(o);
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
-        status = detector ? run_detect(r, &list, r->input) : run_input(r, &list, r->input);
+        status = detector    ? run_detect(r, &list, r->input)
+                 : segmenter ? run_segment(r, &list, r->input)
+                             : run_input(r, &list, r->input);
     images_free(&list);
     return status;
 }

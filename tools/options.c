@@ -177,6 +177,8 @@ const tool_option tool_option_table[] = {
     {"--dump-outputs", "DIR", OPT_DUMP, TEXT(out.dump), "write each raw output as DIR/NAME.npy"},
     {"--dump-node", "NAME", OPT_DUMP, TEXTS(out.dump_nodes),
      "also write a node's output, or all; may be given several times"},
+    {"--aux", NULL, OPT_DUMP, FLAG(out.aux),
+     "segmenters: also compute the auxiliary head's output"},
     {"--draw", "FILE|DIR", OPT_DETECT, TEXT(out.draw),
      "draw what was found into FILE.png; of several inputs into DIR, as the input's name .png"},
     {"--score", "X", OPT_DETECT, REAL(detect.score, 0, 1, -1),
@@ -192,6 +194,9 @@ const tool_option tool_option_table[] = {
     {"--annotations", "FILE", OPT_EVAL, TEXT(eval.annotations),
      "detectors: the objects in the images, JSON in COCO's format (default: DATA/labels in "
      "YOLO's)"},
+    {"--masks", "DIR", OPT_EVAL, TEXT(eval.masks),
+     "segmenters: the classes of each image's pixels, STEM.png with a gray byte a pixel; 255: "
+     "none"},
     {"--detections", "FILE", OPT_EVAL, TEXT(eval.detections),
      "score this result file in COCO's format, of any program, against --annotations; no MODEL"},
     {"--skip-bad", NULL, OPT_EVAL | OPT_IMAGES, FLAG(eval.skip_bad),

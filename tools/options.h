@@ -57,7 +57,7 @@ typedef struct tool_options {
         bool profile;
     } bench;
     struct {
-        const char *data, *labels, *annotations, *detections;
+        const char *data, *labels, *annotations, *detections, *masks;
         bool per_class, skip_bad;
     } eval;
     struct {          /* detectors */
@@ -92,6 +92,7 @@ typedef struct tool_options {
         const char *output, *report, *json, *markdown, *table, *dump, *confusion, *changes;
         const char *draw; /* a file or, where several pictures are drawn, a folder */
         option_list dump_nodes;
+        bool aux; /* with --dump-outputs */
     } out;
     bool quiet, verbose;
     option_list args; /* positional */

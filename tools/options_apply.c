@@ -271,6 +271,7 @@ static const struct task_rule {
     {"--score", "detection", "goes with detectors only"},
     {"--set", "detection", "goes with detectors only"},
     {"--rois", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
+    {"--aux", "segmentation", "goes with segmenters only"},
     {"--draw", "detection segmentation", "goes with detectors and segmenters only"},
     {"--head", "detection segmentation", "goes with detectors and segmenters only"},
     {"--resize", "classification segmentation", own_images},

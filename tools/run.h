@@ -35,4 +35,9 @@ const char *run_class_name(const run_state *run, int32_t index);
 /* One input through a detector: prints its objects, dumps and draws them. */
 int run_detect(run_state *run, const image_list *list, size_t index);
 
+/* ---- segmenters (run_segment.c) ---- */
+
+/* One input through a segmenter: prints each class's share of pixels, dumps and draws. */
+int run_segment(run_state *run, const image_list *list, size_t index);
+
 #endif
