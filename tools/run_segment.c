@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* run_segment.c - qzoo run with segmenters: each class's share of the pixels; dumps and overlays. */
+/* run_segment.c - qzoo run with segmenters: the classes' shares of pixels; dumps and overlays. */
 #include "run.h"
 
 #include "messages.h"
