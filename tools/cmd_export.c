@@ -45,9 +45,10 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     e.io_fp16 = o->onnx.io == PRECISION_FP16;
     e.all_outputs = o->onnx.outputs == OUTPUTS_ALL;
     e.external_data = o->onnx.external_data;
+    e.postprocess = o->onnx.postprocess;
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
-    if (format == QZ_ONNX_FP16) {
+    if (format == QZ_ONNX_FP16 && !s->info.unit_images) {
         int status = images_gather(o, s->ctx, &s->info, RANGE_IMAGES, &images);
         if (status)
             return status;

@@ -223,6 +223,8 @@ const tool_option tool_option_table[] = {
      "all: make every node's value an output"},
     {"--external-data", NULL, OPT_EXPORT, FLAG(onnx.external_data),
      "write tensors to FILE.data, as is always done above 2 GB"},
+    {"--postprocess", NULL, OPT_EXPORT, FLAG(onnx.postprocess),
+     "detectors: boxes, scores and labels (and masks) as outputs, not the raw values of the heads"},
     {"--ops", NULL, OPT_LIST, FLAG(list.ops), "list each node: int8 or fp32, and why"},
     {"--fetch", NULL, OPT_ASK, FLAG(fetch.allow),
      "download published weights that are not in the cache"},

@@ -84,7 +84,7 @@ typedef struct tool_options {
         int io;        /* PRECISION_* */
         int outputs;   /* OUTPUTS_* */
         long opset;    /* 0: the library's */
-        bool external_data;
+        bool external_data, postprocess;
     } onnx;
     /* files, and folders (DIR), that are written; "-" is standard output. checks.c looks at every
      * option of this group before the work. */

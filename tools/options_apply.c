@@ -272,6 +272,7 @@ static const struct task_rule {
     {"--set", "detection", "goes with detectors only"},
     {"--rois", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
     {"--aux", "segmentation", "goes with segmenters only"},
+    {"--postprocess", "detection", "goes with detectors only"},
     {"--draw", "detection segmentation", "goes with detectors and segmenters only"},
     {"--head", "detection segmentation", "goes with detectors and segmenters only"},
     {"--resize", "classification segmentation", own_images},

@@ -47,6 +47,9 @@ typedef struct qz_onnx_options {
     /* called for each node that was kept in float32, with the reason; may be NULL */
     void (*note)(void *user, const char *node, const char *reason);
     void *note_user;
+    /* detectors: the outputs are the objects of one image, not the raw values of the heads.
+     * Decoding, suppression and pooling are operators of the file: see zoo/onnx/README.md */
+    bool postprocess;
 } qz_onnx_options;
 #define QZ_ONNX_OPTIONS_INIT QZ_OPTIONS_INIT(qz_onnx_options)
 

@@ -4,12 +4,16 @@
  *
  *   check_onnx input INDEX H W FILE                   a synthetic image as raw float32
  *   check_onnx image FILE.safetensors IMAGE FILE      an image, prepared as that model wants it
- *   check_onnx values MODEL INPUT DIR                 every value of onnxruntime's, beside ours
+ *   check_onnx values MODEL INPUT DIR [ROIS]          every value of onnxruntime's, beside ours
  *   check_onnx output MODEL INPUT OUTPUT TOLERANCE    the last output alone, relative L2
  *   check_onnx top1 FILE.safetensors INPUT OUTPUT...  the same class, if the margin exceeds a step
  *   check_onnx ops FILE.onnx                          op types and how many there are
+ *   check_onnx export MODEL FORMAT SIDE WHAT FILE     a file for images of SIDE x SIDE; WHAT: raw,
+ *                                                     all (every value), detections
  *
  * MODEL is a saved int8 model, or NAME[=WEIGHTS] for the fused float network.
+ *
+ * ROIS: raw float32, x1 y1 x2 y2 of each box, on which the later stages of a detector run.
  *
  * In int8 each node is looked at alone: after it ran, its value is replaced by onnxruntime's, so
  * that the next nodes read what onnxruntime's nodes read. A byte may then differ by one step.
@@ -17,6 +21,8 @@
  */
 #include "layers/graph/exec.h"
 #include "qzoo.h"
+#include "zoo/detection/outputs.h"
+#include "zoo/detection/roi_align.h"
 #include "zoo/model/model.h"
 #include "zoo/model/model_pack.h"
 
@@ -128,15 +134,22 @@ static const char *count_name(size_t i)
                             : qzi_act_name((qz_activation)(i - QZI_OP_COUNT));
 }
 
+/* Where a value of pixel p and channel ch is in theirs, N x C x H x W. */
+static int64_t place(const qzk_view *v, int64_t p, int32_t ch)
+{
+    const int64_t pixels = (int64_t)v->h * v->w;
+    return (p / pixels * v->c + ch) * pixels + p % pixels;
+}
+
 /* Bytes: counted, and replaced by theirs. */
 static void compare_bytes(comparison *c, const qzi_node *node, const qzk_view *v,
                           const uint8_t *theirs, op_count *count)
 {
     int worst = 0;
     for (int32_t ch = 0; ch < v->c; ch++)
-        for (int64_t p = 0; p < (int64_t)v->h * v->w; p++) {
+        for (int64_t p = 0; p < (int64_t)v->n * v->h * v->w; p++) {
             uint8_t *ours = (uint8_t *)v->data + p * v->pixel_stride + ch;
-            const uint8_t other = theirs[(int64_t)ch * v->h * v->w + p];
+            const uint8_t other = theirs[place(v, p, ch)];
             const int step = abs(*ours - other);
             count->differ += step > 0;
             worst = step > worst ? step : worst;
@@ -154,9 +167,9 @@ static void compare_floats(comparison *c, const qzi_node *node, const qzk_view *
 {
     double difference = 0.0, size = 0.0;
     for (int32_t ch = 0; ch < v->c; ch++)
-        for (int64_t p = 0; p < (int64_t)v->h * v->w; p++) {
+        for (int64_t p = 0; p < (int64_t)v->n * v->h * v->w; p++) {
             float *ours = (float *)v->data + p * v->pixel_stride + ch;
-            const double other = theirs[(int64_t)ch * v->h * v->w + p];
+            const double other = theirs[place(v, p, ch)];
             difference += (*ours - other) * (*ours - other);
             size += other * other;
             if (c->int8)
@@ -196,7 +209,7 @@ static qz_status compare(void *user, const qz_graph *graph, qz_value value, cons
         return QZ_OK;
     }
     size_t size = 0;
-    const size_t count = (size_t)view->c * (size_t)view->h * (size_t)view->w;
+    const size_t count = (size_t)view->n * (size_t)view->c * (size_t)view->h * (size_t)view->w;
     snprintf(path, sizeof(path), "%s/%ld", c->dir, number);
     void *theirs = read_whole(path, &size);
     if (!theirs || size != count * (byte ? 1 : sizeof(float))) {
@@ -215,7 +228,54 @@ static qz_status compare(void *user, const qz_graph *graph, qz_value value, cons
     return QZ_OK;
 }
 
-static int check_values(qz_context *ctx, char **args)
+/* ---- stages of a detector ---- */
+
+/* Each stage on an executor of its own; the later ones on what is pooled in the boxes. */
+static qz_status run_stages(const qz_model *model, const qzi_packed *packed, const qz_graph *graph,
+                            comparison *c, const qz_tensor *input, const char *rois_path)
+{
+    const qzi_detector *d = model->arch->detector;
+    qzi_exec *exec[QZI_STAGE_COUNT] = {0};
+    qzi_map maps[QZI_DETECTOR_LEVELS];
+    qzk_kernels kernels;
+    size_t size = 0;
+    void *rois = read_whole(rois_path, &size);
+    const int32_t sides[QZI_STAGE_COUNT] = {0, 7, 14};
+    qz_status st = rois ? QZ_OK : QZ_ERR_IO;
+    qzk_init(&kernels, QZ_ISA_AUTO);
+    for (size_t stage = 0; stage < graph->input_count && st == QZ_OK; stage++) {
+        qzi_exec_input inputs[QZI_STAGE_COUNT] = {0};
+        qzi_roi_align align = {.ctx = model->ctx,
+                               .kernels = &kernels,
+                               .maps = maps,
+                               .levels = d->roi_levels,
+                               .rois = rois,
+                               .count = size / sizeof(qzi_box),
+                               .size = sides[stage]};
+        inputs[stage] = stage == 0 ? (qzi_exec_input){.tensor = input}
+                                   : (qzi_exec_input){.fill = qzi_roi_align_fill,
+                                                      .user = &align,
+                                                      .n = (int32_t)align.count,
+                                                      .h = sides[stage],
+                                                      .w = sides[stage]};
+        st = qzi_exec_create(packed, graph, 1, &exec[stage]);
+        for (int32_t k = 0; k < d->roi_levels && st == QZ_OK && stage > 0; k++)
+            st = qzi_detector_map(graph, exec[0], "features", k, &maps[k]);
+        if (st == QZ_OK && stage > 0)
+            st = qzi_roi_align_prepare(&align, (int32_t)input->dims[2], (int32_t)input->dims[3], 1);
+        if (st == QZ_OK) {
+            qzi_exec_set_hook(exec[stage], compare, c);
+            st = qzi_exec_run_inputs(exec[stage], inputs, graph->input_count);
+        }
+        qzi_roi_align_release(&align);
+    }
+    for (size_t stage = 0; stage < QZI_STAGE_COUNT; stage++)
+        qzi_exec_destroy(exec[stage]);
+    free(rois);
+    return st;
+}
+
+static int check_values(qz_context *ctx, char **args, const char *rois)
 {
     qz_model *model = NULL;
     qz_tensor input = {0};
@@ -236,9 +296,11 @@ static int check_values(qz_context *ctx, char **args)
         c.int8 = model->int8_graph != NULL;
         st = qzi_model_packed(model, c.int8, false, QZ_ISA_AUTO, &packed);
     }
-    if (st == QZ_OK)
+    if (st == QZ_OK && rois)
+        st = run_stages(model, packed, c.int8 ? model->int8_graph : model->graph, &c, &input, rois);
+    if (st == QZ_OK && !rois)
         st = qzi_exec_create(packed, c.int8 ? model->int8_graph : model->graph, 1, &exec);
-    if (st == QZ_OK) {
+    if (st == QZ_OK && !rois) {
         qzi_exec_set_hook(exec, compare, &c);
         st = qzi_exec_run(exec, &input, 1, false);
     }
@@ -388,6 +450,25 @@ static int write_image(qz_context *ctx, char **args)
     return status;
 }
 
+/* ---- a file of another size ---- */
+
+static int write_file(qz_context *ctx, char **args)
+{
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    qz_model *model = NULL;
+    qz_status st = open_model(ctx, args[0], &model);
+    if (!qz_onnx_format_parse(args[1], &options.format))
+        return fail(args[1], "no format");
+    options.height = options.width = (int32_t)strtol(args[2], NULL, 10);
+    options.all_outputs = strcmp(args[3], "all") == 0;
+    options.postprocess = strcmp(args[3], "detections") == 0;
+    if (st == QZ_OK)
+        st = qz_onnx_export(model, args[4], &options);
+    int status = st == QZ_OK ? 0 : fail(args[0], qz_context_message(ctx));
+    qz_model_destroy(model);
+    return status;
+}
+
 /* ---- ops of a file ---- */
 
 static int print_ops(char **args)
@@ -425,8 +506,10 @@ int main(int argc, char **argv)
     options.threads = 1;
     if (qz_context_create(&options, &ctx) != QZ_OK)
         return fail("context", qz_context_message(NULL));
-    if (strcmp(command, "values") == 0 && count == 3)
-        status = check_values(ctx, args);
+    if (strcmp(command, "values") == 0 && (count == 3 || count == 4))
+        status = check_values(ctx, args, count == 4 ? args[3] : NULL);
+    else if (strcmp(command, "export") == 0 && count == 5)
+        status = write_file(ctx, args);
     else if (strcmp(command, "output") == 0 && count == 4)
         status = check_output(ctx, args);
     else if (strcmp(command, "top1") == 0 && count >= 3)

@@ -230,10 +230,12 @@ static inline void check_order(const QziOnnx__ModelProto *m)
     for (size_t i = 0; i < g->n_node; i++)
         for (size_t k = 0; k < g->node[i]->n_input; k++) {
             const char *name = g->node[i]->input[k];
-            bool found =
-                name[0] == '\0' || find_tensor(m, name) || strcmp(name, g->input[0]->name) == 0;
+            bool found = name[0] == '\0' || find_tensor(m, name);
+            for (size_t input = 0; input < g->n_input && !found; input++)
+                found = strcmp(name, g->input[input]->name) == 0;
             for (size_t before = 0; before < i && !found; before++)
-                found = strcmp(g->node[before]->output[0], name) == 0;
+                for (size_t o = 0; o < g->node[before]->n_output; o++)
+                    found |= strcmp(g->node[before]->output[o], name) == 0;
             if (!found)
                 fail_msg("%s reads %s, which is not there", g->node[i]->name, name);
         }

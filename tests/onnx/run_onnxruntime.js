@@ -2,7 +2,8 @@
 // run_onnxruntime.js ORT MODEL.onnx values INPUT DIR       every output into DIR, listed in DIR/values.txt
 // run_onnxruntime.js ORT MODEL.onnx output INPUT FILE...   the output of each INPUT into the FILE behind it
 // run_onnxruntime.js ORT MODEL.onnx optimize FILE          the graph as onnxruntime fuses it
-// ORT is the folder of onnxruntime-node. Inputs are raw float32; LEVEL=disabled switches fusing off.
+// ORT is the folder of onnxruntime-node. Inputs are raw float32; LEVEL=disabled switches fusing off;
+// ROIS=FILE: the boxes of a detector's later stages.
 'use strict';
 const fs = require('fs');
 const [ortDir, model, what, ...args] = process.argv.slice(2);
@@ -34,6 +35,11 @@ function feed(session, path) {
   const dims = meta.shape.map((d) => (typeof d === 'number' ? d : 1));
   const bytes = fs.readFileSync(path);
   const values = new Float32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength / 4);
+  if (session.inputNames.length > 1) {
+    const rois = new Float32Array(new Uint8Array(fs.readFileSync(process.env.ROIS)).buffer);
+    return { [meta.name]: new ort.Tensor('float32', values, dims),
+      rois: new ort.Tensor('float32', rois, [rois.length / 4, 4]) };
+  }
   if (meta.type !== 'float16') return { [meta.name]: new ort.Tensor('float32', values, dims) };
   return { [meta.name]: new ort.Tensor('float16', Uint16Array.from(values, toHalf), dims) };
 }

@@ -7,6 +7,7 @@
 # it the test is skipped. onnx's checker is Debian's python3-onnx; without it that part is left out.
 set -u
 qzoo=$(realpath "$1") check=$(realpath "$2") suite=$3
+find=$(dirname "$check")/check_detections
 shift 3
 here=$(cd "$(dirname "$0")" && pwd)
 ort=${QZOO_ORT_NODE:-}
@@ -124,6 +125,62 @@ small() {
     done
 }
 
+# sized NAME SIDE FORMAT...: raw values of a detector or segmenter for a small image; the later stages of a detector
+# on boxes of all kinds
+sized() {
+    name=$1 side=$2
+    shift 2
+    input "$side"
+    "$find" rois "$side" rois
+    case $name in *rcnn*) boxes=rois ;; *) boxes= ;; esac
+    for format in "$@"; do
+        model=$name
+        [ "$format" = fp32 ] || model=./s.safetensors
+        # shellcheck disable=SC2046
+        [ "$format" != qdq ] || step "$name int8" "$qzoo" quantize "$name" --calib synthetic:1 --observer minmax \
+            $(smaller "$name" "$side") -o s.safetensors --quiet || return
+        rm -rf values
+        mkdir values
+        step "$name $format" "$check" export "$model" "$format" "$side" all f.onnx &&
+            step "$name $format: onnx's checker" accepted f.onnx &&
+            step "$name $format: onnxruntime runs it" env ROIS=rois node "$here/run_onnxruntime.js" "$ort" f.onnx values "in$side" values &&
+            step "$name $format: values" "$check" values "$model" "in$side" values $boxes
+    done
+}
+
+# smaller NAME SIDE: options with which calibration is quick
+smaller() {
+    case $1 in
+    ssd*) ;;
+    *rcnn*) echo "--set min_size=$2 --set max_size=$2 --set rpn_post_nms_top_n_test=50" ;;
+    retinanet*|fcos*) echo "--set min_size=$2 --set max_size=$2" ;;
+    *) echo "--size $2" ;;
+    esac
+}
+
+# finds NAME SIDE: the objects that a file finds by itself are ours
+finds() {
+    rm -rf values
+    mkdir values
+    "$find" input "$1" "$2" unit
+    step "$1 --postprocess" "$find" export "$1" fp32 "$2" f.onnx &&
+        step "$1 --postprocess: onnx's checker" accepted f.onnx &&
+        step "$1 --postprocess: onnxruntime runs it" node_run f.onnx values unit values &&
+        step "$1 --postprocess: objects" "$find" compare "$1" "$2" values 0.95
+}
+
+# whole NAME FORMAT...: as the model's kind asks for
+whole() {
+    name=$1
+    case $name in
+    ssdlite*) sized "$name" 320 fp32 qdq && finds "$name" 320 ;;
+    ssd*) sized "$name" 300 fp32 qdq && finds "$name" 300 ;;
+    retinanet*|fcos*|*rcnn*) sized "$name" 128 fp32 qdq && finds "$name" 128 ;;
+    fcn*|deeplab*|lraspp*) sized "$name" 128 fp32 qdq ;;
+    *) one "$@" ;;
+    esac
+}
+
 # fused NAME: onnxruntime makes integer kernels of all convolutions
 fused() {
     step "$1 qdq" "$qzoo" export "$1" --precision int8 --calib synthetic:1 --observer minmax -o f.onnx --quiet || return
@@ -183,7 +240,7 @@ compared() {
 }
 
 if [ $# -gt 0 ]; then
-    for model in "$@"; do one "$model" fp32 qdq qoperator; done
+    for model in "$@"; do whole "$model" fp32 qdq qoperator; done
 elif [ "$suite" = fast ]; then
     one squeezenet1_1 fp32 qdq qoperator
     one mobilenet_v3_small fp32 qdq qoperator
@@ -195,13 +252,19 @@ elif [ "$suite" = fast ]; then
     small squeezenet1_1 18
     fused mobilenet_v2
     compared squeezenet1_1
+    sized ssdlite320_mobilenet_v3_large 320 fp32 qdq
+    sized fasterrcnn_mobilenet_v3_large_320_fpn 320 fp32 qdq
+    sized maskrcnn_resnet50_fpn 128 fp32
+    finds ssdlite320_mobilenet_v3_large 320
+    finds fasterrcnn_mobilenet_v3_large_320_fpn 320
+    finds maskrcnn_resnet50_fpn 128
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
 else
     for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
         case $model in
         resnet18|resnet50|mobilenet_v2|mobilenet_v3_*|densenet121|regnet_y_400mf|squeezenet1_1)
             one "$model" fp32 qdq qoperator ;;
-        *) one "$model" fp32 qdq ;;
+        *) whole "$model" fp32 qdq ;;
         esac
     done
     for model in resnet50 mobilenet_v2 densenet121; do fused $model; done

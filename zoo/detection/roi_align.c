@@ -43,19 +43,27 @@ static float power_of_two(int32_t exponent)
     return value;
 }
 
-qz_status qzi_roi_align_prepare(qzi_roi_align *align, int32_t image_h, int32_t image_w,
-                                uint32_t threads)
+void qzi_roi_scales(qzi_roi_align *align, const int32_t *heights, int32_t image_h)
 {
-    (void)image_w; /* torchvision looks at heights alone */
-    int32_t c = 1;
     for (int32_t k = 0; k < align->levels; k++) {
-        const int32_t exponent = scale_log2(align->maps[k].view.h, image_h);
+        const int32_t exponent = scale_log2(heights[k], image_h);
         align->scales[k] = power_of_two(exponent);
         if (k == 0)
             align->level_min = -exponent;
         align->level_max = -exponent;
+    }
+}
+
+qz_status qzi_roi_align_prepare(qzi_roi_align *align, int32_t image_h, int32_t image_w,
+                                uint32_t threads)
+{
+    (void)image_w; /* torchvision looks at heights alone */
+    int32_t c = 1, heights[QZI_DETECTOR_LEVELS];
+    for (int32_t k = 0; k < align->levels; k++) {
+        heights[k] = align->maps[k].view.h;
         c = QZI_MAX(c, align->maps[k].view.c);
     }
+    qzi_roi_scales(align, heights, image_h);
     align->threads = QZI_MAX(threads, 1u);
     align->row_floats = QZI_ROUND_UP((size_t)c, 16);
     align->rows = qzi_calloc(align->ctx, align->threads, align->row_floats * sizeof(*align->rows));

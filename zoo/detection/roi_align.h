@@ -22,6 +22,9 @@ typedef struct qzi_roi_align {
     size_t row_floats; /* between them */
 } qzi_roi_align;
 
+/* Sets scales, level_min and level_max of align->levels maps of these heights. image_h as below. */
+void qzi_roi_scales(qzi_roi_align *align, const int32_t *heights, int32_t image_h);
+
 /*
  * image_h x image_w: the resized image without padding. Sets all but maps, levels, rois, count,
  * size, kernels and ctx, which the caller has set. QZ_ERR_MEMORY. qzi_roi_align_release frees.

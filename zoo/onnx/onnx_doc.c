@@ -77,7 +77,7 @@ QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char 
                                   const char *out, const char *const *in, size_t in_count)
 {
     QziOnnx__NodeProto *node = qzi_onnx_alloc(doc, 1, sizeof(*node));
-    char **names = qzi_onnx_alloc(doc, in_count + 1, sizeof(*names));
+    char **names = qzi_onnx_alloc(doc, in_count + 2, sizeof(*names)); /* two outputs at most */
     if (!names)
         return &doc->scratch;
     qzi_onnx__node_proto__init(node);
@@ -97,6 +97,13 @@ QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char 
     }
     append(doc, &doc->nodes, node);
     return node;
+}
+
+const char *qzi_onnx_second_output(QziOnnx__NodeProto *node, const char *out)
+{
+    if (node->n_output == 1) /* else it is the node of a poisoned document */
+        node->output[node->n_output++] = text_of(out);
+    return out;
 }
 
 /*
@@ -306,7 +313,7 @@ static void add_value(qzi_onnx_doc *doc, qzi_onnx_list *list, const char *name, 
             dim[i].dim_value = dims[i];
         } else {
             dim[i].value_case = QZI_ONNX__TENSOR_SHAPE_PROTO__DIMENSION__VALUE_DIM_PARAM;
-            dim[i].dim_param = text_of("N");
+            dim[i].dim_param = text_of(dims[i] == QZI_ONNX_ROIS ? "R" : "N");
         }
     }
     qzi_onnx__tensor_shape_proto__init(shape);

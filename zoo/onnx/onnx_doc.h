@@ -41,6 +41,8 @@ void *qzi_onnx_alloc(qzi_onnx_doc *doc, size_t count, size_t size);
  */
 QziOnnx__NodeProto *qzi_onnx_node(qzi_onnx_doc *doc, const char *op, const char *name,
                                   const char *out, const char *const *in, size_t in_count);
+/* Gives the node a second output. Returns `out`. */
+const char *qzi_onnx_second_output(QziOnnx__NodeProto *node, const char *out);
 #define QZI_ONNX_NODE(doc, op, name, out, ...)                                    \
     qzi_onnx_node((doc), (op), (name), (out), (const char *const[]){__VA_ARGS__}, \
                   sizeof((const char *const[]){__VA_ARGS__}) / sizeof(const char *))
@@ -65,7 +67,9 @@ const char *qzi_onnx_numbers(qzi_onnx_doc *doc, const char *name, qz_dtype dtype
 /* Whether there is an initializer of that name. */
 bool qzi_onnx_has_tensor(const qzi_onnx_doc *doc, const char *name);
 
-/* Inputs and outputs of the graph; dims[0] 0: any number, the symbol N. */
+/* Inputs and outputs of the graph. A dim may be any number: 0 is the symbol N, QZI_ONNX_ROIS the
+ * symbol R. */
+#define QZI_ONNX_ROIS (-1)
 void qzi_onnx_input(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_t ndim,
                     const int64_t *dims);
 void qzi_onnx_output(qzi_onnx_doc *doc, const char *name, qz_dtype dtype, int32_t ndim,

@@ -12,6 +12,7 @@
 #define QZOO_ZOO_ONNX_ONNX_EMIT_H
 
 #include "layers/graph/graph.h"
+#include "zoo/detection/detector.h"
 #include "zoo/onnx/onnx_doc.h"
 #include "zoo/qzoo_onnx.h"
 
@@ -36,6 +37,12 @@ typedef struct qzi_onnx_emit {
     qzi_onnx_value *values;         /* by node */
     const bool *kept;               /* by node: float32 in a half precision file; NULL: all */
     bool half;                      /* what is written now computes in half precision */
+    const qzi_detector *detector;   /* NULL: no detector */
+    const qz_detection_options *detection;
+    int32_t classes;
+    const uint8_t *stage;          /* by node: qzi_detector_stage; NULL: the graph has one stage */
+    int64_t rois[QZI_STAGE_COUNT]; /* of each stage but the first; QZI_ONNX_ROIS: any number */
+    const char *boxes; /* what the stage that is written now is pooled in: x1 y1 x2 y2 of each */
 } qzi_onnx_emit;
 
 /* A float op about to be written. */
@@ -58,7 +65,9 @@ const char *const *qzi_onnx_want_inputs(qzi_onnx_emit *e, const qzi_node *node, 
 /* Scale and zero point of a value, as initializers. */
 const char *qzi_onnx_scale(qzi_onnx_emit *e, qz_value value);
 const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value);
-/* NxCxHxW, or NxC: dims[0] is 0 where any number goes. Returns how many there are. */
+/* How many images or RoIs the value has: 0 or QZI_ONNX_ROIS where any number goes. */
+int64_t qzi_onnx_batch(const qzi_onnx_emit *e, qz_value value);
+/* NxCxHxW, or NxC. Returns how many dims there are. */
 int32_t qzi_onnx_dims(const qzi_onnx_emit *e, qz_value value, int64_t dims[4]);
 
 /* A float parameter of the node, in the precision of the moment, under its key and shape; with

@@ -5,7 +5,7 @@
 #include "zoo/model/model.h"
 #include "zoo/model/model_detect.h"
 #include "zoo/model/model_pack.h"
-#include "zoo/onnx/onnx_emit.h"
+#include "zoo/onnx/onnx_post.h"
 
 #include <inttypes.h>
 #include <string.h>
@@ -29,16 +29,52 @@ static qz_status check_images(const qz_model *model, const qz_onnx_options *o)
     return QZ_OK;
 }
 
+/* Of a square image whose shorter side is resized as a detector's settings say, and padded. */
+static void own_size(const qz_model *model, int32_t *height, int32_t *width)
+{
+    const qzi_detector *detector = model->arch->detector;
+    const qz_detection_options *settings = &model->detection;
+    *height = model->input_h;
+    *width = model->input_w;
+    if (detector && detector->kind == QZI_DETECTOR_SSD) {
+        *height = settings->fixed_h;
+        *width = settings->fixed_w;
+    } else if (detector) {
+        const int32_t side = QZI_MIN(settings->min_size, settings->max_size);
+        *height = *width = (int32_t)QZI_ROUND_UP((size_t)side, (size_t)detector->size_divisor);
+    }
+}
+
+static bool has_stages(const qz_model *model)
+{
+    return model->arch->detector && model->arch->detector->kind == QZI_DETECTOR_RCNN;
+}
+
+/* A file whose later stages run on boxes of the image has one image. */
+static qz_status check_batch(const qz_model *model, qz_onnx_options *o)
+{
+    if (!has_stages(model) && !o->postprocess)
+        return QZ_OK;
+    if (o->batch > 1)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "batch %d: %s finds the boxes of one image; export it with batch 1",
+                        (int)o->batch, model->arch->info.name);
+    o->batch = 1;
+    return QZ_OK;
+}
+
 /* The caller's options with defaults in place of zeros. */
 static qz_status resolve(const qz_model *model, const qz_onnx_options *options, qz_onnx_options *o)
 {
     QZI_TRY(qzi_options_take(model->ctx, options, o, sizeof(*o), "qz_onnx_options"));
     if (o->opset == 0)
         o->opset = QZ_ONNX_OPSET_DEFAULT;
-    if (o->height == 0 && o->width == 0) {
-        o->height = model->input_h;
-        o->width = model->input_w;
-    }
+    if (o->height == 0 && o->width == 0)
+        own_size(model, &o->height, &o->width);
+    if (o->postprocess && !model->arch->detector)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "postprocess: goes with detectors only, and %s is none",
+                        model->arch->info.name);
     if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
                         (int)o->format);
@@ -53,6 +89,9 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "io_fp16: only fp16 files have half precision inputs, not %s",
                         qz_onnx_format_name(o->format));
+    if (model->arch->detector)
+        o->images = NULL; /* the stages of a detector are run by its session alone */
+    QZI_TRY(check_batch(model, o));
     return check_images(model, o);
 }
 
@@ -76,6 +115,27 @@ static qz_status choose_graph(const qz_model *model, const qz_onnx_options *o,
 
 /* ---- provenance ---- */
 
+/* How an image gets the file's input size. */
+static void add_size(qzi_onnx_emit *e, const qz_preprocess *p)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const qzi_detector *detector = e->detector;
+    const char *size = qzi_onnx_text(doc, "%dx%d", (int)e->options->height, (int)e->options->width);
+    if (detector && detector->kind != QZI_DETECTOR_SSD) {
+        qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "fit %s", size));
+        qzi_onnx_metadata(doc, "pad", size);
+    } else if (detector) {
+        qzi_onnx_metadata(doc, "resize", size);
+    } else {
+        qzi_onnx_metadata(doc, "resize",
+                          p->resize_h > 0
+                              ? qzi_onnx_text(doc, "%dx%d", (int)p->resize_h, (int)p->resize_w)
+                          : p->resize > 0 ? qzi_onnx_text(doc, "%d", (int)p->resize)
+                                          : "none");
+        qzi_onnx_metadata(doc, "crop", qzi_onnx_text(doc, "%dx%d", (int)p->crop_h, (int)p->crop_w));
+    }
+}
+
 /* The recipe for the file's own input size: another than the model's crop is only resized to. */
 static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
 {
@@ -86,20 +146,29 @@ static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
         p->resize_h = p->crop_h = o->height;
         p->resize_w = p->crop_w = o->width;
     }
-    qzi_onnx_metadata(doc, "resize",
-                      p->resize_h > 0
-                          ? qzi_onnx_text(doc, "%dx%d", (int)p->resize_h, (int)p->resize_w)
-                      : p->resize > 0 ? qzi_onnx_text(doc, "%d", (int)p->resize)
-                                      : "none");
-    qzi_onnx_metadata(doc, "crop", qzi_onnx_text(doc, "%dx%d", (int)p->crop_h, (int)p->crop_w));
+    add_size(e, p);
+    const float *mean = e->detector ? e->detector->mean : p->mean;
+    const float *std = e->detector ? e->detector->std : p->std;
     qzi_onnx_metadata(doc, "interpolation", qz_interpolation_name(p->interpolation));
     qzi_onnx_metadata(doc, "channels", p->bgr ? "bgr" : "rgb");
-    qzi_onnx_metadata(doc, "mean",
-                      qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)p->mean[0], (double)p->mean[1],
-                                    (double)p->mean[2]));
-    qzi_onnx_metadata(doc, "std",
-                      qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)p->std[0], (double)p->std[1],
-                                    (double)p->std[2]));
+    qzi_onnx_metadata(
+        doc, "mean",
+        qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)mean[0], (double)mean[1], (double)mean[2]));
+    qzi_onnx_metadata(
+        doc, "std",
+        qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)std[0], (double)std[1], (double)std[2]));
+}
+
+/* What a detector's outputs are. */
+static void add_detector(qzi_onnx_emit *e, const char *settings)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    qzi_onnx_metadata(doc, "detection", qzi_onnx_text(doc, "%s", settings));
+    qzi_onnx_metadata(doc, "outputs", e->options->postprocess ? "detections" : "raw");
+    if (e->options->postprocess || e->stage)
+        qzi_onnx_metadata(doc, "boxes", "x1 y1 x2 y2 in pixels of the input");
+    if (e->options->postprocess)
+        qzi_onnx_metadata(doc, "absent", "score 0, label 0, box 0 0 0 0");
 }
 
 static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
@@ -119,7 +188,7 @@ static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
     if (st == QZ_OK && model->arch->detector)
         st = qzi_model_detection_text(model, &arena, &settings);
     if (st == QZ_OK && model->arch->detector)
-        qzi_onnx_metadata(doc, "detection", qzi_onnx_text(doc, "%s", settings));
+        add_detector(e, settings);
     qzi_arena_free(&arena);
     QZI_TRY(st);
     if (!is_int8(e->options))
@@ -143,11 +212,22 @@ static qz_dtype dtype_of(qzi_onnx_form form)
     return form == QZI_ONNX_U8 ? QZ_U8 : form == QZI_ONNX_F16 ? QZ_F16 : QZ_F32;
 }
 
+/* Boxes are an input of the file; what is pooled in them is the stage's. */
+static qz_status emit_stage_input(qzi_onnx_emit *e, qz_value value)
+{
+    const qzi_node *node = &e->graph->nodes[value];
+    const char *out = node->dtype == QZ_U8 ? node->name : qzi_onnx_give(e, value, QZI_ONNX_F32);
+    QZI_TRY(qzi_onnx_roi_align(e, value, e->boxes, out));
+    return node->dtype == QZ_U8 ? qzi_onnx_qdq_op(e, value) : QZ_OK;
+}
+
 static qz_status emit_input(qzi_onnx_emit *e, qz_value value)
 {
     const qzi_node *node = &e->graph->nodes[value];
     int64_t dims[4];
     const int32_t ndim = qzi_onnx_dims(e, value, dims);
+    if (e->stage && e->stage[value] != QZI_STAGE_IMAGE)
+        return emit_stage_input(e, value);
     qzi_onnx_input(&e->doc, node->name, e->options->io_fp16 ? QZ_F16 : QZ_F32, ndim, dims);
     if (node->dtype == QZ_U8)
         return qzi_onnx_qdq_op(e, value);
@@ -214,6 +294,23 @@ static void emit_output(qzi_onnx_emit *e, const qzi_output *output)
     qzi_onnx_output(&e->doc, output->name, dtype_of(form), ndim, dims);
 }
 
+/* The maps that the later stages are pooled from are outputs of the graph, but not of the file; nor
+ * are those of the heads where objects are the file's outputs. */
+static bool is_inner(const qzi_onnx_emit *e, const qzi_output *output)
+{
+    return e->options->postprocess ||
+           (e->stage && strncmp(output->name, "features.", strlen("features.")) == 0);
+}
+
+/* Whether a value leaves the file as an output of the graph. */
+static bool leaves(const qzi_onnx_emit *e, qz_value value)
+{
+    for (size_t i = 0; i < e->graph->output_count; i++)
+        if (e->graph->outputs[i].value == value && !is_inner(e, &e->graph->outputs[i]))
+            return true;
+    return false;
+}
+
 /* Every value that a node gave, in the form in which it gave it. */
 static void emit_all_outputs(qzi_onnx_emit *e)
 {
@@ -226,23 +323,63 @@ static void emit_all_outputs(qzi_onnx_emit *e)
         const int32_t ndim = qzi_onnx_dims(e, (qz_value)i, dims);
         if (qzi_onnx_is_alias(node) || node->op == QZI_OP_DEQUANTIZE ||
             (node->op == QZI_OP_INPUT && node->dtype != QZ_U8) ||
-            (is_output(e->graph, (qz_value)i) && form != QZI_ONNX_U8 &&
+            (leaves(e, (qz_value)i) && form != QZI_ONNX_U8 &&
              (form == QZI_ONNX_F16) == e->options->io_fp16))
             continue;
         qzi_onnx_output(&e->doc, e->values[i].name[form], dtype_of(form), ndim, dims);
     }
 }
 
+/* The nodes of a stage; of a graph without stages, all. */
+static qz_status emit_stage(qzi_onnx_emit *e, qzi_detector_stage stage)
+{
+    for (size_t i = 0; i < e->graph->node_count; i++) {
+        if (e->stage && e->stage[i] != stage)
+            continue;
+        QZI_TRY(e->doc.status);
+        QZI_TRY(qzi_check_cancelled(e->graph->ctx));
+        QZI_TRY(emit_node(e, (qz_value)i));
+    }
+    return e->doc.status;
+}
+
+/* The later stages on boxes that are an input of the file. */
+static qz_status emit_stages_on_boxes(qzi_onnx_emit *e)
+{
+    static const int64_t dims[2] = {QZI_ONNX_ROIS, 4};
+    e->boxes = "rois";
+    e->rois[QZI_STAGE_BOX] = e->rois[QZI_STAGE_MASK] = QZI_ONNX_ROIS;
+    qzi_onnx_input(&e->doc, e->boxes, QZ_F32, 2, dims);
+    QZI_TRY(emit_stage(e, QZI_STAGE_BOX));
+    return emit_stage(e, QZI_STAGE_MASK);
+}
+
+/* The box stage on proposals, the mask stage on what was found. */
+static qz_status emit_stages_to_detections(qzi_onnx_emit *e)
+{
+    const char *valid;
+    qzi_post_list found = {"", "", ""};
+    e->boxes = qzi_onnx_post_rpn(e, &valid);
+    e->rois[QZI_STAGE_BOX] = e->detection->rpn_post_nms_top_n_test;
+    e->rois[QZI_STAGE_MASK] = e->detection->box_detections_per_img;
+    QZI_TRY(emit_stage(e, QZI_STAGE_BOX));
+    QZI_TRY(qzi_onnx_post_boxes(e, e->boxes, valid, &found));
+    e->boxes = found.boxes;
+    QZI_TRY(emit_stage(e, QZI_STAGE_MASK));
+    return e->detector->has_masks ? qzi_onnx_post_masks(e, found.labels) : QZ_OK;
+}
+
 static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
 {
     QZI_TRY(add_metadata(e, model));
-    for (size_t i = 0; i < e->graph->node_count; i++) {
-        QZI_TRY(e->doc.status);
-        QZI_TRY(qzi_check_cancelled(model->ctx));
-        QZI_TRY(emit_node(e, (qz_value)i));
-    }
+    QZI_TRY(emit_stage(e, QZI_STAGE_IMAGE));
+    if (e->stage)
+        QZI_TRY(e->options->postprocess ? emit_stages_to_detections(e) : emit_stages_on_boxes(e));
+    else if (e->options->postprocess)
+        QZI_TRY(qzi_onnx_post_one_stage(e));
     for (size_t i = 0; i < e->graph->output_count; i++)
-        emit_output(e, &e->graph->outputs[i]);
+        if (!is_inner(e, &e->graph->outputs[i]))
+            emit_output(e, &e->graph->outputs[i]);
     if (e->options->all_outputs)
         emit_all_outputs(e);
     return e->doc.status;
@@ -256,10 +393,13 @@ static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qz
     qzi_shape *inputs = qzi_calloc(graph->ctx, graph->input_count, sizeof(*inputs));
     if (!inputs)
         return QZ_ERR_MEMORY;
-    for (size_t i = 0; i < graph->node_count; i++)
-        if (graph->nodes[i].op == QZI_OP_INPUT)
-            inputs[graph->nodes[i].u.input.index] =
-                (qzi_shape){QZI_MAX(o->batch, 1), o->height, o->width, graph->nodes[i].c};
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_INPUT)
+            inputs[node->u.input.index] =
+                (qzi_shape){QZI_MAX(o->batch, 1), node->h > 0 ? node->h : o->height,
+                            node->w > 0 ? node->w : o->width, node->c};
+    }
     const qz_status st = qzi_graph_shapes(graph, inputs, shapes);
     qzi_free(graph->ctx, inputs);
     return st;
@@ -286,12 +426,20 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     const size_t n = e.graph->node_count;
     qzi_shape *shapes = qzi_calloc(model->ctx, n, sizeof(*shapes));
     bool *kept = qzi_calloc(model->ctx, n, sizeof(*kept));
+    uint8_t *stage = qzi_calloc(model->ctx, n, sizeof(*stage));
     e.values = qzi_calloc(model->ctx, n, sizeof(*e.values));
     qzi_onnx_doc_init(&e.doc, model->ctx);
-    st = shapes && kept && e.values ? QZ_OK : QZ_ERR_MEMORY;
+    st = shapes && kept && stage && e.values ? QZ_OK : QZ_ERR_MEMORY;
     if (st == QZ_OK)
         st = make_shapes(e.graph, &o, shapes);
     e.shapes = shapes;
+    e.detector = model->arch->detector;
+    e.detection = &model->detection;
+    e.classes = model->num_classes;
+    if (st == QZ_OK && has_stages(model)) {
+        qzi_onnx_stages(e.graph, stage);
+        e.stage = stage;
+    }
     if (st == QZ_OK && o.format == QZ_ONNX_FP16) {
         st = plan_half(model, &e, kept);
         e.kept = kept;
@@ -302,6 +450,7 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
         st = qzi_onnx_doc_write(&e.doc, path, model->arch->info.name, o.opset, o.external_data);
     qzi_onnx_doc_free(&e.doc);
     qzi_free(model->ctx, e.values);
+    qzi_free(model->ctx, stage);
     qzi_free(model->ctx, kept);
     qzi_free(model->ctx, shapes);
     return st;

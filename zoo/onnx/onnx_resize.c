@@ -17,10 +17,10 @@ qz_status qzi_onnx_resize(qzi_onnx_emit *e, const qzi_onnx_call *call)
     const qzi_node *node = &e->graph->nodes[call->value];
     const qzi_shape *x = &e->shapes[node->in[0]], *y = &e->shapes[call->value];
     const bool nearest = node->u.resize.mode == QZ_RESIZE_NEAREST;
-    const int64_t sizes[4] = {e->options->batch, y->c, y->h, y->w};
+    const int64_t sizes[4] = {qzi_onnx_batch(e, call->value), y->c, y->h, y->w};
     const float scales[4] = {1.0f, 1.0f, scale_of(x->h, y->h), scale_of(x->w, y->w)};
     QziOnnx__NodeProto *made;
-    if (e->options->batch > 0) {
+    if (sizes[0] > 0) {
         const char *name = qzi_onnx_row(e, node->name, "sizes", sizes, 4);
         made = QZI_ONNX_NODE(doc, "Resize", node->name, call->out, call->in[0], "", "", name);
     } else { /* sizes would fix the batch */

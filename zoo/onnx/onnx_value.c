@@ -113,10 +113,16 @@ const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value)
     return *name;
 }
 
+int64_t qzi_onnx_batch(const qzi_onnx_emit *e, qz_value value)
+{
+    return e->stage && e->stage[value] != QZI_STAGE_IMAGE ? e->rois[e->stage[value]]
+                                                          : e->options->batch;
+}
+
 int32_t qzi_onnx_dims(const qzi_onnx_emit *e, qz_value value, int64_t dims[4])
 {
     const qzi_shape *s = &e->shapes[value];
-    dims[0] = e->options->batch;
+    dims[0] = qzi_onnx_batch(e, value);
     dims[1] = s->c;
     dims[2] = s->h;
     dims[3] = s->w;

@@ -28,7 +28,7 @@ static bool name_before(const void *arg, size_t a, size_t b)
 /* Values of one graph have different names: a model's own names could meet those made here. */
 static qz_status check_names(qzi_onnx_doc *doc)
 {
-    const size_t room = doc->inputs.count + doc->tensors.count + doc->nodes.count;
+    const size_t room = doc->inputs.count + doc->tensors.count + 2 * doc->nodes.count;
     const char **names = qzi_onnx_alloc(doc, room, sizeof(*names));
     size_t *order = qzi_onnx_alloc(doc, room, sizeof(*order));
     size_t count = 0;
@@ -37,8 +37,11 @@ static qz_status check_names(qzi_onnx_doc *doc)
         names[count++] = ((const QziOnnx__ValueInfoProto *)doc->inputs.items[i])->name;
     for (size_t i = 0; i < doc->tensors.count; i++)
         names[count++] = ((const QziOnnx__TensorProto *)doc->tensors.items[i])->name;
-    for (size_t i = 0; i < doc->nodes.count; i++)
-        names[count++] = ((const QziOnnx__NodeProto *)doc->nodes.items[i])->output[0];
+    for (size_t i = 0; i < doc->nodes.count; i++) {
+        const QziOnnx__NodeProto *node = doc->nodes.items[i];
+        for (size_t k = 0; k < node->n_output; k++)
+            names[count++] = node->output[k];
+    }
     qzi_sort_indices(order, count, name_before, names);
     for (size_t i = 1; i < count; i++)
         if (!name_before(names, order[i - 1], order[i]))

@@ -1,0 +1,325 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_detect.c - detectors as ONNX files: stages, inputs, outputs, and what is computed between
+ * them. The detectors are small; test_onnxruntime.sh runs those of torchvision.
+ */
+#include "every_op.h"
+#include "zoo/model/model_detect.h"
+
+#define DETECTOR_SIDE 64
+#define CLASSES 4
+
+/* ---- two small detectors ---- */
+
+static qz_value head(qz_graph *g, const char *name, int32_t level, qz_value x, int32_t oc)
+{
+    char text[64];
+    snprintf(text, sizeof(text), "%s_%d", name, level);
+    x = conv(g, text, x, oc, 1);
+    snprintf(text, sizeof(text), "%s.%d", name, level);
+    qz_graph_output(g, text, x);
+    return x;
+}
+
+/* A map of an eighth and one of a sixteenth of the image. */
+static void two_maps(qz_graph *g, qz_value maps[2])
+{
+    qz_value x = qz_graph_input(g, "input", 3);
+    x = qz_conv2d(
+        g, "stem", x,
+        &(qz_conv2d_options){.out_channels = 8, .kernel_h = 8, .stride_h = 8, .bias = true});
+    maps[0] = qz_activate(g, "stem_relu", x, QZ_ACT_RELU);
+    x = qz_max_pool2d(g, "half", maps[0], &(qz_pool2d_options){.kernel_h = 2, .stride_h = 2});
+    maps[1] = conv(g, "coarse", x, 8, 3);
+}
+
+static void build_rcnn(qz_graph *g, const void *config, const qzi_build_options *options)
+{
+    qz_value maps[2];
+    (void)config;
+    two_maps(g, maps);
+    for (int32_t k = 0; k < 2; k++)
+        qz_graph_output(g, k == 0 ? "features.0" : "features.1", maps[k]);
+    for (int32_t k = 0; k < 2; k++) {
+        head(g, "rpn_objectness", k, maps[k], 3);
+        head(g, "rpn_deltas", k, maps[k], 12);
+    }
+    qz_value x = qz_graph_input_sized(g, "box_features", 8, 7, 7);
+    x = qz_activate(g, "fc_relu", qz_linear(g, "fc", qz_flatten(g, "flatten", x), 16, true),
+                    QZ_ACT_RELU);
+    qz_graph_output(g, "roi_cls_logits", qz_linear(g, "cls", x, options->num_classes, true));
+    qz_graph_output(g, "roi_bbox_regression",
+                    qz_linear(g, "bbox", x, options->num_classes * 4, true));
+    x = qz_graph_input_sized(g, "mask_features", 8, 14, 14);
+    x = qz_conv_transpose2d(g, "twice", x,
+                            &(qz_conv_transpose2d_options){
+                                .out_channels = 8, .kernel_h = 2, .stride_h = 2, .bias = true});
+    qz_graph_output(g, "mask_logits", conv(g, "mask", x, options->num_classes, 1));
+}
+
+static void build_one_stage(qz_graph *g, const void *config, const qzi_build_options *options)
+{
+    const qzi_detector *detector = config;
+    qz_value maps[2];
+    two_maps(g, maps);
+    for (int32_t k = 0; k < 2; k++) {
+        const int32_t anchors = qzi_detector_anchors(detector, k);
+        head(g, "cls_logits", k, maps[k], anchors * options->num_classes);
+        head(g, "bbox_regression", k, maps[k], anchors * 4);
+        if (detector->kind == QZI_DETECTOR_FCOS)
+            head(g, "bbox_ctrness", k, maps[k], anchors);
+    }
+}
+
+#define COMMON                                                                               \
+    .levels = 2, .size_count = 1, .sizes = {{16}, {32}}, .mean = QZI_DETECTOR_IMAGENET_MEAN, \
+    .std = QZI_DETECTOR_IMAGENET_STD, .size_divisor = 32
+#define SETTINGS                                                                    \
+    .size = sizeof(qz_detection_options), .score_thresh = 0.01, .nms_thresh = 0.5,  \
+    .detections_per_img = 20, .topk_candidates = 30, .rpn_pre_nms_top_n_test = 50,  \
+    .rpn_post_nms_top_n_test = 10, .rpn_nms_thresh = 0.7, .box_score_thresh = 0.01, \
+    .box_nms_thresh = 0.5, .box_detections_per_img = 5
+#define RESIZED .min_size = DETECTOR_SIDE, .max_size = DETECTOR_SIDE
+
+static const qzi_detector detectors[4] = {
+    {.kind = QZI_DETECTOR_RETINANET,
+     COMMON,
+     .ratio_count = 3,
+     .ratios = {0.5f, 1.0f, 2.0f},
+     .box_weights = {1, 1, 1, 1},
+     .defaults = {SETTINGS, RESIZED}},
+    {.kind = QZI_DETECTOR_FCOS,
+     COMMON,
+     .ratio_count = 1,
+     .ratios = {1.0f},
+     .defaults = {SETTINGS, RESIZED}},
+    {.kind = QZI_DETECTOR_SSD,
+     COMMON,
+     .dbox_ratio_count = {1, 2},
+     .dbox_ratios = {{2}, {2, 3}},
+     .dbox_scales = {0.2, 0.5, 0.9},
+     .box_weights = {10, 10, 5, 5},
+     .defaults = {SETTINGS, .fixed_h = DETECTOR_SIDE, .fixed_w = DETECTOR_SIDE}},
+    {.kind = QZI_DETECTOR_RCNN,
+     COMMON,
+     .has_masks = true,
+     .roi_levels = 2,
+     .ratio_count = 3,
+     .ratios = {0.5f, 1.0f, 2.0f},
+     .box_weights = {10, 10, 5, 5},
+     .defaults = {SETTINGS, RESIZED}},
+};
+
+#define SMALL(kind_, build_)                                                                      \
+    {                                                                                             \
+        .info = {.name = "small",                                                                 \
+                 .task = "detection",                                                             \
+                 .classes = CLASSES,                                                              \
+                 .input_h = DETECTOR_SIDE,                                                        \
+                 .input_w = DETECTOR_SIDE},                                                       \
+        .fill_rules = fill_rules, .config = &detectors[kind_], .build = build_, .fuse = qzi_fuse, \
+        .detector = &detectors[kind_]                                                             \
+    }
+static const qzi_arch archs[4] = {
+    SMALL(QZI_DETECTOR_RETINANET, build_one_stage),
+    SMALL(QZI_DETECTOR_FCOS, build_one_stage),
+    SMALL(QZI_DETECTOR_SSD, build_one_stage),
+    SMALL(QZI_DETECTOR_RCNN, build_rcnn),
+};
+
+static void make_detector(fixture *f, qzi_detector_kind kind, bool int8)
+{
+    float *image = malloc((size_t)3 * DETECTOR_SIDE * DETECTOR_SIDE * sizeof(*image));
+    const qz_tensor images = {
+        .dtype = QZ_F32, .ndim = 4, .dims = {1, 3, DETECTOR_SIDE, DETECTOR_SIDE}, .data = image};
+    *f = (fixture){.memory = COUNTING_INIT};
+    f->ctx = counting_context(&f->memory, 1);
+    assert_non_null(f->ctx);
+    ASSERT_OK(f->ctx, qzi_model_alloc(f->ctx, &archs[kind], &f->model));
+    ASSERT_OK(f->ctx, qzi_model_build(f->model, NULL));
+    ASSERT_OK(f->ctx, qzi_weights_fill(f->model->graph, fill_rules, "0"));
+    ASSERT_OK(f->ctx, qzi_model_fuse(f->model));
+    f->model->qconfig.backend = qzi_backend_get(QZ_BACKEND_FBGEMM);
+    f->model->qconfig.observer = QZ_OBSERVER_MINMAX;
+    f->model->qconfig.per_channel = true;
+    if (int8) {
+        ASSERT_OK(f->ctx, qz_model_prepare(f->model));
+        qz_synthetic_unit_image(0, DETECTOR_SIDE, DETECTOR_SIDE, image);
+        ASSERT_OK(f->ctx, qz_model_calibrate(f->model, &images));
+        ASSERT_OK(f->ctx, qz_model_convert(f->model));
+    }
+    free(image);
+    strcpy(f->path, "/tmp/qzoo-export-XXXXXX");
+    const int fd = mkstemp(f->path);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
+/* ---- inputs and outputs ---- */
+
+/* dims: 0 is N, QZI_ONNX_ROIS is R. */
+static void check_value(const QziOnnx__ValueInfoProto *value, const char *name, size_t ndim,
+                        const int64_t *dims)
+{
+    const QziOnnx__TensorShapeProto *shape = value->type->tensor_type->shape;
+    assert_string_equal(value->name, name);
+    assert_int_equal(shape->n_dim, ndim);
+    for (size_t i = 0; i < ndim; i++)
+        if (dims[i] > 0)
+            assert_int_equal(shape->dim[i]->dim_value, dims[i]);
+        else
+            assert_string_equal(shape->dim[i]->dim_param, dims[i] == 0 ? "N" : "R");
+}
+
+static const char *metadata_of(const QziOnnx__ModelProto *m, const char *key)
+{
+    for (size_t i = 0; i < m->n_metadata_props; i++)
+        if (strcmp(m->metadata_props[i]->key, key) == 0)
+            return m->metadata_props[i]->value;
+    return "";
+}
+
+static long count_op(const QziOnnx__ModelProto *m, const char *op)
+{
+    long count = 0;
+    for (size_t i = 0; i < m->graph->n_node; i++)
+        count += strcmp(m->graph->node[i]->op_type, op) == 0;
+    return count;
+}
+
+static const int64_t image[4] = {1, 3, DETECTOR_SIDE, DETECTOR_SIDE};
+
+/* Raw values, both stages on boxes that are an input. */
+static void test_stages(void **state)
+{
+    static const int64_t rois[2] = {QZI_ONNX_ROIS, 4}, objectness[4] = {1, 3, 8, 8};
+    static const int64_t logits[2] = {QZI_ONNX_ROIS, CLASSES};
+    static const int64_t masks[4] = {QZI_ONNX_ROIS, CLASSES, 28, 28};
+    (void)state;
+    for (int int8 = 0; int8 < 2; int8++) {
+        fixture f = {0};
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        make_detector(&f, QZI_DETECTOR_RCNN, int8);
+        options.format = int8 ? QZ_ONNX_QDQ : QZ_ONNX_FP32;
+        QziOnnx__ModelProto *m = export_and_read(&f, &options);
+        check_order(m);
+        assert_int_equal(m->graph->n_input, 2);
+        check_value(m->graph->input[0], "input", 4, image);
+        check_value(m->graph->input[1], "rois", 2, rois);
+        assert_int_equal(m->graph->n_output, 7);
+        check_value(m->graph->output[0], "rpn_objectness.0", 4, objectness);
+        check_value(m->graph->output[4], "roi_cls_logits", 2, logits);
+        check_value(m->graph->output[6], "mask_logits", 4, masks);
+        /* two maps in each stage, of which one is chosen; bytes are quantized behind it */
+        assert_int_equal(count_op(m, "RoiAlign"), 4);
+        assert_int_equal(count_op(m, "Where"), 2);
+        assert_int_equal(find_node(m, "box_features_quantize") != NULL, int8);
+        assert_string_equal(metadata_of(m, "outputs"), "raw");
+        assert_string_equal(metadata_of(m, "resize"), "fit 64x64");
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+        end_model(&f);
+    }
+}
+
+static void test_levels(void **state)
+{
+    static const int64_t any[4] = {0, 3, DETECTOR_SIDE, DETECTOR_SIDE};
+    static const size_t outputs[3] = {4, 6, 4};
+    (void)state;
+    for (int kind = QZI_DETECTOR_RETINANET; kind <= QZI_DETECTOR_SSD; kind++) {
+        fixture f = {0};
+        make_detector(&f, (qzi_detector_kind)kind, false);
+        QziOnnx__ModelProto *m = export_and_read(&f, NULL);
+        check_order(m);
+        assert_int_equal(m->graph->n_input, 1);
+        check_value(m->graph->input[0], "input", 4, any);
+        assert_int_equal(m->graph->n_output, outputs[kind]);
+        assert_int_equal(count_op(m, "NonMaxSuppression"), 0);
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+        end_model(&f);
+    }
+}
+
+static void test_detections(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        const bool rcnn = kind == QZI_DETECTOR_RCNN;
+        const int64_t count = rcnn ? 5 : 20;
+        const int64_t boxes[2] = {count, 4}, masks[3] = {count, 28, 28};
+        fixture f = {0};
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        make_detector(&f, (qzi_detector_kind)kind, false);
+        options.postprocess = true;
+        QziOnnx__ModelProto *m = export_and_read(&f, &options);
+        check_order(m);
+        assert_int_equal(m->graph->n_input, 1);
+        check_value(m->graph->input[0], "input", 4, image);
+        assert_int_equal(m->graph->n_output, rcnn ? 4 : 3);
+        check_value(m->graph->output[0], "boxes", 2, boxes);
+        check_value(m->graph->output[1], "scores", 1, boxes);
+        check_value(m->graph->output[2], "labels", 1, boxes);
+        if (rcnn)
+            check_value(m->graph->output[3], "masks", 3, masks);
+        /* the proposals' of each level, and the classes' */
+        assert_int_equal(count_op(m, "NonMaxSuppression"), rcnn ? 3 : 1);
+        assert_string_equal(metadata_of(m, "outputs"), "detections");
+        assert_string_equal(metadata_of(m, "absent"), "score 0, label 0, box 0 0 0 0");
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+        end_model(&f);
+    }
+}
+
+/* ---- what is refused, memory ---- */
+
+static void test_refused(void **state)
+{
+    fixture f = {0};
+    qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+    (void)state;
+    make_detector(&f, QZI_DETECTOR_RCNN, false);
+    options.batch = 2;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "batch 2"));
+    end_model(&f);
+    make_model(&f, QZ_BACKEND_FBGEMM, false);
+    options.batch = 0;
+    options.postprocess = true;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "detectors only"));
+    end_model(&f);
+}
+
+static void test_memory(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        fixture f = {0};
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        int64_t failed = 0;
+        make_detector(&f, (qzi_detector_kind)kind, false);
+        options.postprocess = true;
+        const int64_t live = f.memory.live;
+        for (int64_t n = 0; counting_fail(&f.memory, n); n++) {
+            const qz_status st = qz_onnx_export(f.model, f.path, &options);
+            assert_int_equal(f.memory.live, live);
+            if (st == QZ_OK)
+                break;
+            assert_int_equal(st, QZ_ERR_MEMORY);
+            failed++;
+        }
+        f.memory.fail_at = -1;
+        assert_in_range(failed, 10, 1000);
+        end_model(&f);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_stages),     cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_detections), cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_memory),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
