@@ -118,12 +118,12 @@ static bool sizes_differ(const qz_detection_options *a, const qz_detection_optio
            a->fixed_w != b->fixed_w;
 }
 
-/* The model's own image: the fixed size, or a square of the shorter side's size. */
+/* The model's own image: the fixed size, or a square as large as the transform makes squares. */
 void qzi_model_detection_size(qz_model *model)
 {
     const qz_detection_options *o = &model->detection;
-    model->input_h = o->fixed_h > 0 ? o->fixed_h : o->min_size;
-    model->input_w = o->fixed_w > 0 ? o->fixed_w : o->min_size;
+    model->input_h = o->fixed_h > 0 ? o->fixed_h : QZI_MIN(o->min_size, o->max_size);
+    model->input_w = o->fixed_w > 0 ? o->fixed_w : QZI_MIN(o->min_size, o->max_size);
 }
 
 static qz_status measure_size(qz_model *model)
@@ -160,19 +160,24 @@ qz_status qz_model_set_detection_options(qz_model *model, const qz_detection_opt
 
 /* ---- settings as text ---- */
 
-/* A decimal number without a point, which is another character in other locales: "800", "5e-2".
- * It reads as the same double. */
+/* The shortest decimal number that reads as the same double, without a point, which is another
+ * character in other locales: "800", "5e-2". */
 static void number_text(double value, char text[32])
 {
-    double scale = 1.0;
-    for (int digits = 0; digits <= 17; digits++, scale *= 10.0) {
-        if (digits == 0)
-            snprintf(text, 32, "%.0f", value);
-        else
-            snprintf(text, 32, "%.0fe-%d", value * scale, digits);
-        if (strtod(text, NULL) - value == 0.0)
-            return;
-    }
+    char full[32], digits[20]; /* 17 are always enough */
+    int precision = 0, count = 0;
+    snprintf(text, 32, "%.0f", value);
+    if (strtod(text, NULL) - value == 0.0)
+        return;
+    do
+        snprintf(full, sizeof(full), "%.*e", precision, value);
+    while (strtod(full, NULL) - value != 0.0 && ++precision <= 16);
+    const char *exponent = strchr(full, 'e');
+    for (const char *p = full; p < exponent && count < 19; p++)
+        if (*p >= '0' && *p <= '9')
+            digits[count++] = *p;
+    digits[count] = '\0';
+    snprintf(text, 32, "%se%d", digits, atoi(exponent + 1) - (count - 1));
 }
 
 qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, const char **text)
