@@ -123,7 +123,7 @@ expect 2 '-o FILE' quantize squeezenet1_1
 # ---- export ------------------------------------------------------------------------------------
 expect 2 '-o FILE' export squeezenet1_1
 expect 2 'one model' export -o x.onnx
-expect 5 'fcn_resnet50: a known model, but not built yet' run fcn_resnet50 x.jpg
+expect 5 'alexnet: a known model, but not built yet' run alexnet x.jpg
 expect 5 'not built yet' list alexnet
 expect 0 'alexnet (not built yet)' weights list alexnet
 expect 0 '"runs": false' weights list alexnet --json - --quiet
