@@ -447,28 +447,5 @@ void qzi_exec_output(const qzi_exec *exec, size_t index, float *out)
 {
     const qz_value v = exec->graph->outputs[index].value;
     const qzk_view view = view_of(exec, exec->current, v);
-    qzi_view_to_nchw(&exec->graph->nodes[v], &view, out, NULL);
-}
-
-void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out, uint8_t *bytes)
-{
-    const int64_t plane = (int64_t)view->h * view->w;
-    qzi_fpenv env = qzi_fpenv_enter();
-    for (int64_t image = 0; image < view->n; image++) {
-        for (int64_t p = 0; p < plane; p++) {
-            const int64_t from = (image * plane + p) * view->pixel_stride;
-            const int64_t to = image * plane * view->c + p;
-            const uint8_t *u8 = (const uint8_t *)view->data + from;
-            const float *f32 = (const float *)view->data + from;
-            for (int32_t c = 0; c < view->c; c++) {
-                if (node->dtype == QZ_U8)
-                    out[to + c * plane] = (float)(u8[c] - node->q.zero_point) * node->q.scale;
-                else
-                    out[to + c * plane] = f32[c];
-                if (bytes)
-                    bytes[to + c * plane] = u8[c];
-            }
-        }
-    }
-    qzi_fpenv_leave(env);
+    qzi_view_to_nchw(exec->ctx, exec->threads, &exec->graph->nodes[v], &view, out, NULL);
 }

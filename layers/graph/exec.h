@@ -83,7 +83,8 @@ qz_status qzi_exec_output_view(const qzi_exec *exec, size_t index, const qzi_nod
 
 /* A value as dense NCHW float32, dequantized where it is uint8, and its bytes; room for all of it.
  * bytes: NULL unless the value is uint8. */
-void qzi_view_to_nchw(const qzi_node *node, const qzk_view *view, float *out, uint8_t *bytes);
+void qzi_view_to_nchw(const qz_context *ctx, uint32_t threads, const qzi_node *node,
+                      const qzk_view *view, float *out, uint8_t *bytes);
 
 /* Plan of a size without running it: arena and scratch bytes. */
 qz_status qzi_exec_plan(qzi_exec *exec, const qzi_shape *inputs, size_t *arena_bytes);

@@ -292,7 +292,7 @@ static void check_outputs(const qz_graph *g, qzi_exec *exec, const caught *c)
         qzk_view dense = c->views[v];
         dense.data = c->values[v];
         dense.pixel_stride = dense.c;
-        qzi_view_to_nchw(&g->nodes[v], &dense, want, NULL);
+        qzi_view_to_nchw(ctx, 1, &g->nodes[v], &dense, want, NULL);
         assert_memory_equal(got, want, bytes);
         free(got);
         free(want);

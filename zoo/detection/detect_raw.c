@@ -92,7 +92,7 @@ static qz_status raw_map(const qzi_detect_call *call, const qzi_exec *exec, cons
     *tensor =
         (qz_tensor){.dtype = QZ_F32, .ndim = 4, .dims = {v->n, v->c, v->h, v->w}, .data = data};
     if (data)
-        qzi_view_to_nchw(map.node, v, data, NULL);
+        qzi_view_to_nchw(call->ctx, call->threads, map.node, v, data, NULL);
     return QZ_OK;
 }
 
@@ -114,7 +114,7 @@ static qz_status raw_rows(const qzi_detect_call *call, const qzi_exec *exec, con
     qzi_map map;
     QZI_TRY(qzi_detector_map(call->graph, exec, entry->name, -1, &map));
     map.view.n = QZI_MIN(map.view.n, (int32_t)count);
-    qzi_view_to_nchw(map.node, &map.view, data, NULL);
+    qzi_view_to_nchw(call->ctx, call->threads, map.node, &map.view, data, NULL);
     return QZ_OK;
 }
 

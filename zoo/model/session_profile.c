@@ -30,7 +30,7 @@ static qz_status call_hook(void *user, const qz_graph *graph, qz_value index, co
     value.data = s->hook_value.data;
     bytes.data = s->hook_bytes.data;
     bytes.dtype = QZ_U8;
-    qzi_view_to_nchw(node, view, value.data, u8 ? bytes.data : NULL);
+    qzi_view_to_nchw(s->ctx, s->threads, node, view, value.data, u8 ? bytes.data : NULL);
     (void)qzi_fail(s->ctx, QZ_OK, "%s", ""); /* an older message is not this run's */
     const qz_status st = s->hook(s->hook_user, node->name, &value, u8 ? &bytes : NULL);
     if (st == QZ_OK || qz_context_message(s->ctx)[0] != '\0')
