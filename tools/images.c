@@ -185,7 +185,12 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
         return status;
     }
     images_note_recipe(info);
-    status = alloc_image(info->preprocess.crop_h, info->preprocess.crop_w, tensor);
+    int32_t width, height; /* of the image's own size where the recipe does not crop */
+    if (qz_preprocess_size(ctx, &info->preprocess, image.width, image.height, &width, &height) !=
+        QZ_OK)
+        status = tool_fail(EXIT_INPUT, "%s: %s", path, qz_context_message(ctx));
+    else
+        status = alloc_image(height, width, tensor);
     if (status == EXIT_DONE) {
         const qz_status st =
             qz_image_preprocess(ctx, image.rgb, image.width, image.height, (size_t)image.width * 3,

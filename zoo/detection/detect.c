@@ -188,6 +188,8 @@ static qz_status find_boxes(run *r)
     QZI_TRY(run_rois(r, QZI_STAGE_BOX, &r->memory->rois, BOX_POOL, &exec));
     QZI_TRY(map_of(r, exec, "roi_cls_logits", -1, classes, &logits));
     QZI_TRY(map_of(r, exec, "roi_bbox_regression", -1, (int64_t)classes * 4, &deltas));
+    if (r->call->only_rois)
+        return QZ_OK;
     return qzi_rcnn_post(&r->post, &logits, &deltas, r->memory->rois.boxes, &r->memory->found);
 }
 
@@ -210,6 +212,8 @@ static qz_status list_mask_rois(run *r)
     if (r->call->rois)
         QZI_TRY(append_rois(r, rois, rois->count));
     r->mask_first = r->memory->mask_rois.count;
+    if (r->call->only_rois)
+        return QZ_OK;
     QZI_TRY(append_rois(r, found, found->count));
     if (r->call->all_stages && found->count < MASK_ROIS_SEEN)
         QZI_TRY(append_rois(r, rois, QZI_MIN(rois->count, MASK_ROIS_SEEN - found->count)));

@@ -86,6 +86,7 @@ qz_status qzi_model_detect_compare(qz_model *model, qzi_sqnr *sqnr, const qzi_de
     if (st == QZ_OK && two_stages && found.roi_count > 0) {
         call.rois = found.rois;
         call.roi_count = QZI_MIN(found.roi_count, (size_t)ROIS_MAX);
+        call.only_rois = true;
         st = qzi_detect(&call, image, &same);
     }
     if (st == QZ_OK) {
@@ -145,6 +146,11 @@ qz_status qz_model_set_detection_options(qz_model *model, const qz_detection_opt
     QZI_TRY(check_detector(model, options, "qz_model_set_detection_options"));
     QZI_TRY(qzi_detection_options_check(model->ctx, model->arch->detector, model->arch->info.name,
                                         options));
+    if (options->size != sizeof(*options))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "qz_model_set_detection_options: size is %zu, not %zu: begin with "
+                        "qz_model_get_detection_options or qz_detection_options_default",
+                        options->size, sizeof(*options));
     if (model->packings.count > 0 && sizes_differ(&model->detection, options))
         return qzi_model_fail_state(model, "the size of images is set before the first session");
     const qz_detection_options before = model->detection;

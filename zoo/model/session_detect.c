@@ -181,8 +181,11 @@ qz_status qz_session_detection_mask_prob(const qz_session *session, size_t image
 qz_status qz_session_set_rois(qz_session *session, const float *boxes, size_t count)
 {
     const char *function = "qz_session_set_rois";
-    if (!session || !session->detect || session->model->arch->detector->kind != QZI_DETECTOR_RCNN)
-        return qzi_fail(session ? session->ctx : NULL, QZ_ERR_UNSUPPORTED,
+    if (!session || (!boxes && count > 0))
+        return qzi_fail(session ? session->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "%s: session is NULL, or there is a count but no boxes", function);
+    if (!session->detect || session->model->arch->detector->kind != QZI_DETECTOR_RCNN)
+        return qzi_fail(session->ctx, QZ_ERR_UNSUPPORTED,
                         "%s: only Faster R-CNN and Mask R-CNN have a stage for boxes", function);
     struct qzi_session_detect *d = session->detect;
     qzi_free(session->ctx, d->rois);
