@@ -190,7 +190,7 @@ static bool may_detect(const tool_options *o, qz_context *ctx, const char *name)
            strcmp(arch.task, "detection") == 0;
 }
 
-static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels)
+static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels, qz_coco *truth)
 {
     subject s;
     const bool late = may_detect(o, ctx, o->args.items[0]);
@@ -200,8 +200,8 @@ static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labe
     if (status)
         return status;
     if (strcmp(s.info.task, "detection") == 0)
-        status = eval_detection(o, &s);
-    else if (o->eval.annotations)
+        status = eval_detection(o, &s, truth);
+    else if (truth)
         status = tool_fail(EXIT_USAGE, "--annotations: goes with detectors only, and %s is none",
                            s.info.name);
     else if (!late || (status = labels_read(o, labels)) == EXIT_DONE)
@@ -210,10 +210,24 @@ static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labe
     return status;
 }
 
+/* With the ground truth of --annotations, which is read before the model. */
+static int eval_images(const tool_options *o, qz_context *ctx)
+{
+    label_list labels = {0};
+    qz_coco *truth = NULL;
+    int status = o->eval.annotations ? truth_open(o, ctx, &truth) : EXIT_DONE;
+    if (status == EXIT_DONE && truth)
+        status = truth_check_names(o, truth);
+    if (status == EXIT_DONE)
+        status = eval_subject(o, ctx, &labels, truth);
+    qz_coco_close(truth);
+    labels_free(&labels);
+    return status;
+}
+
 int cmd_eval(const tool_options *o)
 {
     qz_context *ctx;
-    label_list labels = {0};
     if (o->eval.detections)
         return eval_detections_file(o);
     if (o->args.count != 1)
@@ -224,9 +238,8 @@ int cmd_eval(const tool_options *o)
         return eval_masks(o);
     int status = subject_context(o, &ctx);
     if (status == EXIT_DONE) {
-        status = eval_subject(o, ctx, &labels);
+        status = eval_images(o, ctx);
         subject_context_end(ctx);
     }
-    labels_free(&labels);
     return status;
 }

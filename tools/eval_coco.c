@@ -58,10 +58,11 @@ int eval_detections_file(const tool_options *o)
     int status = subject_context(o, &ctx);
     if (status)
         return status;
-    qz_status st = qz_coco_open(ctx, o->eval.annotations, &coco);
-    if (st == QZ_OK)
-        st = qz_coco_results_create(coco, &results);
-    status = st == QZ_OK ? score_file(o, ctx, coco, results) : tool_fail_status(ctx, st);
+    status = truth_open(o, ctx, &coco);
+    if (status == EXIT_DONE) {
+        const qz_status st = qz_coco_results_create(coco, &results);
+        status = st == QZ_OK ? score_file(o, ctx, coco, results) : tool_fail_status(ctx, st);
+    }
     qz_coco_results_destroy(results);
     qz_coco_close(coco);
     subject_context_end(ctx);

@@ -32,6 +32,13 @@ void coco_row_release(coco_row *row);
 /* The table, markdown and JSON. */
 int coco_report_write(const coco_report *report);
 
+/* ---- ground truth in COCO's format (eval_truth.c) ---- */
+
+/* --annotations, which has at least one image. The caller closes *coco. */
+int truth_open(const tool_options *o, qz_context *ctx, qz_coco **coco);
+/* Each image has a file_name that stays below --data. */
+int truth_check_names(const tool_options *o, const qz_coco *coco);
+
 /* ---- ground truth in YOLO's format (eval_yolo.c) ---- */
 
 /* DATA/images and DATA/labels; the ids of categories are the model's classes. The caller closes
@@ -43,8 +50,9 @@ char *path_join(const char *folder, const char *name);
 
 /* ---- evaluations ---- */
 
-/* Of a detector, not calibrated yet. */
-int eval_detection(const tool_options *o, subject *s);
+/* Of a detector, not calibrated yet. The ground truth is --annotations', which remains the
+ * caller's; NULL: YOLO's labels. */
+int eval_detection(const tool_options *o, subject *s, qz_coco *truth);
 /* --detections: scores a file. */
 int eval_detections_file(const tool_options *o);
 

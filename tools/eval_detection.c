@@ -35,24 +35,12 @@ enum { NOT_FINITE = -1 };
 
 /* ---- ground truth ---- */
 
-static int read_truth(detection_eval *e)
-{
-    if (!e->o->eval.annotations)
-        return yolo_read(e->o, e->s->ctx, e->s->model, e->s->info.num_classes, &e->coco,
-                         &e->skipped);
-    const qz_status st = qz_coco_open(e->s->ctx, e->o->eval.annotations, &e->coco);
-    return st == QZ_OK ? EXIT_DONE : tool_fail_status(e->s->ctx, st);
-}
-
 /* Every image is there: the first that is not is not found at the end. */
 static int check_images(const detection_eval *e)
 {
     int status = EXIT_DONE;
     for (size_t i = 0; i < qz_coco_image_count(e->coco) && status == EXIT_DONE; i++) {
         const qz_coco_image *image = qz_coco_image_at(e->coco, i);
-        if (!*image->file_name)
-            return tool_fail(EXIT_INPUT, "%s: image %lld has no file_name", e->o->eval.annotations,
-                             (long long)image->id);
         char *path = e->o->eval.skip_bad ? NULL : path_join(e->o->eval.data, image->file_name);
         if (!path && !e->o->eval.skip_bad)
             return EXIT_FAILED;
@@ -235,12 +223,12 @@ static int check_options(const tool_options *o)
     return EXIT_DONE;
 }
 
-int eval_detection(const tool_options *o, subject *s)
+int eval_detection(const tool_options *o, subject *s, qz_coco *truth)
 {
-    detection_eval e = {.o = o, .s = s};
+    detection_eval e = {.o = o, .s = s, .coco = truth};
     int status = check_options(o);
-    if (status == EXIT_DONE)
-        status = read_truth(&e);
+    if (status == EXIT_DONE && !truth)
+        status = yolo_read(o, s->ctx, s->model, s->info.num_classes, &e.coco, &e.skipped);
     if (status == EXIT_DONE) /* before calibration takes its time */
         status = check_images(&e);
     if (status == EXIT_DONE)
@@ -256,6 +244,7 @@ int eval_detection(const tool_options *o, subject *s)
         qz_coco_results_destroy(e.results[k]);
         coco_row_release(&e.rows[k]);
     }
-    qz_coco_close(e.coco);
+    if (!truth)
+        qz_coco_close(e.coco);
     return status;
 }

@@ -23,6 +23,8 @@ typedef struct yolo_reader {
     int32_t *labels; /* the model's class of each class of the files */
     size_t class_count;
     size_t skipped;
+    size_t unlabelled; /* images without a file of labels */
+    char *expected;    /* the first file of labels that is not there */
 } yolo_reader;
 
 char *path_join(const char *folder, const char *name)
@@ -132,7 +134,7 @@ static int add_object(const yolo_reader *y, const char *path, const table_line *
 }
 
 /* The labels of the image DATA/images/NAME. */
-static int read_labels(const yolo_reader *y, const char *name, const qz_coco_image *image)
+static int read_labels(yolo_reader *y, const char *name, const qz_coco_image *image)
 {
     struct stat info;
     text_table table;
@@ -151,6 +153,9 @@ static int read_labels(const yolo_reader *y, const char *name, const qz_coco_ima
             status = add_object(y, file, &table.lines[i], image);
         if (status == EXIT_DONE || table.text)
             table_release(&table);
+    } else if (y->unlabelled++ == 0) {
+        y->expected = file;
+        file = NULL;
     }
     free(file);
     free(path);
@@ -184,6 +189,22 @@ static int read_all(yolo_reader *y, const image_list *list)
         status = read_labels(y, image->file_name + strlen("images/"), image);
     }
     return status;
+}
+
+/* One image may have no object; that no image has one is a fault of names or folders. */
+static int check_unlabelled(const yolo_reader *y)
+{
+    const size_t count = qz_coco_image_count(y->coco);
+    if (count > 0 && y->unlabelled == count)
+        return tool_fail(EXIT_INPUT,
+                         "%s/labels: no image has its file of labels there; the first that was "
+                         "expected is %s",
+                         y->o->eval.data, y->expected);
+    if (y->unlabelled)
+        tool_note(y->o->quiet,
+                  "%zu of %zu images have no file of labels, and so no objects; the first is %s",
+                  y->unlabelled, count, y->expected);
+    return EXIT_DONE;
 }
 
 static int check_labels(const char *data)
@@ -224,9 +245,12 @@ int yolo_read(const tool_options *o, qz_context *ctx, const qz_model *model, int
         status = tool_fail(EXIT_INPUT, "%s: contains no images", folder);
     if (status == EXIT_DONE)
         status = read_all(&y, &list);
+    if (status == EXIT_DONE)
+        status = check_unlabelled(&y);
     images_free(&list);
     free(folder);
     free(y.labels);
+    free(y.expected);
     *skipped = y.skipped;
     return status;
 }

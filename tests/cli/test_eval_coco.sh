@@ -66,6 +66,8 @@ truth '{"id": 1, "image_id": 7, "category_id": 1, "area": 5, "segmentation": [[1
 expect 3 'gt.json: annotations\[0\]: a polygon has fewer than three points' $score
 printf 'no' >gt.json
 expect 3 'gt.json' $score
+printf '{"images": [], %s, "annotations": []}' "$categories" >gt.json
+expect 3 'gt.json: it has no images' $score
 truth "$object"
 printf '{}' >dt.json
 expect 3 'dt.json: must be a list' $score
@@ -94,4 +96,4 @@ else
     echo "skipped: no $data (set QZOO_TEST_DATA)"
 fi
 
-done_at_least 39
+done_at_least 40

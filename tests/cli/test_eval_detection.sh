@@ -36,6 +36,14 @@ lacks e.json 'segm' # the model has no masks
 # YOLO's labels: b.bmp has no file, and so no object; class 16 is dog, of COCO's 80
 expect 0 ' bbox  *2 ' eval $net --data data --json y.json --quiet
 ran=$((ran + 1))
+[ ! -s err ] || complain "--quiet: a note"
+expect 0 ' bbox  *2 ' eval $net --data data
+has err '^1 of 2 images have no file of labels.*data/labels/b.txt'
+mkdir -p other/images other/labels
+cp data/images/a.bmp other/images/
+cp data/labels/a.txt other/labels/b.txt
+expect 3 'other/labels: no image has its.*other/labels/a.txt' eval $net --data other
+ran=$((ran + 1))
 tr -d ' \n' <y.json | grep -q '"id":18,"name":"dog","bbox_AP":[01]' || complain 'no object is a dog'
 ran=$((ran + 1))
 tr -d ' \n' <y.json | grep -q '"id":2,"name":"bicycle","bbox_AP":null' || complain 'a bicycle'
@@ -71,6 +79,14 @@ expect 3 'part/a.bmp: is 40x60, but 64x48 in the annotations' eval $net --data p
 expect 2 '--labels' eval $net --data data --labels gt.json
 expect 2 '--confusion' eval $net --data data --confusion c.csv
 expect 2 '--annotations' eval squeezenet1_1 --threads 1 --data data --annotations gt.json
+printf '{"images": [], "categories": [], "annotations": []}' >empty.json
+expect 3 'empty.json: it has no images' eval $net --data data --annotations empty.json --ptq
+for name in /etc/a.bmp ../a.bmp a/../../a.bmp ''; do
+    sed "s|\"a.bmp\"|\"$name\"|" gt.json >names.json
+    expect 3 'names.json: image 3.*file_name' eval $net --data data/images --annotations names.json
+done
+sed 's|"a.bmp"|"./../images/./a.bmp"|' gt.json >names.json
+expect 3 'relative to --data' eval $net --data data/images --annotations names.json
 expect 3 'gt2.json' eval $net --data data --annotations gt2.json
 
-done_at_least 33
+done_at_least 43
