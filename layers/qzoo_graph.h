@@ -158,6 +158,7 @@ QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x,
 /* Channel i of group g becomes channel i * groups + g. */
 QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
 
+/* Ways of torch's F.interpolate. */
 typedef enum qz_resize_mode { QZ_RESIZE_NEAREST, QZ_RESIZE_BILINEAR } qz_resize_mode;
 /*
  * F.interpolate(x, size=like.shape[-2:], mode, align_corners=False): x in the height and width of

@@ -64,6 +64,7 @@ QZ_API qz_status qz_detection_options_set(qz_context *context, const char *name,
  * QZ_ERR_UNSUPPORTED: the model is no detector. */
 QZ_API qz_status qz_model_get_detection_options(const qz_model *model,
                                                 qz_detection_options *options);
+/* The same errors; QZ_ERR_ARGUMENT: a value that makes no sense, or another `size`. */
 QZ_API qz_status qz_model_set_detection_options(qz_model *model,
                                                 const qz_detection_options *options);
 
