@@ -66,6 +66,18 @@ truth '{"id": 1, "image_id": 7, "category_id": 1, "area": 5, "segmentation": [[1
 expect 3 'gt.json: annotations\[0\]: a polygon has fewer than three points' $score
 printf 'no' >gt.json
 expect 3 'gt.json' $score
+printf '[[[[' >gt.json
+expect 3 'gt.json: annotations\[0\]: line 1' $score
+truth "$object"
+sed 's/a.bmp/a\\u0000.bmp/' gt.json >null.json
+expect 3 'null.json: images\[0\]: line 1: a text has .*u0000' eval --detections dt.json --annotations null.json
+# Windows' editors write a byte order mark, and UTF-16
+{ printf '\357\273\277' && cat gt.json; } >mark.json
+expect 0 'bbox  *2  1.0000' eval --detections dt.json --annotations mark.json
+printf '\377\376{\0' >wide.json
+expect 3 'wide.json: is UTF-16; save it as UTF-8' eval --detections dt.json --annotations wide.json
+printf '\0{\0}' >wide.json
+expect 3 'wide.json: is UTF-16' eval --detections dt.json --annotations wide.json
 printf '{"images": [], %s, "annotations": []}' "$categories" >gt.json
 expect 3 'gt.json: it has no images' $score
 truth "$object"
@@ -96,4 +108,4 @@ else
     echo "skipped: no $data (set QZOO_TEST_DATA)"
 fi
 
-done_at_least 40
+done_at_least 45

@@ -27,7 +27,7 @@ typedef struct place {
     long commas; /* of the list; -1: in none */
 } place;
 
-static place find_place(FILE *file, long position)
+static place find_place(FILE *file, const char *list, long position)
 {
     place p = {.key = "", .commas = -1};
     int depth = 0, list_depth = 0, c;
@@ -61,31 +61,59 @@ static place find_place(FILE *file, long position)
         }
     }
     if (list_depth == 1)
-        snprintf(p.key, sizeof(p.key), "detections");
+        snprintf(p.key, sizeof(p.key), "%s", list);
     return p;
 }
 
-static qz_status fail_json(const qz_context *ctx, const char *path, FILE *file,
+/* What is wrong: jansson's words, but for what is about how jansson was called. */
+static const char *fault_of(const json_error_t *error)
+{
+    return json_error_code(error) == json_error_null_character ? "a text has \\u0000 in it"
+                                                               : error->text;
+}
+
+static qz_status fail_json(const qz_context *ctx, const char *path, const char *list, FILE *file,
                            const json_error_t *error)
 {
     if (json_error_code(error) == json_error_out_of_memory)
         return qzi_fail_memory(ctx, 0);
     if (ferror(file))
         return qzi_fail(ctx, QZ_ERR_IO, "%s: cannot be read", path);
-    const place p = find_place(file, error->position);
+    const place p = find_place(file, list, error->position);
     if (p.commas >= 0)
         return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: %s[%ld]: line %d: %s", path, p.key, p.commas,
-                        error->line, error->text);
-    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: line %d: %s", path, error->line, error->text);
+                        error->line, fault_of(error));
+    return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: line %d: %s", path, error->line, fault_of(error));
 }
 
-qz_status qzi_coco_load(const qz_context *ctx, const char *path, json_t **root)
+/* Skips the byte order mark of UTF-8, which editors write; refuses UTF-16, with a mark or without:
+ * one of its first two bytes is 0, as JSON begins with an ASCII character. */
+static qz_status skip_mark(const qz_context *ctx, const char *path, FILE *file, int *skipped)
+{
+    unsigned char b[3] = {1, 1, 1};
+    const size_t count = fread(b, 1, sizeof(b), file);
+    if (count > 1 &&
+        ((b[0] == 0xff && b[1] == 0xfe) || (b[0] == 0xfe && b[1] == 0xff) || !b[0] || !b[1]))
+        return qzi_fail(ctx, QZ_ERR_FORMAT, "%s: is UTF-16; save it as UTF-8", path);
+    const bool marked = count == sizeof(b) && b[0] == 0xef && b[1] == 0xbb && b[2] == 0xbf;
+    *skipped = marked ? (int)sizeof(b) : 0;
+    if (!marked)
+        rewind(file);
+    return QZ_OK;
+}
+
+qz_status qzi_coco_load(const qz_context *ctx, const char *path, const char *list, json_t **root)
 {
     FILE *file;
     json_error_t error;
     QZI_TRY(qzi_file_open(ctx, path, &file));
-    *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
-    const qz_status st = *root ? QZ_OK : fail_json(ctx, path, file, &error);
+    int skipped = 0;
+    qz_status st = skip_mark(ctx, path, file, &skipped);
+    if (st == QZ_OK) {
+        *root = json_loadf(file, JSON_REJECT_DUPLICATES, &error);
+        error.position += skipped;
+        st = *root ? QZ_OK : fail_json(ctx, path, list, file, &error);
+    }
     fclose(file);
     return st;
 }

@@ -18,8 +18,9 @@ typedef struct qzi_coco_reader {
 /* QZ_ERR_FORMAT: "path: list[index]: …". */
 qz_status qzi_coco_wrong(const qzi_coco_reader *r, const char *fmt, ...) QZ_PRINTF(2, 3);
 
-/* The whole file; the caller releases *root. */
-qz_status qzi_coco_load(const qz_context *ctx, const char *path, json_t **root);
+/* The whole file, of which `list` names the entries where it is a list; the caller releases *root.
+ * A byte order mark of UTF-8 is skipped. */
+qz_status qzi_coco_load(const qz_context *ctx, const char *path, const char *list, json_t **root);
 
 /* A whole number that must be there; a real number such as 7.0 is one. */
 qz_status qzi_coco_id(const qzi_coco_reader *r, const json_t *entry, const char *key, int64_t *id);

@@ -105,7 +105,7 @@ qz_status qz_coco_results_read(qz_coco_results *results, const char *path)
         .at = {.ctx = results->coco->ctx, .path = path, .list = "detections"},
         .results = results,
     };
-    qz_status st = qzi_coco_load(t.at.ctx, path, &root);
+    qz_status st = qzi_coco_load(t.at.ctx, path, t.at.list, &root);
     if (st == QZ_OK)
         st = read_root(&t, root);
     json_decref(root);

@@ -155,7 +155,7 @@ qz_status qz_coco_open(qz_context *context, const char *path, qz_coco **coco)
         return qzi_fail(context, QZ_ERR_ARGUMENT, "qz_coco_open: NULL argument");
     QZI_TRY(qz_coco_create(context, path, coco));
     truth_reader t = {.at = {.ctx = context, .path = path}, .coco = *coco};
-    qz_status st = qzi_coco_load(context, path, &root);
+    qz_status st = qzi_coco_load(context, path, "annotations", &root);
     if (st == QZ_OK)
         st = read_root(&t, root);
     json_decref(root);
