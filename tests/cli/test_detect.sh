@@ -152,4 +152,14 @@ ran=$((ran + 1))
 expect 2 'PNG' run ./int8.safetensors photo.bmp --draw x.gif
 expect 2 'nms_thresh' run ./int8.safetensors photo.bmp --set nms_thresh=0.5
 
-done_at_least 90
+# damaged settings are named: FROM TO MESSAGE, of one length
+damaged() {
+    sed "s/$1/$2/" int8.safetensors >damaged.safetensors
+    expect 3 "damaged.safetensors: damaged: .*$3" run ./damaged.safetensors photo.bmp
+}
+damaged 'box_score_thresh=0' 'box_score_thresh=7' 'box_score_thresh is 7; it must be from 0 to 1'
+damaged 'box_score_thresh=0' 'box_score_thresh=x' "setting 'box_score_thresh' has no value: x"
+damaged 'box_nms_thresh=' 'box_nms_thrush=' "setting 'box_nms_thresh' is missing before"
+damaged 'box_detections_per_img=5 ' 'box_detections_per_img=0 ' 'box_detections_per_img is 0;'
+
+done_at_least 94

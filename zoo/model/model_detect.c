@@ -212,42 +212,62 @@ qz_status qzi_model_detection_text(const qz_model *model, qzi_arena *arena, cons
     return QZ_OK;
 }
 
-static qz_status fail_text(const qz_model *model, const char *at)
+static qz_status fail_order(const qz_model *model, const char *name, const char *at)
 {
-    return qzi_fail(model->ctx, QZ_ERR_FORMAT, "%s: not the settings of a detector: %.40s",
-                    model->arch->info.name, at);
+    return qzi_fail(model->ctx, QZ_ERR_FORMAT,
+                    "%s: the detector's setting '%s' is missing before '%.40s'",
+                    model->arch->info.name, name, at);
 }
 
+static qz_status fail_value(const qz_model *model, const char *name, const char *at)
+{
+    return qzi_fail(model->ctx, QZ_ERR_FORMAT,
+                    "%s: the detector's setting '%s' has no value: %.40s", model->arch->info.name,
+                    name, at);
+}
+
+/* Moves *text behind "NAME=". */
+static qz_status parse_name(const qz_model *model, const char *name, bool first, const char **text)
+{
+    const char *at = *text + (!first && **text == ' ');
+    const size_t length = strlen(name);
+    if ((!first && **text != ' ') || strncmp(at, name, length) != 0 || at[length] != '=')
+        return fail_order(model, name, *text);
+    *text = at + length + 1;
+    return QZ_OK;
+}
+
+/* A message of the settings names the one that is wrong, and what it may be. */
 qz_status qzi_model_detection_parse(qz_model *model, const char *text)
 {
     const qzi_detector *detector = model->arch->detector;
+    const char *model_name = model->arch->info.name, *name;
     qz_detection_options options = detector->defaults;
-    const char *name;
     for (size_t i = 0; (name = qzi_detection_options_name(detector, i)) != NULL; i++) {
-        const size_t length = strlen(name);
         char *end = NULL;
-        if (i > 0 && *text++ != ' ')
-            return fail_text(model, text - 1);
-        if (strncmp(text, name, length) != 0 || text[length] != '=')
-            return fail_text(model, text);
-        const double value = strtod(text + length + 1, &end);
-        if (end == text + length + 1 ||
-            qzi_detection_options_set(model->ctx, detector, model->arch->info.name, &options, name,
-                                      value) != QZ_OK)
-            return fail_text(model, text);
+        QZI_TRY(parse_name(model, name, i == 0, &text));
+        const double value = strtod(text, &end);
+        if (end == text || (*end && *end != ' '))
+            return fail_value(model, name, text);
+        if (qzi_detection_options_set(model->ctx, detector, model_name, &options, name, value) !=
+            QZ_OK)
+            return QZ_ERR_FORMAT;
         text = end;
     }
     if (detector->defaults.fixed_h > 0) {
         int h = 0, w = 0, length = 0;
-        if (sscanf(text, " size=%5dx%5d%n", &h, &w, &length) != 2 || length == 0)
-            return fail_text(model, text);
+        QZI_TRY(parse_name(model, "size", false, &text));
+        if (sscanf(text, "%5dx%5d%n", &h, &w, &length) != 2 || length == 0)
+            return fail_value(model, "size", text);
         options.fixed_h = h;
         options.fixed_w = w;
         text += length;
     }
-    if (*text != '\0' || qzi_detection_options_check(model->ctx, detector, model->arch->info.name,
-                                                     &options) != QZ_OK)
-        return fail_text(model, text);
+    if (*text != '\0')
+        return qzi_fail(model->ctx, QZ_ERR_FORMAT, "%s: after the detector's settings is '%.40s'",
+                        model_name, text);
+    if (qzi_detection_options_check(model->ctx, detector, model_name, &options) != QZ_OK)
+        return QZ_ERR_FORMAT;
     model->detection = options;
     return QZ_OK;
 }
