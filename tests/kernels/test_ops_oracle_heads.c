@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_ops_oracle_heads.c - transposed convolutions and group norms of bytes beside PyTorch's, by
- * graphs of one layer.
+ * test_ops_oracle_heads.c - transposed convolutions, group norms and resizing of bytes beside
+ * PyTorch's, by graphs of one layer.
  */
 #include "ops_oracle.h"
 
@@ -11,25 +11,30 @@
 
 static qz_context *ctx;
 
-/* Runs a graph of an input and one layer, both uint8; its output as bytes, which the caller frees.
+/*
+ * Runs a graph of an input and one layer, both uint8; its output as bytes, which the caller frees.
+ * A second input between them is read for its size, which is that of the output.
  */
 static qzk_view run_layer(qz_graph *g, const quantized *x, const quantized *want)
 {
     qzi_packed *packed;
     qzi_exec *exec;
     float *image = calloc(x->count, sizeof(*image)), *out = calloc(want->count, sizeof(*out));
-    qz_tensor in = {QZ_F32, 4, {x->n, x->c, x->h, x->w}, image}, shape = {0};
+    qz_tensor in[2] = {{QZ_F32, 4, {x->n, x->c, x->h, x->w}, image},
+                       {QZ_F32, 4, {x->n, 1, want->h, want->w}, out}};
+    qz_tensor shape = {0};
+    const size_t last = g->node_count - 1;
     qzk_view y = {NULL, want->n, want->h, want->w, want->c, want->c};
     uint8_t *bytes = calloc(want->count, 1);
     assert_true(image && out && bytes);
-    g->nodes[0].dtype = g->nodes[1].dtype = QZ_U8;
+    g->nodes[0].dtype = g->nodes[last].dtype = QZ_U8;
     g->nodes[0].q = (qzi_qparams){x->scale, x->zp};
-    g->nodes[1].q = (qzi_qparams){want->scale, want->zp};
+    g->nodes[last].q = (qzi_qparams){want->scale, want->zp};
     for (size_t i = 0; i < x->count; i++)
-        image[i] = (float)(int_at(x->q, i) - x->zp) * x->scale;
+        image[i] = (float)(int_at(x->q, i) + x->shift - x->zp) * x->scale;
     ASSERT_OK(ctx, qzi_packed_create(g, QZ_ISA_AUTO, &packed));
     ASSERT_OK(ctx, qzi_exec_create(packed, g, 1, &exec));
-    ASSERT_OK(ctx, qzi_exec_run(exec, &in, 1, false));
+    ASSERT_OK(ctx, qzi_exec_run(exec, in, last, false));
     ASSERT_OK(ctx, qzi_exec_output_shape(exec, 0, &shape));
     assert_int_equal(qz_tensor_numel(&shape), want->count);
     qzi_exec_output(exec, 0, out);
@@ -151,11 +156,55 @@ static void group_norm(void **state)
     json_decref(root);
 }
 
+/* Nearest moves bytes, bilinear may differ by one step. */
+static void resize(void **state)
+{
+    (void)state;
+    json_t *root = load("qinterpolate"), *item;
+    score scores[2] = {{0}, {0}};
+    size_t index, left_out = 0;
+    json_array_foreach(json_object_get(root, "cases"), index, item)
+    {
+        const json_t *args = json_object_get(item, "args");
+        const bool bilinear = strcmp(text(args, "mode"), "bilinear") == 0;
+        /* by a factor torch's steps are those of the factor; ours are always those of the sizes */
+        const char *reason = json_is_true(json_object_get(args, "align_corners")) ? "align_corners"
+                             : json_object_get(args, "scale_factor")              ? "scale_factor"
+                                                                                  : NULL;
+        const json_t *result = result_of(json_object_get(item, "result"), engines[0], "resize");
+        if (reason || !result) {
+            printf("not compared: case %zu: %s\n", index, reason ? reason : "no result");
+            left_out++;
+            continue;
+        }
+        const bool is_signed = strcmp(text(item, "x"), "qint8") == 0;
+        const quantized x = quantized_of(json_object_get(root, is_signed ? "x_qint8" : "x_quint8"));
+        const quantized want = quantized_of(result);
+        qz_graph *g;
+        ASSERT_OK(ctx, qz_graph_create(ctx, &g));
+        const qz_value in = qz_graph_input(g, "x", x.c), like = qz_graph_input(g, "like", 1);
+        qz_graph_output(
+            g, "y",
+            qz_resize2d(g, "resize", in, like, bilinear ? QZ_RESIZE_BILINEAR : QZ_RESIZE_NEAREST));
+        ASSERT_OK(ctx, qz_graph_finish(g));
+        qzk_view y = run_layer(g, &x, &want);
+        compare(&scores[bilinear], &y, &want, bilinear ? "bilinear" : "nearest");
+        free(y.data);
+        qz_graph_destroy(g);
+    }
+    score_print("resize nearest", "both", &scores[0]);
+    score_print("resize bilinear", "both", &scores[1]);
+    assert_int_equal(scores[0].most, 0);
+    assert_true(index > left_out + 5);
+    json_decref(root);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(conv_transpose2d),
         cmocka_unit_test(group_norm),
+        cmocka_unit_test(resize),
     };
     if (qz_context_create(NULL, &ctx) != QZ_OK)
         return 1;
