@@ -187,7 +187,7 @@ static bool may_detect(const tool_options *o, qz_context *ctx, const char *name)
 {
     qz_arch_info arch;
     return o->eval.annotations || is_model_file(name) || qz_arch_find(ctx, name, &arch) != QZ_OK ||
-           strcmp(arch.task, "detection") == 0;
+           strcmp(arch.task, "classification") != 0;
 }
 
 static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labels, qz_coco *truth)
@@ -201,6 +201,8 @@ static int eval_subject(const tool_options *o, qz_context *ctx, label_list *labe
         return status;
     if (strcmp(s.info.task, "detection") == 0)
         status = eval_detection(o, &s, truth);
+    else if (strcmp(s.info.task, "segmentation") == 0)
+        status = tool_fail(EXIT_USAGE, "eval: %s is a segmenter; give --masks DIR", s.info.name);
     else if (truth)
         status = tool_fail(EXIT_USAGE, "--annotations: goes with detectors only, and %s is none",
                            s.info.name);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * eval_masks.c - qzoo eval of segmenters: each image's class map beside its mask, a PNG of class
- * indices in which 255 is no class.
+ * indices in which 255 is no class. Its colors, where it has a palette, do not count.
  */
 #include "eval_masks.h"
 
@@ -45,8 +45,8 @@ static int check_mask(const mask_report *r, const char *path, const qz_image *ma
     for (size_t i = 0; i < (size_t)mask->width * (size_t)mask->height; i++, p += 3) {
         if (p[0] != p[1] || p[0] != p[2])
             return tool_fail(EXIT_INPUT,
-                             "%s: the mask has colors; a PNG with one gray byte a pixel, its class "
-                             "index, is needed",
+                             "%s: the mask has colors; save it with a palette, or in gray, so that "
+                             "each pixel is its class index",
                              path);
         if (p[0] != IGNORED && p[0] >= r->s->info.num_classes)
             return tool_fail(EXIT_INPUT, "%s: the mask has class %d; the model has %d classes",
@@ -90,7 +90,9 @@ static int eval_image(mask_report *r, const char *path)
     if (status == EXIT_DONE)
         status = images_load_rgb(r->s->ctx, path, &image);
     if (status == EXIT_DONE) { /* a mask is never turned */
-        const qz_status st = qz_image_load(r->s->ctx, masked, &mask);
+        qz_image_options io = QZ_IMAGE_OPTIONS_INIT;
+        io.no_exif = io.indices = true;
+        const qz_status st = qz_image_load_with(r->s->ctx, masked, &io, &mask);
         status = st == QZ_OK ? EXIT_DONE : tool_fail_status(r->s->ctx, st);
     }
     if (status == EXIT_DONE)

@@ -195,8 +195,8 @@ const tool_option tool_option_table[] = {
      "detectors: the objects in the images, JSON in COCO's format (default: DATA/labels in "
      "YOLO's)"},
     {"--masks", "DIR", OPT_EVAL, TEXT(eval.masks),
-     "segmenters: the classes of each image's pixels, STEM.png with a gray byte a pixel; 255: "
-     "none"},
+     "segmenters: the classes of each image's pixels, STEM.png of class indices, gray or with a "
+     "palette; 255: none"},
     {"--detections", "FILE", OPT_EVAL, TEXT(eval.detections),
      "score this result file in COCO's format, of any program, against --annotations; no MODEL"},
     {"--skip-bad", NULL, OPT_EVAL | OPT_IMAGES, FLAG(eval.skip_bad),

@@ -184,7 +184,12 @@ static bool has_annotations(const tool_options *o)
 
 static bool counts_classes(const tool_options *o)
 {
-    return !has_annotations(o);
+    return !has_annotations(o) && !o->eval.masks;
+}
+
+static bool has_no_masks(const tool_options *o)
+{
+    return !o->eval.masks;
 }
 
 /* ---- the rules ---- */
@@ -200,7 +205,7 @@ static const char needs_tag[] = "goes with --weights TAG only: nothing else is f
 static const char needs_weights[] = "goes with --weights FILE or TAG only";
 static const char needs_images[] =
     "goes with images only: .npy arrays and synthetic images are used as they are";
-static const char needs_classes[] = "goes with classifiers only, not with --annotations";
+static const char needs_classes[] = "goes with classifiers only, not with --annotations or --masks";
 static const char needs_online[] = "does not go with --offline";
 
 static const rule rules[] = {
@@ -252,6 +257,7 @@ static const rule rules[] = {
     {"--json", has_json, "goes with weights list and weights show only"},
     {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
     {"--detections", has_annotations, "needs --annotations FILE, which has the objects"},
+    {"--annotations", has_no_masks, "does not go with --masks"},
     {"--labels", counts_classes, needs_classes},
     {"--confusion", counts_classes, needs_classes},
     {"--changes", counts_classes, needs_classes},

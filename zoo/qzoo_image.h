@@ -47,6 +47,10 @@ typedef struct qz_image_options {
     bool no_exif; /* leave the pixels as they are stored. Otherwise they are turned upright by the
                      EXIF orientation of a JPEG or PNG, as Pillow's ImageOps.exif_transpose turns
                      them; damaged EXIF data is ignored */
+    /* what a PNG file stores in place of colors: the index into the palette, or the gray value of 1
+     * to 8 bits as it is, the same byte as red, green and blue. Masks of classes are files of this
+     * kind. Other files are read as always; gray of 16 bits is QZ_ERR_FORMAT */
+    bool indices;
 } qz_image_options;
 #define QZ_IMAGE_OPTIONS_INIT QZ_OPTIONS_INIT(qz_image_options)
 /*

@@ -98,7 +98,7 @@ static const char *bmp_fault(const uint8_t *data, size_t size)
 
 /* ---- PNG ---- */
 
-static uint32_t crc_32(const uint8_t *p, size_t size)
+uint32_t qzi_image_crc32(const uint8_t *p, size_t size)
 {
     static const uint32_t nibbles[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
                                          0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
@@ -135,7 +135,7 @@ static const char *png_fault(const uint8_t *data, size_t size)
         if (memcmp(name, "IEND", 4) == 0)
             break;
         const bool critical = (name[0] & 0x20) == 0;
-        if (critical && crc_32(name, length + 4) != big_endian(name + 4 + length))
+        if (critical && qzi_image_crc32(name, length + 4) != big_endian(name + 4 + length))
             return "the PNG file is damaged: a checksum is wrong";
         pixels |= memcmp(name, "IDAT", 4) == 0;
         at += 12 + length;

@@ -42,6 +42,8 @@ static qz_status decode(const qz_context *ctx, const void *bytes, size_t size, c
                         QZI_IMAGE_FILE_MAX >> 20);
     if (qzi_image_is_webp(bytes, size))
         QZI_TRY(qzi_image_decode_webp(ctx, name, bytes, size, image));
+    else if (o.indices && qzi_image_has_indices(bytes, size))
+        QZI_TRY(qzi_image_decode_indices(ctx, name, bytes, size, image));
     else
         QZI_TRY(qzi_image_decode(ctx, name, bytes, size, image));
     if (o.no_exif)

@@ -75,6 +75,13 @@ qz_status qzi_image_probe(const qz_context *ctx, const char *path, const uint8_t
 qz_status qzi_image_probe_webp(const qz_context *ctx, const char *path, const uint8_t *data,
                                size_t size, qz_image *image);
 bool qzi_image_is_webp(const uint8_t *data, size_t size);
+/* A PNG file with a palette, or with gray values of other than 8 bits. */
+bool qzi_image_has_indices(const uint8_t *data, size_t size);
+/* Its stored samples, each as red, green and blue. */
+qz_status qzi_image_decode_indices(const qz_context *ctx, const char *path, const uint8_t *data,
+                                   size_t size, qz_image *image);
+/* PNG's checksum. */
+uint32_t qzi_image_crc32(const uint8_t *p, size_t size);
 /*
  * The name of the kind of image that the first bytes show, where no decoder here reads that kind:
  * "GIF", "TIFF", …; NULL for other bytes.
