@@ -265,12 +265,59 @@ static int tear_down(void **state)
     return memory.live == 0 ? 0 : -1;
 }
 
+/* 3 x 2 samples of 4 bits, with a palette of 10, 11, 12, 13, …: colors, and indices. */
+static void test_indices(void **state)
+{
+    static const uint8_t png[] = {
+        0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a, 0x00, 0x00, 0x00, 0x0d, 0x49, 0x48, 0x44,
+        0x52, 0x00, 0x00, 0x00, 0x03, 0x00, 0x00, 0x00, 0x02, 0x04, 0x03, 0x00, 0x00, 0x00, 0x6f,
+        0x5a, 0x7b, 0x29, 0x00, 0x00, 0x00, 0x30, 0x50, 0x4c, 0x54, 0x45, 0x0a, 0x0b, 0x0c, 0x0d,
+        0x0e, 0x0f, 0x10, 0x11, 0x12, 0x13, 0x14, 0x15, 0x16, 0x17, 0x18, 0x19, 0x1a, 0x1b, 0x1c,
+        0x1d, 0x1e, 0x1f, 0x20, 0x21, 0x22, 0x23, 0x24, 0x25, 0x26, 0x27, 0x28, 0x29, 0x2a, 0x2b,
+        0x2c, 0x2d, 0x2e, 0x2f, 0x30, 0x31, 0x32, 0x33, 0x34, 0x35, 0x36, 0x37, 0x38, 0x39, 0x60,
+        0x12, 0x3b, 0x16, 0x00, 0x00, 0x00, 0x01, 0x74, 0x52, 0x4e, 0x53, 0x00, 0x40, 0xe6, 0xd8,
+        0x66, 0x00, 0x00, 0x00, 0x11, 0x49, 0x44, 0x41, 0x54, 0x78, 0x01, 0x01, 0x06, 0x00, 0xf9,
+        0xff, 0x00, 0x1f, 0x20, 0x00, 0x07, 0x30, 0x01, 0x5f, 0x00, 0x77, 0xf8, 0x48, 0x94, 0x61,
+        0x00, 0x00, 0x00, 0x00, 0x49, 0x45, 0x4e, 0x44, 0xae, 0x42, 0x60, 0x82};
+    static const uint8_t indices[6] = {1, 15, 2, 0, 7, 3};
+    qz_image_options o = QZ_IMAGE_OPTIONS_INIT;
+    qz_image image = {0};
+    (void)state;
+    ASSERT_OK(ctx, qz_image_parse(ctx, png, sizeof(png), "mask.png", &image));
+    for (int i = 0; i < 18; i++)
+        assert_int_equal(image.rgb[i], 10 + 3 * indices[i / 3] + i % 3);
+    qz_image_free(ctx, &image);
+    o.indices = true;
+    ASSERT_OK(ctx, qz_image_parse_with(ctx, png, sizeof(png), "mask.png", &o, &image));
+    assert_int_equal(image.width, 3);
+    assert_int_equal(image.height, 2);
+    for (int i = 0; i < 18; i++)
+        assert_int_equal(image.rgb[i], indices[i / 3]);
+    qz_image_free(ctx, &image);
+
+    const int64_t before = memory.live;
+    qz_status st = QZ_ERR_MEMORY;
+    for (int64_t n = 0; st == QZ_ERR_MEMORY && counting_fail(&memory, n); n++) {
+        st = qz_image_parse_with(ctx, png, sizeof(png), "mask.png", &o, &image);
+        memory.fail_at = -1;
+        qz_image_free(ctx, &image);
+        assert_int_equal(memory.live, before);
+    }
+    assert_int_equal(st, QZ_OK);
+    for (size_t size = 0; size + 12 < sizeof(png); size++) { /* without its end chunk it is whole */
+        st = qz_image_parse_with(ctx, png, size, "mask.png", &o, &image);
+        assert_int_equal(st, QZ_ERR_FORMAT);
+        assert_int_equal(memory.live, before);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_nearest),       cmocka_unit_test(test_exif),
-        cmocka_unit_test(test_parse_refused), cmocka_unit_test(test_check),
-        cmocka_unit_test(test_no_files),      cmocka_unit_test(test_session_recipe),
+        cmocka_unit_test(test_indices),        cmocka_unit_test(test_nearest),
+        cmocka_unit_test(test_exif),           cmocka_unit_test(test_parse_refused),
+        cmocka_unit_test(test_check),          cmocka_unit_test(test_no_files),
+        cmocka_unit_test(test_session_recipe),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_segmentation.c - class maps by the public calls: their size, ties, batches, the same bytes on
- * every instruction set, saved models, the auxiliary head, refusals, and memory that runs out.
+ * test_segmentation.c - class maps by the public calls: their size, ties, batches, the same bytes
+ * on every instruction set, saved models, the auxiliary head, refusals, and memory that runs out.
  */
 #include "counting.h"
 #include "small_detectors.h"
