@@ -387,14 +387,24 @@ static const char *first_name(const tool_options *o)
     return "MODEL";
 }
 
+/* The option by which qzoo eval learns the truth. */
+static const char *truth_option(const tool_options *o)
+{
+    qz_arch_info info;
+    const char *task = qz_arch_find(NULL, first_name(o), &info) == QZ_OK ? info.task : "";
+    if (strcmp(task, "detection") == 0)
+        return "--annotations FILE.json";
+    return strcmp(task, "segmentation") == 0 ? "--masks DIR" : "--labels FILE.csv";
+}
+
 static void print_star(const tool_options *o, const made_up *star)
 {
     if (star->random || star->synthetic)
         printf("* %s%s%s: latencies are real, SQNR and agreement say nothing about accuracy;\n"
                "  for accuracy: qzoo eval %s --weights FILE.pth --ptq --calib IMAGES --data "
-               "IMAGES --labels FILE.csv\n",
+               "IMAGES %s\n",
                star->random ? "random weights" : "", star->random && star->synthetic ? " or " : "",
-               star->synthetic ? "synthetic calibration" : "", first_name(o));
+               star->synthetic ? "synthetic calibration" : "", first_name(o), truth_option(o));
 }
 
 /* The first column is as wide as the longest name that will be in it. */
