@@ -43,8 +43,8 @@ typedef struct qzi_detect_call {
     /* calibration and analysis: where too few boxes pass the thresholds, the mask stage runs on the
      * best proposals, so that no stage stays unseen */
     bool all_stages;
-    /* comparison: the stages run on `rois` and on nothing else, however the scores come out, so that
-     * two graphs run on the same boxes; nothing is detected */
+    /* comparison: the stages run on `rois` and on nothing else, however the scores come out, so
+     * that two graphs run on the same boxes; nothing is detected */
     bool only_rois;
 } qzi_detect_call;
 
