@@ -78,6 +78,25 @@ bool checks_stdout_taken(const tool_options *o)
     return false;
 }
 
+/* Whether a file can be made in a folder: root may write to /proc by its bits, but not in fact. */
+static int check_makes_files(const char *option, const char *path, const char *folder)
+{
+    static const char name[] = "/.qzoo-XXXXXX";
+    char *file = malloc(strlen(folder) + sizeof(name));
+    if (!file)
+        return tool_fail_memory();
+    strcat(strcpy(file, folder), name);
+    const int fd = mkstemp(file), error = errno;
+    if (fd >= 0) {
+        close(fd);
+        unlink(file);
+    }
+    free(file);
+    return fd >= 0 ? EXIT_DONE
+                   : tool_fail(EXIT_INPUT, "%s %s: cannot be created: %s", option, path,
+                               strerror(error));
+}
+
 /* A folder that is there and can be written, or that can be made. */
 static int check_folder(const char *option, const char *path)
 {
@@ -88,7 +107,7 @@ static int check_folder(const char *option, const char *path)
         if (access(path, W_OK | X_OK) != 0)
             return tool_fail(EXIT_INPUT, "%s %s: cannot be written: %s", option, path,
                              strerror(errno));
-        return EXIT_DONE;
+        return check_makes_files(option, path, path);
     }
     if (errno != ENOENT)
         return tool_fail(EXIT_INPUT, "%s %s: cannot be created: %s", option, path, strerror(errno));
@@ -104,14 +123,68 @@ static int check_folder(const char *option, const char *path)
     if (access(slash ? parent : ".", W_OK | X_OK) != 0)
         status =
             tool_fail(EXIT_INPUT, "%s %s: cannot be created: %s", option, path, strerror(errno));
+    else
+        status = check_makes_files(option, path, slash ? parent : ".");
     free(parent);
+    return status;
+}
+
+/* Of a file that is not there yet; links are not followed here, writing follows them. */
+static int check_folder_of(const output *out)
+{
+    struct stat info;
+    if (strcmp(out->path, "-") == 0 || lstat(out->path, &info) == 0)
+        return EXIT_DONE;
+    char *folder = strdup(out->path);
+    if (!folder)
+        return tool_fail_memory();
+    char *slash = strrchr(folder, '/');
+    if (slash)
+        slash[slash == folder] = '\0';
+    const int status = check_makes_files(out->option, out->path, slash ? folder : ".");
+    free(folder);
     return status;
 }
 
 static int check_file(const output *out)
 {
     qz_status st = qz_file_check(NULL, output_path(out->path));
-    return st == QZ_OK ? EXIT_DONE : tool_fail_status(NULL, st);
+    return st == QZ_OK ? check_folder_of(out) : tool_fail_status(NULL, st);
+}
+
+/* Whether two outputs, of which one at least is a folder, have one path. */
+static bool same_place(const char *a, const char *b)
+{
+    struct stat x, y;
+    size_t na = strlen(a), nb = strlen(b);
+    if (stat(a, &x) == 0 && stat(b, &y) == 0)
+        return x.st_dev == y.st_dev && x.st_ino == y.st_ino;
+    while (na > 1 && a[na - 1] == '/')
+        na--;
+    while (nb > 1 && b[nb - 1] == '/')
+        nb--;
+    return na == nb && memcmp(a, b, na) == 0;
+}
+
+/* The folders beside the files of `list`, to which they are added. */
+static int check_folders(const tool_options *o, output list[OUTPUTS_MAX + 1], size_t count)
+{
+    int status = EXIT_DONE;
+    for (const tool_option *option = tool_option_table; option->name && status == EXIT_DONE;
+         option++) {
+        const char *path = written_by(o, option, true);
+        if (!path)
+            continue;
+        for (size_t i = 0; i < count; i++) {
+            if (same_place(path, list[i].path))
+                return tool_fail(EXIT_USAGE, "%s %s: %s goes there already; name another folder",
+                                 option->name, path, list[i].option);
+        }
+        if (count <= OUTPUTS_MAX)
+            list[count++] = (output){option->name, path};
+        status = check_folder(option->name, path);
+    }
+    return status;
 }
 
 static int check_outputs(const tool_options *o)
@@ -140,13 +213,9 @@ static int check_outputs(const tool_options *o)
                                    list[i].option, list[i].path, list[k].option);
         }
     }
+    if (status == EXIT_DONE)
+        status = check_folders(o, list, count);
     free(data);
-    for (const tool_option *option = tool_option_table; option->name && status == EXIT_DONE;
-         option++) {
-        const char *path = written_by(o, option, true);
-        if (path)
-            status = check_folder(option->name, path);
-    }
     return status;
 }
 

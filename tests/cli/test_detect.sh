@@ -60,6 +60,12 @@ expect 2 'one input' run $net photos --draw x.png
 expect 2 'more/a.bmp' run $net photos more --draw drawn
 expect 3 'gone.npy' run $net photo.bmp --rois gone.npy
 expect 3 'no/such' run $net photo.bmp --draw no/such/x.png
+expect 2 'goes there already' run $net photo.bmp --draw x --dump-outputs x/
+expect 2 '--draw goes there already' run $net photo.bmp --draw x.png --dump-outputs x.png
+if [ -d /proc/self ]; then # root may write there by its bits, but nobody can
+    expect 3 '/proc/x.png: cannot be created' run $net photo.bmp --draw /proc/x.png
+    expect 3 '/proc/x: cannot be created' run $net photo.bmp --draw /proc/x
+fi
 printf '' | npy none.npy '0, 4'
 expect 3 'N x 4' run $net photo.bmp --rois none.npy
 printf '\0\0\300\177\0\0\0\0\0\0\200\102\0\0\200\102' | npy nan.npy '1, 4'
@@ -162,4 +168,4 @@ damaged 'box_score_thresh=0' 'box_score_thresh=x' "setting 'box_score_thresh' ha
 damaged 'box_nms_thresh=' 'box_nms_thrush=' "setting 'box_nms_thresh' is missing before"
 damaged 'box_detections_per_img=5 ' 'box_detections_per_img=0 ' 'box_detections_per_img is 0;'
 
-done_at_least 94
+done_at_least 96
