@@ -114,9 +114,11 @@ static int warm_up(const tool_options *o, const subject *s, bench_row *row, cons
         if (st != QZ_OK)
             return tool_fail_status(s->ctx, st);
     }
+    /* a detector runs its images one by one, and its profile is of the last one */
+    const uint64_t runs = s->info.unit_images ? (uint64_t)o->bench.batch : 1;
     for (size_t i = 0; i < count; i++) {
-        row->macs += rows[i].macs;
-        row->products += rows[i].products;
+        row->macs += runs * rows[i].macs;
+        row->products += runs * rows[i].products;
     }
     qz_session_set_profile(row->session, false);
     for (long i = 0; i < o->bench.warmup && status == EXIT_DONE; i++)

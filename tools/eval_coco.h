@@ -38,6 +38,9 @@ int coco_report_write(const coco_report *report);
 int truth_open(const tool_options *o, qz_context *ctx, qz_coco **coco);
 /* Each image has a file_name that stays below --data. */
 int truth_check_names(const tool_options *o, const qz_coco *coco);
+/* Categories are classes of the model by number, and by name where both have names. */
+int truth_check_categories(const tool_options *o, const qz_coco *coco, const qz_model *model,
+                           int32_t classes);
 
 /* ---- ground truth in YOLO's format (eval_yolo.c) ---- */
 

@@ -229,6 +229,8 @@ int eval_detection(const tool_options *o, subject *s, qz_coco *truth)
     int status = check_options(o);
     if (status == EXIT_DONE && !truth)
         status = yolo_read(o, s->ctx, s->model, s->info.num_classes, &e.coco, &e.skipped);
+    if (status == EXIT_DONE && truth)
+        status = truth_check_categories(o, truth, s->model, s->info.num_classes);
     if (status == EXIT_DONE) /* before calibration takes its time */
         status = check_images(&e);
     if (status == EXIT_DONE)

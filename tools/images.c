@@ -27,7 +27,7 @@ void images_begin(const tool_options *options)
 
 void images_note_recipe(const qz_model_info *info)
 {
-    if (reading.options && !reading.recipe_said)
+    if (reading.options && !reading.recipe_said && !info->unit_images)
         recipe_note(reading.options, info);
     reading.recipe_said = true;
 }

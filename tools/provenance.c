@@ -38,7 +38,8 @@ void provenance_json(json_t *row, const qz_model_info *info, bool int8)
     for (size_t i = 0; tool_warning_at(i); i++)
         json_add(list, json_text(tool_warning_at(i)));
     json_set(row, "warnings", list);
-    json_set(row, "preprocess", recipe_json(&info->preprocess));
+    if (!info->unit_images) /* detectors have their own transform */
+        json_set(row, "preprocess", recipe_json(&info->preprocess));
     if (info->missing_count)
         json_set(row, "missing", json_integer((json_int_t)info->missing_count));
 }

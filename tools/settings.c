@@ -50,6 +50,13 @@ static int set_size(const tool_options *o, qz_context *ctx, const char *model,
         settings->fixed_w = (int32_t)w;
         return EXIT_DONE;
     }
+    for (size_t i = 0; i < o->detect.set.count; i++) {
+        const char *set = o->detect.set.items[i];
+        if (strncmp(set, "min_size=", 9) == 0 || strncmp(set, "max_size=", 9) == 0)
+            return tool_fail(EXIT_USAGE,
+                             "--set %s: --size sets min_size and max_size already; leave one out",
+                             set);
+    }
     snprintf(text, sizeof(text), "%ldx%ld", h, w);
     if (qz_detection_options_set(ctx, model, settings, "min_size", (double)(h < w ? h : w)) !=
             QZ_OK ||

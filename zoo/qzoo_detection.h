@@ -52,7 +52,7 @@ QZ_API qz_status qz_detection_options_default(qz_context *context, const char *n
                                               qz_detection_options *options);
 /*
  * Sets one value by its name ("score_thresh", …) of the detector `name`. fixed_h and fixed_w have
- * no names. QZ_ERR_ARGUMENT: the detector has no such setting (the message has the nearest names),
+ * no names. QZ_ERR_ARGUMENT: the detector has no such setting (the message has all names),
  * or the value makes no sense (the message has the range); the options are then unchanged.
  */
 QZ_API qz_status qz_detection_options_set(qz_context *context, const char *name,

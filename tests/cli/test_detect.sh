@@ -168,4 +168,7 @@ damaged 'box_score_thresh=0' 'box_score_thresh=x' "setting 'box_score_thresh' ha
 damaged 'box_nms_thresh=' 'box_nms_thrush=' "setting 'box_nms_thresh' is missing before"
 damaged 'box_detections_per_img=5 ' 'box_detections_per_img=0 ' 'box_detections_per_img is 0;'
 
+expect 2 '--size sets min_size and max_size already' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --size 96x128 --set min_size=64
+expect 2 'it has rpn_pre_nms_top_n_test, .*, max_size$' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --set wrong=1
+
 done_at_least 96

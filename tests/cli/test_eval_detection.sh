@@ -33,6 +33,20 @@ has e.json '"difference": {'
 has e.json '"bbox_AP": '
 lacks e.json 'segm' # the model has no masks
 
+# categories are the model's classes
+renumbered() { sed "s/\"id\": 1, \"name\"/\"id\": $1, \"name\"/; s/\"id\": 18, \"name\"/\"id\": $2, \"name\"/
+    s/_id\": 18/_id\": $2/" gt.json >wrong.json; }
+wrong="eval $net --data data/images --annotations wrong.json"
+renumbered 0 18
+expect 3 'wrong.json: category 0 (person): the model.s class 0 is the background' $wrong
+sed 's/"person"/"wolf"/; s/"dog"/"person"/; s/"wolf"/"dog"/' gt.json >wrong.json
+expect 3 'wrong.json: category 1 is dog, but the model.s class 1 is person and its class 18 is dog' $wrong
+renumbered 101 118
+expect 3 'wrong.json: none of its categories is a class of the model, which has 1 to 90' $wrong
+renumbered 101 18
+expect 0 'AR100' $wrong
+has err '1 of 2 categories are no classes of the model'
+
 # YOLO's labels: b.bmp has no file, and so no object; class 16 is dog, of COCO's 80
 expect 0 ' bbox  *2 ' eval $net --data data --json y.json --quiet
 ran=$((ran + 1))

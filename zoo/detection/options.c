@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /* options.c - a detector's settings by the names of torchvision's constructors. */
 #include "zoo/detection/options.h"
-#include "layers/base/nearest.h"
 #include "zoo/arch.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <string.h>
 
 #define ONE_STAGE \
@@ -100,18 +100,18 @@ static qz_status check_value(const qz_context *ctx, const char *model, const nam
     return QZ_OK;
 }
 
+/* All names, as there are few. */
 static qz_status fail_unknown(const qz_context *ctx, const qzi_detector *detector,
                               const char *model, const char *name)
 {
-    char names[256];
-    qzi_nearest nearest;
-    qzi_nearest_init(&nearest, name);
-    for (size_t i = 0; i < QZI_ARRAY_LEN(settings); i++)
+    char names[512];
+    size_t used = 0;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(settings) && used < sizeof(names); i++)
         if (applies(&settings[i], detector))
-            qzi_nearest_add(&nearest, settings[i].name);
-    qzi_nearest_text(&nearest, names, sizeof(names));
-    return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: it has no setting '%.48s'; the nearest are %s",
-                    model, name, names);
+            used += (size_t)snprintf(names + used, sizeof(names) - used, "%s%s",
+                                     used > 0 ? ", " : "", settings[i].name);
+    return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: it has no setting '%.48s'; it has %s", model, name,
+                    names);
 }
 
 qz_status qzi_detection_options_set(const qz_context *ctx, const qzi_detector *detector,
