@@ -254,10 +254,7 @@ elif [ "$suite" = fast ]; then
     compared squeezenet1_1
     sized ssdlite320_mobilenet_v3_large 320 fp32 qdq
     sized fasterrcnn_mobilenet_v3_large_320_fpn 320 fp32 qdq
-    sized maskrcnn_resnet50_fpn 128 fp32
     finds ssdlite320_mobilenet_v3_large 320
-    finds fasterrcnn_mobilenet_v3_large_320_fpn 320
-    finds maskrcnn_resnet50_fpn 128
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
 else
     for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
