@@ -116,7 +116,7 @@ static size_t order_objects(const qzi_coco_group *g, int area, qzi_coco_scratch 
 /* The object that detection d takes; object_count: none. */
 static size_t choose(const qzi_coco_group *g, const qzi_coco_scratch *s, size_t d, int threshold)
 {
-    const double *row = s->iou + d * g->object_count;
+    const double *row = g->object_count > 0 ? s->iou + d * g->object_count : NULL;
     double best = fmin(qzi_coco_threshold(threshold), 1 - 1e-10);
     size_t chosen = g->object_count;
     for (size_t k = 0; k < g->object_count; k++) {

@@ -38,8 +38,6 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
     const qzi_pool2d_attr *p = &node->u.pool;
     const int32_t conv[] = {c->ic,    c->oc,    c->kh,    c->kw,    c->stride_h, c->stride_w,
                             c->pad_h, c->pad_w, c->dil_h, c->dil_w, c->groups};
-    const int32_t pool[] = {p->kh,    p->kw,    p->stride_h,  p->stride_w,
-                            p->pad_h, p->pad_w, p->ceil_mode, p->count_exclude_pad};
     switch (node->op) {
     case QZI_OP_CONV2D:
     case QZI_OP_LINEAR:
@@ -53,9 +51,10 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
                           node->u.transpose.out_pad_w);
     case QZI_OP_MAX_POOL2D:
     case QZI_OP_AVG_POOL2D:
-        for (size_t i = 0; i < QZI_ARRAY_LEN(pool); i++)
-            hash = add_number(hash, pool[i]);
-        return hash;
+        hash = add_number(add_number(hash, p->kh), p->kw);
+        hash = add_number(add_number(hash, p->stride_h), p->stride_w);
+        hash = add_number(add_number(hash, p->pad_h), p->pad_w);
+        return add_number(add_number(hash, p->ceil_mode), p->count_exclude_pad);
     case QZI_OP_ADAPTIVE_AVG_POOL2D:
         return add_number(add_number(hash, node->u.adaptive.out_h), node->u.adaptive.out_w);
     case QZI_OP_BATCH_NORM2D:
