@@ -58,7 +58,9 @@ typedef enum qz_activation {
     QZ_ACT_HARDSIGMOID,
     QZ_ACT_SIGMOID,
     QZ_ACT_SILU,
-    QZ_ACT_GELU, /* the exact one, by erf */
+    QZ_ACT_GELU,       /* the exact one, by erf */
+    QZ_ACT_LEAKY_RELU, /* slope 0.1 below zero, as in YOLO */
+    QZ_ACT_MISH,
     QZ_ACT_COUNT
 } qz_activation;
 
@@ -155,6 +157,13 @@ QZ_API qz_value qz_concat(qz_graph *graph, const char *name, const qz_value *val
 /* Channels first … first + count - 1 (torch.chunk, split). */
 QZ_API qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x, int32_t first,
                                   int32_t count);
+/*
+ * Of every `period` channels the `count` that begin at number `first`: the parts of a head that
+ * computes several values for each anchor in one convolution. The channels of x are a multiple of
+ * the period.
+ */
+QZ_API qz_value qz_pick_channels(qz_graph *graph, const char *name, qz_value x, int32_t first,
+                                 int32_t count, int32_t period);
 /* Channel i of group g becomes channel i * groups + g. */
 QZ_API qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups);
 

@@ -295,25 +295,6 @@ static qz_status reserve_marks(qz_graph *graph, size_t extra)
     return QZ_OK;
 }
 
-static void drop_params(qz_graph *graph, const bool *drop, int32_t *renumber)
-{
-    size_t kept = 0;
-    for (size_t i = 0; i < graph->param_count; i++) {
-        renumber[i] = drop[i] ? -1 : (int32_t)kept;
-        if (drop[i]) {
-            qzi_free(graph->ctx, graph->params[i].key);
-            qzi_free(graph->ctx, graph->params[i].tensor.data);
-        } else {
-            graph->params[kept++] = graph->params[i];
-        }
-    }
-    graph->param_count = kept;
-    for (size_t i = 0; i < graph->node_count; i++)
-        for (int which = 0; which < QZI_P_COUNT; which++)
-            if (graph->nodes[i].param[which] >= 0)
-                graph->nodes[i].param[which] = renumber[graph->nodes[i].param[which]];
-}
-
 /* A bias to fold into; without data where the weights have none either. */
 static qz_status add_bias(qz_graph *graph, const fuse_group *group)
 {
@@ -366,7 +347,7 @@ qz_status qzi_fuse(qz_graph *graph, bool is_qat)
             apply_group(graph, (qz_value)index, &plan.groups[group++]);
         index += plan.keep[old];
     }
-    drop_params(graph, plan.drop, plan.renumber);
+    qzi_graph_drop_params(graph, plan.drop, plan.renumber);
 fail:
     plan_free(&plan);
     return st;

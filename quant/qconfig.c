@@ -59,6 +59,8 @@ static const qzi_support support[] = {
      "torch has no quantized module of it: given a quantized tensor it computes in float and keeps "
      "the parameters of the input"},
     {"gelu", NATIVE, true, TABLE "; " OBSERVES, ""},
+    {"leaky_relu", ALL, true, TABLE "; " OBSERVES, "torch.ao.nn.quantized.LeakyReLU"},
+    {"mish", ALL, true, TABLE "; " OBSERVES, "torch has no quantized Mish"},
     {"max_pool2d", ALL, true, KEEPS, "torch's quantized max pool"},
     {"avg_pool2d", TORCH, true, KEEPS, "torch's quantized average pool"},
     {"avg_pool2d", NATIVE, true, OBSERVES, "an average has a smaller range than its terms"},

@@ -14,9 +14,10 @@
 
 typedef struct qzi_build_options {
     int32_t num_classes;
-    bool transform_input; /* googlenet, inception_v3 */
-    bool no_aux_logits;   /* without the auxiliary heads */
-    bool zero_eps;        /* detectors: the backbone's norms have eps 0 */
+    bool transform_input;     /* googlenet, inception_v3 */
+    bool no_aux_logits;       /* without the auxiliary heads */
+    bool zero_eps;            /* detectors: the backbone's norms have eps 0 */
+    qz_activation activation; /* yolov3; NONE: its own */
 } qzi_build_options;
 
 /* What a detector or segmenter asks of the classifier that it builds on. */
@@ -58,6 +59,7 @@ typedef struct qzi_arch {
     bool can_dilate[3];
     bool has_aux_logits;      /* auxiliary heads; a segmenter has them as a second output */
     bool has_transform_input; /* googlenet, inception_v3 */
+    bool has_activation;      /* yolov3: LeakyReLU or SiLU */
 } qzi_arch;
 
 #define QZ_MODEL(name) extern const qzi_arch qzi_arch_##name;

@@ -46,6 +46,9 @@ QZ_API const char *qz_imagenet_wnid(int32_t index);
 /* The name of a class of torchvision's COCO detectors (0 to 90); "__background__", and "N/A" for
  * numbers that COCO does not use; NULL out of range. */
 QZ_API const char *qz_coco_class(int32_t index);
+/* The 80 of them that COCO uses, without background: those of YOLO, from 0 (person) to 79. NULL:
+ * outside. */
+QZ_API const char *qz_coco80_class(int32_t index);
 /* The name of a class of Pascal VOC (0 to 20), which torchvision's segmenters have; NULL out of
  * range. */
 QZ_API const char *qz_voc_class(int32_t index);
@@ -115,6 +118,9 @@ typedef struct qz_model_options {
     /* the last layers of the heads, those that make the outputs, stay fp32, as if `exclude` named
      * them: of detectors that is where int8 costs most */
     bool float_heads;
+    /* yolov3, which was published with two: QZ_ACT_LEAKY_RELU, also where this is QZ_ACT_NONE, and
+     * QZ_ACT_SILU. For others QZ_ERR_ARGUMENT. */
+    qz_activation activation;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -225,8 +231,8 @@ QZ_API qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *r
  */
 QZ_API qz_status qz_model_set_classes(qz_model *model, const char *const *names, size_t count);
 /* The name of a class: as set, or ImageNet's where the model has 1000 classes, COCO's of a
- * detector of 91, Pascal VOC's of a segmenter of 21; NULL: not known. The text belongs to the
- * model until the next qz_model_set_classes. */
+ * detector of 91 or of YOLO's 80, Pascal VOC's of a segmenter of 21; NULL: not known. The text
+ * belongs to the model until the next qz_model_set_classes. */
 QZ_API const char *qz_model_class(const qz_model *model, int32_t index);
 
 /* ---- facts ---- */

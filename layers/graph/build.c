@@ -381,6 +381,27 @@ qz_value qz_slice_channels(qz_graph *graph, const char *name, qz_value x, int32_
     return qzi_build_value(graph);
 }
 
+qz_value qz_pick_channels(qz_graph *graph, const char *name, qz_value x, int32_t first,
+                          int32_t count, int32_t period)
+{
+    qzi_node *node = qzi_build_node(graph, QZI_OP_SLICE, name, &x, 1);
+    if (!node)
+        return QZ_NO_VALUE;
+    if (period < 1 || node->c % period != 0 || first < 0 || count < 1 || first > period ||
+        count > period - first) {
+        qzi_build_fail(graph, qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
+                                       "%s: takes %d channels from number %d on of every %d, its "
+                                       "input has %d",
+                                       node->name, count, first, period, node->c));
+        return QZ_NO_VALUE;
+    }
+    node->u.slice.first = first;
+    node->u.slice.run = count;
+    node->u.slice.period = period;
+    node->c = node->c / period * count;
+    return qzi_build_value(graph);
+}
+
 qz_value qz_channel_shuffle(qz_graph *graph, const char *name, qz_value x, int32_t groups)
 {
     qzi_node *node = qzi_build_node(graph, QZI_OP_CHANNEL_SHUFFLE, name, &x, 1);

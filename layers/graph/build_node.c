@@ -205,6 +205,78 @@ void qzi_build_param(qz_graph *g, qzi_node *node, int which, const char *leaf, i
         qzi_build_fail(g, st);
 }
 
+static qz_status append_buffer(qz_graph *g, const char *name, int32_t ndim, const int64_t *dims,
+                               const float *values)
+{
+    qzi_param p = {.tensor = {.dtype = QZ_F32, .ndim = ndim}};
+    for (int32_t i = 0; i < ndim; i++)
+        p.tensor.dims[i] = dims[i];
+    const size_t bytes = (size_t)qz_tensor_numel(&p.tensor) * sizeof(*values);
+    QZI_TRY(qzi_grow(g->ctx, &g->params, &g->param_capacity, g->param_count, sizeof(*g->params)));
+    p.key = qzi_build_name(g, name);
+    p.tensor.data = qzi_alloc(g->ctx, bytes);
+    if (!p.key || !p.tensor.data) {
+        qzi_free(g->ctx, p.key);
+        qzi_free(g->ctx, p.tensor.data);
+        return QZ_ERR_MEMORY;
+    }
+    memcpy(p.tensor.data, values, bytes);
+    g->params[g->param_count++] = p;
+    return QZ_OK;
+}
+
+void qzi_graph_buffer(qz_graph *graph, const char *name, int32_t ndim, const int64_t *dims,
+                      const float *values)
+{
+    qz_status st;
+    if (graph->status == QZ_OK && (st = append_buffer(graph, name, ndim, dims, values)) != QZ_OK)
+        qzi_build_fail(graph, st);
+}
+
+static void reverse_params(qz_graph *g, size_t begin, size_t end)
+{
+    while (begin + 1 < end) {
+        const qzi_param p = g->params[begin];
+        g->params[begin++] = g->params[--end];
+        g->params[end] = p;
+    }
+}
+
+void qzi_graph_rotate_params(qz_graph *graph, size_t first, size_t middle)
+{
+    const size_t end = graph->param_count;
+    if (graph->status != QZ_OK)
+        return;
+    reverse_params(graph, first, middle);
+    reverse_params(graph, middle, end);
+    reverse_params(graph, first, end);
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (int k = 0; k < QZI_P_COUNT; k++) {
+            int32_t *index = &graph->nodes[i].param[k];
+            if (*index >= (int32_t)middle)
+                *index -= (int32_t)(middle - first);
+            else if (*index >= (int32_t)first)
+                *index += (int32_t)(end - middle);
+        }
+}
+
+void qzi_graph_set_norm_eps(qz_graph *graph, float eps)
+{
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].op == QZI_OP_BATCH_NORM2D)
+            graph->nodes[i].u.bn.eps = eps;
+}
+
+qz_status qzi_node_add_param(qz_graph *graph, qz_value node, int which, const char *leaf,
+                             int32_t ndim, const int64_t *dims, bool data)
+{
+    QZI_TRY(append_param(graph, &graph->nodes[node], which, leaf, ndim, dims));
+    qz_tensor *tensor = &graph->params[graph->param_count - 1].tensor;
+    if (data)
+        tensor->data = qzi_calloc(graph->ctx, (size_t)qz_tensor_numel(tensor), sizeof(float));
+    return data && !tensor->data ? QZ_ERR_MEMORY : QZ_OK;
+}
+
 qz_status qzi_node_add_bias(qz_graph *graph, qz_value value)
 {
     qzi_node *node = &graph->nodes[value];

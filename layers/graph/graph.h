@@ -56,8 +56,22 @@ qz_status qzi_graph_clone(const qz_graph *graph, bool data, qz_graph **copy);
 qz_value qzi_graph_find(const qz_graph *graph, const char *name);
 const qzi_param *qzi_node_param(const qz_graph *graph, const qzi_node *node, int which);
 qzi_param *qzi_graph_param(qz_graph *graph, const char *key); /* by key; NULL */
+/*
+ * Adds a float buffer that no layer reads, torch's register_buffer, under the current scope's name.
+ * It has the values that are given until a file brings its own; a file may lack it.
+ */
+void qzi_graph_buffer(qz_graph *graph, const char *name, int32_t ndim, const int64_t *dims,
+                      const float *values);
+/* Parameters from `middle` on come before those from `first` on: a module that torch declares
+ * earlier than it is called. */
+void qzi_graph_rotate_params(qz_graph *graph, size_t first, size_t middle);
+/* eps of every batch norm. */
+void qzi_graph_set_norm_eps(qz_graph *graph, float eps);
 /* Number of readers of a value, graph outputs counted. */
 size_t qzi_graph_readers(const qz_graph *graph, qz_value value);
+/* Adds the parameter <node>.<leaf> to a graph that is built; its data is zeros where `data`. */
+qz_status qzi_node_add_param(qz_graph *graph, qz_value node, int which, const char *leaf,
+                             int32_t ndim, const int64_t *dims, bool data);
 /* Gives a conv or linear without bias a zeroed one, named <node>.bias; a node of a further call
  * shares that of its first call, which must have got it before. */
 qz_status qzi_node_add_bias(qz_graph *graph, qz_value node);
@@ -67,6 +81,9 @@ qz_status qzi_node_add_bias(qz_graph *graph, qz_value node);
  * to `redirect[i]`, an earlier node that stays or is itself redirected.
  */
 qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *redirect);
+
+/* Frees the parameters that no node reads any more; renumber: room for an index of each. */
+void qzi_graph_drop_params(qz_graph *graph, const bool *drop, int32_t *renumber);
 
 /*
  * Removes the nodes that no output depends on, and their names. Inputs stay, and so do all

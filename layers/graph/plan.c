@@ -99,7 +99,7 @@ static bool is_alias(const planner *p, size_t i)
         return false;
     const qzi_shape *x = &p->plan->shapes[node->in[0]];
     if (node->op == QZI_OP_SLICE) /* view rule of kernels.h */
-        return node->dtype == QZ_F32 || node->u.slice.first % 4 == 0;
+        return node->u.slice.period == 0 && (node->dtype == QZ_F32 || node->u.slice.first % 4 == 0);
     return node->op != QZI_OP_FLATTEN || x->h * x->w == 1;
 }
 

@@ -44,6 +44,25 @@ qz_status qzi_graph_remove(qz_graph *graph, const bool *keep, const qz_value *re
     return QZ_OK;
 }
 
+void qzi_graph_drop_params(qz_graph *graph, const bool *drop, int32_t *renumber)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < graph->param_count; i++) {
+        renumber[i] = drop[i] ? -1 : (int32_t)kept;
+        if (drop[i]) {
+            qzi_free(graph->ctx, graph->params[i].key);
+            qzi_free(graph->ctx, graph->params[i].tensor.data);
+        } else {
+            graph->params[kept++] = graph->params[i];
+        }
+    }
+    graph->param_count = kept;
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (int which = 0; which < QZI_P_COUNT; which++)
+            if (graph->nodes[i].param[which] >= 0)
+                graph->nodes[i].param[which] = renumber[graph->nodes[i].param[which]];
+}
+
 /* What the outputs depend on, and the inputs. */
 static void mark_live(const qz_graph *graph, bool *live)
 {

@@ -17,6 +17,8 @@
 #define QZK_EXP_COEFFICIENTS \
     1.0f / 5040.0f, 1.0f / 720.0f, 1.0f / 120.0f, 1.0f / 24.0f, 1.0f / 6.0f, 0.5f, 1.0f, 1.0f
 
+#define QZK_LEAKY_SLOPE 0.1f /* of LeakyReLU */
+
 /*
  * erfc(a) = t p(t) exp(-a^2) with t = 1 / (1 + a/2), 0 <= a <= QZK_ERFC_LIMIT; relative error of
  * t p(t) below 6e-8. tests/unit/gen/erfc_coefficients.py prints them.

@@ -221,6 +221,8 @@ typedef struct qzk_kernels {
     void (*f32_sigmoid)(const float *x, float *y, size_t n);
     void (*f32_silu)(const float *x, float *y, size_t n);
     void (*f32_gelu)(const float *x, float *y, size_t n);
+    void (*f32_leaky_relu)(const float *x, float *y, size_t n);
+    void (*f32_mish)(const float *x, float *y, size_t n);
     void (*f32_mul)(const float *a, const float *b, float *y, size_t n);
     /* y[p][c] = x[p][c] * factor[c] */
     void (*f32_mul_channels)(const qzk_rows *rows, const float *factor);

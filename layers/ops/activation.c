@@ -42,6 +42,12 @@ void qzi_act_f32(const qzk_kernels *kernels, qz_activation act, const float *x, 
     case QZ_ACT_GELU:
         kernels->f32_gelu(x, y, n);
         break;
+    case QZ_ACT_LEAKY_RELU:
+        kernels->f32_leaky_relu(x, y, n);
+        break;
+    case QZ_ACT_MISH:
+        kernels->f32_mish(x, y, n);
+        break;
     case QZ_ACT_NONE:
     case QZ_ACT_RELU:
     case QZ_ACT_RELU6:

@@ -20,6 +20,8 @@ const char *qzi_act_name(qz_activation act)
         [QZ_ACT_SIGMOID] = "sigmoid",
         [QZ_ACT_SILU] = "silu",
         [QZ_ACT_GELU] = "gelu",
+        [QZ_ACT_LEAKY_RELU] = "leaky_relu",
+        [QZ_ACT_MISH] = "mish",
     };
     return (unsigned)act < QZ_ACT_COUNT ? names[act] : "unknown";
 }

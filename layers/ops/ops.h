@@ -111,6 +111,8 @@ typedef struct qzi_node {
         } dropout; /* DROPOUT, STOCHASTIC_DEPTH */
         struct {
             int32_t first;
+            /* above 0: of every `period` channels `run` ones, qz_pick_channels */
+            int32_t run, period;
         } slice; /* SLICE; the node's c is the count */
         struct {
             int32_t groups;
@@ -137,6 +139,14 @@ typedef struct qzi_node {
     uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
 } qzi_node;
+
+/* The channel of its input that channel `c` of a SLICE is. */
+static inline int32_t qzi_slice_channel(const qzi_node *node, int32_t c)
+{
+    const int32_t run = node->u.slice.run;
+    return node->u.slice.first +
+           (node->u.slice.period > 0 ? c / run * node->u.slice.period + c % run : c);
+}
 
 /* Inputs whose data the node reads, the first ones; of the others only the size matters. */
 static inline size_t qzi_node_data_count(const qzi_node *node)

@@ -63,6 +63,19 @@ static float right_silu(float x)
     return x * (x < 0 ? e : 1.0f) / (1.0f + e);
 }
 
+static float right_leaky_relu(float x)
+{
+    return x < 0 ? x * 0.1f : x;
+}
+
+static float right_mish(float x)
+{
+    float e = exp_minus(fminf(fabsf(x), 87.0f));
+    float n = x < 0 ? e * (e + 2.0f) : fmaf(e, 2.0f, 1.0f);
+    float d = x < 0 ? n + 2.0f : fmaf(e + e, e, n);
+    return x * n / d;
+}
+
 static float right_gelu(float x)
 {
     float h = half_erfc(fabsf(x) * 0x1.6a09e6p-1f);
@@ -100,6 +113,16 @@ bool check_f32_sigmoid(call *c)
 bool check_f32_silu(call *c)
 {
     return check_map(c, c->k->f32_silu, right_silu);
+}
+
+bool check_f32_leaky_relu(call *c)
+{
+    return check_map(c, c->k->f32_leaky_relu, right_leaky_relu);
+}
+
+bool check_f32_mish(call *c)
+{
+    return check_map(c, c->k->f32_mish, right_mish);
 }
 
 bool check_f32_gelu(call *c)

@@ -47,6 +47,8 @@ bool check_f32_hardswish(call *c);
 bool check_f32_sigmoid(call *c);
 bool check_f32_silu(call *c);
 bool check_f32_gelu(call *c);
+bool check_f32_leaky_relu(call *c);
+bool check_f32_mish(call *c);
 bool check_f32_mul(call *c);
 bool check_f32_mul_channels(call *c);
 bool check_f32_layer_norm(call *c);

@@ -381,6 +381,8 @@ static const struct {
     FUNCTION(f32_sigmoid, true),
     FUNCTION(f32_silu, true),
     FUNCTION(f32_gelu, true),
+    FUNCTION(f32_leaky_relu, true),
+    FUNCTION(f32_mish, true),
     FUNCTION(f32_mul, true),
     FUNCTION(f32_mul_channels, true),
     FUNCTION(f32_layer_norm, true),

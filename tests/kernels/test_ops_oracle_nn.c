@@ -260,6 +260,11 @@ static double exact_silu(double x)
     return x / (1.0 + exp(-x));
 }
 
+static double exact_mish(double x)
+{
+    return x * tanh(log1p(exp(x)));
+}
+
 static double exact_gelu(double x)
 {
     return 0.5 * x * erfc(-x * sqrt(0.5));
@@ -295,6 +300,7 @@ static void float_functions(void **state)
     qzk_init(&fast, QZ_ISA_AUTO); /* the same bytes as the reference, sooner */
     check_function("sigmoid", fast.f32_sigmoid, exact_sigmoid, 3, 1e-6);
     check_function("silu", fast.f32_silu, exact_silu, 4, 2e-6);
+    check_function("mish", fast.f32_mish, exact_mish, 6, 2e-6);
     check_function("gelu", fast.f32_gelu, exact_gelu, 40, 1e-6);
 }
 

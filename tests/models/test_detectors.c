@@ -284,7 +284,9 @@ static void test_goldens(void **state)
         for (size_t i = 0; i < qz_arch_count(); i++) {
             qz_arch_info arch;
             qz_arch_at(i, &arch);
-            checked += strcmp(arch.task, "detection") == 0 && check_model(arch.name);
+            const qzi_detector *detector = qzi_arch_get(arch.name)->detector;
+            const bool here = detector && detector->kind != QZI_DETECTOR_YOLO; /* test_yolo */
+            checked += here && check_model(arch.name);
         }
     } else if (named_count > 0) {
         for (int i = 0; i < named_count; i++)

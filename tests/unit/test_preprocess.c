@@ -399,6 +399,11 @@ static void test_class_names(void **state)
     assert_string_equal(qz_coco_class(90), "toothbrush");
     assert_null(qz_coco_class(-1));
     assert_null(qz_coco_class(91));
+    assert_string_equal(qz_coco80_class(0), "person");
+    assert_string_equal(qz_coco80_class(16), "dog");
+    assert_string_equal(qz_coco80_class(79), "toothbrush");
+    assert_null(qz_coco80_class(-1));
+    assert_null(qz_coco80_class(80));
     assert_string_equal(qz_voc_class(0), "__background__");
     assert_string_equal(qz_voc_class(20), "tvmonitor");
     assert_null(qz_voc_class(-1));

@@ -125,7 +125,7 @@ static void test_registry(void **state)
     (void)state;
     qz_context *ctx = context();
     qz_arch_info info;
-    assert_int_equal(qz_arch_count(), 82);
+    assert_int_equal(qz_arch_count(), 89);
     for (size_t i = 0; i < qz_arch_count(); i++) {
         qz_arch_info found;
         qz_arch_at(i, &info);
@@ -173,7 +173,7 @@ static void check_detector_classes(const qz_graph *graph, const qzi_detector *de
                    strncmp(name, "rpn_deltas", 10) == 0) {
             assert_int_equal(c, 4 * anchors);
         } else if (strncmp(name, "rpn_objectness", 14) == 0 ||
-                   strncmp(name, "bbox_ctrness", 12) == 0) {
+                   strncmp(name, "objectness", 10) == 0 || strncmp(name, "bbox_ctrness", 12) == 0) {
             assert_int_equal(c, anchors);
         } else if (strcmp(name, "roi_bbox_regression") == 0) {
             assert_int_equal(c, 4 * 10);

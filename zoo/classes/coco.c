@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* coco.c - the names of the 91 classes of torchvision's COCO detectors. */
+/* coco.c - the names of the 91 classes of torchvision's COCO detectors, and of the 80 of YOLO. */
 #include "layers/base/base.h"
 #include "zoo/qzoo_model.h"
 
@@ -24,4 +24,12 @@ _Static_assert(QZI_ARRAY_LEN(names) == 91, "COCO's largest category id is 90");
 const char *qz_coco_class(int32_t index)
 {
     return index >= 0 && (size_t)index < QZI_ARRAY_LEN(names) ? names[index] : NULL;
+}
+
+const char *qz_coco80_class(int32_t index)
+{
+    for (size_t i = 1; i < QZI_ARRAY_LEN(names) && index >= 0; i++)
+        if (names[i][1] != '/' && index-- == 0)
+            return names[i];
+    return NULL;
 }

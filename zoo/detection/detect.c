@@ -105,8 +105,14 @@ static qz_status find_one_stage(run *r, const qzi_exec *exec)
         const int64_t anchors = qzi_detector_anchors(d, k);
         QZI_TRY(map_of(r, exec, "cls_logits", k, anchors * r->call->classes, &cls[k]));
         QZI_TRY(map_of(r, exec, "bbox_regression", k, anchors * 4, &box[k]));
+        if (d->kind == QZI_DETECTOR_YOLO)
+            QZI_TRY(map_of(r, exec, "objectness", k, anchors, &ctr[k]));
         if (d->kind == QZI_DETECTOR_FCOS)
             QZI_TRY(map_of(r, exec, "bbox_ctrness", k, anchors, &ctr[k]));
+    }
+    if (d->kind == QZI_DETECTOR_YOLO) {
+        r->memory->found.count = 0; /* the decode is not built yet */
+        return QZ_OK;
     }
     QZI_TRY(make_anchors(r, cls));
     if (d->kind == QZI_DETECTOR_RETINANET)

@@ -10,6 +10,7 @@
  *       "cls_logits.K"       N x A*classes x H x W   A anchors at a place; channel a*classes + c
  *       "bbox_regression.K"  N x A*4 x H x W         channel a*4 + coordinate
  *       "bbox_ctrness.K"     N x A x H x W           FCOS
+ *       "objectness.K"       N x A x H x W           YOLO: all of them before the sigmoid
  *     two-stage outputs:
  *       "features.K"         the maps of the FPN; the last one is "pool"
  *       "rpn_objectness.K"   N x A x H x W
@@ -41,8 +42,15 @@ typedef enum qzi_detector_kind {
     QZI_DETECTOR_RETINANET = 0,
     QZI_DETECTOR_FCOS,
     QZI_DETECTOR_SSD,
-    QZI_DETECTOR_RCNN
+    QZI_DETECTOR_RCNN,
+    QZI_DETECTOR_YOLO
 } qzi_detector_kind;
+
+/* How YOLO's raw values become boxes. */
+typedef enum qzi_yolo_decode {
+    QZI_YOLO_DECODE_V5 = 0, /* ultralytics: sigmoids alone */
+    QZI_YOLO_DECODE_DARKNET /* exp for width and height */
+} qzi_yolo_decode;
 
 /*
  * Constant data of one detector. Fields that a kind does not use are 0.
@@ -72,6 +80,14 @@ typedef struct qzi_detector {
     /* pixels between places (8, 16, 32, 64, 100, 300); 0: the map's own share of the image */
     int32_t dbox_steps[QZI_DETECTOR_LEVELS];
 
+    /* YOLO: pixels between places, anchors in pixels unless the weights bring their own
+     * (qzi_model_anchors), the factor of x and y, and the decode unless the file is of the other
+     * kind */
+    int32_t strides[3];
+    float yolo_anchors[3][3][2]; /* level, anchor, width and height */
+    float scale_xy[3];
+    qzi_yolo_decode yolo_decode;
+
     /* BoxCoder of the final boxes: {1, 1, 1, 1} of RetinaNet, {10, 10, 5, 5} of SSD and R-CNN. The
      * RPN's is always {1, 1, 1, 1}; FCOS has BoxLinearCoder(normalize_by_size=True). */
     float box_weights[4];
@@ -97,6 +113,8 @@ typedef struct qzi_detector {
 /* Anchors at one place of a level. */
 static inline int32_t qzi_detector_anchors(const qzi_detector *detector, int32_t level)
 {
+    if (detector->kind == QZI_DETECTOR_YOLO)
+        return 3;
     return detector->kind == QZI_DETECTOR_SSD ? 2 + 2 * detector->dbox_ratio_count[level]
                                               : detector->size_count * detector->ratio_count;
 }

@@ -7,8 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ONE_STAGE \
-    ((1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS) | (1u << QZI_DETECTOR_SSD))
+#define ONE_STAGE                                                                            \
+    ((1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS) | (1u << QZI_DETECTOR_SSD) | \
+     (1u << QZI_DETECTOR_YOLO))
 #define TWO_STAGE (1u << QZI_DETECTOR_RCNN)
 #define RESIZED (TWO_STAGE | (1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS))
 
@@ -137,7 +138,7 @@ qz_status qzi_detection_options_check(const qz_context *ctx, const qzi_detector 
     for (size_t i = 0; i < QZI_ARRAY_LEN(settings); i++)
         if (applies(&settings[i], detector))
             QZI_TRY(check_value(ctx, model, &settings[i], value_of(&settings[i], options)));
-    if (detector->kind == QZI_DETECTOR_SSD &&
+    if ((detector->kind == QZI_DETECTOR_SSD || detector->kind == QZI_DETECTOR_YOLO) &&
         (options->fixed_h < 1 || options->fixed_w < 1 ||
          options->fixed_h > QZI_DETECTION_SIDE_MAX || options->fixed_w > QZI_DETECTION_SIDE_MAX))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: an input of %d x %d is no size", model,

@@ -21,7 +21,7 @@ qz_status qzi_transform_sizes(const qz_context *ctx, const qzi_detector *detecto
 {
     if (height < 1 || width < 1)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "image of %d x %d: it has no pixels", height, width);
-    if (detector->kind == QZI_DETECTOR_SSD) {
+    if (detector->kind == QZI_DETECTOR_SSD || detector->kind == QZI_DETECTOR_YOLO) {
         size->resized_h = options->fixed_h;
         size->resized_w = options->fixed_w;
     } else {

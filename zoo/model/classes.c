@@ -84,6 +84,9 @@ const char *qz_model_class(const qz_model *model, int32_t index)
     const char *task = model->arch->info.task;
     if (model->num_classes == 91 && strcmp(task, "detection") == 0)
         return qz_coco_class(index);
+    if (model->num_classes == 80 && model->arch->detector &&
+        model->arch->detector->kind == QZI_DETECTOR_YOLO)
+        return qz_coco80_class(index);
     if (model->num_classes == 21 && strcmp(task, "segmentation") == 0)
         return qz_voc_class(index);
     return model->num_classes == 1000 ? qz_imagenet_class(index) : NULL;

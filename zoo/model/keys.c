@@ -29,6 +29,7 @@ static void find_head(qzi_fit *fit)
         const bool rcnn = detector->kind == QZI_DETECTOR_RCNN;
         at = find_output(graph, rcnn ? "roi_cls_logits" : "cls_logits.0");
         fit->head_rows = rcnn ? 1 : qzi_detector_anchors(detector, 0);
+        fit->head_extra = detector->kind == QZI_DETECTOR_YOLO ? 5 : 0;
     }
     while (at >= 0) {
         const qzi_node *node = &graph->nodes[at];

@@ -21,7 +21,8 @@ typedef struct qzi_fit {
     char note[600];    /* what was done; cut where it is longer */
     const char **keys; /* of the graph's parameters, sorted */
     int32_t head_rows; /* of a class in the head's weight: a one-stage detector's anchors, else 1 */
-    char head[256];    /* the name of the layer that makes the classes; "" where there is none */
+    int32_t head_extra; /* rows of an anchor that are no class: YOLO has 5 */
+    char head[256];     /* the name of the layer that makes the classes; "" where there is none */
 } qzi_fit;
 
 /*

@@ -168,8 +168,9 @@ qz_status qzi_keys_head(qzi_fit *fit, qzi_build_options *build)
     const qz_tensor *weight = find_head_weight(fit);
     if (!weight || fit->options->num_classes != 0 || !is_alike(fit, weight))
         return QZ_OK;
-    const int64_t classes = weight->dims[0] / fit->head_rows;
-    if (weight->dims[0] % fit->head_rows != 0 || classes > 1000000 || classes == build->num_classes)
+    const int64_t classes = weight->dims[0] / fit->head_rows - fit->head_extra;
+    if (weight->dims[0] % fit->head_rows != 0 || classes < 1 || classes > 1000000 ||
+        classes == build->num_classes)
         return QZ_OK;
     build->num_classes = (int32_t)classes;
     qzi_keys_note(fit, "%d classes", (int)build->num_classes);

@@ -77,6 +77,7 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
 static qz_status finish_float(qz_model *model, const qz_model_options *options)
 {
     QZI_TRY(qzi_weights_hash(model));
+    QZI_TRY(qzi_model_take_anchors(model));
     if (options->relu) {
         qzi_replace_relu6(model->graph);
         model->relu = true;
@@ -137,7 +138,8 @@ static qz_status create(qz_model *model, const qz_model_options *options)
     model->threads = options->threads;
     qzi_build_options build = {.num_classes = options->num_classes,
                                .transform_input = options->transform_input,
-                               .no_aux_logits = options->no_aux_logits};
+                               .no_aux_logits = options->no_aux_logits,
+                               .activation = options->activation};
     QZI_TRY(qzi_weights_resolve(model, options, &build));
     if (!model->graph)
         QZI_TRY(qzi_model_build(model, &build));
@@ -171,9 +173,10 @@ static qz_status take_options(qz_context *ctx, const qz_model_options *options, 
 /* What an application's graph cannot take from the options. */
 static qz_status check_own_graph(const qz_model *model, const qz_model_options *o)
 {
-    if (o->transform_input || o->no_aux_logits)
+    if (o->transform_input || o->no_aux_logits || o->activation != QZ_ACT_NONE)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "%s: an application's graph has no transform_input and no auxiliary heads",
+                        "%s: an application's graph has no transform_input, no auxiliary heads and "
+                        "no option of its activation",
                         model->arch->info.name);
     if (o->num_classes != 0 && o->num_classes != model->num_classes)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,

@@ -30,6 +30,9 @@ struct qz_model {
     } origin;
     int32_t num_classes;
     bool transform_input, no_aux_logits, zero_eps; /* how the graph was built */
+    qz_activation activation;                      /* also; NONE: the architecture's own */
+    float norm_eps;                                /* of all batch norms; 0: their own */
+    float anchors[3][3][2];                        /* YOLO: level, anchor, pixels */
     qz_preprocess preprocess;
     qz_detection_options detection; /* of a detector */
     bool own_preprocess;            /* not merely the architecture's */

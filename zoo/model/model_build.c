@@ -3,6 +3,9 @@
 #include "zoo/model/model_build.h"
 #include "zoo/detection/transform.h"
 
+#include <math.h>
+#include <string.h>
+
 /* More classes than any data set has; keeps a mistyped number from taking all memory. */
 #define MAX_CLASSES 1000000
 
@@ -17,8 +20,10 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     m->origin.warning = "";
     m->origin.note = "";
     m->preprocess = arch->info.preprocess;
-    if (arch->detector)
+    if (arch->detector) {
         m->detection = arch->detector->defaults;
+        memcpy(m->anchors, arch->detector->yolo_anchors, sizeof(m->anchors));
+    }
     m->input_h = arch->info.input_h;
     m->input_w = arch->info.input_w;
     m->calibration_hash = QZI_FNV_OFFSET;
@@ -106,6 +111,15 @@ static qz_status check_build(const qz_model *model, const qzi_build_options *bui
                         "%s has no auxiliary heads; googlenet, inception_v3, fcn and deeplabv3 "
                         "have",
                         arch->info.name);
+    if (build->activation != QZ_ACT_NONE && !arch->has_activation)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s: its activation is no option; only yolov3 was published with two",
+                        arch->info.name);
+    if (build->activation != QZ_ACT_NONE && build->activation != QZ_ACT_LEAKY_RELU &&
+        build->activation != QZ_ACT_SILU)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s: the activation is leaky_relu or silu, not number %d", arch->info.name,
+                        (int)build->activation);
     return QZ_OK;
 }
 
@@ -121,10 +135,13 @@ qz_status qzi_model_build(qz_model *model, const qzi_build_options *options)
     model->transform_input = build.transform_input;
     model->no_aux_logits = build.no_aux_logits;
     model->zero_eps = build.zero_eps;
+    model->activation = build.activation;
     qz_graph_destroy(model->graph);
     model->graph = NULL;
     QZI_TRY(qz_graph_create(model->ctx, &model->graph));
     model->arch->build(model->graph, model->arch->config, &build);
+    if (model->norm_eps > 0.0f)
+        qzi_graph_set_norm_eps(model->graph, model->norm_eps);
     return qzi_model_finish_graph(model);
 }
 
@@ -137,6 +154,38 @@ qz_status qzi_model_finish_graph(qz_model *model)
         if (model->graph->params[i].trainable)
             model->params += (uint64_t)qz_tensor_numel(&model->graph->params[i].tensor);
     return qzi_model_count_macs(model, model->graph);
+}
+
+void qzi_model_set_norm_eps(qz_model *model, float eps)
+{
+    model->norm_eps = eps;
+    qzi_graph_set_norm_eps(model->graph, eps);
+}
+
+qz_status qzi_model_take_anchors(qz_model *model)
+{
+    const qzi_detector *detector = model->arch->detector;
+    const qz_graph *graph = model->graph;
+    if (!detector || detector->kind != QZI_DETECTOR_YOLO)
+        return QZ_OK;
+    for (size_t i = 0; i < graph->param_count; i++) {
+        const float *values = graph->params[i].tensor.data;
+        if (!qzi_ends_with(graph->params[i].key, ".anchors") || !values)
+            continue;
+        for (int32_t k = 0; k < 18; k++) {
+            const float pixels = values[k] * (float)detector->strides[k / 6];
+            if (!(pixels > 0.0f && isfinite(pixels)))
+                return qzi_fail(model->ctx, QZ_ERR_NUMERIC, "%s: anchor %d is %g, and no size",
+                                graph->params[i].key, (int)k / 2, (double)values[k]);
+            model->anchors[k / 6][k / 2 % 3][k % 2] = pixels;
+        }
+    }
+    return QZ_OK;
+}
+
+void qzi_model_anchors(const qz_model *model, float pixels[3][3][2])
+{
+    memcpy(pixels, model->anchors, sizeof(model->anchors));
 }
 
 qz_status qzi_model_fuse(qz_model *model)

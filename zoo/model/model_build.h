@@ -21,6 +21,13 @@ int32_t qzi_model_channels(const qz_model *model);
 qz_status qzi_model_network_size(const qz_model *model, int32_t *h, int32_t *w);
 /* Sets model->macs from the graph, for one image of the model's own size. */
 qz_status qzi_model_count_macs(qz_model *model, const qz_graph *graph);
+/* eps of every batch norm, before fusing; also of a graph that is built anew. Of a model that is
+ * not fused yet. */
+void qzi_model_set_norm_eps(qz_model *model, float eps);
+/* YOLO: the anchors that the loaded weights brought become the model's. QZ_ERR_NUMERIC. */
+qz_status qzi_model_take_anchors(qz_model *model);
+/* YOLO: widths and heights in pixels by level, the finest first, and anchor. */
+void qzi_model_anchors(const qz_model *model, float pixels[3][3][2]);
 /* Replaces ReLU6 where the model says so, and fuses. */
 qz_status qzi_model_fuse(qz_model *model);
 

@@ -63,7 +63,10 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
     case QZI_OP_GROUP_NORM:
         return add_number(add_float(hash, node->u.bn.eps), node->u.bn.groups);
     case QZI_OP_SLICE:
-        return add_number(hash, node->u.slice.first);
+        hash = add_number(hash, node->u.slice.first);
+        return node->u.slice.period == 0
+                   ? hash
+                   : add_number(add_number(hash, node->u.slice.run), node->u.slice.period);
     case QZI_OP_CHANNEL_SHUFFLE:
         return add_number(hash, node->u.shuffle.groups);
     case QZI_OP_RESIZE2D:

@@ -250,7 +250,7 @@ static const qzi_dict_foreign_value *find_foreign(const struct load_task *task,
     for (size_t i = 0; i < task->graph->param_count && dict->foreign_count > 0; i++) {
         const qzi_param *param = &task->graph->params[i];
         const qzi_dict_foreign_value *value = NULL;
-        if (!task->params[i].found && !param->optional)
+        if (!task->params[i].found && !param->optional && !param->tensor.data)
             value = qzi_dict_foreign(dict, param->key);
         if (value)
             return value;
@@ -320,7 +320,7 @@ static qz_status load_dict_into(qz_model *model, const qz_state_dict *dict, cons
         const qzi_param *param = &graph->params[i];
         const qz_tensor *found = qz_state_dict_find(dict, param->key);
         task->params[i].found = found;
-        if (!found)
+        if (!found && !param->tensor.data) /* a buffer that has its own values may be missing */
             key_list_add(param->optional ? &untracked : &missing, param->key);
     }
     QZI_TRY(find_unexpected(model, dict, &unexpected, &strays));

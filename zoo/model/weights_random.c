@@ -28,6 +28,7 @@ qz_status qzi_param_allocate(const qz_graph *graph, qzi_param *param)
     int64_t numel = qz_tensor_numel(&param->tensor);
     if (numel < 0 || !qzi_mul_size((size_t)numel, qz_dtype_size(param->tensor.dtype), &bytes))
         return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT, "parameter %s is too large", param->key);
+    qzi_free(graph->ctx, param->tensor.data); /* what a buffer has until a file brings its own */
     param->tensor.data = qzi_alloc(graph->ctx, bytes);
     if (!param->tensor.data)
         return QZ_ERR_MEMORY;

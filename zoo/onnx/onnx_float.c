@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * onnx_float.c - the float form of each op. What an operator set does not have yet is written in
- * parts: HardSwish (14), LayerNormalization (17), Gelu (20).
+ * parts: HardSwish (14), LayerNormalization (17), Mish (18), Gelu (20).
  */
 #include "zoo/onnx/onnx_emit.h"
 
@@ -45,6 +45,27 @@ static void gelu(qzi_onnx_emit *e, const char *name, const char *in, const char 
     QZI_ONNX_NODE(doc, "Mul", name, out, twice, half);
 }
 
+static void leaky_relu(qzi_onnx_emit *e, const char *name, const char *in, const char *out)
+{
+    QziOnnx__NodeProto *node = QZI_ONNX_NODE(&e->doc, "LeakyRelu", name, out, in);
+    qzi_onnx_attr_float(&e->doc, node, "alpha", 0.1f);
+}
+
+/* x * tanh(softplus(x)) */
+static void mish(qzi_onnx_emit *e, const char *name, const char *in, const char *out)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    if (e->options->opset >= 18) {
+        QZI_ONNX_NODE(doc, "Mish", name, out, in);
+        return;
+    }
+    const char *soft = qzi_onnx_text(doc, "%s_softplus", name);
+    const char *gate = qzi_onnx_text(doc, "%s_gate", name);
+    QZI_ONNX_NODE(doc, "Softplus", soft, soft, in);
+    QZI_ONNX_NODE(doc, "Tanh", gate, gate, soft);
+    gated(e, name, in, gate, out);
+}
+
 /* `name` is that of the node, and the root of the names of its parts. */
 static void activation(qzi_onnx_emit *e, qz_activation act, const char *name, const char *in,
                        const char *out)
@@ -81,6 +102,12 @@ static void activation(qzi_onnx_emit *e, qz_activation act, const char *name, co
         break;
     case QZ_ACT_GELU:
         gelu(e, name, in, out);
+        break;
+    case QZ_ACT_LEAKY_RELU:
+        leaky_relu(e, name, in, out);
+        break;
+    case QZ_ACT_MISH:
+        mish(e, name, in, out);
         break;
     case QZ_ACT_NONE:
     case QZ_ACT_COUNT:
@@ -217,9 +244,30 @@ static void channel_affine(qzi_onnx_emit *e, const qzi_onnx_call *call)
 
 /* ---- ops that move values ---- */
 
+static void pick(qzi_onnx_emit *e, const qzi_onnx_call *call)
+{
+    const qzi_node *node = &e->graph->nodes[call->value];
+    int64_t *channels = qzi_calloc(e->graph->ctx, (size_t)node->c, sizeof(*channels));
+    if (!channels) {
+        e->doc.status = QZ_ERR_MEMORY;
+        return;
+    }
+    for (int32_t c = 0; c < node->c; c++)
+        channels[c] = qzi_slice_channel(node, c);
+    const char *indices = qzi_onnx_row(e, node->name, "channels", channels, (size_t)node->c);
+    qzi_onnx_attr_int(&e->doc,
+                      QZI_ONNX_NODE(&e->doc, "Gather", node->name, call->out, call->in[0], indices),
+                      "axis", 1);
+    qzi_free(e->graph->ctx, channels);
+}
+
 static void slice(qzi_onnx_emit *e, const qzi_onnx_call *call)
 {
     const qzi_node *node = &e->graph->nodes[call->value];
+    if (node->u.slice.period > 0) {
+        pick(e, call);
+        return;
+    }
     const int64_t first = node->u.slice.first, end = first + node->c, axis = 1;
     const char *starts = qzi_onnx_row(e, node->name, "starts", &first, 1);
     const char *ends = qzi_onnx_row(e, node->name, "ends", &end, 1);

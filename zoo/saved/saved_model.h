@@ -19,6 +19,9 @@
  *   transform_input     "1" or "0": the first layer brings the input to mean and std 0.5
  *   no_aux_logits       "1" or "0": the model was built without the parameters of auxiliary heads
  *   zero_eps            "1": a detector whose backbone has norms with eps 0; absent elsewhere
+ *   activation          yolov3's where it is not its own: "silu"; absent elsewhere
+ *   norm_eps            of all batch norms, a float32's bits in 16 hex digits, where it is not
+ *                       their own
  *   relu, fused         "1" or "0": ReLU6 was replaced by ReLU; fuse_model was run
  *   imported            "1" or "0": scales, zero points and weights are PyTorch's (torch_int8.h),
  *                       so that nothing was observed and no inputs of a concatenation share
@@ -49,6 +52,7 @@
  *
  * Tensors, in this order:
  *   preprocess.mean, preprocess.std   float32 [3]
+ *   anchors                 float32 [3, 3, 2]  of YOLO: level, anchor, width and height in pixels
  *   activation.scale        float32 [V]  one entry for each node of the fused float graph, in its
  *   activation.zero_point   int32 [V]    order; scale 0 where its value has no parameters
  *   then for each node of the int8 graph, in its order, what it has of

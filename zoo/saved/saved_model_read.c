@@ -13,11 +13,9 @@
 #include "zoo/model/provenance.h"
 #include "zoo/saved/saved_model.h"
 
-#include <fcntl.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
-#include <unistd.h>
 
 struct reader {
     qz_context *ctx;
@@ -357,6 +355,44 @@ static qz_status read_node(struct reader *r, qzi_node *node)
 
 /* ---- the whole ---- */
 
+static qz_status read_activation(const struct reader *r, qz_activation *activation)
+{
+    const char *text = qz_state_dict_metadata(r->dict, "activation");
+    for (int act = QZ_ACT_NONE + 1; text && act < QZ_ACT_COUNT; act++)
+        if (strcmp(text, qzi_act_name((qz_activation)act)) == 0)
+            *activation = (qz_activation)act;
+    return text && *activation == QZ_ACT_NONE ? fail_value(r, "activation", text) : QZ_OK;
+}
+
+static qz_status read_norm_eps(struct reader *r)
+{
+    uint64_t bits = 0;
+    const char *text = qz_state_dict_metadata(r->dict, "norm_eps");
+    if (!text)
+        return QZ_OK;
+    QZI_TRY(get_hash(r, "norm_eps", &bits));
+    const uint32_t low = (uint32_t)bits;
+    memcpy(&r->model->norm_eps, &low, sizeof(low));
+    const bool right = low == bits && isfinite(r->model->norm_eps) && r->model->norm_eps > 0.0f;
+    return right ? QZ_OK : fail_value(r, "norm_eps", text);
+}
+
+static qz_status read_anchors(struct reader *r)
+{
+    const qzi_detector *detector = r->model->arch->detector;
+    const int64_t dims[3] = {3, 3, 2};
+    const qz_tensor *tensor = NULL;
+    if (!detector || detector->kind != QZI_DETECTOR_YOLO)
+        return QZ_OK;
+    QZI_TRY(get_tensor(r, "anchors", NULL, QZ_F32, 3, dims, &tensor));
+    memcpy(r->model->anchors, tensor->data, sizeof(r->model->anchors));
+    const float *values = &r->model->anchors[0][0][0];
+    for (int i = 0; i < 18; i++)
+        if (!(values[i] > 0.0f && isfinite(values[i])))
+            return fail_numbers(r, "anchors", "the values");
+    return QZ_OK;
+}
+
 static qz_status read_structure(struct reader *r)
 {
     qz_model *m = r->model;
@@ -368,6 +404,8 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(get_flag(r, "no_aux_logits", &build.no_aux_logits));
     if (qz_state_dict_metadata(r->dict, "zero_eps"))
         QZI_TRY(get_flag(r, "zero_eps", &build.zero_eps));
+    QZI_TRY(read_activation(r, &build.activation));
+    QZI_TRY(read_norm_eps(r));
     QZI_TRY(get_flag(r, "relu", &m->relu));
     QZI_TRY(get_flag(r, "fused", &fused));
     QZI_TRY(read_qconfig(r));
@@ -377,6 +415,7 @@ static qz_status read_structure(struct reader *r)
         QZI_TRY(as_damaged(r, qzi_model_detection_parse(m, settings)));
     }
     QZI_TRY(read_preprocess(r));
+    QZI_TRY(read_anchors(r));
     if (!m->graph) /* else the application's own */
         QZI_TRY(as_damaged(r, qzi_model_build(m, &build)));
     else if (build.num_classes != m->num_classes || build.transform_input || build.no_aux_logits)
@@ -542,27 +581,4 @@ qz_status qz_model_open_memory(qz_context *context, const void *bytes, size_t si
     options.bytes = bytes ? bytes : "";
     options.byte_count = bytes ? size : 0;
     return open_from(context, name, &options, model);
-}
-
-/* Whether the file is a safetensors file with the metadata of a saved model, of any version. */
-static bool holds_saved_model(const char *path)
-{
-    static const char family[] = QZI_SAVED_FORMAT_FAMILY;
-    char head[4096];
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-    if (fd < 0)
-        return false;
-    ssize_t got = read(fd, head, sizeof(head));
-    close(fd);
-    if (got < 9 || head[8] != '{')
-        return false;
-    for (ssize_t i = 9; i + (ssize_t)sizeof(family) <= got; i++)
-        if (memcmp(head + i, family, sizeof(family) - 1) == 0)
-            return true;
-    return false;
-}
-
-bool qz_model_is_file(const char *word)
-{
-    return qz_weights_is_file(word) && (!qzi_arch_get(word) || holds_saved_model(word));
 }

@@ -100,6 +100,13 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "no_aux_logits", m->no_aux_logits));
     if (m->zero_eps)
         QZI_TRY(add_number(w, "zero_eps", m->zero_eps));
+    if (m->activation != QZ_ACT_NONE)
+        QZI_TRY(add_text(w, "activation", qzi_act_name(m->activation)));
+    if (m->norm_eps > 0.0f) {
+        uint32_t bits;
+        memcpy(&bits, &m->norm_eps, sizeof(bits));
+        QZI_TRY(add_hash(w, "norm_eps", bits));
+    }
     QZI_TRY(add_number(w, "relu", m->relu));
     QZI_TRY(add_number(w, "fused", m->fused));
     QZI_TRY(add_text(w, "backend", q->backend->name));
@@ -197,10 +204,12 @@ static qz_status add_node(struct writer *w, const qzi_node *node)
 static qz_status write_model(struct writer *w, const char *path)
 {
     const qz_model *m = w->model;
-    const int64_t three = 3;
+    const int64_t three = 3, anchors[3] = {3, 3, 2};
     QZI_TRY(add_metadata(w));
     QZI_TRY(add_tensor(w, "preprocess.mean", NULL, QZ_F32, m->preprocess.mean, 1, &three));
     QZI_TRY(add_tensor(w, "preprocess.std", NULL, QZ_F32, m->preprocess.std, 1, &three));
+    if (m->arch->detector && m->arch->detector->kind == QZI_DETECTOR_YOLO)
+        QZI_TRY(add_tensor(w, "anchors", NULL, QZ_F32, m->anchors, 3, anchors));
     QZI_TRY(add_activations(w));
     w->written = qzi_arena_alloc(&w->arena, (m->int8_graph->param_count + 1) * sizeof(*w->written));
     if (!w->written)

@@ -87,6 +87,29 @@ void qzk_f32_gelu__ref(const float *x, float *y, size_t n)
     }
 }
 
+void qzk_f32_leaky_relu__ref(const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        y[i] = x[i] < 0.0f ? x[i] * QZK_LEAKY_SLOPE : x[i];
+}
+
+/* tanh(ln(1 + n)) = n (n + 2) / (n (n + 2) + 2) with n = exp(x); for x >= 0 divided by n^2 */
+void qzk_f32_mish__ref(const float *x, float *y, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        float a = fabsf(x[i]), num, den;
+        float e = exp_minus(a < QZK_EXP_LIMIT ? a : QZK_EXP_LIMIT);
+        if (x[i] < 0.0f) {
+            num = e * (e + 2.0f);
+            den = num + 2.0f;
+        } else {
+            num = qzk_ref_fmaf(e, 2.0f, 1.0f);
+            den = qzk_ref_fmaf(e + e, e, num);
+        }
+        y[i] = (x[i] * num) / den;
+    }
+}
+
 void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table[256])
 {
     for (size_t i = 0; i < n; i++)

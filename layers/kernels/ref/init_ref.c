@@ -16,6 +16,8 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->f32_sigmoid = qzk_f32_sigmoid__ref;
     kernels->f32_silu = qzk_f32_silu__ref;
     kernels->f32_gelu = qzk_f32_gelu__ref;
+    kernels->f32_leaky_relu = qzk_f32_leaky_relu__ref;
+    kernels->f32_mish = qzk_f32_mish__ref;
     kernels->f32_mul = qzk_f32_mul__ref;
     kernels->f32_mul_channels = qzk_f32_mul_channels__ref;
     kernels->f32_layer_norm = qzk_f32_layer_norm__ref;

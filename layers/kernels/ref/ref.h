@@ -19,6 +19,8 @@ void qzk_f32_hardswish__ref(const float *x, float *y, size_t n);
 void qzk_f32_sigmoid__ref(const float *x, float *y, size_t n);
 void qzk_f32_silu__ref(const float *x, float *y, size_t n);
 void qzk_f32_gelu__ref(const float *x, float *y, size_t n);
+void qzk_f32_leaky_relu__ref(const float *x, float *y, size_t n);
+void qzk_f32_mish__ref(const float *x, float *y, size_t n);
 
 /* mul_ref.c */
 void qzk_f32_mul__ref(const float *a, const float *b, float *y, size_t n);

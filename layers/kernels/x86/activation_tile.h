@@ -146,11 +146,27 @@ VEC_INLINE vf gelu(vf x)
     return vf_where_negative(x, vf_mul(x, h), vf_fma(vf_negate(x), h, x));
 }
 
+VEC_INLINE vf leaky_relu(vf x)
+{
+    return vf_where_negative(x, vf_mul(x, vf_set1(QZK_LEAKY_SLOPE)), x);
+}
+
+VEC_INLINE vf mish(vf x)
+{
+    const vf one = vf_set1(1.0f), two = vf_set1(2.0f);
+    vf e = exp_minus(vf_at_most(vf_abs(x), QZK_EXP_LIMIT));
+    vf below = vf_mul(e, vf_add(e, two)), above = vf_fma(e, two, one);
+    vf den = vf_where_negative(x, vf_add(below, two), vf_fma(vf_add(e, e), e, above));
+    return vf_div(vf_mul(x, vf_where_negative(x, below, above)), den);
+}
+
 QZK_MAP(f32_hardsigmoid, hardsigmoid)
 QZK_MAP(f32_hardswish, hardswish)
 QZK_MAP(f32_sigmoid, sigmoid)
 QZK_MAP(f32_silu, silu)
 QZK_MAP(f32_gelu, gelu)
+QZK_MAP(f32_leaky_relu, leaky_relu)
+QZK_MAP(f32_mish, mish)
 
 /*
  * A table of 256 bytes as 16 tables of 16, each but the first and the ninth xored with the one

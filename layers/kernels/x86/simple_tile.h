@@ -30,6 +30,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->f32_sigmoid = f32_sigmoid;
     kernels->f32_silu = f32_silu;
     kernels->f32_gelu = f32_gelu;
+    kernels->f32_leaky_relu = f32_leaky_relu;
+    kernels->f32_mish = f32_mish;
     kernels->f32_mul = f32_mul;
     kernels->f32_mul_channels = f32_mul_channels;
     kernels->f32_layer_norm = f32_layer_norm;

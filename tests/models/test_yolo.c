@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_yolo.c - the YOLO networks with the goldens' weights: inner values and raw heads of an image
+ * and of a structured batch, unfused, fused and divided; YOLOv3 with SiLU; keys, numbers, MACs.
+ *
+ *   test_yolo [--all | MODEL…]
+ */
+#include "golden.h"
+#include "layers/graph/exec.h"
+#include "zoo/detection/detector.h"
+#include "zoo/model/model_build.h"
+#include "zoo/model/weights_random.h"
+
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+/* FORMAT-YOLO.md's for another order of summation. */
+#define TOLERANCE 1e-4
+
+static const char *const all[] = {"yolov5n", "yolov5s", "yolov5m", "yolov5l",
+                                  "yolov5x", "yolov3",  "yolov4"};
+#define QUICK 2
+
+static const char *const *names = all;
+static size_t name_count = QUICK;
+
+struct runner {
+    const qz_graph *graph;
+    qzi_packed *packed;
+    qzi_exec *exec;
+};
+
+static void run(struct runner *r, const qz_graph *graph, const qz_tensor *image)
+{
+    const qzi_exec_input input = {.tensor = image};
+    r->graph = graph;
+    assert_int_equal(qzi_packed_create(graph, QZ_ISA_AUTO, &r->packed), QZ_OK);
+    assert_int_equal(qzi_exec_create(r->packed, graph, 0, &r->exec), QZ_OK);
+    if (qzi_exec_run_inputs(r->exec, &input, 1) != QZ_OK)
+        fail_msg("%s", qz_context_message(graph->ctx));
+}
+
+static void done(struct runner *r)
+{
+    qzi_exec_destroy(r->exec);
+    qzi_packed_destroy(r->packed);
+}
+
+static qz_tensor output_of(const struct runner *r, const char *name, int32_t level)
+{
+    char full[64];
+    snprintf(full, sizeof(full), "%s.%d", name, (int)level);
+    for (size_t i = 0; i < r->graph->output_count; i++) {
+        qz_tensor out = {0};
+        if (strcmp(r->graph->outputs[i].name, full) != 0)
+            continue;
+        assert_int_equal(qzi_exec_output_shape(r->exec, i, &out), QZ_OK);
+        out.data = malloc((size_t)qz_tensor_numel(&out) * sizeof(float));
+        assert_non_null(out.data);
+        qzi_exec_output(r->exec, i, out.data);
+        return out;
+    }
+    fail_msg("no output %s", full);
+    return (qz_tensor){0};
+}
+
+/* The three outputs of a level as the one that torch has: anchors * (4 + 1 + classes) channels. */
+static qz_tensor head_of(const struct runner *r, int32_t level)
+{
+    static const char *const parts[] = {"bbox_regression", "objectness", "cls_logits"};
+    qz_tensor head = {.dtype = QZ_F32, .ndim = 4}, part[3];
+    int64_t entries = 0, first = 0;
+    for (size_t i = 0; i < 3; i++) {
+        part[i] = output_of(r, parts[i], level);
+        entries += part[i].dims[1] / 3;
+    }
+    memcpy(head.dims, part[0].dims, sizeof(head.dims));
+    head.dims[1] = 3 * entries;
+    const int64_t n = head.dims[0];
+    const size_t plane = (size_t)(head.dims[2] * head.dims[3]);
+    float *to = malloc((size_t)qz_tensor_numel(&head) * sizeof(*to));
+    assert_non_null(to);
+    for (size_t i = 0; i < 3; i++) {
+        const int64_t run_length = part[i].dims[1] / 3;
+        const float *from = part[i].data;
+        for (int64_t row = 0; row < n * 3; row++)
+            memcpy(to + (size_t)(row * entries + first) * plane,
+                   from + (size_t)(row * run_length) * plane,
+                   (size_t)run_length * plane * sizeof(*to));
+        first += run_length;
+        free(part[i].data);
+    }
+    head.data = to;
+    return head;
+}
+
+static double check_heads(const struct runner *r, const json_t *heads)
+{
+    double worst = 0.0;
+    for (int32_t level = 0; level < 3; level++) {
+        qz_tensor head = head_of(r, level);
+        const json_t *record = json_array_get(heads, (size_t)level);
+        if (!record) { /* by name, the finest first */
+            static const char *const keys[] = {"p3_stride8", "p4_stride16", "p5_stride32"};
+            record = json_object_get(heads, keys[level]);
+        }
+        const double difference = golden_difference(record, &head);
+        if (!(difference < TOLERANCE))
+            fail_msg("head %d: difference %g", (int)level, difference);
+        worst = fmax(worst, difference);
+        free(head.data);
+    }
+    return worst;
+}
+
+/* "mids": the output of every module that the golden has. */
+static double check_mids(qz_model *model, const json_t *golden, const qz_tensor *image)
+{
+    const json_t *record;
+    const char *key;
+    qz_graph *graph = NULL;
+    struct runner r;
+    double worst = 0.0;
+    size_t i = 0;
+    assert_int_equal(qzi_graph_clone(model->graph, true, &graph), QZ_OK);
+    const size_t first = graph->output_count;
+    json_object_foreach((json_t *)json_object_get(golden, "mids"), key, record)
+    {
+        const qz_value value = qzi_graph_find(graph, key);
+        if (value < 0)
+            fail_msg("no module %s", key);
+        qz_graph_output(graph, key, value);
+    }
+    run(&r, graph, image);
+    json_object_foreach((json_t *)json_object_get(golden, "mids"), key, record)
+    {
+        qz_tensor out = {0};
+        assert_int_equal(qzi_exec_output_shape(r.exec, first + i, &out), QZ_OK);
+        out.data = malloc((size_t)qz_tensor_numel(&out) * sizeof(float));
+        assert_non_null(out.data);
+        qzi_exec_output(r.exec, first + i++, out.data);
+        const double difference = golden_difference(record, &out);
+        if (!(difference < TOLERANCE))
+            fail_msg("%s: difference %g", key, difference);
+        worst = fmax(worst, difference);
+        free(out.data);
+    }
+    done(&r);
+    qz_graph_destroy(graph);
+    return worst;
+}
+
+/* In [0, 1), or the structured batch. */
+static qz_tensor image_of(const json_t *golden, bool alt)
+{
+    if (alt)
+        return golden_input(golden, true);
+    const json_t *shape = json_object_get(json_object_get(golden, "input"), "shape");
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4};
+    for (size_t i = 0; i < 4; i++)
+        image.dims[i] = json_integer_value(json_array_get(shape, i));
+    image.data = malloc((size_t)qz_tensor_numel(&image) * sizeof(float));
+    assert_non_null(image.data);
+    qz_random_uniform("input", "", 0.0, 1.0, qz_tensor_numel(&image), image.data);
+    return image;
+}
+
+static void check_numbers(const qz_model *model, const json_t *golden)
+{
+    int64_t floats = 0;
+    for (size_t i = 0; i < model->graph->param_count; i++)
+        if (model->graph->params[i].tensor.dtype == QZ_F32)
+            floats += qz_tensor_numel(&model->graph->params[i].tensor);
+    assert_int_equal(floats, json_integer_value(json_object_get(golden, "state_dict_float_elems")));
+    assert_int_equal(model->graph->param_count,
+                     json_integer_value(json_object_get(golden, "state_dict_entries")));
+    assert_int_equal(model->params, json_integer_value(json_object_get(golden, "params")));
+    assert_int_equal(model->macs, json_integer_value(json_object_get(golden, "macs")));
+}
+
+static double check_input(const qz_graph *graph, const json_t *golden, bool alt,
+                          const json_t *heads)
+{
+    struct runner r;
+    qz_tensor image = image_of(golden, alt);
+    run(&r, graph, &image);
+    const double worst = check_heads(&r, heads);
+    done(&r);
+    free(image.data);
+    return worst;
+}
+
+static bool check_model(const char *name)
+{
+    json_t *golden = golden_load(name);
+    if (!golden)
+        return false;
+    const json_t *heads = json_object_get(golden, "heads");
+    const json_t *alt = json_object_get(json_object_get(golden, "alt"), "heads");
+    for (int fuse = 0; fuse < 2; fuse++) {
+        qz_context *ctx = NULL;
+        assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+        qz_model *model = golden_model(ctx, name, golden, fuse != 0);
+        assert_non_null(model);
+        if (!fuse)
+            check_numbers(model, golden);
+        qz_tensor image = image_of(golden, false);
+        const double mids = check_mids(model, golden, &image);
+        free(image.data);
+        printf("%-8s %s heads %.1e alt %.1e mids %.1e\n", name, fuse ? "fused  " : "unfused",
+               check_input(model->graph, golden, false, heads),
+               check_input(model->graph, golden, true, alt), mids);
+        fflush(stdout);
+        qz_model_destroy(model);
+        qz_context_destroy(ctx);
+    }
+    const json_t *silu = json_object_get(golden, "variant_act_silu");
+    if (silu) {
+        qz_context *ctx = NULL;
+        qz_model *model = NULL;
+        const qzi_arch *arch = qzi_arch_get(name);
+        assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+        assert_int_equal(qzi_model_alloc(ctx, arch, &model), QZ_OK);
+        assert_int_equal(qzi_model_build(model, &(qzi_build_options){.activation = QZ_ACT_SILU}),
+                         QZ_OK);
+        assert_int_equal(qzi_weights_fill_arch(model->graph, arch, ""), QZ_OK);
+        assert_int_equal(qzi_model_fuse(model), QZ_OK);
+        printf("%-8s SiLU    heads %.1e\n", name,
+               check_input(model->graph, golden, false, json_object_get(silu, "heads")));
+        qz_model_destroy(model);
+        qz_context_destroy(ctx);
+    }
+    json_decref(golden);
+    return true;
+}
+
+static void test_goldens(void **state)
+{
+    (void)state;
+    size_t checked = 0;
+    for (size_t i = 0; i < name_count; i++)
+        checked += check_model(names[i]);
+    if (checked == 0)
+        skip();
+}
+
+int main(int argc, char **argv)
+{
+    if (argc > 1 && strcmp(argv[1], "--all") == 0) {
+        name_count = QZI_ARRAY_LEN(all);
+    } else if (argc > 1) {
+        names = (const char *const *)(argv + 1);
+        name_count = (size_t)argc - 1;
+    }
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
