@@ -62,6 +62,11 @@ static const char *head_word(int i)
     return i == HEAD_INT8 ? "int8" : i == HEAD_FLOAT ? "float" : NULL;
 }
 
+static const char *act_word(int i)
+{
+    return i == 0 ? "leaky" : i == 1 ? "silu" : NULL;
+}
+
 static const char *interpolation_word(int i)
 {
     return qz_interpolation_name((qz_interpolation)i);
@@ -76,6 +81,7 @@ static const option_words precision_words = {precision_word, NULL};
 static const option_words io_words = {io_word, NULL};
 static const option_words style_words = {style_word, NULL};
 static const option_words outputs_words = {outputs_word, NULL};
+static const option_words act_words = {act_word, NULL};
 static const option_words head_words = {head_word, NULL};
 
 /* ---- the table ---- */
@@ -122,6 +128,8 @@ const tool_option tool_option_table[] = {
      "googlenet, inception_v3: mean and std 0.5, which the published weights expect"},
     {"--no-aux-logits", NULL, OPT_MODEL, FLAG(model.no_aux_logits),
      "googlenet, inception_v3: leave out the parameters of the auxiliary heads"},
+    {"--act", "WORD", OPT_MODEL, WORD(model.activation, &act_words, -1),
+     "yolov3: the activation that the weights were trained with (default: leaky)"},
     {"--fuse", "WORD", OPT_MODEL, WORD(model.fuse, &fuse_words, FUSE_ALL),
      "fuse batch norms and activations into convolutions"},
     {"--backend", "WORD", OPT_QUANT, WORD(quant.backend, &backend_words, QZ_BACKEND_AUTO),

@@ -27,6 +27,7 @@ typedef struct tool_options {
         bool allow_unexpected;
         const char *classes; /* a file or folder with their names */
         bool allow_missing, transform_input, no_aux_logits;
+        int activation;   /* of act_words: 0 leaky, 1 silu; -1: not given */
         long num_classes; /* 0: the architecture's */
         int fuse;         /* FUSE_* */
     } model;

@@ -182,6 +182,9 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.num_classes = (int32_t)options->model.num_classes;
     o.transform_input = options->model.transform_input;
     o.no_aux_logits = options->model.no_aux_logits;
+    o.activation = options->model.activation < 0    ? QZ_ACT_NONE
+                   : options->model.activation == 0 ? QZ_ACT_LEAKY_RELU
+                                                    : QZ_ACT_SILU;
     o.exclude = options->quant.exclude.items;
     o.exclude_count = options->quant.exclude.count;
     o.float_heads = options->quant.head == HEAD_FLOAT;

@@ -41,6 +41,7 @@ expect 5 'entropy: not built yet' bench resnet18 --ptq --observer entropy
 expect 2 '--isa' bench resnet18 --isa sse9
 expect 2 '--fuse' bench resnet18 --fuse some
 expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input
+expect 2 'its activation is no option' list yolov5n --act silu --ops
 expect 2 'no auxiliary heads' bench squeezenet1_1 --size 64 --no-aux-logits
 expect 2 'resnet19' bench resnet19
 expect 2 'resnet18' list resnet19 # the message lists the nearest names

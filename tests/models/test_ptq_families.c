@@ -19,13 +19,13 @@
 
 #include <cmocka.h>
 
-/* Large enough for inception_v3. */
-enum { SIZE = 80, PIXELS = 3 * SIZE * SIZE };
+/* Large enough for inception_v3, and a multiple of 32 for YOLO. */
+enum { SIZE = 96, PIXELS = 3 * SIZE * SIZE };
 
 static const char *const quick[] = {
     "resnet18",           "mobilenet_v2",    "squeezenet1_1",      "densenet121", "mnasnet0_5",
     "regnet_x_400mf",     "regnet_y_400mf",  "mobilenet_v3_small", "googlenet",   "inception_v3",
-    "shufflenet_v2_x0_5", "efficientnet_b0", "convnext_tiny",
+    "shufflenet_v2_x0_5", "efficientnet_b0", "convnext_tiny",      "yolov5n",
 };
 
 static const char *const backends[] = {"fbgemm", "qnnpack", "native"};

@@ -3,6 +3,9 @@
  * test_yolo.c - the YOLO networks with the goldens' weights: inner values and raw heads of an image
  * and of a structured batch, unfused, fused and divided; YOLOv3 with SiLU; keys, numbers, MACs.
  *
+ * The int8 graph: no node stays fp32, boxes, objectness and classes have scales of their own, fused
+ * or not; the heads alone in fp32; the same bytes of every instruction set and thread count.
+ *
  *   test_yolo [--all | MODEL…]
  */
 #include "golden.h"
@@ -16,6 +19,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -249,6 +253,163 @@ static void test_goldens(void **state)
         skip();
 }
 
+/* ---- int8 ---- */
+
+static qz_model *int8_model(qz_context *ctx, const char *name, const char *backend, bool fuse,
+                            bool float_heads)
+{
+    qz_model *model = NULL;
+    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+    options.quantize = true;
+    options.skip_fuse = !fuse;
+    options.float_heads = float_heads;
+    assert_true(qz_backend_parse(backend, &options.backend));
+    if (qz_model_create(ctx, name, &options, &model) != QZ_OK ||
+        qz_model_calibrate_synthetic(model, 1) != QZ_OK || qz_model_convert(model) != QZ_OK)
+        fail_msg("%s: %s", name, qz_context_message(ctx));
+    return model;
+}
+
+static size_t fallbacks_of(const qz_graph *graph)
+{
+    size_t count = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        count += graph->nodes[i].fallback != NULL;
+    return count;
+}
+
+/* Every output is a convolution of its own, with a scale of its own. */
+static void check_outputs(const qz_graph *graph)
+{
+    assert_int_equal(graph->output_count, 9);
+    for (size_t i = 0; i < 9; i++) {
+        const qzi_node *node = &graph->nodes[graph->outputs[i].value];
+        assert_int_equal(node->op, QZI_OP_CONV2D);
+        assert_int_equal(node->dtype, QZ_U8);
+        for (size_t k = 0; k < i; k++)
+            assert_true(graph->nodes[graph->outputs[k].value].q.scale != node->q.scale);
+    }
+}
+
+static uint64_t hash_of(const qz_graph *graph, qz_isa isa, uint32_t threads, const qz_tensor *x)
+{
+    const qzi_exec_input input = {.tensor = x};
+    qzi_packed *packed = NULL;
+    qzi_exec *exec = NULL;
+    uint64_t hash = QZI_FNV_OFFSET;
+    assert_int_equal(qzi_packed_create(graph, isa, &packed), QZ_OK);
+    assert_int_equal(qzi_exec_create(packed, graph, threads, &exec), QZ_OK);
+    assert_int_equal(qzi_exec_run_inputs(exec, &input, 1), QZ_OK);
+    for (size_t i = 0; i < graph->output_count; i++) {
+        qz_tensor out = {0};
+        assert_int_equal(qzi_exec_output_shape(exec, i, &out), QZ_OK);
+        const size_t bytes = (size_t)qz_tensor_numel(&out) * sizeof(float);
+        out.data = malloc(bytes);
+        assert_non_null(out.data);
+        qzi_exec_output(exec, i, out.data);
+        hash = qzi_fnv1a(out.data, bytes, hash);
+        free(out.data);
+    }
+    qzi_exec_destroy(exec);
+    qzi_packed_destroy(packed);
+    return hash;
+}
+
+static void test_int8(void **state)
+{
+    static const char *const backends[] = {"fbgemm", "qnnpack", "native"};
+    static float pixels[3 * 64 * 96];
+    qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, 64, 96}, .data = pixels};
+    qz_context *ctx = NULL;
+    (void)state;
+    qz_random_uniform("input", "", 0.0, 1.0, 3 * 64 * 96, pixels);
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
+        qz_model *model = int8_model(ctx, "yolov5n", backends[i], true, false);
+        const qz_graph *graph = qz_model_graph(model, true);
+        assert_int_equal(fallbacks_of(graph), 0);
+        check_outputs(graph);
+        const uint64_t hash = hash_of(graph, QZ_ISA_REF, 1, &image);
+        for (int isa = QZ_ISA_REF; isa < QZ_ISA_COUNT; isa++)
+            if (qz_isa_available((qz_isa)isa))
+                for (uint32_t threads = 1; threads <= 3; threads++)
+                    assert_int_equal(hash_of(graph, (qz_isa)isa, threads, &image), hash);
+        qz_model_destroy(model);
+    }
+    qz_model *model = int8_model(ctx, "yolov5n", "fbgemm", false, false);
+    assert_int_equal(fallbacks_of(qz_model_graph(model, true)), 0);
+    check_outputs(qz_model_graph(model, true));
+    qz_model_destroy(model);
+    model = int8_model(ctx, "yolov5n", "fbgemm", true, true);
+    assert_int_equal(fallbacks_of(qz_model_graph(model, true)), 9);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
+/* What a saved model keeps: the activation, the norms' eps, anchors. */
+static void test_saved(void **state)
+{
+    char path[1024];
+    const char *folder = getenv("TMPDIR");
+    qz_context *ctx = NULL;
+    qz_model *opened = NULL;
+    float pixels[3][3][2];
+    (void)state;
+    snprintf(path, sizeof(path), "%s/qzoo_yolo_%ld.safetensors", folder ? folder : "/tmp",
+             (long)getpid());
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    qz_model *model = int8_model(ctx, "yolov5n", "fbgemm", true, false);
+    qzi_model_anchors(model, pixels);
+    assert_true(pixels[0][0][0] == 10.0f && pixels[2][2][1] == 326.0f);
+    model->norm_eps = 1e-5f;
+    model->anchors[1][2][0] = 17.25f;
+    if (qz_model_save(model, path) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    qz_model_destroy(model);
+    if (qz_model_open(ctx, path, &opened) != QZ_OK)
+        fail_msg("%s", qz_context_message(ctx));
+    qzi_model_anchors(opened, pixels);
+    assert_true(pixels[0][0][0] == 10.0f && pixels[1][2][0] == 17.25f);
+    assert_true(opened->norm_eps == 1e-5f);
+    qz_model_destroy(opened);
+    unlink(path);
+
+    /* of an architecture that has no such option, and of one that has no such value */
+    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+    options.activation = QZ_ACT_SILU;
+    assert_int_equal(qz_model_create(ctx, "yolov5n", &options, &model), QZ_ERR_ARGUMENT);
+    options.activation = QZ_ACT_MISH;
+    assert_int_equal(qz_model_create(ctx, "yolov3", &options, &model), QZ_ERR_ARGUMENT);
+    qz_context_destroy(ctx);
+}
+
+/* Anchors and the eps of norms are set before fusing, and outlive a graph that is built anew. */
+static void test_norm_eps(void **state)
+{
+    qz_context *ctx = NULL;
+    qz_model *model = NULL;
+    (void)state;
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    assert_int_equal(qzi_model_alloc(ctx, qzi_arch_get("yolov5n"), &model), QZ_OK);
+    assert_int_equal(qzi_model_build(model, NULL), QZ_OK);
+    qzi_model_set_norm_eps(model, 1e-5f);
+    for (int again = 0; again < 2; again++) {
+        for (size_t i = 0; i < model->graph->node_count; i++)
+            if (model->graph->nodes[i].op == QZI_OP_BATCH_NORM2D)
+                assert_true(model->graph->nodes[i].u.bn.eps == 1e-5f);
+        assert_int_equal(qzi_model_build(model, &(qzi_build_options){.num_classes = 7}), QZ_OK);
+    }
+    qzi_param *anchors = qzi_graph_param(model->graph, "model.24.anchors");
+    assert_non_null(anchors);
+    ((float *)anchors->tensor.data)[7] = 2.5f;
+    assert_int_equal(qzi_model_take_anchors(model), QZ_OK);
+    assert_true(model->anchors[1][0][1] == 40.0f);
+    ((float *)anchors->tensor.data)[7] = 0.0f;
+    assert_int_equal(qzi_model_take_anchors(model), QZ_ERR_NUMERIC);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     if (argc > 1 && strcmp(argv[1], "--all") == 0) {
@@ -257,6 +418,11 @@ int main(int argc, char **argv)
         names = (const char *const *)(argv + 1);
         name_count = (size_t)argc - 1;
     }
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_goldens)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_goldens),
+        cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_norm_eps),
+    };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

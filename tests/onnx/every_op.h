@@ -44,7 +44,7 @@ static inline void build(qz_graph *g, const void *config, const qzi_build_option
 {
     static const float factor[8] = {0.5f, 1, 2, 1, 1, 1, 1, 1}, shift[8] = {0.1f, -0.2f};
     (void)config;
-    qz_value x = qz_graph_input(g, "input", 3), y, z;
+    qz_value x = qz_graph_input(g, "input", 3), y, z, picked;
     x = conv(g, "conv2d", x, 8, 3);
     x = qz_max_pool2d(g, "max_pool2d", x,
                       &(qz_pool2d_options){.kernel_h = 3, .stride_h = 2, .ceil_mode = true});
@@ -66,6 +66,8 @@ static inline void build(qz_graph *g, const void *config, const qzi_build_option
     x = qz_add(g, "add", x, z, QZ_ACT_NONE);
     x = qz_activate(g, "silu", conv(g, "c6", x, 8, 1), QZ_ACT_SILU);
     x = qz_activate(g, "gelu", conv(g, "c7", x, 8, 1), QZ_ACT_GELU);
+    x = qz_activate(g, "leaky_relu", conv(g, "c11", x, 8, 1), QZ_ACT_LEAKY_RELU);
+    x = qz_activate(g, "mish", conv(g, "c12", x, 8, 1), QZ_ACT_MISH);
     x = qz_layer_norm(g, "layer_norm", x, 1e-6f);
     x = qz_channel_affine(g, "channel_affine", x, factor, shift);
     x = qz_conv_transpose2d(g, "conv_transpose2d", conv(g, "c10", x, 8, 1),
@@ -92,7 +94,8 @@ static inline void build(qz_graph *g, const void *config, const qzi_build_option
     z = qz_resize2d(g, "resize2d nearest", z, x, QZ_RESIZE_NEAREST);
     x = qz_add(g, "resized nearest", x, z, QZ_ACT_NONE);
     z = qz_slice_channels(g, "slice", x, 3, 5);
-    x = qz_concat(g, "concat of equal parameters", (qz_value[]){x, z}, 2);
+    picked = qz_pick_channels(g, "slice of every period", x, 1, 2, 4);
+    x = qz_concat(g, "concat of equal parameters", (qz_value[]){x, z, picked}, 3);
     z = conv(g, "conv2d with a clamp left", x, 4, 1);
     z = qz_activate(g, "left", z, QZ_ACT_RELU);
     x = qz_concat(g, "joined", (qz_value[]){z, conv(g, "c9", x, 4, 1)}, 2);

@@ -70,6 +70,10 @@ static void build_all_ops(qz_graph *g, const void *config, const qzi_build_optio
     x = qz_concat(g, "cat", branch, 2);
     x = qz_channel_shuffle(g, "shuffle", x, 2);
     x = qz_slice_channels(g, "chunk", x, 4, 8);
+    x = qz_activate(g, "mish", qz_activate(g, "leaky", x, QZ_ACT_LEAKY_RELU), QZ_ACT_MISH);
+    const qz_value parts[2] = {qz_pick_channels(g, "even", x, 0, 1, 2),
+                               qz_pick_channels(g, "odd", x, 1, 1, 2)};
+    x = qz_concat(g, "pairs", parts, 2);
     y = qz_max_pool2d(g, "half", x, &(qz_pool2d_options){.kernel_h = 2});
     y = qz_resize2d(g, "resize", y, x, QZ_RESIZE_BILINEAR);
     x = qz_add(g, "sum", x, y, QZ_ACT_NONE);

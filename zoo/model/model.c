@@ -268,6 +268,7 @@ qz_status qz_model_prepare(qz_model *model)
     if (model->dropped)
         return qzi_model_fail_state(model, "finalize dropped the weights");
     uint32_t threads = model->threads != 0 ? model->threads : qz_context_threads(model->ctx);
+    QZI_TRY(qzi_model_divide(model));
     if (model->float_heads)
         QZI_TRY(qzi_model_float_heads(model));
     QZI_TRY(qzi_prepare(model->graph, &model->qconfig, threads, &model->calibration));

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* model_build.c - an empty model, its float graph, and its end. */
 #include "zoo/model/model_build.h"
+#include "quant/divide.h"
 #include "zoo/detection/transform.h"
 
 #include <math.h>
@@ -193,6 +194,16 @@ qz_status qzi_model_fuse(qz_model *model)
     QZI_TRY(model->arch->fuse(model->graph, false));
     model->fused = true;
     return QZ_OK;
+}
+
+qz_status qzi_model_divide(qz_model *model)
+{
+    const qzi_detector *detector = model->arch->detector;
+    if (model->fused || !detector || detector->kind != QZI_DETECTOR_YOLO)
+        return QZ_OK;
+    if (model->packings.count > 0)
+        return qzi_model_fail_state(model, "unfused, it is prepared before the first session");
+    return qzi_divide(model->graph);
 }
 
 qz_status qzi_model_fail_state(const qz_model *model, const char *text)

@@ -31,6 +31,9 @@ void qzi_model_anchors(const qz_model *model, float pixels[3][3][2]);
 /* Replaces ReLU6 where the model says so, and fuses. */
 qz_status qzi_model_fuse(qz_model *model);
 
+/* For int8 without fusing: YOLO's heads, which fusing divides, must never share one scale. */
+qz_status qzi_model_divide(qz_model *model);
+
 /* QZ_ERR_UNSUPPORTED: images are not prepared by a recipe. */
 qz_status qzi_model_takes_recipe(const qz_model *model);
 /* QZ_ERR_STATE: "resnet18: text". */

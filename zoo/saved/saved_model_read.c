@@ -425,8 +425,7 @@ static qz_status read_structure(struct reader *r)
     QZI_TRY(as_damaged(r, qzi_classes_split(m, classes)));
     if (m->relu)
         qzi_replace_relu6(m->graph);
-    if (fused)
-        QZI_TRY(as_damaged(r, qzi_model_fuse(m)));
+    QZI_TRY(as_damaged(r, fused ? qzi_model_fuse(m) : qzi_model_divide(m)));
     QZI_TRY(read_activations(r, &observed));
     qz_status st = qzi_convert_structure(m->graph, &m->qconfig, observed, &m->int8_graph);
     qzi_free(r->ctx, observed);

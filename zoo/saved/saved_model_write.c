@@ -9,7 +9,7 @@
 #include <inttypes.h>
 #include <string.h>
 
-enum { MAX_METADATA = 32 };
+enum { MAX_METADATA = 40 };
 
 /* What will be written. Keys and values live in the arena, tensors in the model. */
 struct writer {
