@@ -2,6 +2,8 @@
 /*
  * pool.c - max, average and adaptive average pooling, float and int8. Each output pixel gathers
  * pointers to the pixels of its window that lie inside the image and hands them to the kernel.
+ * Large windows of stride 1 take their maxima by rows first, then by columns: the same values, from
+ * kw + kh pixels in place of kw * kh.
  */
 #include "layers/ops/ops.h"
 
@@ -167,9 +169,86 @@ static size_t max_taps(const qzi_op_run *r)
     return (size_t)QZI_MIN(a->kh, in->h) * (size_t)QZI_MIN(a->kw, in->w);
 }
 
+/* ---- maxima by rows, then by columns ---- */
+
+/* Windows below that are as fast at once. */
+#define SEPARABLE_SIDE 5
+
+static bool is_separable(const qzi_op_run *r)
+{
+    const qzi_pool2d_attr *a = &r->node->u.pool;
+    return r->node->op == QZI_OP_MAX_POOL2D && a->stride_h == 1 && a->stride_w == 1 &&
+           a->kh >= SEPARABLE_SIDE && a->kw >= SEPARABLE_SIDE && a->kw <= STACK_TAPS &&
+           a->kh <= STACK_TAPS;
+}
+
+static void max_of(const qzi_op_run *r, const void **taps, size_t count, size_t c, void *y)
+{
+    if (r->node->dtype == QZ_U8)
+        r->kernels->u8_maxpool((const uint8_t *const *)taps, count, c, y);
+    else
+        r->kernels->f32_maxpool((const float *const *)taps, count, c, y);
+}
+
+/* Bytes of a row of maxima: its pixels are dense. */
+static size_t row_bytes(const qzi_op_run *r)
+{
+    return (size_t)r->out.w * (size_t)r->out.c * qz_dtype_size(r->node->dtype);
+}
+
+/* The maxima of the windows' part in input row `iy`, one for each output column. */
+static void max_row(const qzi_op_run *r, int64_t image, int32_t iy, char *to)
+{
+    const qzk_view *in = &r->in[0];
+    const size_t size = qz_dtype_size(r->node->dtype), c = (size_t)in->c;
+    const int64_t row = (image * in->h + iy) * in->w;
+    const void *taps[STACK_TAPS];
+    for (int32_t ox = 0; ox < r->out.w; ox++, to += c * size) {
+        const window w = window_of(r->node, in, &r->out, 0, ox);
+        size_t count = 0;
+        for (int32_t ix = w.x0; ix < w.x1; ix++)
+            taps[count++] = (const char *)in->data + (size_t)((row + ix) * in->pixel_stride) * size;
+        max_of(r, taps, count, c, to);
+    }
+}
+
+/* Output rows, of all images one behind the other. The last kh rows of maxima are kept. */
+static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
+{
+    const qzi_op_run *r = arg;
+    const qzk_view *in = &r->in[0], *out = &r->out;
+    const int32_t kh = r->node->u.pool.kh;
+    const size_t size = qz_dtype_size(r->node->dtype), c = (size_t)out->c, bytes = row_bytes(r);
+    char *ring = (char *)r->scratch + thread * r->scratch_stride;
+    const void *taps[STACK_TAPS];
+    int32_t next = 0; /* the first row that has no maxima yet */
+    for (int64_t row = begin; row < end; row++) {
+        const int32_t oy = (int32_t)(row % out->h);
+        const window w = window_of(r->node, in, out, oy, 0);
+        const size_t count = (size_t)(w.y1 - w.y0);
+        next = row == begin || oy == 0 ? w.y0 : next;
+        for (; next < w.y1; next++)
+            max_row(r, row / out->h, next, ring + (size_t)(next % kh) * bytes);
+        for (size_t t = 0; t < count; t++)
+            taps[t] = ring + (size_t)((w.y0 + (int32_t)t) % kh) * bytes;
+        char *y = (char *)out->data + (size_t)(row * out->w * out->pixel_stride) * size;
+        if (out->pixel_stride == out->c) {
+            max_of(r, taps, count, (size_t)out->w * c, y);
+            continue;
+        }
+        for (int32_t ox = 0; ox < out->w; ox++, y += (size_t)out->pixel_stride * size) {
+            max_of(r, taps, count, c, y);
+            for (size_t t = 0; t < count; t++)
+                taps[t] = (const char *)taps[t] + c * size;
+        }
+    }
+}
+
 static size_t scratch(const qzi_op_run *r)
 {
     size_t taps = max_taps(r);
+    if (is_separable(r))
+        return (size_t)r->node->u.pool.kh * row_bytes(r);
     return taps > STACK_TAPS ? taps * sizeof(void *) : 0;
 }
 
@@ -190,6 +269,10 @@ static void run(const qzi_op_run *r)
     int64_t cost = (int64_t)max_taps(r) * y->c * (int64_t)qz_dtype_size(r->node->dtype);
     int64_t grain = QZI_MAX(32768 / QZI_MAX(cost, (int64_t)1), (int64_t)1);
     qzi_op_run copy = *r;
+    if (is_separable(r)) {
+        qzi_parallel(r->ctx, r->threads, (int64_t)y->n * y->h, r->node->u.pool.kh, run_rows, &copy);
+        return;
+    }
     qzi_parallel(r->ctx, r->threads, (int64_t)y->n * y->h * y->w, grain, run_task, &copy);
 }
 
