@@ -19,6 +19,9 @@
 /* Orders of placement that are tried. */
 #define MAX_ORDERS 32
 
+/* Channels of the largest vector of bytes. */
+#define NARROW 64
+
 typedef struct group {
     qz_value root;
     size_t bytes, offset;
@@ -29,6 +32,7 @@ typedef struct group {
 typedef struct planner_value {
     qz_value root;     /* resolved in finish_groups */
     qz_value parent;   /* whose storage the value uses; itself for a root */
+    qz_value over;     /* the input that it overwrites; QZ_NO_VALUE */
     int64_t channel;   /* first channel inside the parent */
     size_t last;       /* last reader */
     size_t uses;       /* number of readers, the caller among them */
@@ -103,6 +107,17 @@ static bool is_alias(const planner *p, size_t i)
     return node->op != QZI_OP_FLATTEN || x->h * x->w == 1;
 }
 
+/*
+ * Whether writing a value straight into a wider tensor costs more than copying it there: an
+ * element-wise op that may follow a convolution runs over whole regions where pixels are dense, and
+ * pixel by pixel where they are not, which is slow where a pixel is less than a vector.
+ */
+static bool is_narrow(const qzi_node *node)
+{
+    return node->dtype == QZ_U8 && node->c < NARROW && qzi_op_get(node->op)->apply &&
+           qzi_op_get(node->op)->in_place;
+}
+
 /* Lets the producers of a concat's inputs write into their slices, where nothing forbids it. */
 static void place_concat(planner *p, size_t i)
 {
@@ -115,7 +130,7 @@ static void place_concat(planner *p, size_t i)
                     (x->q.scale == node->q.scale && x->q.zero_point == node->q.zero_point &&
                      channel % 4 == 0 && /* view rule of kernels.h */
                      (x->c % 4 == 0 || k + 1 == node->in_count));
-        if (same && p->values[v].parent == v && !is_alias(p, (size_t)v) &&
+        if (same && p->values[v].parent == v && !is_alias(p, (size_t)v) && !is_narrow(x) &&
             p->plan->values[v].placed_in == QZ_NO_VALUE) {
             p->values[v].parent = (qz_value)i;
             p->values[v].channel = channel;
@@ -144,22 +159,48 @@ static bool share_with(planner *p, size_t i, qz_value v)
         if (p->plan->values[u].placed_in != QZ_NO_VALUE)
             return false;
     }
-    p->values[i].parent = v;
+    p->values[i].parent = p->values[i].over = v;
+    return true;
+}
+
+/*
+ * Node i writes into a concat: so may the convolution that it follows, with all between them, and
+ * node i overwrites that in place. Only where the convolution's storage is its own, is as large,
+ * and is read by nobody later.
+ */
+static bool draw_in(planner *p, size_t i, qz_value v)
+{
+    const qzi_node *node = &p->graph->nodes[i];
+    const qz_value root = root_of(p, v);
+    const qzi_node *from = &p->graph->nodes[root];
+    const qzi_shape *x = &p->plan->shapes[root], *y = &p->plan->shapes[i];
+    if ((from->op != QZI_OP_CONV2D && from->op != QZI_OP_LINEAR) || from->dtype != node->dtype ||
+        p->graph->nodes[v].dtype != node->dtype || p->values[root].group_last > i)
+        return false;
+    if (x->h != y->h || x->w != y->w || x->c != y->c || p->graph->nodes[v].c != node->c)
+        return false;
+    for (size_t k = 0; k < node->in_count; k++)
+        if (node->in[k] != v && root_of(p, node->in[k]) == root)
+            return false;
+    p->values[root].parent = (qz_value)i;
+    p->values[i].over = v;
     return true;
 }
 
 static void share_in_place(planner *p, size_t i)
 {
     const qzi_node *node = &p->graph->nodes[i];
-    if (!qzi_op_get(node->op)->in_place || p->values[i].parent != (qz_value)i)
+    const bool placed = p->plan->values[i].placed_in != QZ_NO_VALUE;
+    if (!qzi_op_get(node->op)->in_place || (p->values[i].parent != (qz_value)i && !placed))
         return;
+    bool (*const share)(planner *, size_t, qz_value) = placed ? draw_in : share_with;
     qz_value first = node->in[0], second = QZ_NO_VALUE;
     if (node->op == QZI_OP_ADD) { /* over what was computed last, so that it may follow that */
         first = QZI_MAX(node->in[0], node->in[1]);
         second = QZI_MIN(node->in[0], node->in[1]);
     }
-    if (!share_with(p, i, first) && second != QZ_NO_VALUE)
-        share_with(p, i, second);
+    if (!share(p, i, first) && second != QZ_NO_VALUE)
+        share(p, i, second);
 }
 
 /* When a value is final: after which node's run. */
@@ -176,8 +217,8 @@ static void find_head(planner *p, size_t i)
     const qz_graph *g = p->graph;
     const qzi_node *node = &g->nodes[i];
     qzi_plan *plan = p->plan;
-    qz_value v = p->values[i].parent;
-    if (!qzi_op_get(node->op)->apply || plan->values[i].aliased || v == (qz_value)i)
+    qz_value v = p->values[i].over;
+    if (!qzi_op_get(node->op)->apply || plan->values[i].aliased || v == QZ_NO_VALUE)
         return;
     while (plan->values[v].aliased && g->nodes[v].op != QZI_OP_SLICE && p->values[v].uses == 1)
         v = g->nodes[v].in[0];
@@ -188,7 +229,7 @@ static void find_head(planner *p, size_t i)
         (op != QZI_OP_CONV2D && op != QZI_OP_LINEAR))
         return;
     for (size_t k = 0; k < node->in_count; k++) {
-        if (node->in[k] != p->values[i].parent && made_by(p, node->in[k]) >= head)
+        if (node->in[k] != p->values[i].over && made_by(p, node->in[k]) >= head)
             return;
     }
     qz_value last = head;
@@ -204,8 +245,10 @@ static void find_head(planner *p, size_t i)
 static void form_groups(planner *p)
 {
     const qz_graph *g = p->graph;
-    for (size_t i = 0; i < g->node_count; i++)
+    for (size_t i = 0; i < g->node_count; i++) {
         p->values[i].parent = (qz_value)i;
+        p->values[i].over = QZ_NO_VALUE;
+    }
     for (size_t i = 0; i < g->node_count; i++) {
         if (is_alias(p, i)) {
             p->values[i].parent = g->nodes[i].in[0];

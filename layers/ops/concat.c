@@ -53,6 +53,21 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
+/* Rows of `bytes` each. Of the usual sizes memcpy is one or two moves, without a call. */
+static void copy_rows(const char *x, size_t x_step, char *y, size_t y_step, int64_t rows,
+                      size_t bytes)
+{
+    if (bytes == 16)
+        for (; rows; rows--, x += x_step, y += y_step)
+            memcpy(y, x, 16);
+    else if (bytes == 32)
+        for (; rows; rows--, x += x_step, y += y_step)
+            memcpy(y, x, 32);
+    else
+        for (; rows; rows--, x += x_step, y += y_step)
+            memcpy(y, x, bytes);
+}
+
 static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 {
     const qzi_node *node = r->node;
@@ -69,14 +84,14 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
         offset += x->c;
         if (r->in_placed[i])
             continue;
-        for (int64_t p = begin; p < end; p++) {
-            if (same)
-                memcpy(y, px, c * size);
-            else
-                r->kernels->u8_lut((const uint8_t *)px, (uint8_t *)y, c, node->tables + i * 256);
-            px += (size_t)x->pixel_stride * size;
-            y += (size_t)r->out.pixel_stride * size;
+        const size_t x_step = (size_t)x->pixel_stride * size;
+        const size_t y_step = (size_t)r->out.pixel_stride * size;
+        if (same) {
+            copy_rows(px, x_step, y, y_step, end - begin, c * size);
+            continue;
         }
+        for (int64_t p = begin; p < end; p++, px += x_step, y += y_step)
+            r->kernels->u8_lut((const uint8_t *)px, (uint8_t *)y, c, node->tables + i * 256);
     }
 }
 
