@@ -8,6 +8,7 @@
  * a fixed order, whatever the strides and threads of the runs.
  */
 #include "quant/analysis.h"
+#include "quant/decide.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -139,6 +140,15 @@ static qz_status keep_value(void *user, const qz_graph *graph, qz_value node, co
     return QZ_OK;
 }
 
+/* What int8 does not hold, because nothing reads it: not a loss. */
+static void cut_value(const qzk_view *v)
+{
+    float *x = v->data;
+    const size_t count = (size_t)v->n * (size_t)v->h * (size_t)v->w * (size_t)v->c;
+    for (size_t i = 0; i < count; i++)
+        x[i] = x[i] < QZI_CUT ? QZI_CUT : x[i];
+}
+
 static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
                                const qzk_view *view)
 {
@@ -152,6 +162,8 @@ static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
                         "%s: the float and the int8 model have different shapes; compare models "
                         "of one architecture",
                         graph->nodes[node].name);
+    if (graph->nodes[node].dtype == QZ_U8 && qzi_is_cut(s->float_graph, p->float_node))
+        cut_value(real);
     p->image = compare_views(real, &graph->nodes[node], view);
     drop_kept(s, p->float_node);
     return QZ_OK;

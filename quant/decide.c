@@ -260,3 +260,14 @@ void qzi_decisions_free(const qz_graph *graph, qzi_decision *decisions)
         qzi_free(graph->ctx, decisions[i].reason);
     qzi_free(graph->ctx, decisions);
 }
+
+bool qzi_is_cut(const qz_graph *graph, qz_value value)
+{
+    bool cut = false;
+    for (size_t i = 0; i < graph->node_count && !cut; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        cut = node->op == QZI_OP_ACTIVATION && node->in[0] == value &&
+              (node->act == QZ_ACT_SILU || node->act == QZ_ACT_MISH);
+    }
+    return cut && qzi_graph_readers(graph, value) == 1;
+}

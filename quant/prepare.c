@@ -13,6 +13,7 @@ struct qzi_calibration {
     uint32_t threads;
     size_t node_count;
     qzi_observer **observers; /* by node; NULL: none */
+    bool *cut;                /* by node: qzi_is_cut */
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     size_t images;
@@ -49,10 +50,33 @@ static qz_status create_observers(qzi_calibration *cal)
             continue;
         st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range, 0,
                                  0.0f, &cal->observers[i]);
+        cal->cut[i] = qzi_is_cut(graph, (qz_value)i);
         if (st == QZ_OK && cal->qconfig.backend->whole_range)
             qzi_observer_count_whole_range(cal->observers[i]);
     }
     qzi_decisions_free(graph, decisions);
+    return st;
+}
+
+/* Shows the observer the values that are at least QZI_CUT, and that in place of the others. */
+static qz_status observe_cut(qzi_calibration *cal, qz_value node, const qzk_view *view)
+{
+    const qz_context *ctx = cal->graph->ctx;
+    const size_t c = (size_t)view->c, pixels = (size_t)view->n * (size_t)view->h * (size_t)view->w;
+    qzk_view dense = *view;
+    float *values = qzi_alloc(ctx, pixels * c * sizeof(*values));
+    if (!values)
+        return QZ_ERR_MEMORY;
+    for (size_t p = 0; p < pixels; p++)
+        for (size_t k = 0; k < c; k++) {
+            const float x =
+                ((const float *)view->data)[(int64_t)p * view->pixel_stride + (int64_t)k];
+            values[p * c + k] = x < QZI_CUT ? QZI_CUT : x;
+        }
+    dense.data = values;
+    dense.pixel_stride = view->c;
+    const qz_status st = qzi_observer_observe(cal->observers[node], &dense, cal->threads);
+    qzi_free(ctx, values);
     return st;
 }
 
@@ -64,7 +88,8 @@ static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
     if (!cal->observers[node])
         return QZ_OK;
     cal->broken = true; /* until the image is through */
-    st = qzi_observer_observe(cal->observers[node], view, cal->threads);
+    st = cal->cut[node] ? observe_cut(cal, node, view)
+                        : qzi_observer_observe(cal->observers[node], view, cal->threads);
     return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[node].name);
 }
 
@@ -86,7 +111,8 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
     QZI_GOTO(st, copy_list(&cal->arena, qconfig->fallback, qconfig->fallback_count,
                            &cal->qconfig.fallback));
     cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
-    if (!cal->observers) {
+    cal->cut = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->cut));
+    if (!cal->observers || !cal->cut) {
         st = QZ_ERR_MEMORY;
         goto fail;
     }
@@ -107,6 +133,7 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
     for (size_t i = 0; calibration->observers && i < calibration->node_count; i++)
         qzi_observer_destroy(calibration->observers[i]);
     qzi_free(ctx, calibration->observers);
+    qzi_free(ctx, calibration->cut);
     for (size_t i = 0; i < QZI_STAGES_MAX; i++)
         qzi_exec_destroy(calibration->exec[i]);
     qzi_packed_destroy(calibration->packed);
