@@ -355,6 +355,101 @@ static void test_int8(void **state)
     qz_context_destroy(ctx);
 }
 
+/* ---- real weights ---- */
+
+/* The letterboxed photo of the oracle folder, from 0 to 1; data NULL: it is not there. */
+static qz_tensor photo(qz_context *ctx)
+{
+    qz_tensor x = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, 640, 640}};
+    qz_image image = {0};
+    if (qz_image_load(ctx, golden_path("bus_letterbox640.png"), &image) != QZ_OK)
+        return x;
+    const int64_t plane = 640 * 640;
+    assert_int_equal((int64_t)image.width * image.height, plane);
+    float *data = malloc((size_t)(3 * plane) * sizeof(*data));
+    assert_non_null(data);
+    for (int64_t i = 0; i < 3 * plane; i++)
+        data[i] = (float)image.rgb[i % plane * 3 + i / plane] / 255.0f;
+    qz_image_free(ctx, &image);
+    x.data = data;
+    return x;
+}
+
+/* dB of the int8 outputs of each kind, levels together, over the photo it was calibrated on. */
+static void print_sqnr(const char *backend, const qz_graph *graph, const qz_graph *int8,
+                       const qz_tensor *x)
+{
+    static const char *const kinds[] = {"bbox_regression", "objectness", "cls_logits"};
+    struct runner a, b;
+    run(&a, graph, x);
+    run(&b, int8, x);
+    printf("yolov5n  %-7s", backend);
+    for (size_t k = 0; k < 3; k++) {
+        double signal = 0.0, noise = 0.0;
+        for (int32_t level = 0; level < 3; level++) {
+            qz_tensor right = output_of(&a, kinds[k], level), out = output_of(&b, kinds[k], level);
+            const float *p = right.data, *q = out.data;
+            for (int64_t i = 0; i < qz_tensor_numel(&out); i++) {
+                signal += (double)p[i] * (double)p[i];
+                noise += ((double)p[i] - (double)q[i]) * ((double)p[i] - (double)q[i]);
+            }
+            free(right.data);
+            free(out.data);
+        }
+        const double db = 10.0 * log10(signal / noise);
+        printf(" %s %.1f dB", kinds[k], db);
+        assert_true(db > 8.0);
+    }
+    printf("\n");
+    done(&a);
+    done(&b);
+}
+
+static void test_real(void **state)
+{
+    static const char *const backends[] = {"fbgemm", "qnnpack", "native"};
+    const char *folder = getenv("QZOO_TEST_DATA");
+    char weights[1024];
+    qz_context *ctx = NULL;
+    (void)state;
+    snprintf(weights, sizeof(weights), "%s/weights/yolov5n.pth",
+             folder ? folder : "../shared/data");
+    json_t *golden = golden_load("yolov5n_real");
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    qz_tensor x = photo(ctx);
+    if (!golden || !x.data || access(weights, R_OK) != 0) {
+        printf("skipped: no yolov5n_real.json, bus_letterbox640.png or %s\n", weights);
+        qz_context_destroy(ctx);
+        json_decref(golden);
+        free(x.data);
+        skip();
+    }
+    const json_t *heads = json_object_get(json_object_get(golden, "square_640x640"), "heads");
+    for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
+        qz_model *model = NULL;
+        qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+        options.weights = weights;
+        options.quantize = true;
+        assert_true(qz_backend_parse(backends[i], &options.backend));
+        if (qz_model_create(ctx, "yolov5n", &options, &model) != QZ_OK ||
+            qz_model_calibrate(model, &x) != QZ_OK || qz_model_convert(model) != QZ_OK)
+            fail_msg("%s", qz_context_message(ctx));
+        if (i == 0) {
+            struct runner r;
+            run(&r, model->graph, &x);
+            printf("yolov5n  real    heads %.1e\n", check_heads(&r, heads));
+            done(&r);
+        }
+        print_sqnr(backends[i], model->graph, model->int8_graph, &x);
+        qz_model_destroy(model);
+    }
+    free(x.data);
+    json_decref(golden);
+    qz_context_destroy(ctx);
+}
+
+/* ---- what is kept ---- */
+
 /* What a saved model keeps: the activation, the norms' eps, anchors. */
 static void test_saved(void **state)
 {
@@ -428,9 +523,8 @@ int main(int argc, char **argv)
         name_count = (size_t)argc - 1;
     }
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_goldens),
-        cmocka_unit_test(test_int8),
-        cmocka_unit_test(test_saved),
+        cmocka_unit_test(test_goldens),  cmocka_unit_test(test_int8),
+        cmocka_unit_test(test_real),     cmocka_unit_test(test_saved),
         cmocka_unit_test(test_norm_eps),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -151,7 +151,7 @@ sized() {
 # smaller NAME SIDE: options with which calibration is quick
 smaller() {
     case $1 in
-    ssd*) ;;
+    ssd*|yolo*) ;;
     *rcnn*) echo "--set min_size=$2 --set max_size=$2 --set rpn_post_nms_top_n_test=50" ;;
     retinanet*|fcos*) echo "--set min_size=$2 --set max_size=$2" ;;
     *) echo "--size $2" ;;
@@ -177,6 +177,7 @@ whole() {
     ssd*) sized "$name" 300 fp32 qdq && finds "$name" 300 ;;
     retinanet*|fcos*|*rcnn*) sized "$name" 128 fp32 qdq && finds "$name" 128 ;;
     fcn*|deeplab*|lraspp*) sized "$name" 128 fp32 qdq ;;
+    yolo*) sized "$name" 128 fp32 qdq qoperator ;;
     *) one "$@" ;;
     esac
 }
@@ -254,6 +255,7 @@ elif [ "$suite" = fast ]; then
     compared squeezenet1_1
     sized ssdlite320_mobilenet_v3_large 320 fp32 qdq
     sized fasterrcnn_mobilenet_v3_large_320_fpn 320 fp32 qdq
+    sized yolov5n 128 fp32 qdq
     finds ssdlite320_mobilenet_v3_large 320
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
 else

@@ -36,7 +36,8 @@ static void own_size(const qz_model *model, int32_t *height, int32_t *width)
     const qz_detection_options *settings = &model->detection;
     *height = model->input_h;
     *width = model->input_w;
-    if (detector && detector->kind == QZI_DETECTOR_SSD) {
+    if (detector &&
+        (detector->kind == QZI_DETECTOR_SSD || detector->kind == QZI_DETECTOR_YOLO)) {
         *height = settings->fixed_h;
         *width = settings->fixed_w;
     } else if (detector) {
@@ -74,6 +75,11 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
     if (o->postprocess && !model->arch->detector)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "postprocess: goes with detectors only, and %s is none",
+                        model->arch->info.name);
+    if (o->postprocess && model->arch->detector->kind == QZI_DETECTOR_YOLO)
+        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
+                        "postprocess: the boxes of %s are not written into ONNX files yet; export "
+                        "its raw values",
                         model->arch->info.name);
     if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
