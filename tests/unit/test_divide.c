@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* test_divide.c - channels of every period: what is picked, which convolutions are divided by them,
- * the same bytes, buffers and the order of parameters, failures. */
+/*
+ * test_divide.c - what YOLO asks of graphs and passes. Channels of every period: what is picked,
+ * which convolutions are divided by them, the same bytes, failures; buffers and the order of
+ * parameters; ranges of what SiLU and Mish read.
+ */
 #include "passes.h"
+#include "quant/convert.h"
+#include "quant/decide.h"
 #include "quant/divide.h"
 
 static qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t oc, bool bias)
@@ -129,6 +134,49 @@ static void test_params(void **state)
     test_context_end(ctx, &memory);
 }
 
+/* The range of a value that a SiLU or Mish alone reads ends at QZI_CUT, and no other. */
+static void test_cut(void **state)
+{
+    static const qz_activation acts[] = {QZ_ACT_SILU, QZ_ACT_MISH, QZ_ACT_HARDSWISH,
+                                         QZ_ACT_LEAKY_RELU};
+    float data[TEST_IMAGE];
+    qz_tensor image = test_image(1, data);
+    (void)state;
+    test_memory memory;
+    qz_context *ctx = test_context(&memory);
+    const qzi_backend *backend = qzi_backend_get(QZ_BACKEND_FBGEMM);
+    const qzi_qconfig qconfig = {.backend = backend, .observer = QZ_OBSERVER_MINMAX};
+    for (size_t i = 0; i < QZI_ARRAY_LEN(acts); i++) {
+        qz_graph *g = NULL, *q = NULL;
+        qzi_calibration *calibration = NULL;
+        ASSERT_OK(ctx, qz_graph_create(ctx, &g));
+        const qz_value x = qz_graph_input(g, "x", 3);
+        const qz_value alone = conv(g, "alone", x, 4, false), twice = conv(g, "twice", x, 4, false);
+        const qz_value joined[] = {qz_activate(g, "a", alone, acts[i]),
+                                   qz_activate(g, "b", twice, acts[i]), twice};
+        qz_graph_output(g, "y", qz_concat(g, "cat", joined, 3));
+        ASSERT_OK(ctx, qz_graph_finish(g));
+        test_fill(g);
+        for (size_t k = 0; k < g->param_count; k++)
+            for (int64_t e = 0; e < qz_tensor_numel(&g->params[k].tensor); e++)
+                ((float *)g->params[k].tensor.data)[e] *= 30.0f;
+        ASSERT_OK(ctx, qzi_prepare(g, &qconfig, 1, &calibration));
+        ASSERT_OK(ctx, qzi_calibrate(calibration, &image));
+        ASSERT_OK(ctx, qzi_convert(g, calibration, &q));
+        const qzi_qparams cut = test_node(q, "alone")->q, whole = test_node(q, "twice")->q;
+        const float low = -(float)cut.zero_point * cut.scale;
+        if (acts[i] == QZ_ACT_SILU || acts[i] == QZ_ACT_MISH)
+            assert_true(fabsf(low - QZI_CUT) < cut.scale);
+        else
+            assert_true(low < 2 * QZI_CUT);
+        assert_true(-(float)whole.zero_point * whole.scale < 2 * QZI_CUT);
+        qzi_calibration_destroy(calibration);
+        qz_graph_destroy(q);
+        qz_graph_destroy(g);
+    }
+    test_context_end(ctx, &memory);
+}
+
 /* Every allocation fails once: the graph computes what it did before, and nothing leaks. */
 static void test_memory_failures(void **state)
 {
@@ -160,9 +208,8 @@ static void test_memory_failures(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_numbers),
-        cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_params),
+        cmocka_unit_test(test_numbers),         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_params),          cmocka_unit_test(test_cut),
         cmocka_unit_test(test_memory_failures),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

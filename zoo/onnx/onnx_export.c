@@ -36,8 +36,7 @@ static void own_size(const qz_model *model, int32_t *height, int32_t *width)
     const qz_detection_options *settings = &model->detection;
     *height = model->input_h;
     *width = model->input_w;
-    if (detector &&
-        (detector->kind == QZI_DETECTOR_SSD || detector->kind == QZI_DETECTOR_YOLO)) {
+    if (detector && (detector->kind == QZI_DETECTOR_SSD || detector->kind == QZI_DETECTOR_YOLO)) {
         *height = settings->fixed_h;
         *width = settings->fixed_w;
     } else if (detector) {
