@@ -2,27 +2,30 @@
 /*
  * check_detections.c - our side of test_onnxruntime.sh for files that find objects by themselves.
  *
- *   check_detections export MODEL FORMAT SIDE FILE    the file, for images of SIDE x SIDE
+ *   check_detections export MODEL FORMAT SIDE FILE [all]
+ *                                                     the file, for images of SIDE x SIDE; all:
+ *                                                     every value is an output
  *   check_detections input MODEL SIDE FILE            a synthetic image, normalized, as raw float32
  *   check_detections compare MODEL SIDE DIR LEAST     DIR: the outputs of the file
+ *   check_detections heads MODEL SIDE DIR LEAST [inputs|none]
+ *                                                     the same, each node and each step behind the
+ *                                                     heads on what onnxruntime's had read; or
+ *                                                     only the graph's first nodes, or none
  *   check_detections rois SIDE FILE                   boxes of all kinds, as raw float32
  *
  * MODEL is a saved int8 model, or the name of a float one. Objects are compared as a set:
  * onnxruntime orders equal scores otherwise, and sums in another order. LEAST is the share that
  * must have a partner of the same label, nearly the same score and box, and mask.
  */
+#include "ort_values.h"
 #include "qzoo.h"
 #include "zoo/detection/detect.h"
+#include "zoo/detection/mask_post.h"
+#include "zoo/detection/outputs.h"
 #include "zoo/model/model.h"
-
-#include <math.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "zoo/model/model_pack.h"
 
 #define IMAGE 7
-#define SCORE_TOLERANCE 1e-3f
-#define BOX_TOLERANCE 0.25f /* pixels */
 #define MASK_TOLERANCE 0.01f
 #define MASK 28
 
@@ -30,39 +33,6 @@ static int fail(const char *what, const char *text)
 {
     fprintf(stderr, "check_detections: %s: %s\n", what, text);
     return 1;
-}
-
-static void *read_whole(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    fseek(file, 0, SEEK_END);
-    *size = (size_t)ftell(file);
-    rewind(file);
-    char *data = malloc(*size + 1);
-    if (data)
-        data[fread(data, 1, *size, file)] = '\0';
-    fclose(file);
-    return data;
-}
-
-/* An output by its name in DIR/values.txt. */
-static void *read_output(const char *dir, const char *name, size_t *size)
-{
-    char path[1024], line_name[64];
-    void *data = NULL;
-    int number;
-    snprintf(path, sizeof(path), "%s/values.txt", dir);
-    FILE *list = fopen(path, "r");
-    while (list && !data && fscanf(list, "%d %63s", &number, line_name) == 2) {
-        snprintf(path, sizeof(path), "%s/%d", dir, number);
-        if (strcmp(line_name, name) == 0)
-            data = read_whole(path, size);
-    }
-    if (list)
-        fclose(list);
-    return data;
 }
 
 /* The model, with a side of the resized image that needs no resizing. */
@@ -86,7 +56,7 @@ static qz_status open_model(qz_context *ctx, const char *name, const char *side_
     return qz_model_set_detection_options(*model, &o);
 }
 
-static int write_file(qz_context *ctx, char **args)
+static int write_file(qz_context *ctx, int count, char **args)
 {
     qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
     qz_model *model = NULL;
@@ -95,6 +65,7 @@ static int write_file(qz_context *ctx, char **args)
     if (!qz_onnx_format_parse(args[1], &options.format))
         return fail(args[1], "no format");
     options.postprocess = true;
+    options.all_outputs = count == 5;
     if (st == QZ_OK)
         st = qz_onnx_export(model, args[3], &options);
     const int status = st == QZ_OK ? 0 : fail(args[0], qz_context_message(ctx));
@@ -148,8 +119,9 @@ static int write_rois(char **args)
 typedef struct found {
     float *boxes, *scores, *masks; /* masks: NULL */
     int64_t *labels;
-    size_t count;
+    size_t count, real; /* all, and those that are objects */
     bool *taken;
+    float box_tolerance, score_tolerance; /* pixels */
 } found;
 
 /* Whether the mask of their object is ours, both pasted into the image. */
@@ -175,13 +147,13 @@ static bool same_mask(qz_context *ctx, const qz_session *session, size_t ours,
 static size_t partner_of(const found *f, const qz_detection *d)
 {
     size_t best = SIZE_MAX;
-    float least = BOX_TOLERANCE;
+    float least = f->box_tolerance;
     for (size_t i = 0; i < f->count; i++) {
         const float *b = f->boxes + 4 * i;
         const float distance = fmaxf(fmaxf(fabsf(b[0] - d->x1), fabsf(b[1] - d->y1)),
                                      fmaxf(fabsf(b[2] - d->x2), fabsf(b[3] - d->y2)));
         if (f->taken[i] || f->labels[i] != d->label || !(distance <= least) ||
-            !(fabsf(f->scores[i] - d->score) <= SCORE_TOLERANCE))
+            !(fabsf(f->scores[i] - d->score) <= f->score_tolerance))
             continue;
         least = distance;
         best = i;
@@ -189,17 +161,58 @@ static size_t partner_of(const found *f, const qz_detection *d)
     return best;
 }
 
+/* The outputs of the file, looked at by themselves. */
+static bool read_found(const comparison *c, bool masks, found *f)
+{
+    size_t sizes[4] = {0};
+    f->boxes = read_number(c, find_value(c, "boxes"), &sizes[0]);
+    f->scores = read_number(c, find_value(c, "scores"), &sizes[1]);
+    f->labels = read_number(c, find_value(c, "labels"), &sizes[2]);
+    f->masks = read_number(c, find_value(c, "masks"), &sizes[3]);
+    f->count = sizes[1] / sizeof(float);
+    f->taken = calloc(f->count + 1, sizeof(*f->taken));
+    if (!f->boxes || !f->scores || !f->labels || !f->taken || sizes[0] != f->count * 16 ||
+        sizes[2] != f->count * 8 || (masks && sizes[3] != f->count * MASK * MASK * 4))
+        return !fail(c->dir, "not the outputs that are expected");
+    for (size_t i = 0; i < f->count; i++) {
+        f->real += f->scores[i] > 0.0f;
+        if (f->scores[i] == 0.0f && (f->labels[i] != 0 || f->boxes[4 * i + 2] != 0.0f))
+            return !fail("absent objects", "not zero");
+        if (i > 0 && f->scores[i] > f->scores[i - 1])
+            return !fail("scores", "not sorted");
+    }
+    return true;
+}
+
+static void free_found(found *f)
+{
+    free(f->taken);
+    free(f->boxes);
+    free(f->scores);
+    free(f->labels);
+    free(f->masks);
+}
+
+/* Whether the share of objects that are alike is large enough. */
+static bool enough(const char *what, size_t ours, size_t theirs, size_t alike, const char *least)
+{
+    const double share = strtod(least, NULL);
+    printf("  %zu %s here, %zu there, %zu alike\n", ours, what, theirs, alike);
+    return ours > 0 && (double)alike >= share * (double)ours &&
+           (double)alike >= share * (double)theirs;
+}
+
 static int compare(qz_context *ctx, char **args)
 {
     qz_model *model = NULL;
     qz_session *session = NULL;
     const qz_detection *list = NULL;
-    size_t count = 0, sizes[4] = {0}, matched = 0, real = 0;
+    size_t count = 0, matched = 0;
     int32_t side = 0;
-    found f = {.boxes = read_output(args[2], "boxes", &sizes[0]),
-               .scores = read_output(args[2], "scores", &sizes[1]),
-               .labels = read_output(args[2], "labels", &sizes[2]),
-               .masks = read_output(args[2], "masks", &sizes[3])};
+    comparison c;
+    found f = {.box_tolerance = 0.25f, .score_tolerance = 1e-3f};
+    if (!open_values(&c, args[2]))
+        return fail(args[2], "has no values.txt");
     qz_status st = open_model(ctx, args[0], args[1], &model, &side);
     float *image = malloc((size_t)3 * (size_t)side * (size_t)side * sizeof(*image));
     const qz_tensor tensor = {
@@ -214,37 +227,160 @@ static int compare(qz_context *ctx, char **args)
     if (st != QZ_OK)
         return fail(args[0], qz_context_message(ctx));
     const bool masks = model->arch->detector->has_masks;
-    f.count = sizes[1] / sizeof(float);
-    if (!f.boxes || !f.scores || !f.labels || sizes[0] != f.count * 16 || sizes[2] != f.count * 8 ||
-        (masks && sizes[3] != f.count * MASK * MASK * 4))
-        return fail(args[2], "not the outputs that are expected");
-    f.taken = calloc(f.count + 1, sizeof(*f.taken));
-    for (size_t i = 0; i < f.count; i++) {
-        real += f.scores[i] > 0.0f;
-        if (f.scores[i] == 0.0f && (f.labels[i] != 0 || f.boxes[4 * i + 2] != 0.0f))
-            return fail("absent objects", "not zero");
-        if (i > 0 && f.scores[i] > f.scores[i - 1])
-            return fail("scores", "not sorted");
-    }
-    for (size_t i = 0; i < count; i++) {
+    int status = !read_found(&c, masks, &f);
+    for (size_t i = 0; i < count && !status; i++) {
         const size_t k = partner_of(&f, &list[i]);
         if (k == SIZE_MAX)
             continue;
         f.taken[k] = true;
         matched += !masks || same_mask(ctx, session, i, &list[i], f.masks + k * MASK * MASK, side);
     }
-    printf("  %zu objects here, %zu there, %zu alike\n", count, real, matched);
-    const double least = strtod(args[3], NULL);
-    const int status = count == 0 || (double)matched < least * (double)count ||
-                       (double)matched < least * (double)real;
+    status = status || !enough("objects", count, f.real, matched, args[3]);
     qz_session_destroy(session);
     qz_model_destroy(model);
     free(image);
-    free(f.taken);
-    free(f.boxes);
-    free(f.scores);
-    free(f.labels);
-    free(f.masks);
+    free_found(&f);
+    free(c.index);
+    return status;
+}
+
+/* ---- each step on onnxruntime's values ---- */
+
+typedef struct stages {
+    qzi_exec *exec[QZI_STAGE_COUNT];
+    const qzi_packed *packed;
+    const qz_graph *graph;
+    comparison *values;
+    bool pinned[QZI_STAGE_COUNT]; /* others are ours alone: they run on other boxes */
+} stages;
+
+static qz_status run_stage(void *user, qzi_detector_stage stage, const qzi_exec_input *input,
+                           qzi_exec **exec)
+{
+    stages *s = user;
+    qzi_exec_input inputs[QZI_STAGE_COUNT] = {0};
+    inputs[stage] = *input;
+    if (stage == QZI_STAGE_IMAGE && s->exec[stage]) { /* it has run: one image */
+        *exec = s->exec[stage];
+        return QZ_OK;
+    }
+    if (!s->exec[stage])
+        QZI_TRY(qzi_exec_create(s->packed, s->graph, 1, &s->exec[stage]));
+    *exec = s->exec[stage];
+    qzi_exec_set_hook(*exec, s->pinned[stage] ? compare_value : NULL, s->values);
+    return qzi_exec_run_inputs(*exec, inputs, s->graph->input_count);
+}
+
+/* How many of our boxes are among theirs, which are R x 4; those of no size are none. */
+static bool same_proposals(const qzi_detections *ours, const float *theirs, size_t count,
+                           const char *least)
+{
+    size_t alike = 0, real = 0;
+    bool *taken = calloc(count + 1, sizeof(*taken));
+    for (size_t k = 0; k < count; k++)
+        real += theirs[4 * k + 2] > theirs[4 * k];
+    for (size_t i = 0; i < ours->roi_count; i++)
+        for (size_t k = 0; k < count; k++) {
+            float far = 0.0f;
+            for (size_t j = 0; j < 4; j++)
+                far = fmaxf(far, fabsf(ours->rois[4 * i + j] - theirs[4 * k + j]));
+            if (taken[k] || !(far <= 0.01f))
+                continue;
+            taken[k] = true;
+            alike++;
+            break;
+        }
+    free(taken);
+    return enough("proposals", ours->roi_count, real, alike, least);
+}
+
+/* Masks of their objects, of our probabilities on their logits. */
+static bool same_masks(const stages *s, const found *f)
+{
+    qzi_map logits;
+    float ours[MASK * MASK], most = 0.0f;
+    if (qzi_detector_map(s->graph, s->exec[QZI_STAGE_MASK], "mask_logits", -1, &logits) != QZ_OK)
+        return false;
+    for (size_t i = 0; i < f->real; i++) {
+        qzi_mask_probabilities(&logits, (int64_t)i, (int32_t)f->labels[i], ours);
+        for (size_t k = 0; k < MASK * MASK; k++)
+            most = fmaxf(most, fabsf(ours[k] - f->masks[i * MASK * MASK + k]));
+    }
+    printf("  masks differ by %.2g\n", (double)most);
+    return most <= 1e-5f;
+}
+
+/*
+ * The first run finds proposals, or objects. The second has onnxruntime's proposals, and finds
+ * objects. The third has its objects, and finds masks.
+ */
+static int compare_heads(qz_context *ctx, int count, char **args)
+{
+    qz_model *model = NULL;
+    int32_t side = 0;
+    comparison c;
+    stages s = {.values = &c, .pinned = {[QZI_STAGE_IMAGE] = true}};
+    qzi_detections out = {0};
+    found f = {.box_tolerance = 0.01f, .score_tolerance = 1e-5f};
+    size_t size = 0, matched = 0;
+    if (!open_values(&c, args[2]))
+        return fail(args[2], "has no values.txt");
+    qz_status st = open_model(ctx, args[0], args[1], &model, &side);
+    if (st != QZ_OK)
+        return fail(args[0], qz_context_message(ctx));
+    const qzi_detector *d = model->arch->detector;
+    float *image = malloc((size_t)3 * (size_t)side * (size_t)side * sizeof(*image));
+    const qzi_detect_image shown = {.chw = image, .width = side, .height = side};
+    qz_synthetic_unit_image(IMAGE, side, side, image);
+    c.pin = count < 5 ? PIN_ALL : strcmp(args[4], "inputs") == 0 ? PIN_INPUTS : PIN_NONE;
+    s.graph = model->int8_graph ? model->int8_graph : model->graph;
+    st = qzi_model_packed(model, model->int8_graph != NULL, false, QZ_ISA_AUTO, &s.packed);
+    qzi_detect_call call = {.ctx = ctx,
+                            .graph = s.graph,
+                            .detector = d,
+                            .options = &model->detection,
+                            .classes = model->num_classes,
+                            .threads = 1,
+                            .runner = {run_stage, &s}};
+    int status = !read_found(&c, d->has_masks, &f);
+    float *proposals = read_number(&c, find_value(&c, "proposals"), &size);
+    if (st == QZ_OK)
+        st = qzi_detect(&call, &shown, &out);
+    if (st == QZ_OK && d->kind == QZI_DETECTOR_RCNN) {
+        call.rois = proposals;
+        call.roi_count = size / sizeof(qzi_box);
+        status = !same_proposals(&out, proposals, call.roi_count, args[3]) || status;
+        s.pinned[QZI_STAGE_BOX] = true;
+        st = qzi_detect(&call, &shown, &out);
+    }
+    for (size_t i = 0; i < out.count && st == QZ_OK; i++) {
+        const size_t k = partner_of(&f, &out.list[i]);
+        if (k == SIZE_MAX)
+            continue;
+        f.taken[k] = true;
+        matched++;
+    }
+    status = !enough("objects", out.count, f.real, matched, args[3]) || status;
+    if (st == QZ_OK && d->has_masks) {
+        call.rois = f.boxes;
+        call.roi_count = f.count;
+        call.only_rois = true;
+        s.pinned[QZI_STAGE_BOX] = false;
+        s.pinned[QZI_STAGE_MASK] = true;
+        st = qzi_detect(&call, &shown, &out);
+        status = st != QZ_OK || !same_masks(&s, &f) || status;
+    }
+    if (st != QZ_OK)
+        status = fail(args[0], qz_context_message(ctx));
+    status = !print_values(&c) || status;
+    qzi_detections_free(ctx, &out);
+    for (size_t stage = 0; stage < QZI_STAGE_COUNT; stage++)
+        qzi_exec_destroy(s.exec[stage]);
+    qz_model_destroy(model);
+    free(proposals);
+    free(image);
+    free_found(&f);
+    free(c.index);
     return status;
 }
 
@@ -257,14 +393,16 @@ int main(int argc, char **argv)
     int status;
     if (qz_context_create(NULL, &ctx) != QZ_OK)
         return fail("context", qz_context_message(NULL));
-    if (strcmp(command, "export") == 0 && count == 4)
-        status = write_file(ctx, args);
+    if (strcmp(command, "export") == 0 && (count == 4 || count == 5))
+        status = write_file(ctx, count, args);
     else if (strcmp(command, "input") == 0 && count == 3)
         status = write_input(ctx, args);
     else if (strcmp(command, "rois") == 0 && count == 2)
         status = write_rois(args);
     else if (strcmp(command, "compare") == 0 && count == 4)
         status = compare(ctx, args);
+    else if (strcmp(command, "heads") == 0 && (count == 4 || count == 5))
+        status = compare_heads(ctx, count, args);
     else
         status = fail("usage", "see the head of check_detections.c");
     qz_context_destroy(ctx);

@@ -4,7 +4,8 @@
  *
  *   check_onnx input INDEX H W FILE                   a synthetic image as raw float32
  *   check_onnx image FILE.safetensors IMAGE FILE      an image, prepared as that model wants it
- *   check_onnx values MODEL INPUT DIR [ROIS]          every value of onnxruntime's, beside ours
+ *   check_onnx values MODEL INPUT DIR [ROIS|- [TOLERANCE]]
+ *                                                     every value of onnxruntime's, beside ours
  *   check_onnx output MODEL INPUT OUTPUT TOLERANCE    the last output alone, relative L2
  *   check_onnx top1 FILE.safetensors INPUT OUTPUT...  the same class, if the margin exceeds a step
  *   check_onnx ops FILE.onnx                          op types and how many there are
@@ -17,44 +18,21 @@
  *
  * In int8 each node is looked at alone: after it ran, its value is replaced by onnxruntime's, so
  * that the next nodes read what onnxruntime's nodes read. A byte may then differ by one step.
- * In float the whole network is compared.
+ * In float the whole network is compared, by the relative L2 of each value (1e-4).
  */
-#include "layers/graph/exec.h"
+#include "ort_values.h"
 #include "qzoo.h"
 #include "zoo/detection/outputs.h"
 #include "zoo/detection/roi_align.h"
 #include "zoo/model/model.h"
 #include "zoo/model/model_pack.h"
 
-#include <math.h>
 #include <onnx.pb-c.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#define FLOAT_TOLERANCE 1e-4
 
 static int fail(const char *what, const char *text)
 {
     fprintf(stderr, "check_onnx: %s: %s\n", what, text);
     return 1;
-}
-
-static void *read_whole(const char *path, size_t *size)
-{
-    FILE *file = fopen(path, "rb");
-    if (!file)
-        return NULL;
-    fseek(file, 0, SEEK_END);
-    *size = (size_t)ftell(file);
-    rewind(file);
-    void *data = malloc(*size ? *size : 1);
-    if (data && fread(data, 1, *size, file) != *size) {
-        free(data);
-        data = NULL;
-    }
-    fclose(file);
-    return data;
 }
 
 static int write_whole(const char *path, const void *data, size_t size)
@@ -97,137 +75,6 @@ static qz_status read_input(const qz_model *model, const char *path, qz_tensor *
     return QZ_OK;
 }
 
-/* ---- values ---- */
-
-typedef struct op_count {
-    long nodes;
-    long long values, differ;
-    int worst;       /* bytes: steps */
-    double distance; /* floats: the largest relative L2 */
-} op_count;
-
-typedef struct comparison {
-    const char *dir;
-    char *index; /* lines "NUMBER NAME" */
-    bool int8;
-    op_count ops[QZI_OP_COUNT + QZ_ACT_COUNT];
-    long bad;
-} comparison;
-
-/* The number of the file that holds a value; -1: onnxruntime gave none of that name. */
-static long find_value(const comparison *c, const char *name)
-{
-    const size_t length = strlen(name);
-    for (const char *line = c->index; line && *line; line = strchr(line, '\n')) {
-        line += *line == '\n';
-        const char *space = strchr(line, ' ');
-        if (space && strncmp(space + 1, name, length) == 0 &&
-            (space[1 + length] == '\n' || space[1 + length] == '\0'))
-            return strtol(line, NULL, 10);
-    }
-    return -1;
-}
-
-static const char *count_name(size_t i)
-{
-    return i < QZI_OP_COUNT ? qzi_op_name((qzi_op)i)
-                            : qzi_act_name((qz_activation)(i - QZI_OP_COUNT));
-}
-
-/* Where a value of pixel p and channel ch is in theirs, N x C x H x W. */
-static int64_t place(const qzk_view *v, int64_t p, int32_t ch)
-{
-    const int64_t pixels = (int64_t)v->h * v->w;
-    return (p / pixels * v->c + ch) * pixels + p % pixels;
-}
-
-/* Bytes: counted, and replaced by theirs. */
-static void compare_bytes(comparison *c, const qzi_node *node, const qzk_view *v,
-                          const uint8_t *theirs, op_count *count)
-{
-    int worst = 0;
-    for (int32_t ch = 0; ch < v->c; ch++)
-        for (int64_t p = 0; p < (int64_t)v->n * v->h * v->w; p++) {
-            uint8_t *ours = (uint8_t *)v->data + p * v->pixel_stride + ch;
-            const uint8_t other = theirs[place(v, p, ch)];
-            const int step = abs(*ours - other);
-            count->differ += step > 0;
-            worst = step > worst ? step : worst;
-            *ours = other;
-        }
-    count->worst = worst > count->worst ? worst : count->worst;
-    if (worst > 1) {
-        c->bad++;
-        printf("  %s (%s): differs by %d steps\n", node->name, qzi_op_name(node->op), worst);
-    }
-}
-
-static void compare_floats(comparison *c, const qzi_node *node, const qzk_view *v,
-                           const float *theirs, op_count *count)
-{
-    double difference = 0.0, size = 0.0;
-    for (int32_t ch = 0; ch < v->c; ch++)
-        for (int64_t p = 0; p < (int64_t)v->n * v->h * v->w; p++) {
-            float *ours = (float *)v->data + p * v->pixel_stride + ch;
-            const double other = theirs[place(v, p, ch)];
-            difference += (*ours - other) * (*ours - other);
-            size += other * other;
-            if (c->int8)
-                *ours = (float)other;
-        }
-    const double distance = difference > 0.0 ? sqrt(difference / size) : 0.0;
-    count->distance = distance > count->distance ? distance : count->distance;
-    if (!(distance <= FLOAT_TOLERANCE)) {
-        c->bad++;
-        printf("  %s (%s): relative L2 %.3g\n", node->name, qzi_op_name(node->op), distance);
-    }
-}
-
-static qz_status compare(void *user, const qz_graph *graph, qz_value value, const qzk_view *view)
-{
-    comparison *c = user;
-    const qzi_node *node = &graph->nodes[value];
-    const bool byte = node->dtype == QZ_U8;
-    const char *suffixes[] = {byte ? "_quantized" : "", "_value"};
-    char name[512], path[1024];
-    long number = -1;
-    for (size_t i = 0; i < 2 && number < 0; i++) {
-        snprintf(name, sizeof(name), "%s%s", node->name, suffixes[i]);
-        number = find_value(c, name);
-    }
-    for (size_t i = 0; i < graph->output_count && number < 0; i++)
-        if (graph->outputs[i].value == value && !byte)
-            number = find_value(c, graph->outputs[i].name);
-    if (number < 0) {
-        /* nothing is written for these */
-        if (node->op != QZI_OP_DROPOUT && node->op != QZI_OP_STOCHASTIC_DEPTH &&
-            node->op != QZI_OP_DEQUANTIZE && !(node->op == QZI_OP_INPUT && !byte)) {
-            printf("  %s (%s): onnxruntime gave no such value\n", node->name,
-                   qzi_op_name(node->op));
-            c->bad++;
-        }
-        return QZ_OK;
-    }
-    size_t size = 0;
-    const size_t count = (size_t)view->n * (size_t)view->c * (size_t)view->h * (size_t)view->w;
-    snprintf(path, sizeof(path), "%s/%ld", c->dir, number);
-    void *theirs = read_whole(path, &size);
-    if (!theirs || size != count * (byte ? 1 : sizeof(float))) {
-        free(theirs);
-        return qzi_fail(graph->ctx, QZ_ERR_IO, "%s: %s is not %zu values", path, name, count);
-    }
-    const bool table = node->op == QZI_OP_ACTIVATION;
-    op_count *o = &c->ops[table ? (size_t)QZI_OP_COUNT + (size_t)node->act : (size_t)node->op];
-    o->nodes++;
-    o->values += (long long)count;
-    if (byte)
-        compare_bytes(c, node, view, theirs, o);
-    else
-        compare_floats(c, node, view, theirs, o);
-    free(theirs);
-    return QZ_OK;
-}
-
 /* ---- stages of a detector ---- */
 
 /* Each stage on an executor of its own; the later ones on what is pooled in the boxes. */
@@ -264,7 +111,7 @@ static qz_status run_stages(const qz_model *model, const qzi_packed *packed, con
         if (st == QZ_OK && stage > 0)
             st = qzi_roi_align_prepare(&align, (int32_t)input->dims[2], (int32_t)input->dims[3], 1);
         if (st == QZ_OK) {
-            qzi_exec_set_hook(exec[stage], compare, c);
+            qzi_exec_set_hook(exec[stage], compare_value, c);
             st = qzi_exec_run_inputs(exec[stage], inputs, graph->input_count);
         }
         qzi_roi_align_release(&align);
@@ -275,46 +122,37 @@ static qz_status run_stages(const qz_model *model, const qzi_packed *packed, con
     return st;
 }
 
-static int check_values(qz_context *ctx, char **args, const char *rois)
+static int check_values(qz_context *ctx, int count, char **args)
 {
     qz_model *model = NULL;
     qz_tensor input = {0};
     qzi_exec *exec = NULL;
     const qzi_packed *packed = NULL;
-    char path[1024];
-    size_t size = 0;
-    comparison c = {.dir = args[2]};
-    snprintf(path, sizeof(path), "%s/values.txt", args[2]);
-    if (!(c.index = read_whole(path, &size)))
-        return fail(path, "cannot be read");
-    c.index = realloc(c.index, size + 1);
-    c.index[size] = '\0';
+    const char *rois = count > 3 && strcmp(args[3], "-") != 0 ? args[3] : NULL;
+    comparison c;
+    if (!open_values(&c, args[2]))
+        return fail(args[2], "has no values.txt");
+    if (count > 4)
+        c.tolerance = strtod(args[4], NULL);
     qz_status st = open_model(ctx, args[0], &model);
     if (st == QZ_OK)
         st = read_input(model, args[1], &input);
+    const qz_graph *graph = NULL;
     if (st == QZ_OK) {
-        c.int8 = model->int8_graph != NULL;
-        st = qzi_model_packed(model, c.int8, false, QZ_ISA_AUTO, &packed);
+        const bool int8 = model->int8_graph != NULL;
+        c.pin = int8 ? PIN_ALL : PIN_NONE;
+        graph = int8 ? model->int8_graph : model->graph;
+        st = qzi_model_packed(model, int8, false, QZ_ISA_AUTO, &packed);
     }
     if (st == QZ_OK && rois)
-        st = run_stages(model, packed, c.int8 ? model->int8_graph : model->graph, &c, &input, rois);
+        st = run_stages(model, packed, graph, &c, &input, rois);
     if (st == QZ_OK && !rois)
-        st = qzi_exec_create(packed, c.int8 ? model->int8_graph : model->graph, 1, &exec);
+        st = qzi_exec_create(packed, graph, 1, &exec);
     if (st == QZ_OK && !rois) {
-        qzi_exec_set_hook(exec, compare, &c);
+        qzi_exec_set_hook(exec, compare_value, &c);
         st = qzi_exec_run(exec, &input, 1, false);
     }
-    long nodes = 0;
-    for (size_t i = 0; i < QZI_ARRAY_LEN(c.ops) && st == QZ_OK; i++) {
-        const op_count *o = &c.ops[i];
-        nodes += o->nodes;
-        if (o->differ > 0 || o->distance > FLOAT_TOLERANCE / 100)
-            printf("  %-20s %4ld nodes: %lld of %lld bytes differ, by %d at most; float %.2g\n",
-                   count_name(i), o->nodes, o->differ, o->values, o->worst, o->distance);
-    }
-    if (st == QZ_OK)
-        printf("  %ld values compared, %ld bad\n", nodes, c.bad);
-    int status = st != QZ_OK ? fail(args[0], qz_context_message(ctx)) : c.bad > 0 || nodes == 0;
+    const int status = st != QZ_OK ? fail(args[0], qz_context_message(ctx)) : !print_values(&c);
     qzi_exec_destroy(exec);
     qz_model_destroy(model);
     free(input.data);
@@ -506,8 +344,8 @@ int main(int argc, char **argv)
     options.threads = 1;
     if (qz_context_create(&options, &ctx) != QZ_OK)
         return fail("context", qz_context_message(NULL));
-    if (strcmp(command, "values") == 0 && (count == 3 || count == 4))
-        status = check_values(ctx, args, count == 4 ? args[3] : NULL);
+    if (strcmp(command, "values") == 0 && count >= 3 && count <= 5)
+        status = check_values(ctx, count, args);
     else if (strcmp(command, "export") == 0 && count == 5)
         status = write_file(ctx, args);
     else if (strcmp(command, "output") == 0 && count == 4)

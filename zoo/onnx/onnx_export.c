@@ -365,7 +365,10 @@ static qz_status emit_stages_to_detections(qzi_onnx_emit *e)
     const char *valid;
     qzi_post_list found = {"", "", ""};
     e->boxes = qzi_onnx_post_rpn(e, &valid);
-    e->rois[QZI_STAGE_BOX] = e->detection->rpn_post_nms_top_n_test;
+    const int64_t dims[2] = {e->detection->rpn_post_nms_top_n_test, 4};
+    if (e->options->all_outputs)
+        qzi_post_output(e, "proposals", e->boxes, QZ_F32, 2, dims);
+    e->rois[QZI_STAGE_BOX] = dims[0];
     e->rois[QZI_STAGE_MASK] = e->detection->box_detections_per_img;
     QZI_TRY(emit_stage(e, QZI_STAGE_BOX));
     QZI_TRY(qzi_onnx_post_boxes(e, e->boxes, valid, &found));

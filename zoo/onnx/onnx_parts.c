@@ -105,6 +105,12 @@ const char *qzi_part_concat(const qzi_onnx_part *p, const char *name, const char
     return out;
 }
 
+const char *qzi_part_scatter(const qzi_onnx_part *p, const char *name, const char *x,
+                             const char *indices, const char *updates)
+{
+    return qzi_part3(p, "ScatterElements", name, x, indices, updates);
+}
+
 const char *qzi_part_top_k(const qzi_onnx_part *p, const char *name, const char *x, int64_t k,
                            const char **indices)
 {

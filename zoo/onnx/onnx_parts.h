@@ -40,6 +40,9 @@ const char *qzi_part_gather(const qzi_onnx_part *p, const char *name, const char
                             const char *indices, int64_t axis);
 const char *qzi_part_concat(const qzi_onnx_part *p, const char *name, const char *const *in,
                             size_t count, int64_t axis);
+/* x (a row) with `updates` in place of the entries `indices`. */
+const char *qzi_part_scatter(const qzi_onnx_part *p, const char *name, const char *x,
+                             const char *indices, const char *updates);
 /* The k largest along the last axis, sorted; *indices: where they were. */
 const char *qzi_part_top_k(const qzi_onnx_part *p, const char *name, const char *x, int64_t k,
                            const char **indices);

@@ -39,6 +39,23 @@ const char *qzi_post_flat(const qzi_onnx_part *p, const char *name, const char *
     return qzi_part_reshape(p, name, x, &flat, 1);
 }
 
+/* ---- scores ---- */
+
+const char *qzi_post_sigmoid(const qzi_onnx_part *p, const char *name, const char *x)
+{
+    qzi_onnx_doc *doc = &p->e->doc;
+    const char *one = qzi_part_float(p, qzi_onnx_text(doc, "%s_one", name), 1.0f);
+    const char *zero = qzi_part_float(p, qzi_onnx_text(doc, "%s_zero", name), 0.0f);
+    const char *size = qzi_part1(p, "Abs", qzi_onnx_text(doc, "%s_size", name), x);
+    const char *below = qzi_part1(p, "Neg", qzi_onnx_text(doc, "%s_below", name), size);
+    const char *power = qzi_part1(p, "Exp", qzi_onnx_text(doc, "%s_power", name), below);
+    const char *sum = qzi_part2(p, "Add", qzi_onnx_text(doc, "%s_sum", name), power, one);
+    const char *least = qzi_part2(p, "Div", qzi_onnx_text(doc, "%s_least", name), power, sum);
+    const char *most = qzi_part2(p, "Sub", qzi_onnx_text(doc, "%s_most", name), one, least);
+    const char *negative = qzi_part2(p, "Less", qzi_onnx_text(doc, "%s_negative", name), x, zero);
+    return qzi_part3(p, "Where", name, negative, least, most);
+}
+
 /* ---- boxes ---- */
 
 qz_status qzi_post_anchors(const qzi_onnx_emit *e, const char *head, qzi_anchors *anchors)
@@ -177,10 +194,18 @@ static const char *zeros(const qzi_onnx_part *p, const char *name, qz_dtype dtyp
     return data ? qzi_onnx_tensor(doc, full, dtype, columns > 0 ? 2 : 1, dims, data) : full;
 }
 
-const char *qzi_post_best(const qzi_onnx_part *p, const char *scores, int64_t count,
+const char *qzi_post_best(const qzi_onnx_part *p, const char *scores, int64_t count, float none,
                           const char **indices)
 {
-    const char *const in[2] = {scores, zeros(p, "no_scores", QZ_F32, count, 0)};
+    qzi_onnx_doc *doc = &p->e->doc;
+    float *row = qzi_onnx_alloc(doc, (size_t)count, sizeof(*row));
+    for (int64_t i = 0; i < count && row; i++)
+        row[i] = none;
+    if (!row)
+        return *indices = "";
+    const char *const in[2] = {scores,
+                               qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.no_scores", p->prefix),
+                                               QZ_F32, 1, &count, row)};
     return qzi_part_top_k(p, "best", qzi_part_concat(p, "scores_padded", in, 2, 0), count, indices);
 }
 
@@ -201,12 +226,16 @@ void qzi_post_output(qzi_onnx_emit *e, const char *name, const char *value, qz_d
     qzi_onnx_output(&e->doc, name, dtype, ndim, dims);
 }
 
-void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, int64_t count,
-                         qzi_post_list *out)
+void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
+                         int64_t count, qzi_post_list *out)
 {
     const int64_t dims[2] = {count, 4};
     const char *indices;
-    out->scores = qzi_post_best(p, list->scores, count, &indices);
+    const char *none = qzi_part_float(p, "none", -1.0f);
+    const char *scores = qzi_part_scatter(
+        p, "scores_kept", qzi_part3(p, "Clip", "no_scores_kept", list->scores, none, none), kept,
+        qzi_part_gather(p, "found_scores", list->scores, kept, 0));
+    out->scores = qzi_post_best(p, scores, count, 0.0f, &indices);
     out->boxes = qzi_post_padded(p, "boxes_kept", list->boxes, QZ_F32, count, 4, indices);
     out->labels = qzi_post_padded(p, "labels_kept", list->labels, QZ_S64, count, 0, indices);
     qzi_post_output(p->e, "boxes", out->boxes, QZ_F32, 2, dims);
@@ -216,23 +245,48 @@ void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, int6
 
 /* ---- classes that each have boxes of their own ---- */
 
-qz_status qzi_post_class_batches(const qzi_onnx_part *p, const char *boxes, const char *scores,
-                                 int64_t classes, int64_t each, int64_t most, double overlap,
-                                 float above, qzi_post_list *out)
+/* 1, 1, …, 2, 2, …: labels of classes x each values, without the background; or 1, 2, …, 1, 2, …
+ * of each x classes. */
+static const char *class_labels(const qzi_onnx_part *p, int64_t classes, int64_t each,
+                                bool boxes_first)
 {
-    const int64_t batches[3] = {classes, 1, each}, corners[2] = {-1, 4};
-    const char *in = qzi_part_reshape(p, "scores_of_classes", scores, batches, 3);
-    const qzi_post_kept kept = qzi_post_nms(p, boxes, in, QZI_MIN(most, each), overlap, above);
-    const char *first =
-        qzi_part2(p, "Mul", "kept_first", kept.batch, qzi_part_int(p, "each", each));
-    const char *index = qzi_part2(p, "Add", "kept_index", first, kept.box);
-    const qzi_post_list list = {
-        qzi_part_gather(p, "found_boxes", qzi_part_reshape(p, "boxes_flat", boxes, corners, 2),
-                        index, 0),
-        qzi_part_gather(p, "found_scores", qzi_post_flat(p, "scores_flat", in), index, 0),
-        /* without the background */
-        qzi_part2(p, "Add", "found_labels", kept.batch, qzi_part_int(p, "one", 1))};
-    qzi_post_detections(p, &list, most, out);
+    qzi_onnx_doc *doc = &p->e->doc;
+    const int64_t rows = boxes_first ? each : classes, columns = boxes_first ? classes : each;
+    const int64_t shape[2] = {rows, columns},
+                  dims[2] = {boxes_first ? 1 : classes, boxes_first ? classes : 1};
+    int64_t *numbers = qzi_onnx_alloc(doc, (size_t)classes, sizeof(*numbers));
+    for (int64_t i = 0; i < classes && numbers; i++)
+        numbers[i] = i + 1;
+    if (!numbers)
+        return "";
+    const char *one = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s.class_numbers", p->prefix),
+                                      QZ_S64, 2, dims, numbers);
+    const char *all =
+        qzi_part2(p, "Expand", "labels_apart", one, qzi_part_row(p, "labels_shape", shape, 2));
+    return qzi_post_flat(p, "labels_flat", all);
+}
+
+qz_status qzi_post_class_batches(const qzi_onnx_part *p, const char *boxes, const char *scores,
+                                 const qzi_post_batches *b, qzi_post_list *out)
+{
+    static const int64_t classes_first[3] = {1, 0, 2}, swapped[2] = {1, 0};
+    const int64_t batches[3] = {b->classes, 1, b->each}, corners[2] = {-1, 4};
+    const char *by_class = boxes, *scores_by_class = scores;
+    if (b->boxes_first) {
+        by_class = qzi_part_transpose(p, "boxes_by_class", boxes, classes_first, 3);
+        scores_by_class = qzi_part_transpose(p, "scores_by_class", scores, swapped, 2);
+    }
+    const qzi_post_kept kept = qzi_post_nms(
+        p, by_class, qzi_part_reshape(p, "scores_of_classes", scores_by_class, batches, 3),
+        QZI_MIN(b->most, b->each), b->overlap, b->above);
+    const char *row = b->boxes_first ? kept.box : kept.batch;
+    const char *column = b->boxes_first ? kept.batch : kept.box;
+    const int64_t columns = b->boxes_first ? b->classes : b->each;
+    const char *first = qzi_part2(p, "Mul", "kept_first", row, qzi_part_int(p, "columns", columns));
+    const qzi_post_list list = {qzi_part_reshape(p, "boxes_flat", boxes, corners, 2),
+                                qzi_post_flat(p, "scores_flat", scores),
+                                class_labels(p, b->classes, b->each, b->boxes_first)};
+    qzi_post_detections(p, &list, qzi_part2(p, "Add", "kept_index", first, column), b->most, out);
     return p->e->doc.status;
 }
 
@@ -261,9 +315,13 @@ static qz_status ssd(qzi_onnx_emit *e, const qzi_anchors *anchors)
     scores = qzi_part_top_k(p, "candidates", scores, each, &index);
     const char *corners = qzi_part_concat(p, "boxes_all", boxes, (size_t)anchors->levels, 0);
     qzi_post_list out;
+    const qzi_post_batches batches = {.classes = classes,
+                                      .each = each,
+                                      .most = o->detections_per_img,
+                                      .overlap = o->nms_thresh,
+                                      .above = (float)o->score_thresh};
     return qzi_post_class_batches(p, qzi_part_gather(p, "boxes_of_classes", corners, index, 0),
-                                  scores, classes, each, o->detections_per_img, o->nms_thresh,
-                                  (float)o->score_thresh, &out);
+                                  scores, &batches, &out);
 }
 
 /* ---- RetinaNet, FCOS ---- */
@@ -276,16 +334,19 @@ static void level_candidates(qzi_onnx_emit *e, const qzi_anchors *anchors, int32
     const qzi_anchor_level *l = &anchors->level[k];
     const int64_t values = (int64_t)l->h * l->w * l->count * e->classes;
     const qzi_onnx_part part = {e, qzi_onnx_text(&e->doc, "post.%d", (int)k)}, *p = &part;
-    const char *index;
-    const char *all =
-        qzi_part1(p, "Sigmoid", "probabilities", qzi_post_rows(p, "cls_logits", k, e->classes));
+    const int64_t most = QZI_MIN(e->detection->topk_candidates, values);
+    const char *index, *all = qzi_post_rows(p, "cls_logits", k, e->classes);
     if (fcos) {
         const char *centre =
-            qzi_part1(p, "Sigmoid", "centredness", qzi_post_rows(p, "bbox_ctrness", k, 1));
-        all = qzi_part1(p, "Sqrt", "means", qzi_part2(p, "Mul", "products", all, centre));
+            qzi_post_sigmoid(p, "centredness", qzi_post_rows(p, "bbox_ctrness", k, 1));
+        all = qzi_part2(p, "Mul", "products", qzi_post_sigmoid(p, "probabilities", all), centre);
+        all = qzi_part1(p, "Sqrt", "means", all);
+    } else { /* the sigmoid of all above this is 1 */
+        all = qzi_part2(p, "Min", "logits", all, qzi_part_float(p, "largest_logit", 17.5f));
     }
-    *scores = qzi_part_top_k(p, "candidates", qzi_post_flat(p, "scores_flat", all),
-                             QZI_MIN(e->detection->topk_candidates, values), &index);
+    *scores = qzi_part_top_k(p, "candidates", qzi_post_flat(p, "scores_flat", all), most, &index);
+    if (!fcos)
+        *scores = qzi_post_sigmoid(p, "probabilities", *scores);
     const char *classes = qzi_part_int(p, "classes", e->classes);
     const char *anchor = qzi_part2(p, "Div", "anchor", index, classes);
     *labels =
@@ -334,11 +395,9 @@ static qz_status by_levels(qzi_onnx_emit *e, const qzi_anchors *anchors)
         qzi_post_nms(p, qzi_part_reshape(p, "boxes_whole", all_boxes, whole, 3),
                      by_class(p, all_scores, all_labels), o->detections_per_img, o->nms_thresh,
                      (float)o->score_thresh);
-    const qzi_post_list list = {qzi_part_gather(p, "found_boxes", all_boxes, kept.box, 0),
-                                qzi_part_gather(p, "found_scores", all_scores, kept.box, 0),
-                                kept.label};
+    const qzi_post_list list = {all_boxes, all_scores, all_labels};
     qzi_post_list out;
-    qzi_post_detections(p, &list, o->detections_per_img, &out);
+    qzi_post_detections(p, &list, kept.box, o->detections_per_img, &out);
     return e->doc.status;
 }
 

@@ -20,6 +20,10 @@
 const char *qzi_post_rows(const qzi_onnx_part *p, const char *name, int32_t level,
                           int32_t per_anchor);
 const char *qzi_post_flat(const qzi_onnx_part *p, const char *name, const char *x);
+/* sigmoid(x) from exp(-|x|), so that it is exact near 1 too. Runtimes compute the operator Sigmoid
+ * with an error that is larger than what tells large scores apart; their order decides what is
+ * kept. */
+const char *qzi_post_sigmoid(const qzi_onnx_part *p, const char *name, const char *x);
 
 /* ---- boxes ---- */
 
@@ -57,8 +61,8 @@ typedef struct qzi_post_list {
     const char *boxes, *scores, *labels;
 } qzi_post_list;
 
-/* The `count` highest scores, 0 where there are fewer; *indices for qzi_post_padded. */
-const char *qzi_post_best(const qzi_onnx_part *p, const char *scores, int64_t count,
+/* The `count` highest scores, `none` where there are fewer above it; *indices for qzi_post_padded. */
+const char *qzi_post_best(const qzi_onnx_part *p, const char *scores, int64_t count, float none,
                           const char **indices);
 /* The entries of x that belong to them, zeros where there are fewer. columns 0: x is a row. */
 const char *qzi_post_padded(const qzi_onnx_part *p, const char *name, const char *x, qz_dtype dtype,
@@ -66,14 +70,23 @@ const char *qzi_post_padded(const qzi_onnx_part *p, const char *name, const char
 
 void qzi_post_output(qzi_onnx_emit *e, const char *name, const char *value, qz_dtype dtype,
                      int32_t ndim, const int64_t *dims);
-/* The outputs boxes, scores and labels: the best `count`. */
-void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, int64_t count,
-                         qzi_post_list *out);
-/* The same from boxes (classes x each x 4) and scores (classes x each) of each class but the
- * background, after suppression. */
+/* The outputs boxes, scores and labels: the best `count` of those in the list whose indices are
+ * `kept`. Where scores are equal, the first in the list comes first. */
+void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
+                         int64_t count, qzi_post_list *out);
+
+/* Boxes of each class but the background apart, and the options. */
+typedef struct qzi_post_batches {
+    int64_t classes, each; /* boxes of each class */
+    bool boxes_first;      /* each x classes (x 4) in place of classes x each (x 4) */
+    int64_t most;
+    double overlap;
+    float above;
+} qzi_post_batches;
+
+/* The same after suppression in each class. */
 qz_status qzi_post_class_batches(const qzi_onnx_part *p, const char *boxes, const char *scores,
-                                 int64_t classes, int64_t each, int64_t most, double overlap,
-                                 float above, qzi_post_list *out);
+                                 const qzi_post_batches *b, qzi_post_list *out);
 
 /* ---- whole detectors ---- */
 

@@ -40,7 +40,7 @@ static void level_proposals(qzi_onnx_emit *e, const qzi_anchors *anchors, int32_
     const char *deltas =
         qzi_part_gather(p, "deltas", qzi_post_rows(p, "rpn_deltas", k, 4), index, 0);
     const char *all = qzi_post_decode(p, deltas, from, weights);
-    const char *sure = qzi_post_drop_small(p, all, qzi_part1(p, "Sigmoid", "probabilities", logits),
+    const char *sure = qzi_post_drop_small(p, all, qzi_post_sigmoid(p, "probabilities", logits),
                                            flat, 1, PROPOSAL_MIN_SIZE);
     const qzi_post_kept kept = qzi_post_nms(p, qzi_part_reshape(p, "boxes_whole", all, whole, 3),
                                             qzi_part_reshape(p, "scores_whole", sure, row, 3),
@@ -65,13 +65,10 @@ const char *qzi_onnx_post_rpn(qzi_onnx_emit *e, const char **valid)
         return "";
     for (int32_t k = 0; k < e->detector->levels; k++)
         level_proposals(e, &anchors, k, &boxes[k], &scores[k]);
-    /* one more, so that no proposal is above an absent one */
-    const char *raised =
-        qzi_part2(p, "Add", "scores_raised", qzi_part_concat(p, "scores_all", scores, levels, 0),
-                  qzi_part_float(p, "one", 1.0f));
-    const char *best = qzi_post_best(p, raised, count, &indices);
+    const char *best = qzi_post_best(p, qzi_part_concat(p, "scores_all", scores, levels, 0), count,
+                                     -1.0f, &indices);
     *valid = qzi_part2(p, "Greater", "valid", qzi_part_reshape(p, "best_column", best, column, 2),
-                       qzi_part_float(p, "absent", 0.5f));
+                       qzi_part_float(p, "absent", -0.5f));
     return qzi_post_padded(p, "proposals", qzi_part_concat(p, "boxes_all", boxes, levels, 0),
                            QZ_F32, count, 4, indices);
 }
@@ -93,10 +90,9 @@ static qzi_post_boxes centred(const qzi_onnx_part *p, const char *proposals)
 qz_status qzi_onnx_post_boxes(qzi_onnx_emit *e, const char *proposals, const char *valid,
                               qzi_post_list *out)
 {
-    static const int64_t classes_first[3] = {1, 0, 2}, swapped[2] = {1, 0};
     const qz_detection_options *o = e->detection;
     const qzi_onnx_part part = {e, "post.box"}, *p = &part;
-    const int64_t classes = e->classes, each = o->rpn_post_nms_top_n_test;
+    const int64_t classes = e->classes;
     const int64_t apart[3] = {-1, classes, 4}, table[2] = {-1, classes};
     qz_value value = 0;
     const char *logits = qzi_onnx_head(e, "roi_cls_logits", -1, &value);
@@ -107,14 +103,15 @@ qz_status qzi_onnx_post_boxes(qzi_onnx_emit *e, const char *proposals, const cha
     const char *boxes = qzi_post_decode(p, qzi_part_reshape(p, "deltas", deltas, apart, 3),
                                         centred(p, proposals), e->detector->box_weights);
     scores = qzi_post_drop_small(p, boxes, scores, table, 2, BOX_MIN_SIZE);
-    scores =
-        qzi_part_slice(p, "scores_of_objects",
-                       qzi_part_transpose(p, "scores_by_class", scores, swapped, 2), 1, classes, 0);
-    boxes = qzi_part_slice(p, "boxes_of_objects",
-                           qzi_part_transpose(p, "boxes_by_class", boxes, classes_first, 3), 1,
-                           classes, 0);
-    return qzi_post_class_batches(p, boxes, scores, classes - 1, each, o->box_detections_per_img,
-                                  o->box_nms_thresh, (float)o->box_score_thresh, out);
+    const qzi_post_batches batches = {.classes = classes - 1,
+                                      .each = o->rpn_post_nms_top_n_test,
+                                      .boxes_first = true,
+                                      .most = o->box_detections_per_img,
+                                      .overlap = o->box_nms_thresh,
+                                      .above = (float)o->box_score_thresh};
+    return qzi_post_class_batches(p, qzi_part_slice(p, "boxes_of_objects", boxes, 1, classes, 1),
+                                  qzi_part_slice(p, "scores_of_objects", scores, 1, classes, 1),
+                                  &batches, out);
 }
 
 /* ---- masks ---- */
