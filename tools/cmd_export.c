@@ -46,6 +46,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     e.all_outputs = o->onnx.outputs == OUTPUTS_ALL;
     e.external_data = o->onnx.external_data;
     e.postprocess = o->onnx.postprocess;
+    e.aux = o->out.aux;
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
     if (format == QZ_ONNX_FP16 && !s->info.unit_images) {

@@ -185,7 +185,7 @@ const tool_option tool_option_table[] = {
     {"--dump-outputs", "DIR", OPT_DUMP, TEXT(out.dump), "write each raw output as DIR/NAME.npy"},
     {"--dump-node", "NAME", OPT_DUMP, TEXTS(out.dump_nodes),
      "also write a node's output, or all; may be given several times"},
-    {"--aux", NULL, OPT_DUMP, FLAG(out.aux),
+    {"--aux", NULL, OPT_DUMP | OPT_EXPORT, FLAG(out.aux),
      "segmenters: also compute the auxiliary head's output"},
     {"--draw", "FILE|DIR", OPT_DETECT, TEXT(out.draw),
      "draw what was found into FILE.png; of several inputs into DIR, as the input's name .png"},

@@ -50,6 +50,7 @@ typedef struct qz_onnx_options {
     /* detectors: the outputs are the objects of one image, not the raw values of the heads.
      * Decoding, suppression and pooling are operators of the file: see zoo/onnx/README.md */
     bool postprocess;
+    bool aux; /* segmenters: the auxiliary head's output too; all_outputs has it always */
 } qz_onnx_options;
 #define QZ_ONNX_OPTIONS_INIT QZ_OPTIONS_INIT(qz_onnx_options)
 

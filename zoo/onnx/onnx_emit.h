@@ -35,6 +35,7 @@ typedef struct qzi_onnx_emit {
     const qzi_shape *shapes;
     const qz_onnx_options *options; /* resolved: no zeros but batch */
     qzi_onnx_value *values;         /* by node */
+    const bool *used;               /* by node: an output depends on it; others are left out */
     const bool *kept;               /* by node: float32 in a half precision file; NULL: all */
     bool half;                      /* what is written now computes in half precision */
     const qzi_detector *detector;   /* NULL: no detector */
@@ -121,11 +122,11 @@ qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value);
 
 uint16_t qzi_onnx_half(float x); /* to nearest, ties to even; too large: infinity */
 /*
- * Decides by weights, and by running the images where there are any, which nodes stay in float32.
- * kept has an entry for each node. `packed` and images may be NULL.
+ * Decides by weights, and by running the images where there are any, which of the nodes `used` stay
+ * in float32. kept has an entry for each node. `packed` and images may be NULL.
  */
 struct qzi_packed;
 qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *packed,
-                             const qz_onnx_options *options, bool *kept);
+                             const qz_onnx_options *options, const bool *used, bool *kept);
 
 #endif

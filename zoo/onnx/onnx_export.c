@@ -50,6 +50,13 @@ static bool has_stages(const qz_model *model)
     return model->arch->detector && model->arch->detector->kind == QZI_DETECTOR_RCNN;
 }
 
+/* Whether the graph has outputs behind its first: an auxiliary head's. */
+static bool has_outputs(const qz_model *model)
+{
+    const qz_graph *graph = model->graph ? model->graph : model->int8_graph;
+    return graph && graph->output_count > 1;
+}
+
 /* A file whose later stages run on boxes of the image has one image. */
 static qz_status check_batch(const qz_model *model, qz_onnx_options *o)
 {
@@ -79,6 +86,9 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
         return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
                         "postprocess: the boxes of %s are not written into ONNX files yet; export "
                         "its raw values",
+                        model->arch->info.name);
+    if (o->aux && !(model->arch->has_aux_logits && has_outputs(model)))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "aux: %s has no auxiliary head's output",
                         model->arch->info.name);
     if (!qz_onnx_format_name(o->format))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no ONNX format number %d",
@@ -339,7 +349,7 @@ static void emit_all_outputs(qzi_onnx_emit *e)
 static qz_status emit_stage(qzi_onnx_emit *e, qzi_detector_stage stage)
 {
     for (size_t i = 0; i < e->graph->node_count; i++) {
-        if (e->stage && e->stage[i] != stage)
+        if (!e->used[i] || (e->stage && e->stage[i] != stage))
             continue;
         QZI_TRY(e->doc.status);
         QZI_TRY(qzi_check_cancelled(e->graph->ctx));
@@ -413,12 +423,24 @@ static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qz
     return st;
 }
 
+/* Nodes that an output depends on. */
+static void mark_used(const qz_graph *graph, bool *used)
+{
+    for (size_t i = 0; i < graph->output_count; i++)
+        used[graph->outputs[i].value] = true;
+    for (size_t i = graph->node_count; i-- > 0;) {
+        used[i] = used[i] || graph->nodes[i].op == QZI_OP_INPUT;
+        for (size_t k = 0; used[i] && k < graph->nodes[i].in_count; k++)
+            used[graph->nodes[i].in[k]] = true;
+    }
+}
+
 static qz_status plan_half(qz_model *model, const qzi_onnx_emit *e, bool *kept)
 {
     const qzi_packed *packed = NULL;
     if (e->options->images)
         QZI_TRY(qzi_model_packed(model, false, false, QZ_ISA_AUTO, &packed));
-    return qzi_onnx_half_plan(e->graph, packed, e->options, kept);
+    return qzi_onnx_half_plan(e->graph, packed, e->options, e->used, kept);
 }
 
 qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_options *options)
@@ -431,16 +453,24 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
                         "qz_onnx_export: model or path is NULL");
     QZI_TRY(resolve(model, options, &o));
     QZI_TRY(choose_graph(model, &o, &e.graph));
-    const size_t n = e.graph->node_count;
+    qz_graph view = *e.graph;
+    if (model->arch->has_aux_logits && !o.aux && !o.all_outputs)
+        view.output_count = QZI_MIN(view.output_count, (size_t)1);
+    e.graph = &view;
+    const size_t n = view.node_count;
     qzi_shape *shapes = qzi_calloc(model->ctx, n, sizeof(*shapes));
     bool *kept = qzi_calloc(model->ctx, n, sizeof(*kept));
+    bool *used = qzi_calloc(model->ctx, n, sizeof(*used));
     uint8_t *stage = qzi_calloc(model->ctx, n, sizeof(*stage));
     e.values = qzi_calloc(model->ctx, n, sizeof(*e.values));
     qzi_onnx_doc_init(&e.doc, model->ctx);
-    st = shapes && kept && stage && e.values ? QZ_OK : QZ_ERR_MEMORY;
+    st = shapes && kept && used && stage && e.values ? QZ_OK : QZ_ERR_MEMORY;
     if (st == QZ_OK)
         st = make_shapes(e.graph, &o, shapes);
+    if (st == QZ_OK)
+        mark_used(e.graph, used);
     e.shapes = shapes;
+    e.used = used;
     e.detector = model->arch->detector;
     e.detection = &model->detection;
     e.classes = model->num_classes;
@@ -459,6 +489,7 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     qzi_onnx_doc_free(&e.doc);
     qzi_free(model->ctx, e.values);
     qzi_free(model->ctx, stage);
+    qzi_free(model->ctx, used);
     qzi_free(model->ctx, kept);
     qzi_free(model->ctx, shapes);
     return st;

@@ -215,7 +215,7 @@ static void add_output(const qz_graph *graph, size_t i, const value_range *range
 }
 
 qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *packed,
-                             const qz_onnx_options *options, bool *kept)
+                             const qz_onnx_options *options, const bool *used, bool *kept)
 {
     value_range *ranges = qzi_calloc(graph->ctx, graph->node_count, sizeof(*ranges));
     qz_status st = QZ_OK;
@@ -225,6 +225,8 @@ qz_status qzi_onnx_half_plan(const qz_graph *graph, const struct qzi_packed *pac
         st = run_images(graph, packed, options->images, ranges);
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         char reason[200];
+        if (!used[i])
+            continue;
         reason_of(graph, i, ranges, reason, sizeof(reason));
         if (options->io_fp16)
             add_output(graph, i, &ranges[i], reason, sizeof(reason));

@@ -4,11 +4,11 @@
 
 #include <math.h>
 
-/* The scale from which runtimes, by floor(in * scale), compute `out`. */
+/* The scale from which runtimes compute `out`, by floor(in * scale) in float or in double. */
 static float scale_of(int32_t in, int32_t out)
 {
     const float scale = (float)out / (float)in;
-    return (int32_t)((float)in * scale) < out ? nextafterf(scale, INFINITY) : scale;
+    return (double)in * (double)scale < (double)out ? nextafterf(scale, INFINITY) : scale;
 }
 
 qz_status qzi_onnx_resize(qzi_onnx_emit *e, const qzi_onnx_call *call)

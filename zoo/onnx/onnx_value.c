@@ -29,6 +29,15 @@ static qzi_onnx_form own_form(const qzi_onnx_emit *e, qz_value value)
     return e->options->format == QZ_ONNX_FP16 && !e->kept[value] ? QZI_ONNX_F16 : QZI_ONNX_F32;
 }
 
+/* A segmenter's node "out" is the output "out", which is another form of it in half precision. */
+static bool is_output_name(const qz_graph *graph, const char *name)
+{
+    for (size_t i = 0; i < graph->output_count; i++)
+        if (strcmp(graph->outputs[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static bool is_key(const qz_graph *graph, const char *name)
 {
     for (size_t i = 0; i < graph->param_count; i++)
@@ -48,7 +57,7 @@ const char *qzi_onnx_give(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form)
         name = qzi_onnx_text(&e->doc, "%s_quantized", node->name);
     else if (form == QZI_ONNX_F32 && node->op == QZI_OP_INPUT && node->dtype == QZ_U8)
         name = qzi_onnx_text(&e->doc, "%s_dequantized", node->name);
-    else if (!output && form != own_form(e, value))
+    else if (!output && (form != own_form(e, value) || is_output_name(e->graph, node->name)))
         name =
             qzi_onnx_text(&e->doc, form == QZI_ONNX_F16 ? "%s_float16" : "%s_float32", node->name);
     e->values[value].name[form] = name;

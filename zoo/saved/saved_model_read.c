@@ -248,6 +248,18 @@ static qz_status read_preprocess(struct reader *r)
     return as_damaged(r, qzi_preprocess_check_recipe(r->ctx, p));
 }
 
+/* A file that names another architecture than it has: the number of values differs. */
+static qz_status check_network(const struct reader *r)
+{
+    const size_t count = r->model->graph->node_count;
+    const qz_tensor *scales = qz_state_dict_find(r->dict, "activation.scale");
+    if (!scales || scales->ndim != 1 || (size_t)scales->dims[0] == count)
+        return QZ_OK; /* what else is wrong is found where it is read */
+    return qzi_fail(r->ctx, QZ_ERR_FORMAT,
+                    "%s: damaged: it says arch %s, which has %zu values, but it has %lld", r->path,
+                    r->model->arch->info.name, count, (long long)scales->dims[0]);
+}
+
 /* Parameters of the float graph's values; *observed is the caller's to free. */
 static qz_status read_activations(struct reader *r, qzi_qparams **observed)
 {
@@ -426,6 +438,7 @@ static qz_status read_structure(struct reader *r)
     if (m->relu)
         qzi_replace_relu6(m->graph);
     QZI_TRY(as_damaged(r, fused ? qzi_model_fuse(m) : qzi_model_divide(m)));
+    QZI_TRY(check_network(r));
     QZI_TRY(read_activations(r, &observed));
     qz_status st = qzi_convert_structure(m->graph, &m->qconfig, observed, &m->int8_graph);
     qzi_free(r->ctx, observed);
