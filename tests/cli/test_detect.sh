@@ -167,8 +167,23 @@ damaged 'box_score_thresh=0' 'box_score_thresh=7' 'box_score_thresh is 7; it mus
 damaged 'box_score_thresh=0' 'box_score_thresh=x' "setting 'box_score_thresh' has no value: x"
 damaged 'box_nms_thresh=' 'box_nms_thrush=' "setting 'box_nms_thresh' is missing before"
 damaged 'box_detections_per_img=5 ' 'box_detections_per_img=0 ' 'box_detections_per_img is 0;'
+# another network's name: blanks keep the length
+spare=$(printf '%*s' $((${#net} - 21)) '')
+damaged "\"arch\":\"$net\"" "\"arch\":\"maskrcnn_resnet50_fpn\"$spare" 'it says arch maskrcnn_resnet50_fpn, which has '
+
+# ---- ONNX --------------------------------------------------------------------------------------
+"$qzoo" export $one_stage -o x.onnx --set nms_thresh=0.25 --set topk_candidates=7 --postprocess --quiet >out 2>err
+if [ $? = 5 ]; then
+    echo 'left out: export (built without ONNX)'
+else
+    expect 0 '' export ./int8.safetensors -o q.onnx --postprocess
+    ran=$((ran + 1))
+    grep -aq 'nms_thresh=25e-2 .*topk_candidates=7 ' x.onnx && grep -aq 'box_detections_per_img=5 ' q.onnx ||
+        complain 'ONNX lacks the settings'
+    expect 2 '--aux: goes with segmenters only' export $one_stage -o x.onnx --aux
+fi
 
 expect 2 '--size sets min_size and max_size already' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --size 96x128 --set min_size=64
 expect 2 'it has rpn_pre_nms_top_n_test, .*, max_size$' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --set wrong=1
 
-done_at_least 96
+done_at_least 97

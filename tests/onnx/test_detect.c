@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_detect.c - detectors as ONNX files: stages, inputs, outputs, and what is computed between
- * them. The detectors are small; test_onnxruntime.sh runs those of torchvision.
+ * test_detect.c - detectors and segmenters as ONNX files: stages, inputs, outputs, and what is
+ * computed between them. The detectors are small; test_onnxruntime.sh runs those of torchvision.
  */
 #include "every_op.h"
 #include "zoo/model/model_detect.h"
@@ -127,6 +127,14 @@ static const qzi_arch archs[4] = {
     SMALL(QZI_DETECTOR_RCNN, build_rcnn),
 };
 
+static void make_path(fixture *f)
+{
+    strcpy(f->path, "/tmp/qzoo-export-XXXXXX");
+    const int fd = mkstemp(f->path);
+    assert_true(fd >= 0);
+    close(fd);
+}
+
 static void make_detector(fixture *f, qzi_detector_kind kind, bool int8)
 {
     float *image = malloc((size_t)3 * DETECTOR_SIDE * DETECTOR_SIDE * sizeof(*image));
@@ -149,10 +157,7 @@ static void make_detector(fixture *f, qzi_detector_kind kind, bool int8)
         ASSERT_OK(f->ctx, qz_model_convert(f->model));
     }
     free(image);
-    strcpy(f->path, "/tmp/qzoo-export-XXXXXX");
-    const int fd = mkstemp(f->path);
-    assert_true(fd >= 0);
-    close(fd);
+    make_path(f);
 }
 
 /* ---- inputs and outputs ---- */
@@ -270,6 +275,87 @@ static void test_detections(void **state)
     }
 }
 
+/* Equal scores: kept boxes go back to where they came from, so that the first candidate wins. */
+static void test_equal_scores(void **state)
+{
+    (void)state;
+    for (int kind = 0; kind < 4; kind++) {
+        fixture f = {0};
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        make_detector(&f, (qzi_detector_kind)kind, false);
+        options.postprocess = true;
+        QziOnnx__ModelProto *m = export_and_read(&f, &options);
+        assert_int_equal(count_op(m, "ScatterElements"), 1);
+        /* by a polynomial, which does not tell large scores apart */
+        assert_int_equal(count_op(m, "Sigmoid"), kind == QZI_DETECTOR_RCNN);
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+        end_model(&f);
+    }
+}
+
+/* ---- a segmenter ---- */
+
+static void build_segmenter(qz_graph *g, const void *config, const qzi_build_options *options)
+{
+    (void)config;
+    const qz_value input = qz_graph_input(g, "input", 3);
+    qz_value x = qz_conv2d(
+        g, "stem", input,
+        &(qz_conv2d_options){.out_channels = 8, .kernel_h = 1, .stride_h = 15, .bias = true});
+    for (int i = 0; i < 2; i++) { /* the nodes have the names of the outputs */
+        const char *name = i == 0 ? "out" : "aux";
+        const qz_value y = conv(g, i == 0 ? "head" : "aux_head", x, options->num_classes, 1);
+        qz_graph_output(g, name, qz_resize2d(g, name, y, input, QZ_RESIZE_BILINEAR));
+    }
+}
+
+static const qzi_arch segmenter = {
+    .info = {.name = "segmenter",
+             .task = "segmentation",
+             .classes = CLASSES,
+             .input_h = 97,
+             .input_w = 97},
+    .fill_rules = fill_rules,
+    .build = build_segmenter,
+    .fuse = qzi_fuse,
+    .has_aux_logits = true,
+};
+
+static void test_aux(void **state)
+{
+    static const int64_t dims[4] = {0, CLASSES, 97, 97};
+    (void)state;
+    for (int format = QZ_ONNX_FP32; format <= QZ_ONNX_FP16; format++)
+        for (int aux = 0; aux < 2; aux++) {
+            fixture f = {.memory = COUNTING_INIT};
+            qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+            f.ctx = counting_context(&f.memory, 1);
+            assert_non_null(f.ctx);
+            ASSERT_OK(f.ctx, qzi_model_alloc(f.ctx, &segmenter, &f.model));
+            ASSERT_OK(f.ctx, qzi_model_build(f.model, NULL));
+            ASSERT_OK(f.ctx, qzi_weights_fill(f.model->graph, fill_rules, "0"));
+            make_path(&f);
+            options.format = (qz_onnx_format)format;
+            options.aux = aux;
+            QziOnnx__ModelProto *m = export_and_read(&f, &options);
+            check_order(m);
+            assert_int_equal(m->graph->n_output, aux ? 2 : 1);
+            check_value(m->graph->output[0], "out", 4, dims);
+            assert_int_equal(find_node(m, "aux_head") != NULL, aux);
+            assert_int_equal(find_tensor(m, "aux_head.weight") != NULL, aux);
+            /* 7 to 97: not below 97 in double either, in which shapes may be inferred */
+            const QziOnnx__TensorProto *scales = find_tensor(m, "out_scales");
+            float scale[4];
+            assert_non_null(scales);
+            assert_int_equal(scales->raw_data.len, sizeof(scale));
+            memcpy(scale, scales->raw_data.data, sizeof(scale));
+            assert_true((double)scale[2] * 7.0 >= 97.0);
+            assert_true((double)scale[3] * 7.0 < 98.0);
+            qzi_onnx__model_proto__free_unpacked(m, NULL);
+            end_model(&f);
+        }
+}
+
 /* ---- what is refused, memory ---- */
 
 static void test_refused(void **state)
@@ -287,6 +373,10 @@ static void test_refused(void **state)
     options.postprocess = true;
     assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
     assert_non_null(strstr(qz_context_message(f.ctx), "detectors only"));
+    options.postprocess = false;
+    options.aux = true;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "no auxiliary head"));
     end_model(&f);
 }
 
@@ -319,7 +409,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stages),     cmocka_unit_test(test_levels),
         cmocka_unit_test(test_detections), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_memory),
+        cmocka_unit_test(test_memory),     cmocka_unit_test(test_equal_scores),
+        cmocka_unit_test(test_aux),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test_onnxruntime.sh QZOO CHECK fast|long [MODEL...] - what others say of our ONNX files: onnx's checker
+# test_onnxruntime.sh QZOO CHECK fast|detect|long [MODEL...] - what others say of our ONNX files: onnx's checker
 # accepts them, onnxruntime runs them, fuses them to integer kernels and computes what we do.
 #
 # Needs onnxruntime-node: QZOO_ORT_NODE names its folder (bench/peers/install puts it somewhere); without
@@ -125,27 +125,13 @@ small() {
     done
 }
 
-# sized NAME SIDE FORMAT...: raw values of a detector or segmenter for a small image; the later stages of a detector
-# on boxes of all kinds
-sized() {
+# saved NAME SIDE [OPTION...]: quantized on an image of that size, as s.safetensors
+saved() {
     name=$1 side=$2
     shift 2
-    input "$side"
-    "$find" rois "$side" rois
-    case $name in *rcnn*) boxes=rois ;; *) boxes= ;; esac
-    for format in "$@"; do
-        model=$name
-        [ "$format" = fp32 ] || model=./s.safetensors
-        # shellcheck disable=SC2046
-        [ "$format" != qdq ] || step "$name int8" "$qzoo" quantize "$name" --calib synthetic:1 --observer minmax \
-            $(smaller "$name" "$side") -o s.safetensors --quiet || return
-        rm -rf values
-        mkdir values
-        step "$name $format" "$check" export "$model" "$format" "$side" all f.onnx &&
-            step "$name $format: onnx's checker" accepted f.onnx &&
-            step "$name $format: onnxruntime runs it" env ROIS=rois node "$here/run_onnxruntime.js" "$ort" f.onnx values "in$side" values &&
-            step "$name $format: values" "$check" values "$model" "in$side" values $boxes
-    done
+    # shellcheck disable=SC2046
+    step "$name int8 $*" "$qzoo" quantize "$name" --calib synthetic:1 --observer minmax "$@" \
+        $(smaller "$name" "$side") -o s.safetensors --quiet
 }
 
 # smaller NAME SIDE: options with which calibration is quick
@@ -158,28 +144,75 @@ smaller() {
     esac
 }
 
-# finds NAME SIDE: the objects that a file finds by itself are ours
+# sized NAME SIDE FORMAT...: raw values of a detector or segmenter for a small image; the later stages of a detector
+# on boxes of all kinds. int8 is of s.safetensors. In half precision values are within a fiftieth.
+sized() {
+    name=$1 side=$2
+    shift 2
+    input "$side"
+    "$find" rois "$side" rois
+    case $name in *rcnn*) boxes=rois ;; *) boxes=- ;; esac
+    for format in "$@"; do
+        model=$name tolerance=1e-4
+        case $format in q*) model=./s.safetensors ;; esac
+        [ "$format" != fp16 ] || tolerance=2e-2
+        rm -rf values
+        mkdir values
+        step "$name $format" "$check" export "$model" "$format" "$side" all f.onnx &&
+            { [ "$suite$format" = detectfp32 ] || step "$name $format: onnx's checker" accepted f.onnx; } &&
+            step "$name $format: onnxruntime runs it" env ROIS=rois node "$here/run_onnxruntime.js" "$ort" f.onnx values "in$side" values &&
+            step "$name $format: values" "$check" values "$model" "in$side" values $boxes $tolerance
+    done
+}
+
+# finds NAME SIDE FORMAT: a file that finds objects by itself. Of what onnxruntime had read, every node gives the same
+# within a step, and the objects are the same. In fp32 those of the whole file are nearly all ours too; in int8 with
+# random weights one step at the first node may become anything at the last.
 finds() {
+    model=$1
+    [ "$3" != qdq ] || model=./s.safetensors
+    title="$1 $3 --postprocess"
     rm -rf values
     mkdir values
     "$find" input "$1" "$2" unit
-    step "$1 --postprocess" "$find" export "$1" fp32 "$2" f.onnx &&
-        step "$1 --postprocess: onnx's checker" accepted f.onnx &&
-        step "$1 --postprocess: onnxruntime runs it" node_run f.onnx values unit values &&
-        step "$1 --postprocess: objects" "$find" compare "$1" "$2" values 0.9
+    step "$title" "$find" export "$model" "$3" "$2" f.onnx all &&
+        step "$title: onnx's checker" accepted f.onnx &&
+        step "$title: onnxruntime runs it" node_run f.onnx values unit values &&
+        step "$title: each step" "$find" heads "$model" "$2" values 1 &&
+        { [ "$3" = qdq ] || step "$title: objects" "$find" compare "$model" "$2" values 0.9; }
+}
+
+# finding NAME: whether files of that model can find objects
+finding() {
+    case $1 in fcn*|deeplab*|lraspp*|yolo*) return 1 ;; esac
 }
 
 # whole NAME FORMAT...: as the model's kind asks for
 whole() {
     name=$1
     case $name in
-    ssdlite*) sized "$name" 320 fp32 qdq && finds "$name" 320 ;;
-    ssd*) sized "$name" 300 fp32 qdq && finds "$name" 300 ;;
-    retinanet*|fcos*|*rcnn*) sized "$name" 128 fp32 qdq && finds "$name" 128 ;;
-    fcn*|deeplab*|lraspp*) sized "$name" 128 fp32 qdq ;;
-    yolo*) sized "$name" 128 fp32 qdq qoperator ;;
-    *) one "$@" ;;
+    ssdlite*) side=320 ;;
+    ssd*) side=300 ;;
+    retinanet*|fcos*|*rcnn*|yolo*) side=128 ;;
+    fcn*|deeplab*|lraspp*) side=97 ;;
+    *) one "$@"; return ;;
     esac
+    sized "$name" $side fp32 fp16
+    for backend in fbgemm qnnpack native; do
+        saved "$name" $side --backend $backend || continue
+        case $name in yolo*) sized "$name" $side qdq qoperator ;; *) sized "$name" $side qdq ;; esac
+        finding "$name" && finds "$name" $side qdq
+    done
+    finding "$name" && finds "$name" $side fp32
+}
+
+# with_aux NAME SIDE FORMAT TOLERANCE: the auxiliary head's output, behind the first
+with_aux() {
+    input "$2"
+    step "$1 --aux $3" "$qzoo" export "$1" --aux --size "$2" --precision "$3" --calib synthetic:1 -o f.onnx --quiet &&
+        step "$1 --aux $3: onnx's checker" accepted f.onnx &&
+        step "$1 --aux $3: onnxruntime runs it" node_run f.onnx output "in$2" f.out &&
+        step "$1 --aux $3: output" "$check" output "$1" "in$2" f.out "$4"
 }
 
 # fused NAME: onnxruntime makes integer kernels of all convolutions
@@ -242,6 +275,18 @@ compared() {
 
 if [ $# -gt 0 ]; then
     for model in "$@"; do whole "$model" fp32 qdq qoperator; done
+elif [ "$suite" = detect ]; then
+    name=ssdlite320_mobilenet_v3_large
+    finds $name 320 fp32
+    saved $name 320 && finds $name 320 qdq
+    name=fasterrcnn_mobilenet_v3_large_320_fpn
+    sized $name 320 fp32
+    saved $name 320 --backend native && finds $name 320 qdq
+    name=lraspp_mobilenet_v3_large
+    sized $name 97 fp16
+    saved $name 97 && sized $name 97 qdq
+    sized yolov5n 128 fp32
+    saved yolov5n 128 && sized yolov5n 128 qdq
 elif [ "$suite" = fast ]; then
     one squeezenet1_1 fp32 qdq qoperator
     one mobilenet_v3_small fp32 qdq qoperator
@@ -253,10 +298,6 @@ elif [ "$suite" = fast ]; then
     small squeezenet1_1 18
     fused mobilenet_v2
     compared squeezenet1_1
-    sized ssdlite320_mobilenet_v3_large 320 fp32 qdq
-    sized fasterrcnn_mobilenet_v3_large_320_fpn 320 fp32 qdq
-    sized yolov5n 128 fp32 qdq
-    finds ssdlite320_mobilenet_v3_large 320
     real squeezenet1_1 squeezenet1_1-onnxzoo.pth 8
 else
     for model in $("$qzoo" list --quiet --json - | sed -nE 's/.*"name": "([^"]+)".*/\1/p'); do
@@ -278,6 +319,8 @@ else
             int8_as $model qoperator --backend $backend
         done
     done
+    with_aux deeplabv3_mobilenet_v3_large 65 fp32 1e-4
+    with_aux deeplabv3_mobilenet_v3_large 65 fp16 2e-2
     for side in 17 24 33; do small squeezenet1_1 $side; done
     small squeezenet1_0 28
     small googlenet 33
