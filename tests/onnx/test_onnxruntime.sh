@@ -197,13 +197,13 @@ whole() {
     fcn*|deeplab*|lraspp*) side=97 ;;
     *) one "$@"; return ;;
     esac
-    sized "$name" $side fp32 fp16
+    sized "$name" "$side" fp32 fp16
     for backend in fbgemm qnnpack native; do
-        saved "$name" $side --backend $backend || continue
-        case $name in yolo*) sized "$name" $side qdq qoperator ;; *) sized "$name" $side qdq ;; esac
-        finding "$name" && finds "$name" $side qdq
+        saved "$name" "$side" --backend $backend || continue
+        case $name in yolo*) sized "$name" "$side" qdq qoperator ;; *) sized "$name" "$side" qdq ;; esac
+        finding "$name" && finds "$name" "$side" qdq
     done
-    finding "$name" && finds "$name" $side fp32
+    finding "$name" && finds "$name" "$side" fp32
 }
 
 # with_aux NAME SIDE FORMAT TOLERANCE: the auxiliary head's output, behind the first
@@ -277,14 +277,14 @@ if [ $# -gt 0 ]; then
     for model in "$@"; do whole "$model" fp32 qdq qoperator; done
 elif [ "$suite" = detect ]; then
     name=ssdlite320_mobilenet_v3_large
-    finds $name 320 fp32
-    saved $name 320 && finds $name 320 qdq
+    finds "$name" 320 fp32
+    saved "$name" 320 && finds "$name" 320 qdq
     name=fasterrcnn_mobilenet_v3_large_320_fpn
-    sized $name 320 fp32
-    saved $name 320 --backend native && finds $name 320 qdq
+    sized "$name" 320 fp32
+    saved "$name" 320 --backend native && finds "$name" 320 qdq
     name=lraspp_mobilenet_v3_large
-    sized $name 97 fp16
-    saved $name 97 && sized $name 97 qdq
+    sized "$name" 97 fp16
+    saved "$name" 97 && sized "$name" 97 qdq
     sized yolov5n 128 fp32
     saved yolov5n 128 && sized yolov5n 128 qdq
 elif [ "$suite" = fast ]; then

@@ -61,7 +61,7 @@ typedef struct qzi_post_list {
     const char *boxes, *scores, *labels;
 } qzi_post_list;
 
-/* The `count` highest scores, `none` where there are fewer above it; *indices for qzi_post_padded. */
+/* The `count` highest scores, `none` where there are fewer; *indices for qzi_post_padded. */
 const char *qzi_post_best(const qzi_onnx_part *p, const char *scores, int64_t count, float none,
                           const char **indices);
 /* The entries of x that belong to them, zeros where there are fewer. columns 0: x is a row. */
