@@ -18,6 +18,23 @@
 
 #include <cmocka.h>
 
+static qz_context *ctx;
+
+static inline int setup(void **state)
+{
+    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
+    (void)state;
+    o.threads = 3;
+    return qz_context_create(&o, &ctx) == QZ_OK ? 0 : -1;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    qz_context_destroy(ctx);
+    return 0;
+}
+
 static uint64_t one_op_rng = 7;
 
 static inline uint32_t draw(uint32_t below)

@@ -5,23 +5,6 @@
  */
 #include "one_op.h"
 
-static qz_context *ctx;
-
-static int setup(void **state)
-{
-    qz_context_options o = QZ_CONTEXT_OPTIONS_INIT;
-    (void)state;
-    o.threads = 3;
-    return qz_context_create(&o, &ctx) == QZ_OK ? 0 : -1;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    qz_context_destroy(ctx);
-    return 0;
-}
-
 typedef struct layer {
     int32_t n, c, h, w, groups; /* no groups: an L2 norm */
     float eps;

@@ -29,3 +29,17 @@ void qzi_part_output(qz_graph *graph, const char *name, int32_t level, qz_value 
     snprintf(full, sizeof(full), "%s.%d", name, (int)level);
     qz_graph_output(graph, full, value);
 }
+
+void qzi_part_ssd_heads(qz_graph *graph, qzi_part_head_fn build, const qz_value *maps,
+                        int32_t levels, int32_t classes)
+{
+    qz_value logits[QZI_DETECTOR_LEVELS], boxes[QZI_DETECTOR_LEVELS];
+    qz_graph_enter(graph, "head");
+    build(graph, "classification_head", maps, classes, logits);
+    build(graph, "regression_head", maps, 4, boxes);
+    qz_graph_leave(graph, QZ_NO_VALUE);
+    for (int32_t i = 0; i < levels; i++) {
+        qzi_part_output(graph, "cls_logits", i, logits[i]);
+        qzi_part_output(graph, "bbox_regression", i, boxes[i]);
+    }
+}

@@ -61,6 +61,13 @@ int32_t qzi_fpn_backbone(qz_graph *graph, const qzi_fpn_body *body, qz_value ima
 /* Adds the output "<name>.<level>". */
 void qzi_part_output(qz_graph *graph, const char *name, int32_t level, qz_value value);
 
+/* Builds one head in the scope `name` on all maps: `columns` channels for each anchor. */
+typedef void (*qzi_part_head_fn)(qz_graph *graph, const char *name, const qz_value *maps,
+                                 int32_t columns, qz_value *out);
+/* The two heads of an SSD, and the outputs of their levels. */
+void qzi_part_ssd_heads(qz_graph *graph, qzi_part_head_fn build, const qz_value *maps,
+                        int32_t levels, int32_t classes);
+
 /*
  * The description of a detector of COCO's 91 classes, background counted. side: of the network's
  * input for a square image, at which its MACs are counted.

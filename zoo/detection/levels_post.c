@@ -250,3 +250,49 @@ bool qzi_softmax_may_pass(const qzi_map *map, int64_t pixel, int32_t first, int3
         most = QZI_MAX(most, qzi_map_at(map, pixel, first + c));
     return most - background >= limit;
 }
+
+/* ---- boxes of all levels ---- */
+
+void qzi_levels_sigmoid(const qzi_map *cls, int32_t levels, float table[][256])
+{
+    for (int32_t k = 0; k < levels; k++)
+        for (int32_t q = 0; qzi_map_is_u8(&cls[k]) && q < 256; q++)
+            table[k][q] = qzi_sigmoid(qzi_map_dequantize(&cls[k], (uint8_t)q));
+}
+
+static qz_status add_level(const qzi_post *post, const qzi_map *box, qzi_decode_fn decode,
+                           int32_t level, const qzi_top_k *top, qzi_found *found)
+{
+    const int32_t at_place = post->anchors->level[level].count;
+    QZI_TRY(qzi_found_reserve(post->ctx, found, top->count));
+    for (size_t i = 0; i < top->count; i++) {
+        const int64_t index = qzi_rank_index(top->list[i]), anchor = index / post->classes;
+        float delta[4];
+        qzi_map_box(box, anchor / at_place, (int32_t)(anchor % at_place) * 4, delta);
+        const qzi_box b =
+            decode(post->detector, delta, qzi_anchor_at(post->anchors, level, anchor));
+        qzi_found_add(found, qzi_box_clip(b, post->image_h, post->image_w),
+                      qzi_rank_score(top->list[i]), (int32_t)(index % post->classes));
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_levels_find(const qzi_post *post, qzi_scan_fn scan, const void *family,
+                          const qzi_map *cls, const qzi_map *box, qzi_decode_fn decode,
+                          qzi_found *found)
+{
+    const qz_detection_options *o = post->options;
+    found->count = 0;
+    for (int32_t k = 0; k < post->detector->levels; k++) {
+        qzi_top_k top;
+        qz_status st =
+            qzi_level_top_k(post, scan, family, k, qzi_map_pixels(&cls[k]), cls[k].view.c,
+                            (size_t)o->topk_candidates, (float)o->score_thresh, &top);
+        if (st == QZ_OK)
+            st = add_level(post, &box[k], decode, k, &top, found);
+        qzi_top_k_free(post->ctx, &top);
+        if (st != QZ_OK)
+            return st;
+    }
+    return qzi_found_suppress(post, found, o->nms_thresh, (size_t)o->detections_per_img);
+}

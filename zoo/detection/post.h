@@ -73,6 +73,16 @@ qz_status qzi_level_top_k(const qzi_post *post, qzi_scan_fn scan, const void *fa
 size_t qzi_next_f32(const float *x, size_t from, size_t count, float limit);
 size_t qzi_next_u8(const uint8_t *x, size_t from, size_t count, int32_t limit);
 
+/* The bytes of uint8 maps of classes as probabilities, a table a level. */
+void qzi_levels_sigmoid(const qzi_map *cls, int32_t levels, float table[][256]);
+/* A box of an anchor and what was regressed for it. */
+typedef qzi_box (*qzi_decode_fn)(const qzi_detector *detector, const float delta[4],
+                                 qzi_box anchor);
+/* RetinaNet and FCOS: the best scores of each level by `scan`, their boxes, and suppression. */
+qz_status qzi_levels_find(const qzi_post *post, qzi_scan_fn scan, const void *family,
+                          const qzi_map *cls, const qzi_map *box, qzi_decode_fn decode,
+                          qzi_found *found);
+
 /* A float a little below the logit of p: sigmoid(x) in float is below p for every x below it. */
 float qzi_logit_below(double p);
 

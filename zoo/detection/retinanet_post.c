@@ -57,40 +57,15 @@ static void scan(const void *arg, int32_t level, int64_t begin, int64_t end, qzi
     }
 }
 
-static qz_status add_level(const qzi_post *post, const qzi_map *box, int32_t level,
-                           const qzi_top_k *top, qzi_found *found)
+static qzi_box decode(const qzi_detector *detector, const float delta[4], qzi_box anchor)
 {
-    const int32_t at_place = post->anchors->level[level].count;
-    QZI_TRY(qzi_found_reserve(post->ctx, found, top->count));
-    for (size_t i = 0; i < top->count; i++) {
-        const int64_t index = qzi_rank_index(top->list[i]), anchor = index / post->classes;
-        float delta[4];
-        qzi_map_box(box, anchor / at_place, (int32_t)(anchor % at_place) * 4, delta);
-        const qzi_box b = qzi_box_decode(delta, qzi_anchor_at(post->anchors, level, anchor),
-                                         post->detector->box_weights);
-        qzi_found_add(found, qzi_box_clip(b, post->image_h, post->image_w),
-                      qzi_rank_score(top->list[i]), (int32_t)(index % post->classes));
-    }
-    return QZ_OK;
+    return qzi_box_decode(delta, anchor, detector->box_weights);
 }
 
 qz_status qzi_retinanet_post(const qzi_post *post, const qzi_map *cls, const qzi_map *box,
                              qzi_found *found)
 {
-    const qz_detection_options *o = post->options;
     family f = {.cls = cls};
-    found->count = 0;
-    for (int32_t k = 0; k < post->detector->levels; k++) {
-        qzi_top_k top;
-        for (int32_t q = 0; qzi_map_is_u8(&cls[k]) && q < 256; q++)
-            f.sigmoid[k][q] = qzi_sigmoid(qzi_map_dequantize(&cls[k], (uint8_t)q));
-        qz_status st = qzi_level_top_k(post, scan, &f, k, qzi_map_pixels(&cls[k]), cls[k].view.c,
-                                       (size_t)o->topk_candidates, (float)o->score_thresh, &top);
-        if (st == QZ_OK)
-            st = add_level(post, &box[k], k, &top, found);
-        qzi_top_k_free(post->ctx, &top);
-        if (st != QZ_OK)
-            return st;
-    }
-    return qzi_found_suppress(post, found, o->nms_thresh, (size_t)o->detections_per_img);
+    qzi_levels_sigmoid(cls, post->detector->levels, f.sigmoid);
+    return qzi_levels_find(post, scan, &f, cls, box, decode, found);
 }

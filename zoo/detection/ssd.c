@@ -73,8 +73,8 @@ static void build_backbone(qz_graph *g, qz_value x, qz_value maps[LEVELS])
 static const qzi_detector detector;
 
 /* One convolution for each map: columns for each anchor. */
-static void build_head(qz_graph *g, const char *scope, const qz_value maps[LEVELS], int32_t columns,
-                       qz_value out[LEVELS])
+static void build_head(qz_graph *g, const char *scope, const qz_value *maps, int32_t columns,
+                       qz_value *out)
 {
     qz_graph_enter(g, "%s", scope);
     qz_graph_enter(g, "module_list");
@@ -91,17 +91,10 @@ static void build_head(qz_graph *g, const char *scope, const qz_value maps[LEVEL
 
 static void build_ssd(qz_graph *g, const void *config, const qzi_build_options *options)
 {
-    qz_value maps[LEVELS], logits[LEVELS], boxes[LEVELS];
+    qz_value maps[LEVELS];
     (void)config;
     build_backbone(g, qzi_block_image_input(g), maps);
-    qz_graph_enter(g, "head");
-    build_head(g, "classification_head", maps, options->num_classes, logits);
-    build_head(g, "regression_head", maps, 4, boxes);
-    qz_graph_leave(g, QZ_NO_VALUE);
-    for (int32_t i = 0; i < LEVELS; i++) {
-        qzi_part_output(g, "cls_logits", i, logits[i]);
-        qzi_part_output(g, "bbox_regression", i, boxes[i]);
-    }
+    qzi_part_ssd_heads(g, build_head, maps, LEVELS, options->num_classes);
 }
 
 /* Caffe's: the mean of each colour, no division. torchvision's images are from 0 to 1. */

@@ -5,47 +5,17 @@ Weights are those of the oracle folder's goldens (QZOO_TEST_DATA: their gains), 
 are seeded noise in [0, 1): the goldens themselves have pooled features as statistics only.
 """
 import json
-import math
 import os
+import sys
 
 import numpy as np
 import torch
 from torchvision.models import detection
 
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "../../unit/gen"))
+from golden_fill import fill, uniform  # noqa: E402
+
 ROIS = 2
-
-
-def uniform(key, off, mul, count):
-    h = 0xCBF29CE484222325
-    for b in key.encode():
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    with np.errstate(over="ignore"):
-        i = np.arange(1, count + 1, dtype=np.uint64)
-        z = np.uint64(h) + i * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    u = (z >> np.uint64(40)).astype(np.float64) * 2.0 ** -24
-    return ((u + off) * mul).astype(np.float32)
-
-
-def fill(module, prefix, rules):
-    state = module.state_dict()
-    for name, t in state.items():
-        key, leaf = prefix + name, name.rsplit(".", 1)[-1]
-        if leaf == "num_batches_tracked":
-            continue
-        sibling = state.get(name[: -len("bias")] + "weight") if leaf == "bias" else None
-        if leaf == "running_mean":
-            off, mul = -0.5, 0.2
-        elif leaf == "running_var" or (leaf == "weight" and t.ndim == 1):
-            off, mul = 0.5, 1.0
-        elif leaf == "weight":
-            gain = next(g for s, g in rules if s in key)
-            off, mul = -0.5, 2.0 * (gain * math.sqrt(3.0 / (t.numel() // t.shape[0])))
-        else:
-            off, mul = -0.5, 0.2 if sibling is not None and sibling.ndim == 1 else 0.1
-        t.copy_(torch.from_numpy(uniform(key, off, mul, t.numel()).reshape(t.shape)))
 
 
 def noise(name, side):
@@ -60,7 +30,7 @@ for arch in ["fasterrcnn_resnet50_fpn_v2", "fasterrcnn_mobilenet_v3_large_320_fp
     with open(os.path.join(data, "goldens", arch + ".json")) as f:
         rules = json.load(f)["gain_rules"]
     heads = getattr(detection, arch)(weights=None, weights_backbone=None).roi_heads.eval()
-    fill(heads, "roi_heads.", rules)
+    fill(heads, "roi_heads.", lambda key: next(gain for part, gain in rules if part in key))
     with torch.no_grad():
         logits, boxes = heads.box_predictor(heads.box_head(noise("box_features", 7)))
         out = {"roi_cls_logits": logits, "roi_bbox_regression": boxes}

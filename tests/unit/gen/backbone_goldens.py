@@ -12,39 +12,9 @@ from torchvision.models import mobilenet_v3_large, resnet50
 from torchvision.models._utils import IntermediateLayerGetter
 from torchvision.ops.misc import FrozenBatchNorm2d
 
+from golden_fill import fill, uniform
+
 GAIN = 1.2
-
-
-def uniform(key, off, mul, count):
-    h = 0xCBF29CE484222325
-    for b in key.encode():
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    with np.errstate(over="ignore"):
-        i = np.arange(1, count + 1, dtype=np.uint64)
-        z = np.uint64(h) + i * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    u = (z >> np.uint64(40)).astype(np.float64) * 2.0 ** -24
-    return ((u + off) * mul).astype(np.float32)
-
-
-def fill(model, prefix):
-    state = model.state_dict()
-    for name, t in state.items():
-        leaf = name.rsplit(".", 1)[-1]
-        if leaf == "num_batches_tracked":
-            continue
-        sibling = state.get(name[: -len("bias")] + "weight") if leaf == "bias" else None
-        if leaf == "running_mean":
-            off, mul = -0.5, 0.2
-        elif leaf == "running_var" or (leaf == "weight" and t.ndim == 1):
-            off, mul = 0.5, 1.0
-        elif leaf == "weight":
-            off, mul = -0.5, 2.0 * (GAIN * np.sqrt(3.0 / (t.numel() // t.shape[0])))
-        else:
-            off, mul = -0.5, 0.2 if sibling is not None and sibling.ndim == 1 else 0.1
-        t.copy_(torch.from_numpy(uniform(prefix + name, off, mul, t.numel()).reshape(t.shape)))
 
 
 cases = [
@@ -57,7 +27,7 @@ lines = []
 for arch, prefix, dilate, frozen, layers, make in cases:
     model = make(norm_layer=FrozenBatchNorm2d) if frozen else make()
     body = IntermediateLayerGetter(model, {name: name for name in layers}).eval()
-    fill(body, prefix)
+    fill(body, prefix, lambda key: GAIN)
     with torch.no_grad():
         x = torch.from_numpy(uniform("input", -0.5, 2.0, 3 * 65 * 81).reshape(1, 3, 65, 81))
         maps = body(x)

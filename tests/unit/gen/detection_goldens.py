@@ -19,23 +19,11 @@ from torchvision.models.detection.rpn import RegionProposalNetwork, RPNHead
 from torchvision.models.detection.ssd import SSD
 from torchvision.ops import MultiScaleRoIAlign
 
+from golden_fill import uniform
+
 PADDED, IMAGE = (128, 160), (120, 150)
 MAPS = [(16, 20), (8, 10), (4, 5), (2, 3), (1, 2)]
 CLASSES = 6
-
-
-def uniform(key, off, mul, count):
-    h = 0xCBF29CE484222325
-    for b in key.encode():
-        h = ((h ^ b) * 0x100000001B3) & 0xFFFFFFFFFFFFFFFF
-    with np.errstate(over="ignore"):
-        i = np.arange(1, count + 1, dtype=np.uint64)
-        z = np.uint64(h) + i * np.uint64(0x9E3779B97F4A7C15)
-        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        z ^= z >> np.uint64(31)
-    u = (z >> np.uint64(40)).astype(np.float64) * 2.0 ** -24
-    return ((u + off) * mul).astype(np.float32)
 
 
 def values(key, spread, *shape):
