@@ -47,6 +47,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     e.external_data = o->onnx.external_data;
     e.postprocess = o->onnx.postprocess;
     e.aux = o->out.aux;
+    e.stage = (qz_onnx_stage)(o->onnx.stage + QZ_ONNX_STAGE_IMAGE); /* -1: all */
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
     if (format == QZ_ONNX_FP16 && !s->info.unit_images) {
@@ -80,6 +81,8 @@ static int choose_format(const tool_options *o, bool file, qz_onnx_format *forma
                          o->args.items[0]);
     if (o->onnx.io == PRECISION_FP16 && precision != PRECISION_FP16)
         return tool_fail(EXIT_USAGE, "--io fp16: goes with --precision fp16 only");
+    if (o->onnx.stage >= 0 && o->onnx.postprocess)
+        return tool_fail(EXIT_USAGE, "--stage: does not go with --postprocess");
     *format = o->onnx.style == STYLE_QOPERATOR ? QZ_ONNX_QOPERATOR : by_precision[precision];
     return EXIT_DONE;
 }

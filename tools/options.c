@@ -52,6 +52,12 @@ static const char *style_word(int i)
                                   : NULL;
 }
 
+static const char *stage_word(int i)
+{
+    static const char *const words[] = {"image", "box", "mask"};
+    return i >= 0 && (size_t)i < sizeof(words) / sizeof(*words) ? words[i] : NULL;
+}
+
 static const char *outputs_word(int i)
 {
     return i == OUTPUTS_OWN ? "own" : i == OUTPUTS_ALL ? "all" : NULL;
@@ -81,6 +87,7 @@ static const option_words precision_words = {precision_word, NULL};
 static const option_words io_words = {io_word, NULL};
 static const option_words style_words = {style_word, NULL};
 static const option_words outputs_words = {outputs_word, NULL};
+static const option_words stage_words = {stage_word, NULL};
 static const option_words act_words = {act_word, NULL};
 static const option_words head_words = {head_word, NULL};
 
@@ -231,6 +238,8 @@ const tool_option tool_option_table[] = {
      "all: make every node's value an output"},
     {"--external-data", NULL, OPT_EXPORT, FLAG(onnx.external_data),
      "write tensors to FILE.data, as is always done above 2 GB"},
+    {"--stage", "WORD", OPT_EXPORT, WORD(onnx.stage, &stage_words, -1),
+     "detectors of two stages: one stage alone, from what is pooled in boxes"},
     {"--postprocess", NULL, OPT_EXPORT, FLAG(onnx.postprocess),
      "detectors: boxes, scores and labels (and masks) as outputs, not the raw values of the heads"},
     {"--ops", NULL, OPT_LIST, FLAG(list.ops), "list each node: int8 or fp32, and why"},

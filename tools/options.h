@@ -84,6 +84,7 @@ typedef struct tool_options {
         int style;     /* STYLE_*, -1: not given */
         int io;        /* PRECISION_* */
         int outputs;   /* OUTPUTS_* */
+        int stage;     /* STAGE_*, -1: not given */
         long opset;    /* 0: the library's */
         bool external_data, postprocess;
     } onnx;
@@ -109,6 +110,7 @@ enum { FUSE_ALL, FUSE_NONE };
 enum { PRECISION_FP32, PRECISION_FP16, PRECISION_INT8 };
 enum { STYLE_QDQ, STYLE_QOPERATOR };
 enum { OUTPUTS_OWN, OUTPUTS_ALL };
+enum { STAGE_IMAGE, STAGE_BOX, STAGE_MASK };
 enum { HEAD_INT8, HEAD_FLOAT };
 
 /* ---- the table ---- */

@@ -279,6 +279,7 @@ static const struct task_rule {
     {"--rois", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
     {"--aux", "segmentation", "goes with segmenters only"},
     {"--postprocess", "detection", "goes with detectors only"},
+    {"--stage", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
     {"--draw", "detection segmentation", "goes with detectors and segmenters only"},
     {"--head", "detection segmentation", "goes with detectors and segmenters only"},
     {"--resize", "classification segmentation", own_images},

@@ -27,6 +27,15 @@ QZ_API const char *qz_onnx_format_name(qz_onnx_format format);
 /* The inverse; false for an unknown word, and *format stays. */
 QZ_API bool qz_onnx_format_parse(const char *name, qz_onnx_format *format);
 
+/* Which stage of a detector of two stages (Faster and Mask R-CNN) to write. */
+typedef enum qz_onnx_stage {
+    QZ_ONNX_STAGE_ALL = 0,
+    QZ_ONNX_STAGE_IMAGE, /* from `input` to the RPN's values */
+    QZ_ONNX_STAGE_BOX,   /* from `box_features`, what is pooled in R boxes, to scores and boxes */
+    QZ_ONNX_STAGE_MASK,  /* from `mask_features` to masks */
+    QZ_ONNX_STAGE_COUNT
+} qz_onnx_stage;
+
 #define QZ_ONNX_OPSET_MIN 13
 #define QZ_ONNX_OPSET_DEFAULT 17
 #define QZ_ONNX_OPSET_MAX 21
@@ -50,6 +59,7 @@ typedef struct qz_onnx_options {
     /* detectors: the outputs are the objects of one image, not the raw values of the heads.
      * Decoding, suppression and pooling are operators of the file: see zoo/onnx/README.md */
     bool postprocess;
+    qz_onnx_stage stage; /* one stage alone; not with postprocess */
     bool aux; /* segmenters: the auxiliary head's output too; all_outputs has it always */
 } qz_onnx_options;
 #define QZ_ONNX_OPTIONS_INIT QZ_OPTIONS_INIT(qz_onnx_options)

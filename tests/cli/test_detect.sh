@@ -181,6 +181,10 @@ else
     grep -aq 'nms_thresh=25e-2 .*topk_candidates=7 ' x.onnx && grep -aq 'box_detections_per_img=5 ' q.onnx ||
         complain 'ONNX lacks the settings'
     expect 2 '--aux: goes with segmenters only' export $one_stage -o x.onnx --aux
+    expect 2 'stage: goes with detectors of two stages only' export $one_stage -o x.onnx --stage box
+    expect 2 '--stage: does not go with --postprocess' export $net -o x.onnx --stage box --postprocess
+    expect 2 'has no masks' export ./int8.safetensors -o x.onnx --stage mask
+    expect 0 'qdq' export ./int8.safetensors -o x.onnx --stage box
 fi
 
 expect 2 '--size sets min_size and max_size already' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --size 96x128 --set min_size=64

@@ -226,6 +226,45 @@ static void test_stages(void **state)
     }
 }
 
+/* Each stage in a file of its own, on what is pooled in boxes. */
+static void test_one_stage(void **state)
+{
+    static const struct {
+        const char *input, *first;
+        int64_t side;
+        size_t outputs;
+    } rows[QZ_ONNX_STAGE_COUNT] = {{0},
+                                   {"input", "rpn_objectness.0", DETECTOR_SIDE, 4},
+                                   {"box_features", "roi_cls_logits", 7, 2},
+                                   {"mask_features", "mask_logits", 14, 1}};
+    (void)state;
+    for (int int8 = 0; int8 < 2; int8++)
+        for (int stage = QZ_ONNX_STAGE_IMAGE; stage < QZ_ONNX_STAGE_COUNT; stage++)
+            for (int all = 0; all < 2; all++) {
+                fixture f = {0};
+                qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+                const bool whole = stage == QZ_ONNX_STAGE_IMAGE;
+                const int64_t side = rows[stage].side;
+                const int64_t dims[4] = {whole ? 1 : QZI_ONNX_ROIS, whole ? 3 : 8, side, side};
+                make_detector(&f, QZI_DETECTOR_RCNN, int8);
+                options.format = int8 ? QZ_ONNX_QDQ : QZ_ONNX_FP32;
+                options.stage = (qz_onnx_stage)stage;
+                options.all_outputs = all;
+                QziOnnx__ModelProto *m = export_and_read(&f, &options);
+                check_order(m);
+                assert_int_equal(m->graph->n_input, 1);
+                check_value(m->graph->input[0], rows[stage].input, 4, dims);
+                if (!all)
+                    assert_int_equal(m->graph->n_output, rows[stage].outputs);
+                assert_string_equal(m->graph->output[0]->name, rows[stage].first);
+                assert_int_equal(count_op(m, "RoiAlign"), 0);
+                assert_int_equal(find_node(m, "fc") != NULL, stage == QZ_ONNX_STAGE_BOX);
+                assert_int_equal(find_node(m, "stem") != NULL, whole);
+                qzi_onnx__model_proto__free_unpacked(m, NULL);
+                end_model(&f);
+            }
+}
+
 static void test_levels(void **state)
 {
     static const int64_t any[4] = {0, 3, DETECTOR_SIDE, DETECTOR_SIDE};
@@ -367,13 +406,26 @@ static void test_refused(void **state)
     options.batch = 2;
     assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
     assert_non_null(strstr(qz_context_message(f.ctx), "batch 2"));
+    options.batch = 0;
+    options.postprocess = true;
+    options.stage = QZ_ONNX_STAGE_BOX;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "leave postprocess out"));
+    options.postprocess = false;
+    options.stage = QZ_ONNX_STAGE_COUNT;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "no stage number 4"));
+    options.stage = QZ_ONNX_STAGE_ALL;
     end_model(&f);
     make_model(&f, QZ_BACKEND_FBGEMM, false);
-    options.batch = 0;
     options.postprocess = true;
     assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
     assert_non_null(strstr(qz_context_message(f.ctx), "detectors only"));
     options.postprocess = false;
+    options.stage = QZ_ONNX_STAGE_IMAGE;
+    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f.ctx), "detectors of two stages only"));
+    options.stage = QZ_ONNX_STAGE_ALL;
     options.aux = true;
     assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
     assert_non_null(strstr(qz_context_message(f.ctx), "no auxiliary head"));
@@ -410,7 +462,7 @@ int main(void)
         cmocka_unit_test(test_stages),     cmocka_unit_test(test_levels),
         cmocka_unit_test(test_detections), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_memory),     cmocka_unit_test(test_equal_scores),
-        cmocka_unit_test(test_aux),
+        cmocka_unit_test(test_aux),        cmocka_unit_test(test_one_stage),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -57,6 +57,24 @@ static bool has_outputs(const qz_model *model)
     return graph && graph->output_count > 1;
 }
 
+static qz_status check_stage(const qz_model *model, const qz_onnx_options *o)
+{
+    const char *name = model->arch->info.name;
+    if (o->stage == QZ_ONNX_STAGE_ALL)
+        return QZ_OK;
+    if (!has_stages(model))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "stage: goes with detectors of two stages only, and %s is none", name);
+    if ((int)o->stage < 0 || o->stage >= QZ_ONNX_STAGE_COUNT)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no stage number %d", (int)o->stage);
+    if (o->stage == QZ_ONNX_STAGE_MASK && !model->arch->detector->has_masks)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "stage: %s has no masks", name);
+    if (o->postprocess)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "stage: objects are found by all stages; leave postprocess out");
+    return QZ_OK;
+}
+
 /* A file whose later stages run on boxes of the image has one image. */
 static qz_status check_batch(const qz_model *model, qz_onnx_options *o)
 {
@@ -106,6 +124,7 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
                         qz_onnx_format_name(o->format));
     if (model->arch->detector)
         o->images = NULL; /* the stages of a detector are run by its session alone */
+    QZI_TRY(check_stage(model, o));
     QZI_TRY(check_batch(model, o));
     return check_images(model, o);
 }
@@ -177,10 +196,13 @@ static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
 /* What a detector's outputs are. */
 static void add_detector(qzi_onnx_emit *e, const char *settings)
 {
+    static const char *const stages[QZ_ONNX_STAGE_COUNT] = {"", "image", "box", "mask"};
     qzi_onnx_doc *doc = &e->doc;
     qzi_onnx_metadata(doc, "detection", qzi_onnx_text(doc, "%s", settings));
     qzi_onnx_metadata(doc, "outputs", e->options->postprocess ? "detections" : "raw");
-    if (e->options->postprocess || e->stage)
+    if (e->options->stage != QZ_ONNX_STAGE_ALL)
+        qzi_onnx_metadata(doc, "stage", stages[e->options->stage]);
+    else if (e->options->postprocess || e->stage)
         qzi_onnx_metadata(doc, "boxes", "x1 y1 x2 y2 in pixels of the input");
     if (e->options->postprocess)
         qzi_onnx_metadata(doc, "absent", "score 0, label 0, box 0 0 0 0");
@@ -241,7 +263,7 @@ static qz_status emit_input(qzi_onnx_emit *e, qz_value value)
     const qzi_node *node = &e->graph->nodes[value];
     int64_t dims[4];
     const int32_t ndim = qzi_onnx_dims(e, value, dims);
-    if (e->stage && e->stage[value] != QZI_STAGE_IMAGE)
+    if (e->stage && e->stage[value] != QZI_STAGE_IMAGE && e->boxes)
         return emit_stage_input(e, value);
     qzi_onnx_input(&e->doc, node->name, e->options->io_fp16 ? QZ_F16 : QZ_F32, ndim, dims);
     if (node->dtype == QZ_U8)
@@ -309,12 +331,21 @@ static void emit_output(qzi_onnx_emit *e, const qzi_output *output)
     qzi_onnx_output(&e->doc, output->name, dtype_of(form), ndim, dims);
 }
 
+/* Whether nodes of that stage are in the file. */
+static bool is_written(const qz_onnx_options *options, uint8_t stage)
+{
+    return options->stage == QZ_ONNX_STAGE_ALL ||
+           (int)stage == (int)options->stage - QZ_ONNX_STAGE_IMAGE;
+}
+
 /* The maps that the later stages are pooled from are outputs of the graph, but not of the file; nor
  * are those of the heads where objects are the file's outputs. */
 static bool is_inner(const qzi_onnx_emit *e, const qzi_output *output)
 {
-    return e->options->postprocess ||
-           (e->stage && strncmp(output->name, "features.", strlen("features.")) == 0);
+    if (!e->stage || e->options->postprocess)
+        return e->options->postprocess;
+    return !is_written(e->options, e->stage[output->value]) ||
+           strncmp(output->name, "features.", strlen("features.")) == 0;
 }
 
 /* Whether a value leaves the file as an output of the graph. */
@@ -336,7 +367,7 @@ static void emit_all_outputs(qzi_onnx_emit *e)
                                                             : QZI_ONNX_F32;
         int64_t dims[4];
         const int32_t ndim = qzi_onnx_dims(e, (qz_value)i, dims);
-        if (qzi_onnx_is_alias(node) || node->op == QZI_OP_DEQUANTIZE ||
+        if (!e->used[i] || qzi_onnx_is_alias(node) || node->op == QZI_OP_DEQUANTIZE ||
             (node->op == QZI_OP_INPUT && node->dtype != QZ_U8) ||
             (leaves(e, (qz_value)i) && form != QZI_ONNX_U8 &&
              (form == QZI_ONNX_F16) == e->options->io_fp16))
@@ -387,11 +418,19 @@ static qz_status emit_stages_to_detections(qzi_onnx_emit *e)
     return e->detector->has_masks ? qzi_onnx_post_masks(e, found.labels) : QZ_OK;
 }
 
+/* One stage, whose input is the file's. */
+static qz_status emit_one_stage(qzi_onnx_emit *e)
+{
+    e->rois[QZI_STAGE_BOX] = e->rois[QZI_STAGE_MASK] = QZI_ONNX_ROIS;
+    return emit_stage(e, (qzi_detector_stage)(e->options->stage - QZ_ONNX_STAGE_IMAGE));
+}
+
 static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
 {
+    const bool one = e->options->stage != QZ_ONNX_STAGE_ALL;
     QZI_TRY(add_metadata(e, model));
-    QZI_TRY(emit_stage(e, QZI_STAGE_IMAGE));
-    if (e->stage)
+    QZI_TRY(one ? emit_one_stage(e) : emit_stage(e, QZI_STAGE_IMAGE));
+    if (e->stage && !one)
         QZI_TRY(e->options->postprocess ? emit_stages_to_detections(e) : emit_stages_on_boxes(e));
     else if (e->options->postprocess)
         QZI_TRY(qzi_onnx_post_one_stage(e));
@@ -423,13 +462,14 @@ static qz_status make_shapes(const qz_graph *graph, const qz_onnx_options *o, qz
     return st;
 }
 
-/* Nodes that an output depends on. */
-static void mark_used(const qz_graph *graph, bool *used)
+/* Nodes of the file's stages that an output depends on. */
+static void mark_used(const qz_graph *graph, const qz_onnx_options *o, const uint8_t *stage,
+                      bool *used)
 {
     for (size_t i = 0; i < graph->output_count; i++)
-        used[graph->outputs[i].value] = true;
+        used[graph->outputs[i].value] = is_written(o, stage[graph->outputs[i].value]);
     for (size_t i = graph->node_count; i-- > 0;) {
-        used[i] = used[i] || graph->nodes[i].op == QZI_OP_INPUT;
+        used[i] = used[i] || (graph->nodes[i].op == QZI_OP_INPUT && is_written(o, stage[i]));
         for (size_t k = 0; used[i] && k < graph->nodes[i].in_count; k++)
             used[graph->nodes[i].in[k]] = true;
     }
@@ -467,8 +507,6 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     st = shapes && kept && used && stage && e.values ? QZ_OK : QZ_ERR_MEMORY;
     if (st == QZ_OK)
         st = make_shapes(e.graph, &o, shapes);
-    if (st == QZ_OK)
-        mark_used(e.graph, used);
     e.shapes = shapes;
     e.used = used;
     e.detector = model->arch->detector;
@@ -478,6 +516,8 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
         qzi_onnx_stages(e.graph, stage);
         e.stage = stage;
     }
+    if (st == QZ_OK)
+        mark_used(e.graph, &o, stage, used);
     if (st == QZ_OK && o.format == QZ_ONNX_FP16) {
         st = plan_half(model, &e, kept);
         e.kept = kept;
