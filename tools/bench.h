@@ -11,12 +11,21 @@ typedef struct latency {
     size_t runs;
 } latency;
 
+/* Where the runs of a detector took their time (qz_detection_times, in its order). */
+enum { BENCH_PARTS = 5 };
+typedef struct bench_parts {
+    double *samples; /* ms, BENCH_PARTS a run */
+    size_t count, capacity;
+    double median[BENCH_PARTS]; /* of each part by itself: they need not add up to the run's */
+} bench_parts;
+
 typedef struct bench_row {
     bool int8;
     qz_session *session;
     double *samples; /* seconds */
     size_t count, capacity;
     latency ms;
+    bench_parts parts; /* of detectors */
     uint64_t macs;     /* of one run */
     uint64_t products; /* multiply-adds that kernels do for these */
     double gmacs;      /* 1e9 multiply-adds a second, at the median */
@@ -42,6 +51,15 @@ int bench_print_profile(const tool_options *o, const bench_row *row, const char 
                         size_t runs);
 json_t *bench_profile_json(const bench_row *row, size_t runs);
 json_t *bench_memory_json(const bench_row *row);
+
+/* ---- a detector's parts (bench_parts.c) ---- */
+
+/* Those of the run that has just ended. */
+int bench_parts_add(const subject *s, bench_row *row);
+/* The medians. */
+int bench_parts_finish(bench_row *row);
+json_t *bench_parts_json(const bench_row *row);
+void bench_parts_print(const tool_options *o, const subject *s, const bench_row *row);
 
 /* ---- the latency table of a CPU (bench_table.c) ---- */
 

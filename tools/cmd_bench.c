@@ -98,6 +98,8 @@ static int sample(const subject *s, bench_row *row, const qz_tensor *input)
     }
     int status = run_once(s, row, input, &row->samples[row->count]);
     row->count += status == EXIT_DONE;
+    if (status == EXIT_DONE && strcmp(s->info.task, "detection") == 0)
+        status = bench_parts_add(s, row);
     return status;
 }
 
@@ -165,8 +167,10 @@ static int measure(const tool_options *o, const subject *s, bench_row *rows, siz
         interrupt_resume(s->ctx); /* fewer runs are a result too */
         status = EXIT_DONE;
     }
-    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++)
+    for (size_t k = 0; k < row_count && status == EXIT_DONE; k++) {
         latency_of(&rows[k]);
+        status = bench_parts_finish(&rows[k]);
+    }
     return status;
 }
 
@@ -289,6 +293,10 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
         status = compare(o, &s, &rows[1]);
     for (size_t i = 0; i < count && status == EXIT_DONE; i++) {
         json_t *json = bench_json(o, &s, &rows[i], input.dims, threads);
+        if (rows[i].parts.count > 0) {
+            json_set(json, "parts_ms", bench_parts_json(&rows[i]));
+            bench_parts_print(o, &s, &rows[i]);
+        }
         if (o->bench.profile) {
             status = bench_print_profile(o, &rows[i], s.info.name, rows[i].count);
             json_set(json, "profile", bench_profile_json(&rows[i], rows[i].count));
@@ -304,6 +312,7 @@ static int bench_model(const tool_options *o, qz_context *ctx, const char *name,
     for (size_t i = 0; i < count; i++) {
         qz_session_destroy(rows[i].session);
         free(rows[i].samples);
+        free(rows[i].parts.samples);
     }
     free(input.data);
     subject_close(&s);

@@ -171,6 +171,12 @@ damaged 'box_detections_per_img=5 ' 'box_detections_per_img=0 ' 'box_detections_
 spare=$(printf '%*s' $((${#net} - 21)) '')
 damaged "\"arch\":\"$net\"" "\"arch\":\"maskrcnn_resnet50_fpn\"$spare" 'it says arch maskrcnn_resnet50_fpn, which has '
 
+# ---- bench: the parts of a detector's time ----
+expect 0 'medians of the parts in ms: transform [0-9.]*, image [0-9.]*, box [0-9.]*, post' \
+    bench ./int8.safetensors --runs 2 --warmup 1 --json bench.json
+ran=$((ran + 1))
+grep -q '"parts_ms"' bench.json && grep -q '"mask": 0' bench.json || complain "bench's JSON lacks the parts"
+
 # ---- ONNX --------------------------------------------------------------------------------------
 "$qzoo" export $one_stage -o x.onnx --set nms_thresh=0.25 --set topk_candidates=7 --postprocess --quiet >out 2>err
 if [ $? = 5 ]; then
@@ -190,4 +196,4 @@ fi
 expect 2 '--size sets min_size and max_size already' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --size 96x128 --set min_size=64
 expect 2 'it has rpn_pre_nms_top_n_test, .*, max_size$' run fasterrcnn_mobilenet_v3_large_320_fpn a.bmp --set wrong=1
 
-done_at_least 97
+done_at_least 99

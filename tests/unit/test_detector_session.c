@@ -135,6 +135,9 @@ static void batch_of_pixels(void **state)
                 "no image 3");
         /* a smaller batch leaves nothing of the larger one */
         ASSERT_OK(ctx, qz_session_run_pixels(all, images, 1));
+        qz_detection_times times;
+        ASSERT_OK(ctx, qz_session_detection_times(all, &times));
+        assert_true(times.transform > 0.0 && times.image > 0.0 && times.post > 0.0);
         REFUSED(ctx, QZ_ERR_ARGUMENT, qz_session_detections(all, 1, &list, &count), "no image 1");
         qz_session_destroy(one);
         qz_session_destroy(all);

@@ -19,6 +19,7 @@ struct qzi_session_detect {
     qzi_buffer raw[RAW_MAX];
     qz_tensor tensors[RAW_MAX];
     bool made[RAW_MAX]; /* of the last image */
+    qz_detection_times times;
 };
 
 qz_status qzi_session_detect_create(qz_session *session)
@@ -45,15 +46,42 @@ void qzi_session_detect_destroy(qz_session *session)
 
 /* ---- running ---- */
 
+/* A stage's input, and how long its making took. */
+typedef struct timed_fill {
+    const qzi_exec_input *input;
+    double seconds;
+} timed_fill;
+
+static void fill_timed(void *user, const qz_context *ctx, const qzi_node *node, const qzk_view *out,
+                       uint32_t threads)
+{
+    timed_fill *timed = user;
+    const double start = qzi_now();
+    timed->input->fill(timed->input->user, ctx, node, out, threads);
+    timed->seconds = qzi_now() - start;
+}
+
 static qz_status run_stage(void *user, qzi_detector_stage stage, const qzi_exec_input *input,
                            qzi_exec **exec)
 {
     qz_session *s = user;
     qzi_exec_input inputs[QZI_STAGE_COUNT] = {0};
+    timed_fill timed = {.input = input};
     inputs[stage] = *input;
+    if (input->fill) {
+        inputs[stage].fill = fill_timed;
+        inputs[stage].user = &timed;
+    }
     *exec = s->exec[stage];
     s->inputs[stage] = (qzi_shape){input->n, input->h, input->w, 0};
-    return qzi_exec_run_inputs(s->exec[stage], inputs, s->graph->input_count);
+    const double start = qzi_now();
+    const qz_status st = qzi_exec_run_inputs(s->exec[stage], inputs, s->graph->input_count);
+    qz_detection_times *times = &s->detect->times;
+    double *const of_stage[] = {&times->image, &times->box, &times->mask};
+    *of_stage[stage] += qzi_now() - start - timed.seconds;
+    if (stage == QZI_STAGE_IMAGE)
+        times->transform += timed.seconds;
+    return st;
 }
 
 static qzi_detect_call call_of(const qz_session *s)
@@ -75,8 +103,11 @@ qz_status qzi_session_detect_run(qz_session *session, const qzi_detect_image *im
 {
     struct qzi_session_detect *d = session->detect;
     session->ran = false;
-    if (at == 0)
+    const double start = qzi_now();
+    if (at == 0) {
         d->count = 0;
+        d->times = (qz_detection_times){0};
+    }
     while (d->capacity <= at) {
         const size_t before = d->capacity;
         QZI_TRY(qzi_grow(session->ctx, &d->results, &d->capacity, at, sizeof(*d->results)));
@@ -85,7 +116,11 @@ qz_status qzi_session_detect_run(qz_session *session, const qzi_detect_image *im
     memset(session->inputs, 0, sizeof(session->inputs));
     memset(d->made, 0, sizeof(d->made));
     const qzi_detect_call call = call_of(session);
+    qz_detection_times *times = &d->times;
+    const double before_this = times->transform + times->image + times->box + times->mask;
     QZI_TRY(qzi_detect(&call, image, &d->results[at]));
+    const double stages = times->transform + times->image + times->box + times->mask - before_this;
+    times->post += qzi_now() - start - stages;
     d->count = at + 1;
     session->ran = d->count == count;
     return QZ_OK;
@@ -144,6 +179,16 @@ qz_status qz_session_detections(const qz_session *session, size_t image, const q
                         "qz_session_detections: list or count is NULL");
     *list = result->list;
     *count = result->count;
+    return QZ_OK;
+}
+
+qz_status qz_session_detection_times(const qz_session *session, qz_detection_times *times)
+{
+    const qzi_detections *result = NULL;
+    QZI_TRY(find_result(session, "qz_session_detection_times", 0, &result));
+    if (!times)
+        return qzi_fail(session->ctx, QZ_ERR_ARGUMENT, "qz_session_detection_times: times is NULL");
+    *times = session->detect->times;
     return QZ_OK;
 }
 
