@@ -16,5 +16,6 @@
 #include "qzoo_segmentation.h"
 #include "qzoo_session.h"
 #include "qzoo_weights.h"
+#include "qzoo_yolo.h"
 
 #endif

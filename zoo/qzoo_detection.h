@@ -19,6 +19,12 @@ typedef struct qz_detection {
     int32_t label; /* class, as qz_model_class names it */
 } qz_detection;
 
+/* How YOLO's raw values become boxes. */
+typedef enum qz_yolo_decode {
+    QZ_YOLO_DECODE_V5 = 0, /* ultralytics: sigmoids alone */
+    QZ_YOLO_DECODE_DARKNET /* exp for width and height */
+} qz_yolo_decode;
+
 /*
  * Settings of a detector. All values count, also zeros: begin with qz_detection_options_default,
  * then change what should differ. Sizes are in pixels, thresholds from 0 to 1. As in PyTorch, an
@@ -26,11 +32,12 @@ typedef struct qz_detection {
  */
 typedef struct qz_detection_options {
     size_t size; /* sizeof(qz_detection_options) */
-    /* RetinaNet, FCOS, SSD */
+    /* RetinaNet, FCOS, SSD, YOLO */
     double score_thresh;        /* a score must be above it */
     double nms_thresh;          /* an overlap (IoU) above it suppresses the lower score */
     int32_t detections_per_img; /* at most */
-    int32_t topk_candidates;    /* of a level (RetinaNet, FCOS) or class (SSD), before NMS */
+    /* before NMS, of a level (RetinaNet, FCOS), a class (SSD) or the image (YOLO) */
+    int32_t topk_candidates;
     /* Faster R-CNN, Mask R-CNN */
     int32_t rpn_pre_nms_top_n_test;  /* proposals of a level, before NMS */
     int32_t rpn_post_nms_top_n_test; /* proposals of the image, after NMS */
@@ -42,8 +49,13 @@ typedef struct qz_detection_options {
     /* the image is resized so that its shorter side is min_size, or its longer side max_size,
      * whichever is smaller; not of SSD */
     int32_t min_size, max_size;
-    /* SSD: the network's input; 0 for the others */
+    /* SSD, YOLO: the network's input; 0 for the others. YOLO: multiples of 32 */
     int32_t fixed_h, fixed_w;
+    /* YOLO; the first three are 0 or 1 */
+    int32_t agnostic;    /* boxes of all classes suppress one another */
+    int32_t multi_label; /* a box is one of every class above score_thresh, not of its best alone */
+    int32_t rect;        /* the input is as small as the image's proportions allow, not the whole */
+    int32_t decode;      /* qz_yolo_decode */
 } qz_detection_options;
 
 /* torchvision's defaults of a detector. QZ_ERR_UNKNOWN_NAME; QZ_ERR_UNSUPPORTED: `name` is no
@@ -75,6 +87,9 @@ QZ_API qz_status qz_model_set_detection_options(qz_model *model,
  * qz_session_run_pixels images of any sizes; the detector's own transform follows. Each image of a
  * batch goes through the stages by itself. qz_session_output gives the raw values of the last image
  * as torchvision's heads do: cls_logits, bbox_regression, …
+ *
+ * YOLO letterboxes images of bytes (qzoo_yolo.h). A tensor is fed as it is, and its sides are
+ * multiples of 32. Raw values are head.0 to head.2 and decoded.
  */
 
 /* The objects of image `image` of the last run, the most certain first; the list belongs to the
@@ -97,6 +112,11 @@ QZ_API qz_status qz_session_detection_mask(const qz_session *session, size_t ima
 /* The same as probabilities, 0 outside the box; 1 is from one half on. */
 QZ_API qz_status qz_session_detection_mask_prob(const qz_session *session, size_t image,
                                                 size_t index, float *probabilities);
+/*
+ * YOLO: the classes that are looked for, `count` of them; copied. NULL: all. QZ_ERR_ARGUMENT: a
+ * class that the model has not. QZ_ERR_UNSUPPORTED: another model.
+ */
+QZ_API qz_status qz_session_set_classes(qz_session *session, const int32_t *classes, size_t count);
 /*
  * Faster R-CNN, Mask R-CNN: `count` boxes, x1 y1 x2 y2 in the resized and padded image, on which
  * the later stages run in place of the proposals; copied. NULL: the proposals again.

@@ -165,6 +165,10 @@ void qzi_top_k_finish(qzi_top_k *top);
 qz_status qzi_batched_nms(const qz_context *ctx, uint32_t threads, const qzi_box *boxes,
                           const float *scores, const int32_t *groups, size_t count,
                           double threshold, size_t most, uint32_t *keep, size_t *kept);
+/* The same without moving boxes. groups NULL: one group. */
+qz_status qzi_grouped_nms(const qz_context *ctx, uint32_t threads, const qzi_box *boxes,
+                          const float *scores, const int32_t *groups, size_t count,
+                          double threshold, size_t most, uint32_t *keep, size_t *kept);
 /* torchvision.ops.nms: the same without groups, and without moving boxes. */
 qz_status qzi_nms(const qz_context *ctx, const qzi_box *boxes, const float *scores, size_t count,
                   double threshold, uint32_t *keep, size_t *kept);

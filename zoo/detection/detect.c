@@ -17,6 +17,7 @@ struct qzi_detect_memory {
     qzi_found found; /* in the resized image */
     qzi_found rois;  /* of the box stage; labels and scores of fixed ones are 0 */
     qzi_found mask_rois;
+    qzi_yolo_input yolo;
     size_t list_room, mask_room;
 };
 
@@ -26,6 +27,7 @@ typedef struct run {
     qzi_detections *out;
     qzi_detect_memory *memory;
     qzi_transform_size size;
+    qz_letterbox box; /* YOLO */
     qzi_anchors anchors;
     qzi_post post;
     qzi_map features[QZI_DETECTOR_LEVELS];
@@ -86,6 +88,28 @@ static qz_status run_image(run *r, const qzi_detect_image *image, qzi_exec **exe
     return st;
 }
 
+/* YOLO: a photo through the letterbox, a tensor as it is. */
+static qz_status run_letterboxed(run *r, const qzi_detect_image *image, qzi_exec **exec)
+{
+    const qzi_detect_call *call = r->call;
+    qzi_yolo_input *photo = &r->memory->yolo;
+    qz_tensor tensor = {.dtype = QZ_F32,
+                        .ndim = 4,
+                        .dims = {1, 3, image->height, image->width},
+                        .data = (void *)(uintptr_t)image->chw};
+    qzi_exec_input input = {.tensor = &tensor, .n = 1, .h = r->box.height, .w = r->box.width};
+    if (!image->chw) {
+        photo->ctx = call->ctx;
+        photo->in = (qzi_pixels){image->rgb, image->width, image->height, image->stride};
+        photo->box = r->box;
+        QZI_TRY(qzi_yolo_input_prepare(photo, call->threads));
+        input.tensor = NULL;
+        input.fill = qzi_yolo_input_fill;
+        input.user = photo;
+    }
+    return call->runner.run(call->runner.user, QZI_STAGE_IMAGE, &input, exec);
+}
+
 static qz_status make_anchors(run *r, const qzi_map *maps)
 {
     int32_t heights[QZI_DETECTOR_LEVELS], widths[QZI_DETECTOR_LEVELS];
@@ -110,10 +134,9 @@ static qz_status find_one_stage(run *r, const qzi_exec *exec)
         if (d->kind == QZI_DETECTOR_FCOS)
             QZI_TRY(map_of(r, exec, "bbox_ctrness", k, anchors, &ctr[k]));
     }
-    if (d->kind == QZI_DETECTOR_YOLO) {
-        r->memory->found.count = 0; /* the decode is not built yet */
-        return QZ_OK;
-    }
+    if (d->kind == QZI_DETECTOR_YOLO)
+        return qzi_yolo_post(&r->post, &r->call->yolo, &r->call->only, box, ctr, cls,
+                             &r->memory->found);
     QZI_TRY(make_anchors(r, cls));
     if (d->kind == QZI_DETECTOR_RETINANET)
         return qzi_retinanet_post(&r->post, cls, box, &r->memory->found);
@@ -262,6 +285,10 @@ static qz_status run_stages(run *r, const qzi_detect_image *image)
 {
     const qzi_detect_call *call = r->call;
     qzi_exec *exec = NULL;
+    if (call->detector->kind == QZI_DETECTOR_YOLO) {
+        QZI_TRY(run_letterboxed(r, image, &exec));
+        return find_one_stage(r, exec);
+    }
     QZI_TRY(run_image(r, image, &exec));
     if (call->detector->kind != QZI_DETECTOR_RCNN)
         return find_one_stage(r, exec);
@@ -273,6 +300,7 @@ static qz_status run_stages(run *r, const qzi_detect_image *image)
 /* Boxes to the caller's image. */
 static qz_status write_list(const run *r)
 {
+    const bool yolo = r->call->detector->kind == QZI_DETECTOR_YOLO;
     const qzi_found *found = &r->memory->found;
     qzi_detections *out = r->out;
     const qzi_box_scale scale =
@@ -285,11 +313,17 @@ static qz_status write_list(const run *r)
             return QZ_ERR_MEMORY;
         r->memory->list_room = found->count;
     }
+    size_t count = 0;
     for (size_t i = 0; i < found->count; i++) {
-        const qzi_box b = qzi_box_resize(found->boxes[i], scale);
-        out->list[i] = (qz_detection){b.x1, b.y1, b.x2, b.y2, found->scores[i], found->labels[i]};
+        qzi_box b = found->boxes[i];
+        if (!yolo)
+            b = qzi_box_resize(b, scale);
+        else if (!qzi_letterbox_to_image(&r->box, out->height, out->width, &b))
+            continue;
+        out->list[count++] =
+            (qz_detection){b.x1, b.y1, b.x2, b.y2, found->scores[i], found->labels[i]};
     }
-    out->count = found->count;
+    out->count = count;
     return QZ_OK;
 }
 
@@ -312,14 +346,42 @@ static qz_status prepare(const qzi_detect_call *call, qzi_detections *out)
     return QZ_OK;
 }
 
+/* Sizes of the image and of what the graph is given. */
+static qz_status place(run *r, const qzi_detect_image *image)
+{
+    const qzi_detect_call *call = r->call;
+    if (call->detector->kind != QZI_DETECTOR_YOLO)
+        return qzi_transform_sizes(call->ctx, call->detector, call->options, image->height,
+                                   image->width, image->padded_h, image->padded_w, &r->size);
+    const int32_t multiple = call->detector->size_divisor;
+    if (image->chw) {
+        if (image->height % multiple || image->width % multiple)
+            return qzi_fail(call->ctx, QZ_ERR_ARGUMENT,
+                            "an array of %d x %d is fed as it is; both sides must be multiples of "
+                            "%d",
+                            image->height, image->width, multiple);
+        r->box = (qz_letterbox){.width = image->width,
+                                .height = image->height,
+                                .image_width = image->width,
+                                .image_height = image->height,
+                                .ratio = 1.0};
+    } else {
+        QZI_TRY(qz_yolo_letterbox_size(
+            (qz_context *)(uintptr_t)call->ctx, image->width, image->height, call->options->fixed_w,
+            call->options->fixed_h, call->options->rect ? multiple : 0, &r->box));
+    }
+    r->size =
+        (qzi_transform_size){r->box.image_height, r->box.image_width, r->box.height, r->box.width};
+    return QZ_OK;
+}
+
 qz_status qzi_detect(const qzi_detect_call *call, const qzi_detect_image *image,
                      qzi_detections *out)
 {
     QZI_TRY(prepare(call, out));
     run r = {.call = call, .out = out, .memory = out->memory};
     qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = qzi_transform_sizes(call->ctx, call->detector, call->options, image->height,
-                                       image->width, image->padded_h, image->padded_w, &r.size);
+    qz_status st = place(&r, image);
     if (st == QZ_OK) {
         out->height = image->height;
         out->width = image->width;
@@ -356,6 +418,7 @@ void qzi_detections_free(const qz_context *ctx, qzi_detections *detections)
         qzi_found_free(ctx, &detections->memory->found);
         qzi_found_free(ctx, &detections->memory->rois);
         qzi_found_free(ctx, &detections->memory->mask_rois);
+        qzi_yolo_input_free(ctx, &detections->memory->yolo);
     }
     qzi_free(ctx, detections->memory);
     qzi_free(ctx, detections->list);

@@ -9,7 +9,7 @@
 #define QZOO_ZOO_DETECTION_DETECT_H
 
 #include "layers/graph/exec.h"
-#include "zoo/detection/detector.h"
+#include "zoo/detection/yolo.h"
 
 typedef struct qzi_stage_runner {
     /* Runs one stage from its input, the others absent. *exec has the outputs until this stage runs
@@ -19,7 +19,7 @@ typedef struct qzi_stage_runner {
     void *user;
 } qzi_stage_runner;
 
-/* An image as the caller has it: one of the two pointers. */
+/* An image as the caller has it: one of the two pointers. YOLO feeds chw as it is. */
 typedef struct qzi_detect_image {
     const float *chw;   /* 3 x height x width, from 0 to 1, as torchvision's detectors take it */
     const uint8_t *rgb; /* 8-bit RGB, rows of `stride` bytes */
@@ -36,6 +36,8 @@ typedef struct qzi_detect_call {
     int32_t classes; /* with the background where the kind has one */
     uint32_t threads;
     qzi_stage_runner runner;
+    qz_yolo_info yolo;  /* YOLO */
+    qzi_yolo_only only; /* YOLO: the classes that are looked for */
     /* RCNN: boxes x1 y1 x2 y2 in the resized, padded image, in place of the proposals; NULL: none.
      * The mask stage runs on these boxes too, box by box. */
     const float *rois;
@@ -76,7 +78,8 @@ void qzi_detections_free(const qz_context *ctx, qzi_detections *detections);
  * Raw values of the last qzi_detect, as torchvision's heads give them, float32: "cls_logits"
  * (1, A, classes), "bbox_regression" (1, A, 4), "bbox_ctrness" (1, A, 1); "rpn_objectness.K",
  * "rpn_deltas.K" (NCHW), "proposals" (P, 4), and "roi_cls_logits", "roi_bbox_regression",
- * "mask_logits" where those stages ran. `execs`: those of the runner, by stage.
+ * "mask_logits" where those stages ran. YOLO: "head.K" (1, 3 * (5 + classes), H, W) and "decoded"
+ * (1, R, 5 + classes). `execs`: those of the runner, by stage.
  */
 size_t qzi_detect_raw_count(const qzi_detect_call *call);
 /* Number `index`: its name, and dims of *tensor; data where `data` is not NULL (room for it).

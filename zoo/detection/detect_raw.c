@@ -13,7 +13,9 @@ typedef enum raw_shape {
     RAW_ANCHORS, /* all levels as (1, A, values) */
     RAW_MAP,     /* one level, NCHW */
     RAW_BOXES,   /* (P, 4) */
-    RAW_ROWS     /* one row, or one map, a RoI */
+    RAW_ROWS,    /* one row, or one map, a RoI */
+    RAW_HEAD,    /* YOLO: a level's three outputs as torch's one, NCHW */
+    RAW_DECODED  /* YOLO: all levels as (1, R, values) */
 } raw_shape;
 
 typedef struct raw_entry {
@@ -25,6 +27,8 @@ typedef struct raw_entry {
 
 static size_t one_stage_count(const qzi_detector *d)
 {
+    if (d->kind == QZI_DETECTOR_YOLO)
+        return QZ_YOLO_LEVELS + 1;
     return d->kind == QZI_DETECTOR_FCOS ? 3 : 2;
 }
 
@@ -46,6 +50,9 @@ static raw_entry entry_at(const qzi_detector *d, size_t index)
         {"mask_logits", -1, RAW_ROWS, QZI_STAGE_MASK},
     };
     const size_t levels = (size_t)d->levels;
+    if (d->kind == QZI_DETECTOR_YOLO)
+        return index < levels ? (raw_entry){"head", (int32_t)index, RAW_HEAD, QZI_STAGE_IMAGE}
+                              : (raw_entry){"decoded", -1, RAW_DECODED, QZI_STAGE_IMAGE};
     if (d->kind != QZI_DETECTOR_RCNN)
         return (raw_entry){one_stage[index], -1, RAW_ANCHORS, QZI_STAGE_IMAGE};
     if (index < levels)
@@ -96,6 +103,48 @@ static qz_status raw_map(const qzi_detect_call *call, const qzi_exec *exec, cons
     return QZ_OK;
 }
 
+/* A level of YOLO. */
+static qz_status raw_head(const qzi_detect_call *call, const qzi_exec *exec, int32_t level,
+                          qz_tensor *tensor, float *data)
+{
+    qzi_map box, objectness, cls;
+    QZI_TRY(qzi_detector_map(call->graph, exec, "bbox_regression", level, &box));
+    QZI_TRY(qzi_detector_map(call->graph, exec, "objectness", level, &objectness));
+    QZI_TRY(qzi_detector_map(call->graph, exec, "cls_logits", level, &cls));
+    *tensor = (qz_tensor){
+        .dtype = QZ_F32,
+        .ndim = 4,
+        .dims = {1, box.view.c + objectness.view.c + cls.view.c, box.view.h, box.view.w},
+        .data = data};
+    if (data)
+        qzi_yolo_head_values(&box, &objectness, &cls, data);
+    return QZ_OK;
+}
+
+static qz_status raw_decoded(const qzi_detect_call *call, const qzi_exec *exec, qz_tensor *tensor,
+                             float *data)
+{
+    qz_context *ctx = (qz_context *)(uintptr_t)call->ctx;
+    qz_tensor heads[QZ_YOLO_LEVELS] = {0};
+    qz_status st = QZ_OK;
+    int64_t rows = 0;
+    for (int32_t k = 0; k < QZ_YOLO_LEVELS && st == QZ_OK; k++) {
+        st = raw_head(call, exec, k, &heads[k], NULL);
+        rows += heads[k].dims[2] * heads[k].dims[3] * QZ_YOLO_ANCHORS;
+        if (!data || st != QZ_OK)
+            continue;
+        heads[k].data = qzi_calloc(ctx, (size_t)qz_tensor_numel(&heads[k]), sizeof(float));
+        st = heads[k].data ? raw_head(call, exec, k, &heads[k], heads[k].data) : QZ_ERR_MEMORY;
+    }
+    *tensor = (qz_tensor){
+        .dtype = QZ_F32, .ndim = 3, .dims = {1, rows, call->yolo.classes + 5}, .data = data};
+    if (st == QZ_OK && data)
+        st = qz_yolo_decode_heads(ctx, &call->yolo, heads, tensor);
+    for (int32_t k = 0; k < QZ_YOLO_LEVELS; k++)
+        qzi_free(ctx, heads[k].data);
+    return st;
+}
+
 /* The first `count` RoIs of a stage, which did not run where there are none. */
 static qz_status raw_rows(const qzi_detect_call *call, const qzi_exec *exec, const raw_entry *entry,
                           size_t count, qz_tensor *tensor, float *data)
@@ -131,6 +180,10 @@ qz_status qzi_detect_raw(const qzi_detect_call *call, const qzi_detections *dete
     switch (entry.shape) {
     case RAW_ANCHORS:
         return raw_anchors(call, exec, &entry, tensor, data);
+    case RAW_HEAD:
+        return raw_head(call, exec, entry.level, tensor, data);
+    case RAW_DECODED:
+        return raw_decoded(call, exec, tensor, data);
     case RAW_MAP:
         return raw_map(call, exec, &entry, tensor, data);
     case RAW_BOXES:

@@ -46,12 +46,6 @@ typedef enum qzi_detector_kind {
     QZI_DETECTOR_YOLO
 } qzi_detector_kind;
 
-/* How YOLO's raw values become boxes. */
-typedef enum qzi_yolo_decode {
-    QZI_YOLO_DECODE_V5 = 0, /* ultralytics: sigmoids alone */
-    QZI_YOLO_DECODE_DARKNET /* exp for width and height */
-} qzi_yolo_decode;
-
 /*
  * Constant data of one detector. Fields that a kind does not use are 0.
  *
@@ -81,12 +75,10 @@ typedef struct qzi_detector {
     int32_t dbox_steps[QZI_DETECTOR_LEVELS];
 
     /* YOLO: pixels between places, anchors in pixels unless the weights bring their own
-     * (qzi_model_anchors), the factor of x and y, and the decode unless the file is of the other
-     * kind */
+     * (qzi_model_anchors), the factor of x and y; the decode is a setting */
     int32_t strides[3];
     float yolo_anchors[3][3][2]; /* level, anchor, width and height */
     float scale_xy[3];
-    qzi_yolo_decode yolo_decode;
 
     /* BoxCoder of the final boxes: {1, 1, 1, 1} of RetinaNet, {10, 10, 5, 5} of SSD and R-CNN. The
      * RPN's is always {1, 1, 1, 1}; FCOS has BoxLinearCoder(normalize_by_size=True). */

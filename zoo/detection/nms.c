@@ -118,9 +118,8 @@ static float distance(const qzi_box *boxes, const int32_t *groups, size_t count)
 }
 
 static void place_boxes(const job *n, const order *o, const qzi_box *boxes, const int32_t *groups,
-                        size_t count)
+                        float apart, size_t count)
 {
-    const float apart = distance(boxes, groups, count);
     for (size_t r = 0; r < count; r++) {
         const uint32_t i = qzi_rank_index(o->ranked[r]);
         const size_t p = o->place[r];
@@ -135,8 +134,8 @@ static void place_boxes(const job *n, const order *o, const qzi_box *boxes, cons
 }
 
 static qz_status run(const qz_context *ctx, uint32_t threads, const qzi_box *boxes,
-                     const float *scores, const int32_t *groups, size_t count, double threshold,
-                     size_t most, uint32_t *keep, size_t *kept)
+                     const float *scores, const int32_t *groups, bool moved, size_t count,
+                     double threshold, size_t most, uint32_t *keep, size_t *kept)
 {
     order o = {.groups = count_groups(groups, count)};
     job n = {.ctx = ctx, .most = most, .threshold = float_threshold(threshold)};
@@ -157,7 +156,7 @@ static qz_status run(const qz_context *ctx, uint32_t threads, const qzi_box *box
         n.dead = (int32_t *)(floats + 5 * count);
         make_order(&o, scores, groups, count);
         n.first = o.first;
-        place_boxes(&n, &o, boxes, groups, count);
+        place_boxes(&n, &o, boxes, groups, moved ? distance(boxes, groups, count) : 0.0f, count);
         qzi_parallel(ctx, threads, (int64_t)o.groups, 1, run_groups, &n);
         st = qzi_check_cancelled(ctx);
         for (size_t r = 0; st == QZ_OK && r < count && *kept < most; r++)
@@ -175,11 +174,18 @@ qz_status qzi_batched_nms(const qz_context *ctx, uint32_t threads, const qzi_box
                           const float *scores, const int32_t *groups, size_t count,
                           double threshold, size_t most, uint32_t *keep, size_t *kept)
 {
-    return run(ctx, threads, boxes, scores, groups, count, threshold, most, keep, kept);
+    return run(ctx, threads, boxes, scores, groups, true, count, threshold, most, keep, kept);
+}
+
+qz_status qzi_grouped_nms(const qz_context *ctx, uint32_t threads, const qzi_box *boxes,
+                          const float *scores, const int32_t *groups, size_t count,
+                          double threshold, size_t most, uint32_t *keep, size_t *kept)
+{
+    return run(ctx, threads, boxes, scores, groups, false, count, threshold, most, keep, kept);
 }
 
 qz_status qzi_nms(const qz_context *ctx, const qzi_box *boxes, const float *scores, size_t count,
                   double threshold, uint32_t *keep, size_t *kept)
 {
-    return run(ctx, 1, boxes, scores, NULL, count, threshold, count, keep, kept);
+    return run(ctx, 1, boxes, scores, NULL, false, count, threshold, count, keep, kept);
 }

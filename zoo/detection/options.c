@@ -7,9 +7,9 @@
 #include <stdio.h>
 #include <string.h>
 
-#define ONE_STAGE                                                                            \
-    ((1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS) | (1u << QZI_DETECTOR_SSD) | \
-     (1u << QZI_DETECTOR_YOLO))
+#define ONE_STAGE \
+    ((1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS) | (1u << QZI_DETECTOR_SSD) | YOLO)
+#define YOLO (1u << QZI_DETECTOR_YOLO)
 #define TWO_STAGE (1u << QZI_DETECTOR_RCNN)
 #define RESIZED (TWO_STAGE | (1u << QZI_DETECTOR_RETINANET) | (1u << QZI_DETECTOR_FCOS))
 
@@ -17,16 +17,21 @@ typedef struct named_value {
     const char *name;
     size_t offset;
     unsigned kinds; /* bits of qzi_detector_kind */
-    int32_t most;   /* of a count, which is at least 1; 0: a threshold, a double from 0 to 1 */
+    int32_t least;  /* of a whole number */
+    int32_t most;   /* 0: a threshold, a double from 0 to 1 */
 } named_value;
 
-#define THRESH(name, kinds)                                   \
-    {                                                         \
-#name, offsetof(qz_detection_options, name), kinds, 0 \
-    }
-#define COUNT(name, kinds, most)                                 \
+#define THRESH(name, kinds)                                      \
     {                                                            \
-#name, offsetof(qz_detection_options, name), kinds, most \
+#name, offsetof(qz_detection_options, name), kinds, 0, 0 \
+    }
+#define COUNT(name, kinds, most)                                    \
+    {                                                               \
+#name, offsetof(qz_detection_options, name), kinds, 1, most \
+    }
+#define CHOICE(name, kinds)                                      \
+    {                                                            \
+#name, offsetof(qz_detection_options, name), kinds, 0, 1 \
     }
 
 static const named_value settings[] = {
@@ -43,6 +48,10 @@ static const named_value settings[] = {
     COUNT(box_detections_per_img, TWO_STAGE, QZI_DETECTION_COUNT_MAX),
     COUNT(min_size, RESIZED, QZI_DETECTION_SIDE_MAX),
     COUNT(max_size, RESIZED, QZI_DETECTION_SIDE_MAX),
+    CHOICE(agnostic, YOLO),
+    CHOICE(multi_label, YOLO),
+    CHOICE(rect, YOLO),
+    CHOICE(decode, YOLO),
 };
 
 static bool applies(const named_value *s, const qzi_detector *detector)
@@ -94,10 +103,10 @@ static qz_status check_value(const qz_context *ctx, const char *model, const nam
     if (s->most == 0 && !(value >= 0.0 && value <= 1.0))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: %s is %g; it must be from 0 to 1", model,
                         s->name, value);
-    if (s->most > 0 && !(value >= 1.0 && value <= s->most && value == (double)(int32_t)value))
+    if (s->most > 0 && !(value >= s->least && value <= s->most && value == (double)(int32_t)value))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "%s: %s is %g; it must be a whole number from 1 to %d", model, s->name,
-                        value, s->most);
+                        "%s: %s is %g; it must be a whole number from %d to %d", model, s->name,
+                        value, s->least, s->most);
     return QZ_OK;
 }
 
@@ -143,6 +152,11 @@ qz_status qzi_detection_options_check(const qz_context *ctx, const qzi_detector 
          options->fixed_h > QZI_DETECTION_SIDE_MAX || options->fixed_w > QZI_DETECTION_SIDE_MAX))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT, "%s: an input of %d x %d is no size", model,
                         options->fixed_h, options->fixed_w);
+    if (detector->kind == QZI_DETECTOR_YOLO &&
+        (options->fixed_h % detector->size_divisor || options->fixed_w % detector->size_divisor))
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "%s: an input of %d x %d; both sides must be multiples of %d", model,
+                        options->fixed_h, options->fixed_w, detector->size_divisor);
     return QZ_OK;
 }
 

@@ -4,9 +4,10 @@
 #define QZOO_ZOO_DETECTION_YOLO_BLOCKS_H
 
 #include "zoo/detection/detector_parts.h"
+#include "zoo/qzoo_yolo.h"
 
-#define QZI_YOLO_LEVELS 3
-#define QZI_YOLO_ANCHORS 3 /* at a place */
+#define QZI_YOLO_LEVELS QZ_YOLO_LEVELS
+#define QZI_YOLO_ANCHORS QZ_YOLO_ANCHORS /* at a place */
 
 /* Conv of ultralytics in the scope `name`: "conv" without bias, "bn", "act". */
 typedef struct qzi_yolo_conv {
@@ -50,7 +51,7 @@ qz_status qzi_yolo_fuse(qz_graph *graph, bool is_qat);
     }
 
 /* What all have in qzi_detector; images are from 0 to 1, neither mean nor std. */
-#define QZI_YOLO_DETECTOR(side)                                                                 \
+#define QZI_YOLO_DETECTOR(side, kind_of_decode)                                                 \
     .kind = QZI_DETECTOR_YOLO, .levels = QZI_YOLO_LEVELS, .std = {1, 1, 1}, .size_divisor = 32, \
     .strides = {8, 16, 32},                                                                     \
     .defaults = {.size = sizeof(qz_detection_options),                                          \
@@ -59,7 +60,8 @@ qz_status qzi_yolo_fuse(qz_graph *graph, bool is_qat);
                  .detections_per_img = 300,                                                     \
                  .topk_candidates = 30000,                                                      \
                  .fixed_h = (side),                                                             \
-                 .fixed_w = (side)}
+                 .fixed_w = (side),                                                             \
+                 .decode = (kind_of_decode)}
 
 #define QZI_YOLO_INFO(id, side)                                         \
     .info = {.name = #id,                                               \

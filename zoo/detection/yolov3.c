@@ -81,10 +81,9 @@ static void build_yolov3(qz_graph *g, const void *config, const qzi_build_option
 }
 
 static const qzi_detector detector = {
-    QZI_YOLO_DETECTOR(640),
+    QZI_YOLO_DETECTOR(640, QZ_YOLO_DECODE_V5),
     .yolo_anchors = QZI_YOLO_COCO_ANCHORS,
     .scale_xy = {1, 1, 1},
-    .yolo_decode = QZI_YOLO_DECODE_V5,
 };
 
 static const qz_fill_rule rules[] = {

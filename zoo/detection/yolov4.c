@@ -135,12 +135,11 @@ static void build_yolov4(qz_graph *g, const void *config, const qzi_build_option
 }
 
 static const qzi_detector detector = {
-    QZI_YOLO_DETECTOR(640),
+    QZI_YOLO_DETECTOR(640, QZ_YOLO_DECODE_DARKNET),
     .yolo_anchors = {{{12, 16}, {19, 36}, {40, 28}},
                      {{36, 75}, {76, 55}, {72, 146}},
                      {{142, 110}, {192, 243}, {459, 401}}},
     .scale_xy = {1.2f, 1.1f, 1.05f},
-    .yolo_decode = QZI_YOLO_DECODE_DARKNET,
 };
 
 static const qz_fill_rule rules[] = {

@@ -7,7 +7,7 @@
  * and rounded to 22-bit fixed point, a horizontal pass, rounding to 8 bits, a vertical pass,
  * rounding to 8 bits. NEAREST copies pixels, without a filter.
  */
-#include "zoo/image/preprocess.h"
+#include "zoo/image/resize_pillow.h"
 
 #include <math.h>
 #include <string.h>
@@ -17,12 +17,7 @@
 #define WEIGHT_BITS 22
 #define WEIGHT_HALF (1 << (WEIGHT_BITS - 1))
 
-/* One axis: output i is the sum over t < count[i] of weights[i * taps + t] * in[first[i] + t]. */
-typedef struct axis {
-    int32_t *first, *count, *weights;
-    double *real; /* weights of one output, before rounding */
-    size_t taps;
-} axis;
+typedef qzi_resize_axis axis;
 
 static void axis_free(const qz_context *ctx, axis *a)
 {
@@ -30,6 +25,7 @@ static void axis_free(const qz_context *ctx, axis *a)
     qzi_free(ctx, a->count);
     qzi_free(ctx, a->weights);
     qzi_free(ctx, a->real);
+    *a = (axis){0};
 }
 
 static void *alloc_array(const qz_context *ctx, size_t count, size_t item, qz_status *status)
@@ -156,11 +152,11 @@ static void resize_row(const axis *a, const uint8_t *in, int32_t count, uint8_t 
     }
 }
 
-/* `rows` begins with row `base` of the horizontally resized image. */
-static void resize_columns(const axis *a, const uint8_t *rows, int32_t base, int32_t count,
-                           size_t row_bytes, int32_t *sums, uint8_t *out)
+/* Outputs [begin, end). `rows` begins with row `base` of the horizontally resized image. */
+static void resize_columns(const axis *a, const uint8_t *rows, int32_t base, int32_t begin,
+                           int32_t end, size_t row_bytes, int32_t *sums, uint8_t *out)
 {
-    for (int32_t i = 0; i < count; i++) {
+    for (int32_t i = begin; i < end; i++, out += row_bytes) {
         const int32_t *w = a->weights + (size_t)i * a->taps;
         const uint8_t *p = rows + (size_t)(a->first[i] - base) * row_bytes;
         for (size_t k = 0; k < row_bytes; k++)
@@ -170,7 +166,7 @@ static void resize_columns(const axis *a, const uint8_t *rows, int32_t base, int
                 sums[k] += p[k] * w[t];
         }
         for (size_t k = 0; k < row_bytes; k++)
-            out[(size_t)i * row_bytes + k] = to_byte(sums[k]);
+            out[k] = to_byte(sums[k]);
     }
 }
 
@@ -207,43 +203,91 @@ static qz_status nearest_window(const qz_context *ctx, const qzi_pixels *in,
     return st;
 }
 
+/* ---- the whole ---- */
+
+void qzi_resize_plan_free(const qz_context *ctx, qzi_resize_plan *plan)
+{
+    axis_free(ctx, &plan->across);
+    axis_free(ctx, &plan->down);
+    *plan = (qzi_resize_plan){0};
+}
+
+static bool same_window(const qzi_window *a, const qzi_window *b)
+{
+    return a->full_width == b->full_width && a->full_height == b->full_height && a->x == b->x &&
+           a->y == b->y && a->width == b->width && a->height == b->height;
+}
+
+qz_status qzi_resize_plan_make(const qz_context *ctx, int32_t in_width, int32_t in_height,
+                               const qzi_window *window, qz_interpolation interpolation,
+                               qzi_resize_plan *plan)
+{
+    const struct filter *filter = &filters[interpolation];
+    if (plan->down.weights && plan->in_width == in_width && plan->in_height == in_height &&
+        plan->interpolation == interpolation && same_window(&plan->window, window))
+        return QZ_OK;
+    qzi_resize_plan_free(ctx, plan);
+    qz_status st = axis_init(ctx, &plan->across, filter, in_width, window->full_width, window->x,
+                             window->width);
+    if (st == QZ_OK)
+        st = axis_init(ctx, &plan->down, filter, in_height, window->full_height, window->y,
+                       window->height);
+    if (st != QZ_OK) {
+        qzi_resize_plan_free(ctx, plan);
+        return st;
+    }
+    plan->in_width = in_width;
+    plan->in_height = in_height;
+    plan->window = *window;
+    plan->interpolation = interpolation;
+    return QZ_OK;
+}
+
+/* Rows of the image that the rows [begin, end) of the window read; bounds rise with the row. */
+static int32_t rows_read(const axis *down, int32_t begin, int32_t end)
+{
+    return end > begin ? down->first[end - 1] + down->count[end - 1] - down->first[begin] : 0;
+}
+
+size_t qzi_resize_scratch(const qzi_resize_plan *plan, int32_t rows)
+{
+    const size_t row_bytes = (size_t)plan->window.width * 3;
+    int32_t most = 0;
+    size_t bytes;
+    for (int32_t y = 0; y < plan->window.height; y++)
+        most = QZI_MAX(most, rows_read(&plan->down, y, y + QZI_MIN(rows, plan->window.height - y)));
+    if (!qzi_mul_size((size_t)most + sizeof(int32_t), row_bytes, &bytes) ||
+        !qzi_add_size(bytes, 64, &bytes))
+        return SIZE_MAX;
+    return QZI_ROUND_UP(bytes, 64);
+}
+
+void qzi_resize_rows(const qzi_resize_plan *plan, const qzi_pixels *in, int32_t begin, int32_t end,
+                     void *scratch, uint8_t *out)
+{
+    const size_t row_bytes = (size_t)plan->window.width * 3;
+    int32_t *sums = scratch;
+    uint8_t *rows = (uint8_t *)(sums + row_bytes);
+    const int32_t base = plan->down.first[begin], count = rows_read(&plan->down, begin, end);
+    for (int32_t y = 0; y < count; y++)
+        resize_row(&plan->across, in->rgb + (size_t)(base + y) * in->stride, plan->window.width,
+                   rows + (size_t)y * row_bytes);
+    resize_columns(&plan->down, rows, base, begin, end, row_bytes, sums, out);
+}
+
 qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const qzi_window *window,
                             qz_interpolation interpolation, uint8_t *out)
 {
-    const struct filter *filter = &filters[interpolation];
-    if (!filter->at)
+    if (!filters[interpolation].at)
         return nearest_window(ctx, in, window, out);
-    axis across = {0}, down = {0};
-    uint8_t *rows = NULL;
-    int32_t *sums = NULL;
-    qz_status st =
-        axis_init(ctx, &across, filter, in->width, window->full_width, window->x, window->width);
-    if (st == QZ_OK)
-        st = axis_init(ctx, &down, filter, in->height, window->full_height, window->y,
-                       window->height);
-    if (st != QZ_OK)
-        goto done;
-
-    /* only the rows that the window reads; bounds rise with the output row */
-    int32_t bottom = window->height - 1;
-    int32_t base = down.first[0];
-    size_t row_count = (size_t)(down.first[bottom] + down.count[bottom] - base);
-    size_t row_bytes;
-    if (!qzi_mul_size((size_t)window->width, 3, &row_bytes))
-        row_bytes = SIZE_MAX;
-    rows = alloc_array(ctx, row_count, row_bytes, &st);
-    sums = alloc_array(ctx, row_bytes, sizeof(*sums), &st);
-    if (st != QZ_OK)
-        goto done;
-    for (size_t y = 0; y < row_count; y++)
-        resize_row(&across, in->rgb + ((size_t)base + y) * in->stride, window->width,
-                   rows + y * row_bytes);
-    resize_columns(&down, rows, base, window->height, row_bytes, sums, out);
-done:
-    qzi_free(ctx, rows);
-    qzi_free(ctx, sums);
-    axis_free(ctx, &across);
-    axis_free(ctx, &down);
+    qzi_resize_plan plan = {0};
+    QZI_TRY(qzi_resize_plan_make(ctx, in->width, in->height, window, interpolation, &plan));
+    void *scratch = qzi_alloc(ctx, qzi_resize_scratch(&plan, window->height));
+    const qz_status st = scratch ? QZ_OK : QZ_ERR_MEMORY;
+    if (scratch)
+        qzi_resize_rows(&plan, in, 0, window->height, scratch, out);
+    qzi_free(ctx, scratch);
+    qzi_resize_plan_free(ctx, &plan);
     return st;
 }
 

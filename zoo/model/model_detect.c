@@ -16,6 +16,29 @@ static uint32_t threads_of(const qz_model *model)
     return model->threads != 0 ? model->threads : qz_context_threads(model->ctx);
 }
 
+qz_yolo_info qzi_model_yolo_info(const qz_model *model)
+{
+    const qzi_detector *d = model->arch->detector;
+    qz_yolo_info info = {.classes = model->num_classes,
+                         .decode = (qz_yolo_decode)model->detection.decode};
+    memcpy(info.strides, d->strides, sizeof(info.strides));
+    memcpy(info.scale_xy, d->scale_xy, sizeof(info.scale_xy));
+    qzi_model_anchors(model, info.anchors);
+    return info;
+}
+
+qz_status qz_model_yolo_info(const qz_model *model, qz_yolo_info *info)
+{
+    if (!model || !info)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_model_yolo_info: model or info is NULL");
+    if (!model->arch->detector || model->arch->detector->kind != QZI_DETECTOR_YOLO)
+        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED, "qz_model_yolo_info: %s is no YOLO",
+                        model->arch->info.name);
+    *info = qzi_model_yolo_info(model);
+    return QZ_OK;
+}
+
 static qzi_detect_call call_of(const qz_model *model, const qz_graph *graph,
                                qzi_stage_runner runner)
 {
@@ -26,6 +49,7 @@ static qzi_detect_call call_of(const qz_model *model, const qz_graph *graph,
                              .classes = model->num_classes,
                              .threads = threads_of(model),
                              .runner = runner,
+                             .yolo = qzi_model_yolo_info(model),
                              .all_stages = true};
 }
 

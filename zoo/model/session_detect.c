@@ -4,6 +4,7 @@
  * (zoo/detection/detect.h), on one executor a stage.
  */
 #include "zoo/model/session_detect.h"
+#include "zoo/model/model_detect.h"
 
 #include <string.h>
 
@@ -15,6 +16,8 @@ struct qzi_session_detect {
     size_t count, capacity;
     float *rois; /* qz_session_set_rois; NULL: none */
     size_t roi_count;
+    int32_t *classes; /* qz_session_set_classes */
+    qzi_yolo_only only;
     char names[RAW_MAX][32];
     qzi_buffer raw[RAW_MAX];
     qz_tensor tensors[RAW_MAX];
@@ -41,6 +44,7 @@ void qzi_session_detect_destroy(qz_session *session)
         qzi_free(session->ctx, d->raw[i].data);
     qzi_free(session->ctx, d->results);
     qzi_free(session->ctx, d->rois);
+    qzi_free(session->ctx, d->classes);
     qzi_free(session->ctx, d);
 }
 
@@ -94,6 +98,8 @@ static qzi_detect_call call_of(const qz_session *s)
                              .classes = s->model->num_classes,
                              .threads = s->threads,
                              .runner = {run_stage, (qz_session *)(uintptr_t)s},
+                             .yolo = qzi_model_yolo_info(s->model),
+                             .only = d->only,
                              .rois = d->rois,
                              .roi_count = d->roi_count};
 }
@@ -221,6 +227,46 @@ qz_status qz_session_detection_mask_prob(const qz_session *session, size_t image
     QZI_TRY(
         find_mask(session, "qz_session_detection_mask_prob", image, index, probabilities, &result));
     return qzi_detect_paste_mask(session->ctx, result, index, probabilities, NULL);
+}
+
+/* The classes in *copy, which the caller frees. */
+static qz_status copy_classes(const qz_session *session, const int32_t *classes, size_t count,
+                              int32_t **copy)
+{
+    *copy = qzi_calloc(session->ctx, QZI_MAX(count, (size_t)1), sizeof(**copy));
+    if (!*copy)
+        return QZ_ERR_MEMORY;
+    for (size_t i = 0; i < count; i++) {
+        (*copy)[i] = classes[i];
+        if (classes[i] < 0 || classes[i] >= session->model->num_classes)
+            return qzi_fail(session->ctx, QZ_ERR_ARGUMENT,
+                            "qz_session_set_classes: there is no class %d; %s has 0 to %d",
+                            classes[i], session->model->arch->info.name,
+                            session->model->num_classes - 1);
+    }
+    return QZ_OK;
+}
+
+qz_status qz_session_set_classes(qz_session *session, const int32_t *classes, size_t count)
+{
+    const char *function = "qz_session_set_classes";
+    int32_t *copy = NULL;
+    if (!session)
+        return qzi_fail(NULL, QZ_ERR_ARGUMENT, "%s: session is NULL", function);
+    if (!session->detect || session->model->arch->detector->kind != QZI_DETECTOR_YOLO)
+        return qzi_fail(session->ctx, QZ_ERR_UNSUPPORTED, "%s: %s is no YOLO", function,
+                        session->model->arch->info.name);
+    if (classes) {
+        const qz_status st = copy_classes(session, classes, count, &copy);
+        if (st != QZ_OK) {
+            qzi_free(session->ctx, copy);
+            return st;
+        }
+    }
+    qzi_free(session->ctx, session->detect->classes);
+    session->detect->classes = copy;
+    session->detect->only = (qzi_yolo_only){copy, count, copy != NULL};
+    return QZ_OK;
 }
 
 qz_status qz_session_set_rois(qz_session *session, const float *boxes, size_t count)
