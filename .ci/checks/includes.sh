@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: MIT
 # Includes run one way: tools see public headers only; zoo may use quant, weights, layers; quant uses
 # layers; weights uses layers/base; inside layers graph uses ops, ops uses kernels, kernels uses base.
-# Architectures (zoo/*, zoo/detection, zoo/segmentation) know nothing of a model's life (zoo/model).
+# Architectures (zoo/*, zoo/detection, zoo/segmentation) know nothing of a model's life (zoo/model);
+# pixels (zoo/image) know nothing of models.
 # No files include each other in a circle, where a header and the source of its name are one.
 # Libraries that others wrote are included in one place each.
 set -eu
@@ -13,6 +14,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
     function part(path) {
         if (path in public) return "public"
         if (path ~ /^layers\//) { split(path, p, "/"); return p[2] }
+        if (path ~ /^zoo\/image\//) return "image"
         if (path ~ /^zoo\/([^\/]*|(detection|segmentation)\/.*)$/) return "arch"
         split(path, p, "/")
         return p[1]
@@ -47,8 +49,9 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         may["graph"] = "ops grad kernels base"
         may["weights"] = "base"
         may["quant"] = "graph ops grad kernels base"
-        may["arch"] = "quant graph ops grad kernels base"
-        may["zoo"] = "arch quant weights graph ops grad kernels base"
+        may["image"] = "weights base"
+        may["arch"] = "image quant graph ops grad kernels base"
+        may["zoo"] = "arch image quant weights graph ops grad kernels base"
         may["tools"] = ""
         # public headers stand on each other, and parts on those of the parts that they may use
         headers["base"] = "layers/qzoo_base.h layers/qzoo_cpu.h"
