@@ -95,6 +95,13 @@ QZ_API size_t qz_state_dict_index(const qz_state_dict *dict, const char *key);
 #define QZ_METADATA_TORCHSCRIPT "torchscript.code"
 /* The metadata of a checkpoint that names its classes: a name a line, in their order. */
 #define QZ_METADATA_CLASSES "classes"
+/* The metadata of a saved module: its class ("models.yolo.DetectionModel"), the activations in it
+ * ("SiLU", "LeakyReLU(0.1)"; a space between several) and, of ultralytics' Detect, the number of
+ * classes and the strides ("8 16 32"). */
+#define QZ_METADATA_MODULE_CLASS "module.class"
+#define QZ_METADATA_MODULE_ACTIVATIONS "module.activations"
+#define QZ_METADATA_MODULE_CLASSES "module.classes"
+#define QZ_METADATA_MODULE_STRIDES "module.strides"
 /* A metadata string of a safetensors file (or the above); NULL where there is none. */
 QZ_API const char *qz_state_dict_metadata(const qz_state_dict *dict, const char *key);
 

@@ -120,7 +120,7 @@ static void compare_all(load_fn load)
     }
     qz_state_dict_destroy(dict);
     fclose(file);
-    assert_true(lines > 250 && name_count == 16);
+    assert_true(lines > 250 && name_count == 18);
     qz_context_destroy(ctx);
 }
 
@@ -340,6 +340,39 @@ static void test_fcos_keys(void **state)
     qz_context_destroy(ctx);
 }
 
+/* What a module of ultralytics' says beside its tensors. */
+static void test_module_facts(void **state)
+{
+    static const struct {
+        const char *file, *key, *value;
+    } rows[] = {
+        {"ultralytics.pt", QZ_METADATA_CLASSES, "cat\ndog"},
+        {"ultralytics.pt", QZ_METADATA_MODULE_CLASS, "models.yolo.DetectionModel"},
+        {"ultralytics.pt", QZ_METADATA_MODULE_ACTIVATIONS, "SiLU LeakyReLU(0.1)"},
+        {"ultralytics.pt", QZ_METADATA_MODULE_CLASSES, "2"},
+        {"ultralytics.pt", QZ_METADATA_MODULE_STRIDES, "8"},
+        {"ultralytics-ema.pt", QZ_METADATA_MODULE_STRIDES, "8"},
+        {"checkpoint.pt", QZ_METADATA_CLASSES, "a\nb"},
+        {"checkpoint.pt", QZ_METADATA_MODULE_CLASS, "__main__.Net"},
+        {"checkpoint.pt", QZ_METADATA_MODULE_ACTIVATIONS, "SiLU"},
+        {"checkpoint.pt", QZ_METADATA_MODULE_STRIDES, NULL},
+        {"quantized-net.pth", QZ_METADATA_MODULE_CLASS, NULL},
+    };
+    qz_context *ctx = tool_context(NULL);
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(rows); i++) {
+        qz_state_dict *dict = NULL;
+        assert_int_equal(qz_state_dict_load(ctx, fixture(rows[i].file), &dict), QZ_OK);
+        const char *value = qz_state_dict_metadata(dict, rows[i].key);
+        if (rows[i].value)
+            assert_string_equal(value, rows[i].value);
+        else
+            assert_null(value);
+        qz_state_dict_destroy(dict);
+    }
+    qz_context_destroy(ctx);
+}
+
 /* ---- damage ---- */
 
 /* Cut short, and with bits flipped, each file ends cleanly: an answer or one line, no leak. */
@@ -376,9 +409,9 @@ static void test_damaged(void **state)
 /* Every allocation of a load fails once. */
 static void test_out_of_memory(void **state)
 {
-    static const char *const files[] = {"quantized.pth",       "quantized-legacy.pth",
-                                        "module.pt",           "quantized-script.pt",
-                                        "arrays-deflated.npz", "v2.weights"};
+    static const char *const files[] = {
+        "quantized.pth",       "quantized-legacy.pth", "module.pt", "ultralytics-ema.pt",
+        "quantized-script.pt", "arrays-deflated.npz",  "v2.weights"};
     tool_counter counter = {.fail_at = -1};
     qz_context *ctx = tool_context(&counter);
     int64_t before = counter.live;
@@ -514,11 +547,12 @@ static void test_module_bombs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_expected),   cmocka_unit_test(test_mapped),
-        cmocka_unit_test(test_real_files), cmocka_unit_test(test_to_f32),
-        cmocka_unit_test(test_old_keys),   cmocka_unit_test(test_fcos_keys),
-        cmocka_unit_test(test_damaged),    cmocka_unit_test(test_out_of_memory),
-        cmocka_unit_test(test_evil),       cmocka_unit_test(test_module_bombs),
+        cmocka_unit_test(test_expected),      cmocka_unit_test(test_mapped),
+        cmocka_unit_test(test_real_files),    cmocka_unit_test(test_to_f32),
+        cmocka_unit_test(test_old_keys),      cmocka_unit_test(test_fcos_keys),
+        cmocka_unit_test(test_module_facts),  cmocka_unit_test(test_damaged),
+        cmocka_unit_test(test_out_of_memory), cmocka_unit_test(test_evil),
+        cmocka_unit_test(test_module_bombs),
     };
 #ifndef QZ_HAVE_ZLIB
     print_message("skipped: this build has no zlib\n");

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pickle_classes.c - names of classes that a checkpoint keeps beside its weights: `classes`,
- * `class_names` (a list, or a dict of indices) or torchvision's `class_to_idx`. They become the
- * metadata string "classes": one a line, in the order of the indices.
+ * `class_names` (a list, or a dict of indices) or torchvision's `class_to_idx`; of a module also
+ * ultralytics' `names`. They become the metadata string "classes": one a line, in the order of the
+ * indices.
  */
 #include "weights/bytes.h"
 #include "weights/formats/pickle_find.h"
@@ -90,10 +91,10 @@ static qz_status take(qz_state_dict *dict, const qzi_pickle_object *value)
     return st;
 }
 
-qz_status qzi_pickle_take_classes(qz_state_dict *dict, const qzi_pickle_object *items)
+qz_status qzi_pickle_take_classes(qz_state_dict *dict, const qzi_pickle_object *items, bool module)
 {
-    static const char *const words[] = {"classes", "class_names", "class_to_idx"};
-    for (size_t i = 0; i < QZI_ARRAY_LEN(words); i++) {
+    static const char *const words[] = {"classes", "class_names", "class_to_idx", "names"};
+    for (size_t i = 0; i < QZI_ARRAY_LEN(words) - !module; i++) {
         qzi_pickle_object *value = qzi_pickle_member(items, words[i]);
         if (qz_state_dict_metadata(dict, QZ_METADATA_CLASSES))
             return QZ_OK;

@@ -9,6 +9,7 @@
  */
 #include "weights/formats/pickle_dict.h"
 #include "weights/formats/pickle_find.h"
+#include "weights/formats/pickle_module.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -20,6 +21,7 @@
 typedef struct walker {
     const qzi_storage_source *source;
     size_t visits;
+    qzi_module_facts facts;
     size_t key_size;
     char key[QZI_KEY_MAX + 1]; /* of the object at hand; no NUL */
 } walker;
@@ -297,6 +299,21 @@ static qz_status add_members(walker *w, const qzi_pickle_object *dict, bool tens
     return QZ_OK;
 }
 
+/* Strides of another type than torch's float tensors have are left out. */
+static qz_status note_strides(walker *w, const qzi_pickle_tensor *tensor)
+{
+    const qzi_pickle_text key = {w->key, w->key_size};
+    qzi_raw_tensor raw;
+    if (!tensor || tensor->ndim != 1 || tensor->dims[0] > QZI_MODULE_STRIDES)
+        return QZ_OK;
+    QZI_TRY(find_view(w->source, key, tensor, &raw));
+    for (int64_t i = 0; i < raw.dims[0]; i++)
+        if (!read_pair_item(&raw, i, &w->facts.strides[i], NULL))
+            return QZ_OK;
+    w->facts.stride_count = raw.dims[0];
+    return QZ_OK;
+}
+
 static qz_status add_module(walker *w, const qzi_pickle_object *module, int depth)
 {
     const qzi_pickle_object *state = module->u.instance->state;
@@ -316,6 +333,8 @@ static qz_status add_module(walker *w, const qzi_pickle_object *module, int dept
     const qzi_pickle_object *modules = member_of_kind(state, "_modules", QZI_PICKLE_DICT);
     if (!params && !modules) /* TorchScript */
         return add_members(w, state, true, true, NULL, depth);
+    qzi_module_facts_add(&w->facts, module);
+    QZI_TRY(note_strides(w, qzi_module_strides(module)));
     QZI_TRY(add_members(w, params, true, false, NULL, depth));
     QZI_TRY(add_members(w, member_of_kind(state, "_buffers", QZI_PICKLE_DICT), true, false,
                         member_of_kind(state, "_non_persistent_buffers_set", QZI_PICKLE_LIST),
@@ -449,6 +468,7 @@ static qz_status fail_empty(const walker *w, const qzi_pickle_object *root)
 static qz_status add_root_module(walker *w, const qzi_pickle_object *module)
 {
     QZI_TRY(add_module(w, module, 0));
+    QZI_TRY(qzi_module_facts_keep(&w->facts, w->source->dict));
     return w->source->dict->count > 0 ? QZ_OK : fail_empty(w, module);
 }
 

@@ -109,7 +109,7 @@ static qz_status visit_dict(search *s, qzi_pickle_object *dict, int depth)
 {
     size_t tensors, params;
     bool pure;
-    QZI_TRY(qzi_pickle_take_classes(s->dict, dict));
+    QZI_TRY(qzi_pickle_take_classes(s->dict, dict, false));
     count_tensors(dict, &tensors, &params, &pure);
     if (params > 0)
         return add_candidate(s, RANK_PARAMS, dict);
@@ -144,7 +144,7 @@ static qz_status visit(search *s, qzi_pickle_object *object, int depth)
         return QZ_OK;
     const qzi_pickle_instance *instance = object->u.instance;
     if (qzi_pickle_is_module(object)) {
-        QZI_TRY(qzi_pickle_take_classes(s->dict, instance->state));
+        QZI_TRY(qzi_pickle_take_classes(s->dict, instance->state, true));
         return add_candidate(s, RANK_PARAMS, object);
     }
     if (instance->dict)
@@ -189,6 +189,22 @@ static qz_status note_choice(search *s, const struct candidate_list *list, const
     return s->dict->note ? QZ_OK : QZ_ERR_MEMORY;
 }
 
+/* A module of ultralytics: "models.yolo.Model" in yolov3 and yolov5, later "ultralytics.…". */
+static bool is_ultralytics(const candidate *c)
+{
+    static const char *const packages[] = {"models.yolo", "ultralytics"};
+    if (!c || c->object->kind != QZI_PICKLE_INSTANCE)
+        return false;
+    const qzi_pickle_text module = c->object->u.instance->type->module;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(packages); i++) {
+        const size_t size = strlen(packages[i]);
+        if (module.size >= size && memcmp(module.data, packages[i], size) == 0 &&
+            (module.size == size || module.data[size] == '.'))
+            return true;
+    }
+    return false;
+}
+
 static qz_status choose(search *s, qzi_pickle_object **found)
 {
     const struct candidate_list *list = &s->ranks[0];
@@ -212,7 +228,9 @@ static qz_status choose(search *s, qzi_pickle_object **found)
                         "%s: holds several state dicts (%s); name one by options.key",
                         s->dict->name, names);
     }
-    const candidate *taken = plain ? plain : other;
+    const bool average = plains == 1 && others == 1 && is_ultralytics(plain) &&
+                         is_ultralytics(other) && holds_word(other->path, "ema");
+    const candidate *taken = plain && !average ? plain : other;
     *found = taken->object;
     return note_choice(s, list, taken);
 }

@@ -9,10 +9,12 @@ row-major order, and for quantized tensors axis (-1: per tensor), scales, zero p
 """
 import collections
 import datetime
+import functools
 import os
 import pathlib
 import struct
 import sys
+import types
 
 import numpy
 import torch
@@ -220,6 +222,40 @@ for name, version, seen in (("v2.weights", (0, 2, 5), "<q"), ("v1.weights", (0, 
     expect(name, "header", numpy.array(version, dtype="<i4"))
     expect(name, "seen", numpy.array(32013312, dtype="<i8" if seen == "<q" else "<i4"))
     expect(name, "weights", weights)
+
+
+
+# as releases of ultralytics' YOLOs are: classes of packages that are not installed, half precision
+@functools.lru_cache(None)
+def foreign(name):
+    where = "models.yolo"
+    sys.modules.setdefault("models", types.ModuleType("models"))
+    sys.modules.setdefault(where, types.ModuleType(where))
+    cls = type(name, (nn.Module,), {"__module__": where, "__qualname__": name})
+    setattr(sys.modules[where], name, cls)
+    return cls
+
+
+def detector(value):
+    conv, detect = foreign("Conv")(), foreign("Detect")()
+    conv.conv, conv.bn, conv.act = nn.Conv2d(1, 2, 1, bias=False), nn.BatchNorm2d(2), nn.SiLU()
+    conv.act2 = nn.LeakyReLU(0.1)
+    detect.register_buffer("anchors", torch.arange(6.0).reshape(1, 3, 2))
+    detect.m = nn.ModuleList([nn.Conv2d(2, 3 * (5 + 2), 1)])
+    detect.nc, detect.stride = 2, torch.tensor([8.0])
+    whole = foreign("DetectionModel")()
+    whole.model, whole.stride = nn.Sequential(conv, detect), detect.stride
+    whole.names = {0: "cat", 1: "dog"}
+    for parameter in whole.parameters():
+        nn.init.constant_(parameter, value)
+    return whole.half()
+
+
+released = {"epoch": -1, "best_fitness": None, "model": detector(1), "ema": None, "updates": None,
+            "opt": None}
+save("ultralytics.pt", released, released["model"].state_dict())
+released.update(ema=detector(2), updates=3)
+save("ultralytics-ema.pt", released, released["ema"].state_dict())
 
 with open(path("expected.txt"), "w") as f:
     f.write("\n".join(lines) + "\n")
