@@ -79,6 +79,11 @@ typedef struct qzi_detector {
     int32_t strides[3];
     float yolo_anchors[3][3][2]; /* level, anchor, width and height */
     float scale_xy[3];
+    struct {
+        const char *backbone;   /* a published file of the first layers alone; NULL: darknet has no
+                                   files of this network */
+        int32_t backbone_convs; /* its convolutions */
+    } darknet;
 
     /* BoxCoder of the final boxes: {1, 1, 1, 1} of RetinaNet, {10, 10, 5, 5} of SSD and R-CNN. The
      * RPN's is always {1, 1, 1, 1}; FCOS has BoxLinearCoder(normalize_by_size=True). */

@@ -84,6 +84,7 @@ static const qzi_detector detector = {
     QZI_YOLO_DETECTOR(640, QZ_YOLO_DECODE_V5),
     .yolo_anchors = QZI_YOLO_COCO_ANCHORS,
     .scale_xy = {1, 1, 1},
+    .darknet = {"darknet53.conv.74", 52},
 };
 
 static const qz_fill_rule rules[] = {

@@ -140,6 +140,7 @@ static const qzi_detector detector = {
                      {{36, 75}, {76, 55}, {72, 146}},
                      {{142, 110}, {192, 243}, {459, 401}}},
     .scale_xy = {1.2f, 1.1f, 1.05f},
+    .darknet = {"yolov4.conv.137", 92},
 };
 
 static const qz_fill_rule rules[] = {

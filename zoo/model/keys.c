@@ -88,7 +88,9 @@ static qz_status run_steps(qzi_fit *fit, qzi_build_options *build)
     find_head(fit);
     if (qz_state_dict_note(fit->dict)[0] != '\0')
         qzi_keys_note(fit, "%s", qz_state_dict_note(fit->dict));
+    QZI_TRY(qzi_keys_yolo(fit));
     QZI_TRY(qzi_keys_strip(fit));
+    QZI_TRY(qzi_keys_yolo_module(fit, build));
     QZI_TRY(qzi_keys_head(fit, build));
     fit_aux(fit, build);
     return QZ_OK;

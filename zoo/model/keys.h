@@ -34,6 +34,11 @@ qz_status qzi_keys_fit(qz_model *model, qz_state_dict *dict, const char *path, b
 
 /* ---- the steps ---- */
 
+/* Of the YOLO networks: refuses the file of another one by its name, and leaves out what only old
+ * versions keep (keys_yolo.c). */
+qz_status qzi_keys_yolo(qzi_fit *fit);
+/* And, once the keys are the network's, does what a saved module says of it: its activation. */
+qz_status qzi_keys_yolo_module(qzi_fit *fit, qzi_build_options *build);
 /* options.prefix, options.map, or the one prefix under which the file has all of the network's keys
  * (keys_prefix.c). */
 qz_status qzi_keys_strip(qzi_fit *fit);

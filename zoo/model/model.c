@@ -15,6 +15,7 @@
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
 #include "zoo/model/provenance.h"
+#include "zoo/model/weights_darknet.h"
 #include "zoo/model/weights_hash.h"
 #include "zoo/model/weights_load.h"
 #include "zoo/model/weights_random.h"
@@ -106,7 +107,8 @@ static qz_status load_dict(qz_model *model, qz_state_dict *dict, const qz_model_
     const bool int8 = qzi_torch_is_int8(dict);
     QZI_TRY(qz_state_dict_update_keys(dict, NULL));
     QZI_TRY(qzi_keys_fit(model, dict, path, int8, options, build));
-    if (build->num_classes != model->num_classes || build->no_aux_logits != model->no_aux_logits)
+    if (build->num_classes != model->num_classes || build->no_aux_logits != model->no_aux_logits ||
+        build->activation != model->activation)
         QZI_TRY(qzi_model_build(model, build));
     if (int8)
         QZI_TRY(qzi_torch_load(model, dict, path, options));
@@ -120,9 +122,12 @@ static qz_status create_from_file(qz_model *model, const qz_model_options *optio
                                   qzi_build_options *build)
 {
     const char *path = model->origin.path;
-    qz_state_dict *dict = NULL;
+    qz_state_dict *dict = NULL, *layers = NULL;
     QZI_TRY(qzi_weights_open(model, options, &dict));
-    qz_status st = load_dict(model, dict, options, build);
+    qz_status st = qzi_weights_darknet(model, dict, options, &layers);
+    if (st == QZ_OK)
+        st = load_dict(model, layers ? layers : dict, options, build);
+    qz_state_dict_destroy(layers);
     qz_state_dict_destroy(dict);
     QZI_TRY(st);
     QZI_TRY(qzi_provenance_weights(model, model->origin.tag ? model->origin.tag : path,
