@@ -358,8 +358,7 @@ def fault_cases(port):
 
 # ---- --weights by name in the other commands ----
 
-def named_cases(port):
-    name = "squeezenet1_1-onnxzoo.pth"
+def named_cases(port, model, name):
     if not os.path.exists(os.path.join(DATA, name)):
         return skip("--weights by name (no %s in QZOO_TEST_DATA)" % name)
     with open(os.path.join(DATA, name), "rb") as f:
@@ -369,8 +368,8 @@ def named_cases(port):
 
     def case(sha=sha):
         c = Case(url, sha)
-        entry = {"model": "squeezenet1_1", "tag": "MINE", "url": url, "sha256": sha,
-                 "default": True}
+        entry = {"model": model, "tag": "MINE", "url": url, "sha256": sha, "default": True,
+                 "licence": "of mine"}
         with open(os.path.join(c.home, "catalogue.json"), "w") as f:
             json.dump({"schema": "qzoo.catalogue/1", "weights": [entry]}, f)
         return c
@@ -383,19 +382,21 @@ def named_cases(port):
     def expect(what, result, status, part):
         check(what, result[0] == status and part in result[1] + result[2], result)
 
-    bench = ("bench", "squeezenet1_1", "--weights", "default", "--runs", "1", "--warmup", "0")
-    quantize = ("quantize", "squeezenet1_1", "--weights", "default", "--calib", "synthetic:1", "-o",
-                os.path.join(WORK, "q.safetensors"))
+    bench = ("bench", model, "--weights", "default", "--runs", "1", "--warmup", "0",
+             "--size", "96")
+    quantize = ("quantize", model, "--weights", "default", "--calib", "synthetic:1", "--size", "96",
+                "-o", os.path.join(WORK, "q.safetensors"))
     c = case()
     expect("bench fetches nothing unasked", qzoo(c, *bench), 4, "qzoo weights fetch")
     expect("offline", qzoo(c, *(quantize + ("--offline",))), 4, "offline")
     check("no request", path not in Faults.seen)
     expect("bench --fetch", qzoo(c, *(bench + ("--fetch",))), 0, "fetching http")
-    expect("then from the cache", qzoo(c, *bench), 0, "squeezenet1_1")
+    expect("then from the cache", qzoo(c, *bench), 0, model)
     check("one request", Faults.seen[path] == 1)
     expect("quantize fetches", qzoo(case(), *quantize), 0, "fetching http")
     expect("wrong hash", qzoo(case("0" * 64), *quantize), 4, "it was removed")
-    expect("list", qzoo(c, "list", "squeezenet1_1"), 0, "MINE *")
+    expect("list", qzoo(c, "list", model), 0, "MINE *")
+    expect("licence", qzoo(c, "weights", "list", model), 0, "of mine")
     return None
 
 
@@ -537,7 +538,8 @@ def with_nginx():
 try:
     faults = start_faults()
     fault_cases(faults)
-    named_cases(faults)
+    named_cases(faults, "squeezenet1_1", "squeezenet1_1-onnxzoo.pth")
+    named_cases(faults, "yolov5n", "yolov5n.pth")
     with_nginx()
 finally:
     shutil.rmtree(WORK, ignore_errors=True)
