@@ -8,7 +8,9 @@ const fs = require('fs');
 const os = require('os');
 const path = require('path');
 
-const usage = `usage: compare [OPTION...] MODEL...
+const usage = `usage: compare [OPTION...] MODEL[:STAGE]...
+  STAGE: a detector's network by itself, without what is between its stages: image; of Faster and
+  Mask R-CNN also box (1000 RoIs, of the 320 network 150) and mask (100)
   --qzoo PATH          the program (build/tools/qzoo)
   --precision P,...    fp32, int8 (fp32,int8)
   --style S            qdq or qoperator: the form in which onnxruntime gets int8 (qdq)
@@ -38,6 +40,7 @@ for (let i = 2; i < process.argv.length; i++) {
     process.exit(0);
   }
   if (!word.startsWith('--')) {
+    if (!/^[^:]+(:(image|box|mask))?$/.test(word)) refuse(`${word}: stages are image, box and mask`);
     models.push(word);
     continue;
   }
@@ -69,13 +72,13 @@ const qzoo = (...args) => execFileSync(options.qzoo, args, { encoding: 'utf8', s
 
 // ---- the two engines: a function that measures once, median in milliseconds ----
 
-async function theirs(file, n) {
+async function theirs(file, n, rois) {
   const session = await ort.InferenceSession.create(file, {
     intraOpNumThreads: n, interOpNumThreads: 1, executionMode: 'sequential', graphOptimizationLevel: 'all',
-    executionProviders: ['cpu'], logSeverityLevel: 3, freeDimensionOverrides: { N: 1 },
+    executionProviders: ['cpu'], logSeverityLevel: 3, freeDimensionOverrides: { N: 1, R: rois || 1 },
   });
   const meta = session.inputMetadata[0];
-  const dims = meta.shape.map((d) => (typeof d === 'number' ? d : 1));
+  const dims = meta.shape.map((d) => (typeof d === 'number' ? d : d === 'R' ? rois : 1));
   const values = new Float32Array(dims.reduce((a, b) => a * b, 1));
   let state = 12345;
   for (let i = 0; i < values.length; i++) {
@@ -99,45 +102,64 @@ async function theirs(file, n) {
   };
 }
 
+// Detectors by stage. The thresholds of a two-stage network let nothing fall out, so that its later stages
+// run on as many boxes as onnxruntime gets.
+const roisOf = { box: (model) => (model.includes('_320_') ? 150 : 1000), mask: () => 100 };
+
+function twoStages(model) {
+  return /^(faster|mask)rcnn_/.test(model);
+}
+
+function settings(model) {
+  if (!twoStages(model)) return [];
+  const set = { rpn_post_nms_top_n_test: roisOf.box(model), rpn_nms_thresh: 1, box_score_thresh: 0, box_nms_thresh: 1 };
+  return Object.entries(set).flatMap(([name, value]) => ['--set', `${name}=${value}`]);
+}
+
 let about = null; // version, commit and CPU, as our program tells them
 
-function ours(what, n) {
-  const text = qzoo('bench', what, '--threads', String(n), '--seconds', String(seconds), '--quiet', '--json', '-');
+function ours(what, n, model, stage) {
+  const text = qzoo('bench', what, '--threads', String(n), '--seconds', String(seconds), '--quiet', '--json', '-',
+    ...(stage ? settings(model) : []));
   const result = JSON.parse(text);
   about = { version: result.version, commit: result.commit, cpu: result.cpu };
-  return result.results[0].latency_ms.median;
+  return stage ? result.results[0].parts_ms[stage] : result.results[0].latency_ms.median;
 }
 
 // ---- all of it ----
 
-async function compareOne(work, model, precision, n) {
+async function compareOne(work, word, precision, n) {
+  const [model, stage] = word.split(':');
+  const part = stage && twoStages(model) ? ['--stage', stage] : [];
   const saved = path.join(work, `${model}.safetensors`);
   const onnx = path.join(work, `${model}.onnx`);
   if (precision === 'int8') {
-    qzoo('quantize', model, '--calib', 'synthetic:4', '--observer', 'minmax', '--backend', options.backend, '-o', saved, '--quiet');
-    qzoo('export', saved, '--style', options.style, '-o', onnx, '--quiet');
+    // the stages and thread counts of a model share its file
+    if (!fs.existsSync(saved))
+      qzoo('quantize', model, '--calib', 'synthetic:4', '--observer', 'minmax', '--backend', options.backend, '-o', saved, '--quiet');
+    qzoo('export', saved, '--style', options.style, ...part, '-o', onnx, '--quiet');
   } else {
-    qzoo('export', model, '-o', onnx, '--quiet');
+    qzoo('export', model, ...part, '-o', onnx, '--quiet');
   }
-  const peer = await theirs(onnx, n);
+  const peer = await theirs(onnx, n, stage in roisOf ? roisOf[stage](model) : 0);
   const a = [];
   const b = [];
   for (let i = 0; i < rounds; i++) {
     b.push(await peer.measure());
-    a.push(ours(precision === 'int8' ? saved : model, n));
+    a.push(ours(precision === 'int8' ? saved : model, n, model, stage));
   }
   await peer.close();
   fs.rmSync(onnx, { force: true });
   const ratios = a.map((value, i) => b[i] / value);
   return {
-    model, precision, threads: n, qzoo_ms: median(a), onnxruntime_ms: median(b), ratio: median(ratios),
+    model: word, precision, threads: n, qzoo_ms: median(a), onnxruntime_ms: median(b), ratio: median(ratios),
     ratio_min: Math.min(...ratios), ratio_max: Math.max(...ratios),
   };
 }
 
 function printRow(row) {
   console.log([
-    row.model.padEnd(24), row.precision, String(row.threads).padStart(7), row.qzoo_ms.toFixed(3).padStart(10),
+    row.model.padEnd(40), row.precision, String(row.threads).padStart(7), row.qzoo_ms.toFixed(3).padStart(10),
     row.onnxruntime_ms.toFixed(3).padStart(14), row.ratio.toFixed(2).padStart(7),
     ` (${row.ratio_min.toFixed(2)}-${row.ratio_max.toFixed(2)})`,
   ].join(' '));
@@ -148,7 +170,7 @@ function printRow(row) {
   const version = JSON.parse(fs.readFileSync(path.join(process.env.QZOO_ORT_NODE, 'package.json'))).version;
   const rows = [];
   let status = 0;
-  console.log(`${'model'.padEnd(24)} prec. threads    qzoo ms onnxruntime ms   ratio  (lowest-highest)`);
+  console.log(`${'model'.padEnd(40)} prec. threads    qzoo ms onnxruntime ms   ratio  (lowest-highest)`);
   try {
     for (const model of models)
       for (const precision of precisions)
