@@ -103,7 +103,9 @@ typedef struct qz_profile_row {
     const char *within; /* the convolution in whose time the node is done, on its output; or NULL */
     double seconds;     /* sum over the runs */
     uint64_t macs;      /* of one run, by the op's definition */
-    uint64_t products;  /* multiply-adds that the kernel does for these: fewer by Winograd's way */
+    /* multiply-adds that the kernel does for these: fewer by Winograd's way, and where it skips
+     * what a dilated convolution reads of the padding (then as few as there can be) */
+    uint64_t products;
     /* the kernel's inner tile: output pixels and channels; 0 where kernel is "" */
     int32_t tile_m, tile_n;
     uint64_t read_bytes;    /* activations and packed weights */

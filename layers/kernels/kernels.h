@@ -113,6 +113,8 @@ typedef struct qzk_conv_kernel {
      * for outputs of at most this many values, whose followers finish before the clock recovers.
      * 0: the clock stays as it is. */
     int64_t slow_values;
+    /* does no products for a dilated convolution's taps in the padding, tile by tile */
+    bool skips_padding;
     bool (*supports)(const qzk_conv_shape *shape);
     /* Bytes of the packed weights (with bias, multipliers, sums and the row that padding reads). */
     size_t (*packed_size)(const qzk_conv_shape *shape);

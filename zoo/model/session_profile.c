@@ -57,11 +57,39 @@ void qz_session_set_profile(qz_session *session, bool on)
         session->profile = qzi_exec_set_profile(session->exec[i], on);
 }
 
+/* Taps of one axis that lie inside the input, of all outputs. */
+static uint64_t taps_inside(int32_t out, int32_t in, int32_t kernel, int32_t stride,
+                            int32_t padding, int32_t dilation)
+{
+    uint64_t count = 0;
+    for (int64_t o = 0; o < out; o++)
+        for (int64_t k = 0; k < kernel; k++) {
+            const int64_t at = o * stride - padding + k * dilation;
+            count += at >= 0 && at < in;
+        }
+    return count;
+}
+
+/* Products of the taps inside the input: what a kernel that skips padding does at least. It does
+ * more at the padding's edge, where a tile has pixels of both kinds. */
+static uint64_t products_inside(const qzi_node *node, uint64_t macs, const qzi_shape *x,
+                                const qzi_shape *y)
+{
+    const qzi_conv2d_attr *a = &node->u.conv;
+    const uint64_t all = (uint64_t)y->h * (uint64_t)y->w * (uint64_t)a->kh * (uint64_t)a->kw;
+    return macs / all * taps_inside(y->h, x->h, a->kh, a->stride_h, a->pad_h, a->dil_h) *
+           taps_inside(y->w, x->w, a->kw, a->stride_w, a->pad_w, a->dil_w);
+}
+
 /* Winograd's algorithm has 36 products for a tile of 4x4 outputs, which may reach beyond the image;
  * what it adds and subtracts before and after is not counted. */
-static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel, const qzi_shape *y)
+static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel, const qzi_shape *x,
+                            const qzi_shape *y)
 {
     const uint64_t macs = qzi_node_macs(node, y);
+    if (kernel && kernel->skips_padding && node->op == QZI_OP_CONV2D &&
+        (node->u.conv.dil_h > 1 || node->u.conv.dil_w > 1))
+        return products_inside(node, macs, x, y);
     if (!kernel || !strstr(kernel->name, "winograd"))
         return macs;
     const uint64_t tiles = (uint64_t)y->n * (uint64_t)QZI_DIV_UP(y->h, QZK_WINOGRAD_OUT) *
@@ -107,8 +135,8 @@ static qz_status fill_rows(qz_session *session, size_t stage)
         const qzi_traffic traffic = qzi_exec_node_traffic(exec, (qz_value)i);
         row->within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL;
         row->macs = qzi_node_macs(node, &session->shapes[i]);
-        row->products =
-            products_of(node, qzi_packed_kernel(session->packed, (qz_value)i), &session->shapes[i]);
+        row->products = products_of(node, qzi_packed_kernel(session->packed, (qz_value)i),
+                                    &session->shapes[QZI_MAX(node->in[0], 0)], &session->shapes[i]);
         row->read_bytes = traffic.read;
         row->packed_bytes = traffic.packed;
         row->written_bytes = traffic.written;

@@ -35,6 +35,7 @@ enum {
     STEP_CHANNELS = VEC_VNNI ? 4 : 2,
     STEP_BYTES = 4,       /* of a pixel */
     WEIGHTS_AHEAD = 1024, /* bytes that weights are prefetched ahead */
+    MAX_SKIP_TAPS = 64,   /* taps that are looked at, a bit each */
 };
 
 /* Tiles of up to three sums have each four times (conv_tile, phases). */
@@ -47,7 +48,8 @@ typedef struct conv_plan {
     int32_t vectors;        /* of output channels, in one group */
     int32_t tile_m, tile_n; /* pixels and vectors of a tile */
     int32_t blocks;         /* of tile_n vectors, in one group; the last may have fewer */
-    size_t bias_at, mult_at, zp_at, weights_at, size;
+    bool skips;             /* taps in the padding */
+    size_t bias_at, mult_at, zp_at, sums_at, weights_at, size;
 } conv_plan;
 
 /* How many groups to merge: the divisor of groups with the least work for a group. */
@@ -94,7 +96,11 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + all * VB;
     plan.zp_at = plan.mult_at + all * VB;
-    plan.weights_at = plan.zp_at + zp_bytes(s);
+    plan.skips = VEC_VNNI && (s->dil_h > 1 || s->dil_w > 1) &&
+                 (s->pad_top > 0 || s->pad_left > 0) && plan.taps <= MAX_SKIP_TAPS &&
+                 rows_run_bytes(s) == 0;
+    plan.sums_at = plan.zp_at + zp_bytes(s);
+    plan.weights_at = plan.sums_at + (plan.skips ? all * VB * (size_t)plan.taps : 0);
     plan.size = plan.weights_at + all * VB * (size_t)plan.taps * (size_t)plan.steps;
     return plan;
 }
@@ -130,6 +136,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
     uint8_t *blob = packed;
     int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
+    uint32_t *sums = (uint32_t *)(void *)(blob + plan.sums_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
     memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
@@ -145,6 +152,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
                      vector * VB * (size_t)plan.taps * (size_t)plan.steps + (size_t)n * VB;
         const int8_t *from = weights->w_s8 + (size_t)o * (size_t)icg * (size_t)plan.taps;
         const int32_t first = o / ocg * icg - group_offset(s, &plan, group);
+        const size_t at = (vector + (size_t)n) * VL + (size_t)lane;
         uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < icg; i++) {
             const int32_t k = first + i;
@@ -153,11 +161,13 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
                 const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / STEP_CHANNELS);
                 put_weight(to + step * (size_t)n_count * VB + lane * STEP_BYTES, k % STEP_CHANNELS,
                            w);
+                if (plan.skips)
+                    sums[((vector + (size_t)n) * (size_t)plan.taps + (size_t)tap) * VL +
+                         (size_t)lane] += (uint32_t)w * (uint32_t)weights->x_zp;
                 sum += (uint32_t)w;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        const size_t at = (vector + (size_t)n) * VL + (size_t)lane;
         packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
     }
 }
@@ -172,9 +182,31 @@ typedef struct tile_job {
     const int8_t *w;
     const int32_t *bias;
     const float *mult;
+    const int32_t *sums;   /* of a tap in the padding, by vector and tap; NULL: none is skipped */
+    const uint8_t *zp_row; /* what the padding's rows point to */
     int64_t out_stride;
     vb_requant rq;
 } tile_job;
+
+/* Adds the taps that lie in the padding for all M pixels; a bit for each of them. */
+VEC_INLINE uint64_t conv_skip_taps(const tile_job *job, const uint8_t *const *rows, vb *acc,
+                                   const int M, const int N)
+{
+    uint64_t skipped = 0;
+    for (int32_t tap = 0; tap < job->taps; tap++, rows += job->pitch) {
+        int m = 0;
+        while (m < M && rows[m] == job->zp_row)
+            m++;
+        if (m < M)
+            continue;
+        skipped |= (uint64_t)1 << tap;
+        VEC_UNROLL
+        for (int i = 0; i < M * N; i++)
+            acc[i] = VEC_OP(add_epi32)(
+                acc[i], vb_load(job->sums + ((int64_t)(i % N) * job->taps + tap) * VL));
+    }
+    return skipped;
+}
 
 /* One step: four bytes of each of the first M rows, at byte `at`. */
 VEC_INLINE void conv_step(vb *acc, const uint8_t *const *rows, int64_t at, const int8_t *w,
@@ -226,10 +258,15 @@ VEC_INLINE void conv_tile(const tile_job *job, const uint8_t *const *rows, uint8
     for (int i = 0; i < phases * M * N; i++)
         acc[i] = i < M * N ? vb_load(job->bias + i % N * VL) : VEC_LOGIC(setzero)();
 
+    const uint64_t skipped = job->sums ? conv_skip_taps(job, rows, acc, M, N) : 0;
     const int8_t *w = job->w;
     for (int32_t tap = 0; tap < job->taps; tap++, rows += job->pitch) {
         int64_t at = job->x_offset;
         const int64_t end = at + STEP_BYTES * (int64_t)job->steps;
+        if (skipped && (skipped >> tap & 1)) {
+            w += (int64_t)job->steps * step_weights;
+            continue;
+        }
         if (M == (N > TILE_N ? TILE_WIDE_M : TILE_M)) { /* the usual tile: fewer rounds */
             for (; at + 16 <= end; at += 16, w += 4 * step_weights) {
                 conv_step(acc, rows, at, w, M, N);
@@ -346,6 +383,10 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
              vector * VB * (size_t)plan->taps * (size_t)plan->steps,
         .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VL,
         .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL,
+        .sums = plan->skips ? (const int32_t *)(const void *)(blob + plan->sums_at) +
+                                  vector * VL * (size_t)plan->taps
+                            : NULL,
+        .zp_row = blob + plan->zp_at,
         .out_stride = args->out.pixel_stride,
         .rq = vb_requant_init(args),
     };
@@ -387,6 +428,7 @@ const qzk_conv_kernel CONV_SYMBOL = {
     .weight_bytes = 1,
     .tile_m = TILE_M,
     .tile_n = TILE_N * VL,
+    .skips_padding = VEC_VNNI,
     .supports = conv_supports,
     .packed_size = conv_packed_size,
     .pack = conv_pack,
