@@ -89,8 +89,9 @@ static void add_run(const float *f, const float *q, int64_t n, double signal[LAN
     }
 }
 
-/* The values of a node of the int8 graph beside dense float ones. */
-static energy compare_views(const qzk_view *real, const qzi_node *node, const qzk_view *view)
+/* The values of a node of the int8 graph beside dense float ones, both within reach. */
+static energy compare_views(const qzk_view *real, const qzi_node *node, const qzk_view *view,
+                            qzi_reach reach)
 {
     double signal[LANES] = {0.0}, noise[LANES] = {0.0};
     int64_t pixels = (int64_t)view->n * view->h * view->w;
@@ -105,7 +106,8 @@ static energy compare_views(const qzk_view *real, const qzi_node *node, const qz
         for (int32_t c = 0; c < view->c; c += (int32_t)QZI_ARRAY_LEN(q)) {
             int32_t n = QZI_MIN(view->c - c, (int32_t)QZI_ARRAY_LEN(q));
             for (int32_t i = 0; i < n; i++)
-                q[i] = (float)(x[c + i] - node->q.zero_point) * node->q.scale;
+                q[i] =
+                    qzi_reach_clamp(reach, (float)(x[c + i] - node->q.zero_point) * node->q.scale);
             add_run(f + c, q, n, signal, noise);
         }
     }
@@ -140,13 +142,12 @@ static qz_status keep_value(void *user, const qz_graph *graph, qz_value node, co
     return QZ_OK;
 }
 
-/* What int8 does not hold, because nothing reads it: not a loss. */
-static void cut_value(const qzk_view *v)
+static void clamp_view(const qzk_view *v, qzi_reach reach)
 {
     float *x = v->data;
     const size_t count = (size_t)v->n * (size_t)v->h * (size_t)v->w * (size_t)v->c;
-    for (size_t i = 0; i < count; i++)
-        x[i] = x[i] < QZI_CUT ? QZI_CUT : x[i];
+    for (size_t i = 0; i < count && qzi_reach_ends(reach); i++)
+        x[i] = qzi_reach_clamp(reach, x[i]);
 }
 
 static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
@@ -162,9 +163,10 @@ static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
                         "%s: the float and the int8 model have different shapes; compare models "
                         "of one architecture",
                         graph->nodes[node].name);
-    if (graph->nodes[node].dtype == QZ_U8 && qzi_is_cut(s->float_graph, p->float_node))
-        cut_value(real);
-    p->image = compare_views(real, &graph->nodes[node], view);
+    /* what nothing reads is no loss */
+    const qzi_reach reach = qzi_reach_of(s->float_graph, p->float_node);
+    clamp_view(real, reach);
+    p->image = compare_views(real, &graph->nodes[node], view, reach);
     drop_kept(s, p->float_node);
     return QZ_OK;
 }

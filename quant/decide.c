@@ -6,6 +6,7 @@
 #include "quant/decide.h"
 #include "layers/base/nearest.h"
 
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -261,13 +262,40 @@ void qzi_decisions_free(const qz_graph *graph, qzi_decision *decisions)
     qzi_free(graph->ctx, decisions);
 }
 
-bool qzi_is_cut(const qz_graph *graph, qz_value value)
+static qzi_reach reach_of_act(qz_activation act)
 {
-    bool cut = false;
-    for (size_t i = 0; i < graph->node_count && !cut; i++) {
-        const qzi_node *node = &graph->nodes[i];
-        cut = node->op == QZI_OP_ACTIVATION && node->in[0] == value &&
-              (node->act == QZ_ACT_SILU || node->act == QZ_ACT_MISH);
+    switch ((int)act) {
+    case QZ_ACT_SILU:
+    case QZ_ACT_MISH:
+        return (qzi_reach){-5.0f, INFINITY};
+    case QZ_ACT_HARDSWISH:
+        return (qzi_reach){-3.0f, INFINITY};
+    case QZ_ACT_HARDSIGMOID:
+        return (qzi_reach){-3.0f, 3.0f};
+    default:
+        return (qzi_reach){-INFINITY, INFINITY};
     }
-    return cut && qzi_graph_readers(graph, value) == 1;
+}
+
+qzi_reach qzi_reach_of(const qz_graph *graph, qz_value value)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        if (node->op == QZI_OP_ACTIVATION && node->in[0] == value &&
+            qzi_graph_readers(graph, value) == 1)
+            return reach_of_act(node->act);
+    }
+    return reach_of_act(QZ_ACT_NONE);
+}
+
+qzi_reach qzi_decide_reach(const qz_graph *graph, const qzi_qconfig *qconfig, qz_value value)
+{
+    const qzi_reach reach = qzi_reach_of(graph, value);
+    const bool torchs = reach.low > -4.0f; /* hardswish, hardsigmoid */
+    return torchs && !qconfig->own_ranges ? reach_of_act(QZ_ACT_NONE) : reach;
+}
+
+bool qzi_reach_ends(qzi_reach reach)
+{
+    return reach.low > -INFINITY || reach.high < INFINITY;
 }

@@ -28,11 +28,23 @@ qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_deci
 void qzi_decisions_free(const qz_graph *graph, qzi_decision *decisions); /* NULL is fine */
 
 /*
- * Below this SiLU and Mish are nearly 0: -0.034 here, and nearer to it further down. A value that
- * nothing else reads is observed, and compared, as if it ended here: levels for what lies below
- * would be lost to all the others. YOLOv5n's outputs gain 2 to 3 dB; by -3 or -8 it is less.
+ * The part of a value's range that matters to the activation that alone reads it. The value is
+ * observed, and compared, as if it ended there: levels for what lies beyond would be lost to all
+ * the others. SiLU and Mish: from -5, where they are -0.034, and nearer to 0 further down; outputs
+ * of YOLOv5n gain 2 to 3 dB, and less by -3 or -8. Hardswish: from -3, below which it is 0.
+ * Hardsigmoid: -3 to 3, beyond which it is 0 or 1.
  */
-#define QZI_CUT (-5.0f)
-bool qzi_is_cut(const qz_graph *graph, qz_value value);
+typedef struct qzi_reach {
+    float low, high; /* all that matters: -INFINITY, INFINITY */
+} qzi_reach;
+qzi_reach qzi_reach_of(const qz_graph *graph, qz_value value);
+/* What is observed: of activations that torch has in int8, all, unless ranges are our own. */
+qzi_reach qzi_decide_reach(const qz_graph *graph, const qzi_qconfig *qconfig, qz_value value);
+bool qzi_reach_ends(qzi_reach reach); /* whether anything lies beyond */
+/* A value beyond becomes the end; NaN stays. */
+static inline float qzi_reach_clamp(qzi_reach reach, float x)
+{
+    return x < reach.low ? reach.low : x > reach.high ? reach.high : x;
+}
 
 #endif

@@ -13,7 +13,7 @@ struct qzi_calibration {
     uint32_t threads;
     size_t node_count;
     qzi_observer **observers; /* by node; NULL: none */
-    bool *cut;                /* by node: qzi_is_cut */
+    qzi_reach *reaches;       /* by node: what is observed */
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     size_t images;
@@ -50,16 +50,16 @@ static qz_status create_observers(qzi_calibration *cal)
             continue;
         st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range, 0,
                                  0.0f, &cal->observers[i]);
-        cal->cut[i] = qzi_is_cut(graph, (qz_value)i);
-        if (st == QZ_OK && cal->qconfig.backend->whole_range)
+        cal->reaches[i] = qzi_decide_reach(graph, &cal->qconfig, (qz_value)i);
+        if (st == QZ_OK && cal->qconfig.own_ranges)
             qzi_observer_count_whole_range(cal->observers[i]);
     }
     qzi_decisions_free(graph, decisions);
     return st;
 }
 
-/* Shows the observer the values that are at least QZI_CUT, and that in place of the others. */
-static qz_status observe_cut(qzi_calibration *cal, qz_value node, const qzk_view *view)
+/* Shows the observer the values within reach, and its ends in place of the others. */
+static qz_status observe_reach(qzi_calibration *cal, qz_value node, const qzk_view *view)
 {
     const qz_context *ctx = cal->graph->ctx;
     const size_t c = (size_t)view->c, pixels = (size_t)view->n * (size_t)view->h * (size_t)view->w;
@@ -71,7 +71,7 @@ static qz_status observe_cut(qzi_calibration *cal, qz_value node, const qzk_view
         for (size_t k = 0; k < c; k++) {
             const float x =
                 ((const float *)view->data)[(int64_t)p * view->pixel_stride + (int64_t)k];
-            values[p * c + k] = x < QZI_CUT ? QZI_CUT : x;
+            values[p * c + k] = qzi_reach_clamp(cal->reaches[node], x);
         }
     dense.data = values;
     dense.pixel_stride = view->c;
@@ -88,8 +88,9 @@ static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
     if (!cal->observers[node])
         return QZ_OK;
     cal->broken = true; /* until the image is through */
-    st = cal->cut[node] ? observe_cut(cal, node, view)
-                        : qzi_observer_observe(cal->observers[node], view, cal->threads);
+    st = qzi_reach_ends(cal->reaches[node])
+             ? observe_reach(cal, node, view)
+             : qzi_observer_observe(cal->observers[node], view, cal->threads);
     return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[node].name);
 }
 
@@ -111,8 +112,8 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
     QZI_GOTO(st, copy_list(&cal->arena, qconfig->fallback, qconfig->fallback_count,
                            &cal->qconfig.fallback));
     cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
-    cal->cut = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->cut));
-    if (!cal->observers || !cal->cut) {
+    cal->reaches = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->reaches));
+    if (!cal->observers || !cal->reaches) {
         st = QZ_ERR_MEMORY;
         goto fail;
     }
@@ -133,7 +134,7 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
     for (size_t i = 0; calibration->observers && i < calibration->node_count; i++)
         qzi_observer_destroy(calibration->observers[i]);
     qzi_free(ctx, calibration->observers);
-    qzi_free(ctx, calibration->cut);
+    qzi_free(ctx, calibration->reaches);
     for (size_t i = 0; i < QZI_STAGES_MAX; i++)
         qzi_exec_destroy(calibration->exec[i]);
     qzi_packed_destroy(calibration->packed);

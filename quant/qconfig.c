@@ -98,7 +98,7 @@ static const qzi_backend backends[] = {
         .name = "native",
         .per_channel = true,
         .own_average = true,
-        .whole_range = true,
+        .own_ranges = true,
         .activations = QZ_OBSERVER_HISTOGRAM,
     },
 };

@@ -19,7 +19,7 @@ typedef struct qzi_backend {
     const char *name;
     bool per_channel;             /* weights */
     bool own_average;             /* averaging pools have parameters of their own */
-    bool whole_range;             /* histograms count all values, also those that torch drops */
+    bool own_ranges;              /* histograms count all values, also those that torch drops */
     qz_observer_kind activations; /* observer of activations */
 } qzi_backend;
 
@@ -38,6 +38,8 @@ typedef struct qzi_qconfig {
     qz_observer_kind observer; /* never DEFAULT, unless imported */
     bool per_channel;
     bool reduce_range;
+    /* histograms count all values: the backend does, or torch has no int8 model to be equal to */
+    bool own_ranges;
     bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;

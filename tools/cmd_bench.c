@@ -179,18 +179,18 @@ static int compare(const tool_options *o, const subject *s, bench_row *row)
 {
     const qz_sqnr_row *nodes;
     size_t node_count;
-    qz_tensor images;
+    image_tensors images;
     int status = images_gather(o, s->ctx, &s->info, COMPARE_IMAGES, &images);
     if (status == EXIT_DONE) {
-        qz_status st =
-            qz_model_sqnr(s->model, &images, &nodes, &node_count, &row->sqnr_db, &row->agreement);
+        qz_status st = qz_model_sqnr_each(s->model, images.list, images.count, &nodes, &node_count,
+                                          &row->sqnr_db, &row->agreement);
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
         else
             advice(&s->info, nodes, node_count, row->sqnr_db, row->agreement, row->advice,
                    sizeof(row->advice));
     }
-    free(images.data);
+    images_gather_free(&images);
     return status;
 }
 

@@ -51,7 +51,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     e.note = note_kept;
     e.note_user = (void *)(uintptr_t)o;
     if (format == QZ_ONNX_FP16 && !s->info.unit_images) {
-        int status = images_gather(o, s->ctx, &s->info, RANGE_IMAGES, &images);
+        int status = images_gather_batch(o, s->ctx, &s->info, RANGE_IMAGES, &images);
         if (status)
             return status;
         e.images = &images;

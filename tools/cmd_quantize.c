@@ -102,12 +102,13 @@ static int write_report(const char *path, const comparison *c)
 static int report(const tool_options *o, const subject *s)
 {
     comparison c = {.s = s};
-    qz_tensor images;
+    image_tensors images;
     int status = images_gather(o, s->ctx, &s->info, REPORT_IMAGES, &images);
     if (status == EXIT_DONE) {
-        qz_status st =
-            qz_model_sqnr(s->model, &images, &c.rows, &c.count, &c.output_db, &c.agreement);
-        c.images = (size_t)images.dims[0];
+        qz_status st = qz_model_sqnr_each(s->model, images.list, images.count, &c.rows, &c.count,
+                                          &c.output_db, &c.agreement);
+        for (size_t i = 0; i < images.count; i++)
+            c.images += (size_t)images.list[i].dims[0];
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
@@ -133,7 +134,7 @@ static int report(const tool_options *o, const subject *s)
         status = json_write(o, json);
     else
         json_decref(json);
-    free(images.data);
+    images_gather_free(&images);
     return status;
 }
 

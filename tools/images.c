@@ -252,46 +252,69 @@ int images_check_all(const tool_options *options, qz_context *ctx)
 }
 
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
-                  size_t most, qz_tensor *batch)
+                  size_t most, image_tensors *images)
 {
     image_list list;
-    float *data = NULL;
-    size_t used = 0, other = 0;
+    int64_t taken = 0;
     int status = images_of_calib(options, &list);
     size_t count = list.count < most ? list.count : most;
-    *batch = (qz_tensor){.dtype = QZ_F32, .ndim = 4};
-    for (size_t i = 0; i < count && status == EXIT_DONE && batch->dims[0] < (int64_t)most; i++) {
-        qz_tensor image;
+    *images = (image_tensors){.list = calloc(count + 1, sizeof(*images->list))};
+    if (status == EXIT_DONE && !images->list)
+        status = tool_fail_memory();
+    for (size_t i = 0; i < count && status == EXIT_DONE && taken < (int64_t)most; i++) {
+        qz_tensor *image = &images->list[images->count];
         tool_progress(options->quiet, "reading image", i + 1, count);
-        if ((status = images_load(ctx, &list, i, info, &image)))
-            break;
-        if (image.dims[0] > (int64_t)most - batch->dims[0]) /* the first images of an array */
-            image.dims[0] = (int64_t)most - batch->dims[0];
-        size_t elements = (size_t)qz_tensor_numel(&image);
-        if (!used)
-            memcpy(batch->dims + 1, image.dims + 1, 3 * sizeof(image.dims[0]));
-        if (memcmp(batch->dims + 1, image.dims + 1, 3 * sizeof(image.dims[0])) == 0) {
-            float *grown = realloc(data, (used + elements) * sizeof(*grown));
-            if (grown) {
-                data = grown;
-                memcpy(data + used, image.data, elements * sizeof(*data));
-                used += elements;
-                batch->dims[0] += image.dims[0];
-            } else {
-                status = tool_fail_memory();
-            }
-        } else {
-            other++;
-        }
-        images_release(&image);
+        status = images_load(ctx, &list, i, info, image);
+        if (status == EXIT_DONE && image->dims[0] > (int64_t)most - taken)
+            image->dims[0] = (int64_t)most - taken; /* the first images of an array */
+        taken += image->dims[0];
+        images->count++;
     }
     images_free(&list);
+    return status;
+}
+
+void images_gather_free(image_tensors *images)
+{
+    for (size_t i = 0; images->list && i < images->count; i++)
+        images_release(&images->list[i]);
+    free(images->list);
+    *images = (image_tensors){0};
+}
+
+int images_gather_batch(const tool_options *options, qz_context *ctx, const qz_model_info *info,
+                        size_t most, qz_tensor *batch)
+{
+    image_tensors all;
+    size_t used = 0;
+    int64_t other = 0;
+    int status = images_gather(options, ctx, info, most, &all);
+    *batch = (qz_tensor){0};
+    for (size_t i = 0; i < all.count && status == EXIT_DONE; i++) {
+        const qz_tensor *image = &all.list[i];
+        const size_t elements = (size_t)qz_tensor_numel(image);
+        if (i > 0 && memcmp(batch->dims + 1, image->dims + 1, 3 * sizeof(image->dims[0])) != 0) {
+            other += image->dims[0];
+            continue;
+        }
+        float *grown = realloc(batch->data, (used + elements) * sizeof(*grown));
+        if (!grown) {
+            status = tool_fail_memory();
+            break;
+        }
+        memcpy(grown + used, image->data, elements * sizeof(*grown));
+        used += elements;
+        const int64_t n = batch->dims[0] + image->dims[0];
+        *batch = *image;
+        batch->dims[0] = n;
+        batch->data = grown;
+    }
+    images_gather_free(&all);
     if (other && status == EXIT_DONE)
         tool_note(options->quiet,
-                  "qzoo: fp32 and int8 are compared without %zu calibration image%s of another "
-                  "size than %lldx%lld",
-                  other, other > 1 ? "s" : "", (long long)batch->dims[2],
+                  "qzoo: ranges are measured without %lld calibration image%s of another size than "
+                  "%lldx%lld",
+                  (long long)other, other > 1 ? "s" : "", (long long)batch->dims[2],
                   (long long)batch->dims[3]);
-    batch->data = data;
     return status;
 }

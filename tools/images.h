@@ -27,13 +27,22 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
 void images_release(qz_tensor *tensor);
 /* An image file's pixels, turned upright unless --no-exif. Free with qz_image_free. */
 int images_load_rgb(qz_context *ctx, const char *path, qz_image *image);
-/*
- * The first `most` images of --calib (without --calib: synthetic images) as one batch. Images of
- * another size than the first are left out, and counted on stderr. The caller frees batch->data,
- * after a failure too.
- */
+/* Arrays and images, each of a size of its own. */
+typedef struct image_tensors {
+    qz_tensor *list;
+    size_t count;
+} image_tensors;
+/* The first `most` images of --calib (without --calib: synthetic images). Free it after a failure,
+ * too. */
 int images_gather(const tool_options *options, qz_context *ctx, const qz_model_info *info,
-                  size_t most, qz_tensor *batch);
+                  size_t most, image_tensors *images);
+void images_gather_free(image_tensors *images);
+/*
+ * The same as one batch. Images of another size than the first are left out, and counted on stderr.
+ * The caller frees batch->data, after a failure too.
+ */
+int images_gather_batch(const tool_options *options, qz_context *ctx, const qz_model_info *info,
+                        size_t most, qz_tensor *batch);
 /* The images that --calib names, or 32 synthetic images. */
 int images_of_calib(const tool_options *options, image_list *list);
 

@@ -304,6 +304,10 @@ QZ_API const qz_graph *qz_model_graph(const qz_model *model, bool int8);
  * belong to the model and stay valid until the next call. */
 QZ_API qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_row **rows,
                                size_t *count, double *output_db, double *top1_agreement);
+/* The same over `tensor_count` tensors of images, each of a size of its own. */
+QZ_API qz_status qz_model_sqnr_each(qz_model *model, const qz_tensor *images, size_t tensor_count,
+                                    const qz_sqnr_row **rows, size_t *count, double *output_db,
+                                    double *top1_agreement);
 
 #ifdef __cplusplus
 }

@@ -49,8 +49,9 @@ int main(void)
                               : "one scale a tensor (`--per-channel`: a channel)",
                qz_observer_name(b->activations),
                b->own_average ? "parameters of their own" : "keep those of their input",
-               b->whole_range ? "counts all values"
-                              : "PyTorch 1.13's: ranges are truncated to integers for counting");
+               b->own_ranges ? "counts all values"
+                             : "PyTorch 1.13's: ranges are truncated to integers for counting; "
+                               "detectors and segmenters: counts all values");
     }
     puts("\n| op | fbgemm | qnnpack | native | what is known | where from |\n"
          "|---|---|---|---|---|---|");

@@ -137,23 +137,30 @@ static void test_params(void **state)
 /* The range of a value that a SiLU or Mish alone reads ends at QZI_CUT, and no other. */
 static void test_cut(void **state)
 {
-    static const qz_activation acts[] = {QZ_ACT_SILU, QZ_ACT_MISH, QZ_ACT_HARDSWISH,
-                                         QZ_ACT_LEAKY_RELU};
+    /* where the range ends; 0: it does not */
+    static const struct {
+        qz_activation act;
+        bool own_ranges;
+        float low, high;
+    } cases[] = {{QZ_ACT_SILU, false, -5.0f, 0.0f},       {QZ_ACT_MISH, true, -5.0f, 0.0f},
+                 {QZ_ACT_HARDSWISH, false, 0.0f, 0.0f},   {QZ_ACT_HARDSWISH, true, -3.0f, 0.0f},
+                 {QZ_ACT_HARDSIGMOID, true, -3.0f, 3.0f}, {QZ_ACT_LEAKY_RELU, true, 0.0f, 0.0f}};
     float data[TEST_IMAGE];
     qz_tensor image = test_image(1, data);
     (void)state;
     test_memory memory;
     qz_context *ctx = test_context(&memory);
     const qzi_backend *backend = qzi_backend_get(QZ_BACKEND_FBGEMM);
-    const qzi_qconfig qconfig = {.backend = backend, .observer = QZ_OBSERVER_MINMAX};
-    for (size_t i = 0; i < QZI_ARRAY_LEN(acts); i++) {
+    qzi_qconfig qconfig = {.backend = backend, .observer = QZ_OBSERVER_MINMAX};
+    for (size_t i = 0; i < QZI_ARRAY_LEN(cases); i++) {
         qz_graph *g = NULL, *q = NULL;
         qzi_calibration *calibration = NULL;
+        qconfig.own_ranges = cases[i].own_ranges;
         ASSERT_OK(ctx, qz_graph_create(ctx, &g));
         const qz_value x = qz_graph_input(g, "x", 3);
         const qz_value alone = conv(g, "alone", x, 4, false), twice = conv(g, "twice", x, 4, false);
-        const qz_value joined[] = {qz_activate(g, "a", alone, acts[i]),
-                                   qz_activate(g, "b", twice, acts[i]), twice};
+        const qz_value joined[] = {qz_activate(g, "a", alone, cases[i].act),
+                                   qz_activate(g, "b", twice, cases[i].act), twice};
         qz_graph_output(g, "y", qz_concat(g, "cat", joined, 3));
         ASSERT_OK(ctx, qz_graph_finish(g));
         test_fill(g);
@@ -164,12 +171,16 @@ static void test_cut(void **state)
         ASSERT_OK(ctx, qzi_calibrate(calibration, &image));
         ASSERT_OK(ctx, qzi_convert(g, calibration, &q));
         const qzi_qparams cut = test_node(q, "alone")->q, whole = test_node(q, "twice")->q;
-        const float low = -(float)cut.zero_point * cut.scale;
-        if (acts[i] == QZ_ACT_SILU || acts[i] == QZ_ACT_MISH)
-            assert_true(fabsf(low - QZI_CUT) < cut.scale);
+        const float low = -(float)cut.zero_point * cut.scale, high = low + 255.0f * cut.scale;
+        if (cases[i].low < 0.0f)
+            assert_true(fabsf(low - cases[i].low) < cut.scale);
         else
-            assert_true(low < 2 * QZI_CUT);
-        assert_true(-(float)whole.zero_point * whole.scale < 2 * QZI_CUT);
+            assert_true(low < -10.0f);
+        if (cases[i].high > 0.0f)
+            assert_true(fabsf(high - cases[i].high) < cut.scale);
+        else
+            assert_true(high > 10.0f);
+        assert_true(-(float)whole.zero_point * whole.scale < -10.0f);
         qzi_calibration_destroy(calibration);
         qz_graph_destroy(q);
         qz_graph_destroy(g);
