@@ -9,6 +9,7 @@
 #include "provenance.h"
 #include "run.h"
 #include "settings.h"
+#include "settings_yolo.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -172,6 +173,10 @@ static int run_all(run_state *r)
     status = settings_rois(o, r->ctx, r->session);
     if (status == EXIT_DONE && r->float_session)
         status = settings_rois(o, r->ctx, r->float_session);
+    if (status == EXIT_DONE)
+        status = settings_classes(o, r->ctx, r->session);
+    if (status == EXIT_DONE && r->float_session)
+        status = settings_classes(o, r->ctx, r->float_session);
     if (status)
         return status;
     for (size_t i = 1; i < o->args.count; i++) {

@@ -73,6 +73,16 @@ static const char *act_word(int i)
     return i == 0 ? "leaky" : i == 1 ? "silu" : NULL;
 }
 
+static const char *decode_word(int i)
+{
+    return i == QZ_YOLO_DECODE_V5 ? "v5" : i == QZ_YOLO_DECODE_DARKNET ? "darknet" : NULL;
+}
+
+static const char *protocol_word(int i)
+{
+    return i == 0 ? "coco" : i == 1 ? "ultralytics" : NULL;
+}
+
 static const char *interpolation_word(int i)
 {
     return qz_interpolation_name((qz_interpolation)i);
@@ -89,6 +99,8 @@ static const option_words style_words = {style_word, NULL};
 static const option_words outputs_words = {outputs_word, NULL};
 static const option_words stage_words = {stage_word, NULL};
 static const option_words act_words = {act_word, NULL};
+static const option_words decode_words = {decode_word, NULL};
+static const option_words protocol_words = {protocol_word, NULL};
 static const option_words head_words = {head_word, NULL};
 
 /* ---- the table ---- */
@@ -130,7 +142,8 @@ const tool_option tool_option_table[] = {
     {"--num-classes", "N", OPT_MODEL, WHOLE(model.num_classes, 1, 1000000, 0),
      "classes of the last layer (default: those of the file, or the architecture's)"},
     {"--classes", "FILE|DIR", OPT_CLASSES, TEXT(model.classes),
-     "names of the classes: a name a line, .json, .csv, or the folders of the training images"},
+     "names of the classes: a name a line, .json, .csv, or the folders of the training images; run "
+     "with YOLO: 0,3 keeps these classes alone"},
     {"--transform-input", NULL, OPT_MODEL, FLAG(model.transform_input),
      "googlenet, inception_v3: mean and std 0.5, which the published weights expect"},
     {"--no-aux-logits", NULL, OPT_MODEL, FLAG(model.no_aux_logits),
@@ -196,8 +209,22 @@ const tool_option tool_option_table[] = {
      "segmenters: also compute the auxiliary head's output"},
     {"--draw", "FILE|DIR", OPT_DETECT, TEXT(out.draw),
      "draw what was found into FILE.png; of several inputs into DIR, as the input's name .png"},
-    {"--score", "X", OPT_DETECT, REAL(detect.score, 0, 1, -1),
-     "print, draw and dump detections of this score and above (default: all)"},
+    {"--score", "X", OPT_DETECT | OPT_SETTINGS, REAL(detect.score, 0, 1, -1),
+     "run: print, draw and dump detections of this score and above (default: all; YOLO: look for "
+     "those above, 0.25)"},
+    {"--iou", "X", OPT_SETTINGS, REAL(detect.iou, 0, 1, -1),
+     "YOLO: a box goes where a better one overlaps it by more (default: 0.45)"},
+    {"--agnostic", NULL, OPT_SETTINGS, FLAG(detect.agnostic),
+     "YOLO: boxes of all classes suppress one another"},
+    {"--max-det", "N", OPT_SETTINGS, WHOLE(detect.max_det, 1, 1000000, 0),
+     "YOLO: most objects of an image (default: 300)"},
+    {"--rect", NULL, OPT_SETTINGS, FLAG(detect.rect),
+     "YOLO: letterbox to the smallest multiple of 32, not to a square"},
+    {"--decode", "WORD", OPT_SETTINGS, WORD(detect.decode, &decode_words, -1),
+     "YOLO: what the raw values mean (default: as the weights file's kind)"},
+    {"--protocol", "WORD", OPT_DETECT | OPT_EVAL, WORD(detect.protocol, &protocol_words, -1),
+     "YOLO: which boxes count: of score 0.001 and the best class of each, or also every class and "
+     "IoU 0.6 (default in eval: coco)"},
     {"--set", "NAME=VALUE", OPT_SETTINGS, TEXTS(detect.set),
      "change a detector's setting, such as nms_thresh; may be given several times"},
     {"--rois", "FILE", OPT_DETECT, TEXT(detect.rois),

@@ -63,6 +63,10 @@ typedef struct tool_options {
     } eval;
     struct {          /* detectors */
         double score; /* below 0: not given */
+        double iou;   /* YOLO; below 0: not given */
+        long max_det; /* 0: not given */
+        bool agnostic, rect;
+        int decode, protocol; /* of decode_words, protocol_words; -1: not given */
         option_list set;
         const char *rois;
     } detect;
@@ -138,7 +142,7 @@ enum {
     OPT_MARKDOWN = 1 << 18,  /* --markdown */
     OPT_CLASSES = 1 << 19,   /* --classes */
     OPT_DETECT = 1 << 20,    /* --score --draw --rois */
-    OPT_SETTINGS = 1 << 21,  /* --set */
+    OPT_SETTINGS = 1 << 21,  /* --set, and YOLO's --iou --rect … */
 };
 
 typedef enum option_kind {

@@ -269,6 +269,8 @@ static const rule rules[] = {
 static const char own_images[] =
     "does not go with detectors, which resize and normalise images by themselves";
 
+static const char yolo_only[] = "goes with YOLO only";
+
 /* Options that models of some tasks have no use for. */
 static const struct task_rule {
     const char *option, *tasks; /* separated by spaces */
@@ -276,6 +278,12 @@ static const struct task_rule {
 } task_rules[] = {
     {"--score", "detection", "goes with detectors only"},
     {"--set", "detection", "goes with detectors only"},
+    {"--iou", "detection", yolo_only},
+    {"--agnostic", "detection", yolo_only},
+    {"--max-det", "detection", yolo_only},
+    {"--rect", "detection", yolo_only},
+    {"--decode", "detection", yolo_only},
+    {"--protocol", "detection", yolo_only},
     {"--rois", "detection", "goes with detectors of two stages only, such as Faster R-CNN"},
     {"--aux", "segmentation", "goes with segmenters only"},
     {"--postprocess", "detection", "goes with detectors only"},

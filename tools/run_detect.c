@@ -5,6 +5,7 @@
 #include "messages.h"
 #include "picture.h"
 #include "provenance.h"
+#include "settings_yolo.h"
 
 #include <math.h>
 #include <stdint.h>
@@ -41,7 +42,9 @@ static int load_input(run_state *r, const image_list *list, size_t index, detect
     status = images_load(r->ctx, list, index, &r->s.info, &in->tensor);
     in->width = (int32_t)in->tensor.dims[3];
     in->height = (int32_t)in->tensor.dims[2];
-    if (status == EXIT_DONE && in->tensor.dims[0] > 1 && (r->o->out.dump || r->o->out.draw))
+    const bool one_by_one = !settings_is_yolo(r->ctx, r->s.info.name);
+    if (status == EXIT_DONE && in->tensor.dims[0] > 1 &&
+        ((r->o->out.dump && one_by_one) || r->o->out.draw))
         return tool_fail(EXIT_USAGE,
                          "%s: has %lld images; --dump-outputs and --draw go with arrays of one",
                          in->path, (long long)in->tensor.dims[0]);
@@ -253,7 +256,7 @@ static int run_session(run_state *r, qz_session *session, detect_input *in)
         status = find_objects(r, session, i, in, &f);
         if (status == EXIT_DONE)
             status = report_image(r, session, i, images, in, &f);
-        if (status == EXIT_DONE && session == r->session && r->o->out.dump)
+        if (status == EXIT_DONE && session == r->session && r->o->out.dump && images == 1)
             status = dump_objects(r, in, &f);
         if (status == EXIT_DONE && session == r->session && r->o->out.draw)
             status = draw_objects(r, in, &f);

@@ -3,6 +3,7 @@
 #include "settings.h"
 
 #include "messages.h"
+#include "settings_yolo.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -37,7 +38,7 @@ static int set_one(qz_context *ctx, const char *model, const char *text,
     return EXIT_DONE;
 }
 
-/* --size is the input of SSD; of others both sides' bounds. */
+/* --size is the input of SSD and YOLO; of others both sides' bounds. */
 static int set_size(const tool_options *o, qz_context *ctx, const char *model,
                     qz_detection_options *settings)
 {
@@ -70,6 +71,8 @@ static int change(const tool_options *o, qz_context *ctx, const char *model,
                   qz_detection_options *settings)
 {
     int status = set_size(o, ctx, model, settings);
+    if (status == EXIT_DONE)
+        status = settings_yolo(o, ctx, model, settings);
     for (size_t i = 0; i < o->detect.set.count && status == EXIT_DONE; i++)
         status = set_one(ctx, model, o->detect.set.items[i], settings);
     return status;
@@ -152,7 +155,7 @@ int settings_apply(const tool_options *o, qz_context *ctx, qz_model *model)
 {
     qz_detection_options settings = {.size = sizeof(settings)};
     qz_model_info info;
-    if (!o->detect.set.count && !o->run.size.height)
+    if (!o->detect.set.count && !o->run.size.height && !settings_yolo_given(o))
         return EXIT_DONE;
     qz_model_get_info(model, &info);
     if (strcmp(info.task, "detection") != 0)

@@ -9,6 +9,7 @@
 #include "options_apply.h"
 #include "recipe.h"
 #include "settings.h"
+#include "settings_yolo.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -236,7 +237,7 @@ static int check_order(const tool_options *options, const subject *s)
 /* The model gets the names that --classes has. */
 static int name_classes(const tool_options *options, subject *s)
 {
-    if (!options->model.classes)
+    if (!options->model.classes || settings_has_class_numbers(options))
         return EXIT_DONE;
     int status = check_order(options, s);
     if (status)
@@ -259,7 +260,7 @@ int subject_create(const tool_options *options, qz_context *ctx, const char *nam
     s->ctx = ctx;
     tool_warnings_clear();
     images_begin(options);
-    if (options->model.classes)
+    if (options->model.classes && !settings_has_class_numbers(options))
         status = classes_read(options->model.classes, &s->classes);
     if (status == EXIT_DONE)
         status =

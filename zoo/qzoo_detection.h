@@ -88,8 +88,8 @@ QZ_API qz_status qz_model_set_detection_options(qz_model *model,
  * batch goes through the stages by itself. qz_session_output gives the raw values of the last image
  * as torchvision's heads do: cls_logits, bbox_regression, …
  *
- * YOLO letterboxes images of bytes (qzoo_yolo.h). A tensor is fed as it is, and its sides are
- * multiples of 32. Raw values are head.0 to head.2 and decoded.
+ * YOLO letterboxes images of bytes (qzoo_yolo.h). A tensor is fed as it is, its images at once, and
+ * its sides are multiples of 32. Raw values are head.0 to head.2 and decoded, of all its images.
  */
 
 /* The objects of image `image` of the last run, the most certain first; the list belongs to the

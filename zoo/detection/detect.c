@@ -95,9 +95,12 @@ static qz_status run_letterboxed(run *r, const qzi_detect_image *image, qzi_exec
     qzi_yolo_input *photo = &r->memory->yolo;
     qz_tensor tensor = {.dtype = QZ_F32,
                         .ndim = 4,
-                        .dims = {1, 3, image->height, image->width},
+                        .dims = {QZI_MAX(image->batch, 1), 3, image->height, image->width},
                         .data = (void *)(uintptr_t)image->chw};
-    qzi_exec_input input = {.tensor = &tensor, .n = 1, .h = r->box.height, .w = r->box.width};
+    qzi_exec_input input = {
+        .tensor = &tensor, .n = (int32_t)tensor.dims[0], .h = r->box.height, .w = r->box.width};
+    if (image->index > 0)
+        return call->runner.run(call->runner.user, QZI_STAGE_IMAGE, NULL, exec);
     if (!image->chw) {
         photo->ctx = call->ctx;
         photo->in = (qzi_pixels){image->rgb, image->width, image->height, image->stride};
@@ -121,6 +124,33 @@ static qz_status make_anchors(run *r, const qzi_map *maps)
                             heights, widths, &r->anchors);
 }
 
+/* One image of a batch. */
+static void slice(qzi_map *map, int32_t index)
+{
+    const int64_t values = (int64_t)map->view.h * map->view.w * map->view.pixel_stride;
+    map->view.n = 1;
+    if (qzi_map_is_u8(map))
+        map->view.data = (uint8_t *)map->view.data + index * values;
+    else
+        map->view.data = (float *)map->view.data + index * values;
+}
+
+static qz_status find_yolo(run *r, const qzi_exec *exec, int32_t index)
+{
+    qzi_map cls[QZ_YOLO_LEVELS], box[QZ_YOLO_LEVELS], objectness[QZ_YOLO_LEVELS];
+    for (int32_t k = 0; k < QZ_YOLO_LEVELS; k++) {
+        const int64_t anchors = QZ_YOLO_ANCHORS;
+        QZI_TRY(map_of(r, exec, "cls_logits", k, anchors * r->call->classes, &cls[k]));
+        QZI_TRY(map_of(r, exec, "bbox_regression", k, anchors * 4, &box[k]));
+        QZI_TRY(map_of(r, exec, "objectness", k, anchors, &objectness[k]));
+        slice(&cls[k], index);
+        slice(&box[k], index);
+        slice(&objectness[k], index);
+    }
+    return qzi_yolo_post(&r->post, &r->call->yolo, &r->call->only, box, objectness, cls,
+                         &r->memory->found);
+}
+
 static qz_status find_one_stage(run *r, const qzi_exec *exec)
 {
     const qzi_detector *d = r->call->detector;
@@ -129,14 +159,9 @@ static qz_status find_one_stage(run *r, const qzi_exec *exec)
         const int64_t anchors = qzi_detector_anchors(d, k);
         QZI_TRY(map_of(r, exec, "cls_logits", k, anchors * r->call->classes, &cls[k]));
         QZI_TRY(map_of(r, exec, "bbox_regression", k, anchors * 4, &box[k]));
-        if (d->kind == QZI_DETECTOR_YOLO)
-            QZI_TRY(map_of(r, exec, "objectness", k, anchors, &ctr[k]));
         if (d->kind == QZI_DETECTOR_FCOS)
             QZI_TRY(map_of(r, exec, "bbox_ctrness", k, anchors, &ctr[k]));
     }
-    if (d->kind == QZI_DETECTOR_YOLO)
-        return qzi_yolo_post(&r->post, &r->call->yolo, &r->call->only, box, ctr, cls,
-                             &r->memory->found);
     QZI_TRY(make_anchors(r, cls));
     if (d->kind == QZI_DETECTOR_RETINANET)
         return qzi_retinanet_post(&r->post, cls, box, &r->memory->found);
@@ -287,7 +312,7 @@ static qz_status run_stages(run *r, const qzi_detect_image *image)
     qzi_exec *exec = NULL;
     if (call->detector->kind == QZI_DETECTOR_YOLO) {
         QZI_TRY(run_letterboxed(r, image, &exec));
-        return find_one_stage(r, exec);
+        return find_yolo(r, exec, image->index);
     }
     QZI_TRY(run_image(r, image, &exec));
     if (call->detector->kind != QZI_DETECTOR_RCNN)

@@ -13,7 +13,8 @@
 
 typedef struct qzi_stage_runner {
     /* Runs one stage from its input, the others absent. *exec has the outputs until this stage runs
-     * again: each stage has an executor of its own. */
+     * again: each stage has an executor of its own. input NULL: *exec as it is after the last run.
+     */
     qz_status (*run)(void *user, qzi_detector_stage stage, const qzi_exec_input *input,
                      qzi_exec **exec);
     void *user;
@@ -26,6 +27,8 @@ typedef struct qzi_detect_image {
     size_t stride;
     int32_t width, height;
     int32_t padded_h, padded_w; /* of the network's input; 0: what this image alone needs */
+    /* YOLO: chw is the first of `batch` images that run at once, when this is number 0 of them */
+    int32_t batch, index;
 } qzi_detect_image;
 
 typedef struct qzi_detect_call {

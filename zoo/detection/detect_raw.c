@@ -114,7 +114,7 @@ static qz_status raw_head(const qzi_detect_call *call, const qzi_exec *exec, int
     *tensor = (qz_tensor){
         .dtype = QZ_F32,
         .ndim = 4,
-        .dims = {1, box.view.c + objectness.view.c + cls.view.c, box.view.h, box.view.w},
+        .dims = {box.view.n, box.view.c + objectness.view.c + cls.view.c, box.view.h, box.view.w},
         .data = data};
     if (data)
         qzi_yolo_head_values(&box, &objectness, &cls, data);
@@ -136,8 +136,10 @@ static qz_status raw_decoded(const qzi_detect_call *call, const qzi_exec *exec, 
         heads[k].data = qzi_calloc(ctx, (size_t)qz_tensor_numel(&heads[k]), sizeof(float));
         st = heads[k].data ? raw_head(call, exec, k, &heads[k], heads[k].data) : QZ_ERR_MEMORY;
     }
-    *tensor = (qz_tensor){
-        .dtype = QZ_F32, .ndim = 3, .dims = {1, rows, call->yolo.classes + 5}, .data = data};
+    *tensor = (qz_tensor){.dtype = QZ_F32,
+                          .ndim = 3,
+                          .dims = {heads[0].dims[0], rows, call->yolo.classes + 5},
+                          .data = data};
     if (st == QZ_OK && data)
         st = qz_yolo_decode_heads(ctx, &call->yolo, heads, tensor);
     for (int32_t k = 0; k < QZ_YOLO_LEVELS; k++)

@@ -44,17 +44,20 @@ qzi_box qzi_yolo_corners(const float xywh[4])
 void qzi_yolo_head_values(const qzi_map *box, const qzi_map *objectness, const qzi_map *cls,
                           float *data)
 {
-    const int64_t places = qzi_map_pixels(box);
+    const int64_t places = (int64_t)box->view.h * box->view.w;
     const int32_t classes = cls->view.c / QZ_YOLO_ANCHORS;
-    for (int32_t a = 0; a < QZ_YOLO_ANCHORS; a++) {
-        for (int32_t e = 0; e < 4; e++)
-            for (int64_t p = 0; p < places; p++)
-                *data++ = qzi_map_at(box, p, a * 4 + e);
-        for (int64_t p = 0; p < places; p++)
-            *data++ = qzi_map_at(objectness, p, a);
-        for (int32_t c = 0; c < classes; c++)
-            for (int64_t p = 0; p < places; p++)
-                *data++ = qzi_map_at(cls, p, a * classes + c);
+    for (int64_t image = 0; image < box->view.n; image++) {
+        const int64_t begin = image * places, end = begin + places;
+        for (int32_t a = 0; a < QZ_YOLO_ANCHORS; a++) {
+            for (int32_t e = 0; e < 4; e++)
+                for (int64_t p = begin; p < end; p++)
+                    *data++ = qzi_map_at(box, p, a * 4 + e);
+            for (int64_t p = begin; p < end; p++)
+                *data++ = qzi_map_at(objectness, p, a);
+            for (int32_t c = 0; c < classes; c++)
+                for (int64_t p = begin; p < end; p++)
+                    *data++ = qzi_map_at(cls, p, a * classes + c);
+        }
     }
 }
 

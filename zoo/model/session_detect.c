@@ -119,7 +119,8 @@ qz_status qzi_session_detect_run(qz_session *session, const qzi_detect_image *im
         QZI_TRY(qzi_grow(session->ctx, &d->results, &d->capacity, at, sizeof(*d->results)));
         memset(&d->results[before], 0, (d->capacity - before) * sizeof(*d->results));
     }
-    memset(session->inputs, 0, sizeof(session->inputs));
+    if (image->index == 0)
+        memset(session->inputs, 0, sizeof(session->inputs));
     memset(d->made, 0, sizeof(d->made));
     const qzi_detect_call call = call_of(session);
     qz_detection_times *times = &d->times;
@@ -145,10 +146,15 @@ qz_status qzi_session_detect_tensor(qz_session *session, const qz_tensor *images
     if (!qzi_all_finite(images->data, each * (size_t)images->dims[0]))
         return qzi_fail(session->ctx, QZ_ERR_NUMERIC,
                         "the image has NaN or infinity; check what made it");
+    const bool at_once = session->model->arch->detector->kind == QZI_DETECTOR_YOLO;
     for (int64_t i = 0; i < images->dims[0]; i++) {
-        const qzi_detect_image image = {.chw = (const float *)images->data + (size_t)i * each,
-                                        .width = (int32_t)images->dims[3],
-                                        .height = (int32_t)images->dims[2]};
+        qzi_detect_image image = {.chw = (const float *)images->data + (size_t)i * each,
+                                  .width = (int32_t)images->dims[3],
+                                  .height = (int32_t)images->dims[2]};
+        if (at_once) {
+            image.batch = (int32_t)images->dims[0];
+            image.index = (int32_t)i;
+        }
         QZI_TRY(qzi_session_detect_run(session, &image, (size_t)i, (size_t)images->dims[0]));
     }
     return QZ_OK;
