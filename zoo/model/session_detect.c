@@ -71,12 +71,14 @@ static qz_status run_stage(void *user, qzi_detector_stage stage, const qzi_exec_
     qz_session *s = user;
     qzi_exec_input inputs[QZI_STAGE_COUNT] = {0};
     timed_fill timed = {.input = input};
+    *exec = s->exec[stage];
+    if (!input)
+        return QZ_OK;
     inputs[stage] = *input;
     if (input->fill) {
         inputs[stage].fill = fill_timed;
         inputs[stage].user = &timed;
     }
-    *exec = s->exec[stage];
     s->inputs[stage] = (qzi_shape){input->n, input->h, input->w, 0};
     const double start = qzi_now();
     const qz_status st = qzi_exec_run_inputs(s->exec[stage], inputs, s->graph->input_count);
