@@ -1,0 +1,137 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# test_yolo.sh QZOO - YOLO by the program: its options, what they change, arrays and photos, what is
+# dumped. Weights are random, so that a threshold of 0.25 lets many objects through.
+# shellcheck source=tests/cli/expect.sh
+. "$(dirname "$0")/expect.sh"
+net=yolov5n other=ssdlite320_mobilenet_v3_large
+small='--size 64x96 --threads 1'
+"$qzoo" list $net >/dev/null 2>&1 || exit 77 # not built
+image 70 60 1 photo.bmp
+image 90 30 2 wide.bmp
+
+# npy NAME N HEIGHT WIDTH: an array of zeros
+npy() {
+    header="{'descr': '<f4', 'fortran_order': False, 'shape': ($2, 3, $3, $4), }"
+    {
+        printf '\223NUMPY\001\000\166\000%-117s\n' "$header"
+        head -c $(($2 * 3 * $3 * $4 * 4)) /dev/zero
+    } >"$1"
+}
+
+# shape FILE DIMS: the array's shape
+shape() {
+    ran=$((ran + 1))
+    head -c 128 "$1" 2>/dev/null | tr -d '\0' | grep -aqF "'shape': ($2)" ||
+        complain "$1 has not the shape ($2)"
+}
+
+# objects ARG...: the lines of the objects of photo.bmp, into out
+objects() {
+    # shellcheck disable=SC2086
+    expect 0 '' run $net photo.bmp $small "$@"
+}
+
+# lines FROM TO: how many lines out has
+lines() {
+    ran=$((ran + 1))
+    count=$(grep -c '^ ' out)
+    { [ "$count" -ge "$1" ] && [ "$count" -le "$2" ]; } ||
+        complain "out has $count objects, not $1 to $2"
+}
+
+# ---- refused -----------------------------------------------------------------------------------
+for option in '--iou 0.3' --agnostic '--max-det 3' --rect '--decode v5' '--protocol coco'; do
+    # shellcheck disable=SC2086
+    expect 2 'goes with YOLO only' run $other photo.bmp $option
+    # shellcheck disable=SC2086
+    expect 2 'goes with YOLO only' run squeezenet1_1 photo.bmp $option
+done
+expect 2 'goes with YOLO only' quantize $other -o x.safetensors --score 0.3
+expect 2 'numbers of classes' run $other photo.bmp --size 64 --classes 0,3
+expect 2 'no class 80' run $net photo.bmp --size 64 --classes 0,80
+expect 2 'numbers of classes are needed' run $net photo.bmp --size 64 --classes 0,,3
+expect 2 'multiples of 32' run $net photo.bmp --size 100
+expect 2 'already' run $net photo.bmp --iou 0.3 --set nms_thresh=0.4
+expect 2 'already' run $net photo.bmp --rect --set rect=1
+expect 2 'decode' run $net photo.bmp --set decode=2
+expect 2 '--protocol' run $net photo.bmp --protocol yolo
+expect 2 '--iou' run $net photo.bmp --iou 2
+expect 2 '--max-det' run $net photo.bmp --max-det 0
+
+# ---- each option changes what is found -----------------------------------------------------------
+objects
+cp out all
+lines 30 300
+objects --score 0.9
+lines 1 100
+differ out all
+cp out sure
+expect 0 '' run $net photo.bmp --size 64x96 --threads 1 --set score_thresh=0.9
+same out sure
+objects --max-det 7
+lines 7 7
+objects --iou 0.05
+differ out all
+cp out apart
+objects --set nms_thresh=0.05
+same out apart
+objects --agnostic
+differ out all
+objects --decode darknet
+differ out all
+objects --decode v5
+same out all
+objects --protocol coco
+differ out all
+cp out coco
+objects --protocol ultralytics
+differ out all
+differ out coco
+lines 300 300
+# both orders: what is said by name wins over the protocol
+objects --protocol ultralytics --max-det 11
+lines 11 11
+first=$(sed -n '2s/^ *\([0-9]*\) .*/\1/p' all)
+objects --classes "$first"
+ran=$((ran + 1))
+grep '^ ' out | grep -qv "^ *$first " && complain "--classes $first shows other classes"
+lines 1 100
+# of a photo of 3 to 1 the square is higher than the rectangle
+expect 0 '' run $net wide.bmp --size 96 --threads 1 --dump-outputs square
+expect 0 '' run $net wide.bmp --size 96 --threads 1 --rect --dump-outputs rect
+shape square/head.0.npy '1, 255, 12, 12'
+shape rect/head.0.npy '1, 255, 4, 12'
+
+# ---- arrays --------------------------------------------------------------------------------------
+npy one.npy 1 64 96
+npy two.npy 2 32 64
+npy odd.npy 1 60 96
+expect 3 'multiples of 32' run $net odd.npy
+expect 0 '' run $net one.npy --threads 1 --dump-outputs one
+shape one/head.0.npy '1, 255, 8, 12'
+shape one/head.1.npy '1, 255, 4, 6'
+shape one/head.2.npy '1, 255, 2, 3'
+shape one/decoded.npy '1, 378, 85'
+for name in boxes scores labels; do
+    has one/$name.npy NUMPY
+done
+expect 0 '' run $net two.npy --threads 1 --dump-outputs two
+shape two/head.1.npy '2, 255, 2, 4'
+shape two/decoded.npy '2, 126, 85'
+expect 2 'arrays of one' run $net two.npy --draw x.png
+
+# ---- int8, and what saved models keep ------------------------------------------------------------
+expect 0 '' run $net photo.bmp --size 64x96 --threads 1 --ptq --calib synthetic:2 --json both.json
+has both.json '"precision": "fp32"'
+has both.json '"precision": "int8"'
+expect 0 '' quantize $net --calib synthetic:2 --size 64x96 --threads 1 -o saved.safetensors \
+    --score 0.5 --iou 0.3 --max-det 9 --agnostic --rect --decode darknet
+for setting in score_thresh=5e-1 nms_thresh=3e-1 detections_per_img=9 agnostic=1 rect=1 decode=1 \
+    size=64x96; do
+    ran=$((ran + 1))
+    head -c 4096 saved.safetensors | grep -aq -e "$setting" || complain "saved: no $setting"
+done
+expect 0 '' run saved.safetensors photo.bmp --threads 1
+lines 1 9
+done_at_least 60
