@@ -83,13 +83,13 @@ static uint64_t products_inside(const qzi_node *node, uint64_t macs, const qzi_s
 
 /* Winograd's algorithm has 36 products for a tile of 4x4 outputs, which may reach beyond the image;
  * what it adds and subtracts before and after is not counted. */
-static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel, const qzi_shape *x,
-                            const qzi_shape *y)
+static uint64_t products_of(const qzi_node *node, const qzk_conv_kernel *kernel,
+                            const qzi_shape *shapes, const qzi_shape *y)
 {
     const uint64_t macs = qzi_node_macs(node, y);
     if (kernel && kernel->skips_padding && node->op == QZI_OP_CONV2D &&
         (node->u.conv.dil_h > 1 || node->u.conv.dil_w > 1))
-        return products_inside(node, macs, x, y);
+        return products_inside(node, macs, &shapes[node->in[0]], y);
     if (!kernel || !strstr(kernel->name, "winograd"))
         return macs;
     const uint64_t tiles = (uint64_t)y->n * (uint64_t)QZI_DIV_UP(y->h, QZK_WINOGRAD_OUT) *
@@ -136,7 +136,7 @@ static qz_status fill_rows(qz_session *session, size_t stage)
         row->within = head != QZ_NO_VALUE ? graph->nodes[head].name : NULL;
         row->macs = qzi_node_macs(node, &session->shapes[i]);
         row->products = products_of(node, qzi_packed_kernel(session->packed, (qz_value)i),
-                                    &session->shapes[QZI_MAX(node->in[0], 0)], &session->shapes[i]);
+                                    session->shapes, &session->shapes[i]);
         row->read_bytes = traffic.read;
         row->packed_bytes = traffic.packed;
         row->written_bytes = traffic.written;
