@@ -97,13 +97,14 @@ QZ_API qz_status qz_model_set_detection_options(qz_model *model,
 QZ_API qz_status qz_session_detections(const qz_session *session, size_t image,
                                        const qz_detection **list, size_t *count);
 /*
- * Where the time of the last run went, in seconds, all its images together. `transform` resizes,
+ * Where the time of a run went, in seconds, all its images together. `transform` resizes,
  * normalises and quantizes images; `image`, `box` and `mask` are the network's stages, the latter
  * two of Faster and Mask R-CNN; `post` is the rest: proposals, RoIAlign, decoding, suppression.
  */
 typedef struct qz_detection_times {
     double transform, image, box, mask, post;
 } qz_detection_times;
+/* Of the last run. QZ_ERR_UNSUPPORTED: the model is no detector; QZ_ERR_STATE: nothing ran. */
 QZ_API qz_status qz_session_detection_times(const qz_session *session, qz_detection_times *times);
 /* The mask of object `index`, as large as the caller's image: rows of 0 and 1 into `bytes`.
  * QZ_ERR_UNSUPPORTED: the model has no masks. */
