@@ -69,13 +69,15 @@ static bool is_in_scope(const char *name, const char *scope)
     return strncmp(name, scope, n) == 0 && name[n] == '.';
 }
 
-/* Marks the nodes that `name` means: one node, all of a scope, or what a mark points to. */
-static size_t exclude_name(const qz_graph *graph, const char *name, bool *excluded)
+/* Sets why the nodes that `name` means are excluded, unless they are already: one node, all of a
+ * scope, or what a mark points to. Their number. */
+static size_t exclude_name(const qz_graph *graph, const char *name, const char *why,
+                           const char **excluded)
 {
     size_t count = 0;
     for (size_t i = 0; i < graph->node_count; i++)
         if (strcmp(graph->nodes[i].name, name) == 0 || is_in_scope(graph->nodes[i].name, name)) {
-            excluded[i] = true;
+            excluded[i] = excluded[i] ? excluded[i] : why;
             count++;
         }
     if (count)
@@ -83,15 +85,18 @@ static size_t exclude_name(const qz_graph *graph, const char *name, bool *exclud
     const qz_value value = qzi_graph_find(graph, name);
     if (value < 0)
         return 0;
-    excluded[value] = true;
+    excluded[value] = excluded[value] ? excluded[value] : why;
     return 1;
 }
 
-static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig, bool *excluded)
+static qz_status mark_excluded(const qz_graph *graph, const qzi_qconfig *qconfig,
+                               const char **excluded)
 {
+    const size_t names_end = qconfig->exclude_count - qconfig->exclude_heads;
     for (size_t i = 0; i < qconfig->exclude_count; i++) {
         const char *name = qconfig->exclude[i];
-        if (exclude_name(graph, name, excluded))
+        const char *why = i < names_end ? "excluded by name" : "heads in float were asked for";
+        if (exclude_name(graph, name, why, excluded))
             continue;
         qzi_nearest nearest;
         char names[512];
@@ -148,7 +153,7 @@ static bool has_fixed_qparams(const qzi_node *node)
 /* Why the node cannot or shall not be int8, by itself; allocated, NULL where nothing speaks
  * against it (or memory ran out, then *st is set). */
 static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const qzi_node *node,
-                        bool excluded, qz_status *st)
+                        const char *excluded, qz_status *st)
 {
     char *reason = NULL;
     bool found = false;
@@ -156,7 +161,7 @@ static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const
     node_words(node, words);
     if (excluded) {
         found = true;
-        reason = qzi_strdup(graph->ctx, "excluded by name");
+        reason = qzi_strdup(graph->ctx, excluded);
     }
     for (size_t i = 0; i < 3 && words[i] && !found; i++) {
         if (!is_asked_for(qconfig, words[i]))
@@ -180,7 +185,7 @@ static char *own_reason(const qz_graph *graph, const qzi_qconfig *qconfig, const
 }
 
 static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, size_t i,
-                             bool excluded, qzi_decision *decisions)
+                             const char *excluded, qzi_decision *decisions)
 {
     const qzi_node *node = &graph->nodes[i];
     qzi_decision *decision = &decisions[i];
@@ -235,7 +240,7 @@ static void decide_qparams(const qz_graph *graph, const qzi_backend *backend,
 qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_decision **decisions)
 {
     qzi_decision *made = qzi_calloc(graph->ctx, graph->node_count, sizeof(*made));
-    bool *excluded = qzi_calloc(graph->ctx, graph->node_count, sizeof(*excluded));
+    const char **excluded = qzi_calloc(graph->ctx, graph->node_count, sizeof(*excluded));
     qz_status st;
     if (!made || !excluded) {
         st = QZ_ERR_MEMORY;

@@ -43,6 +43,7 @@ typedef struct qzi_qconfig {
     bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;
+    size_t exclude_heads;        /* the last of them were asked for as heads, not by name */
     const char *const *fallback; /* op words (rows of the support table) that stay fp32 */
     size_t fallback_count;
 } qzi_qconfig;

@@ -187,13 +187,15 @@ static int run_all(run_state *r)
     images_drop_bad(&list);
     if (status == EXIT_DONE)
         status = make_folders(o);
+    if (status == EXIT_DONE)
+        status = run_coco_begin(r, &list);
     r->inputs = list.count;
     for (r->input = 0; r->input < list.count && status == EXIT_DONE; r->input++)
         status = detector    ? run_detect(r, &list, r->input)
                  : segmenter ? run_segment(r, &list, r->input)
                              : run_input(r, &list, r->input);
     images_free(&list);
-    return status;
+    return run_coco_end(r, status);
 }
 
 int cmd_run(const tool_options *o)

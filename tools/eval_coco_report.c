@@ -111,7 +111,7 @@ static void row_cells(const coco_row *row, int kind, report_table *t)
 }
 
 /* --per-class: the categories. */
-static int print_categories(const coco_report *r)
+static report_table *categories_table(const coco_report *r)
 {
     static const char *const headers[] = {"category", "<name", "<precision", "bbox AP", "segm AP"};
     report_table *t = table_new(headers, 5);
@@ -126,15 +126,17 @@ static int print_categories(const coco_report *r)
                               has_kind(&r->rows[k], kind) ? r->rows[k].each[i][kind] : (double)NAN);
         }
     }
-    const int status = table_print(t, stdout);
-    table_free(t);
-    putchar('\n');
-    return status;
+    return t;
 }
 
-static int print(const coco_report *r, const report_table *t)
+/* The table of categories is NULL without --per-class. */
+static int print(const coco_report *r, const report_table *t, const report_table *categories)
 {
-    int status = r->o->eval.per_class ? print_categories(r) : EXIT_DONE;
+    int status = EXIT_DONE;
+    if (r->o->eval.per_class) {
+        status = table_print(categories, stdout);
+        putchar('\n');
+    }
     if (status == EXIT_DONE)
         status = table_print(t, stdout);
     if (r->skipped || r->nonfinite)
@@ -166,11 +168,14 @@ int coco_report_write(const coco_report *r)
                 row_cells(&r->rows[i], kind, t);
         }
     }
+    report_table *categories = r->o->eval.per_class ? categories_table(r) : NULL;
     int status = json_check();
     if (status == EXIT_DONE && report_prints(r->o))
-        status = print(r, t);
+        status = print(r, t, categories);
     if (status == EXIT_DONE)
-        status = report_markdown(r->o, t);
+        status = report_markdown_list(r->o, (const report_table *[]){t, categories},
+                                      r->o->eval.per_class ? 2 : 1);
+    table_free(categories);
     table_free(t);
     if (status) {
         json_decref(results);

@@ -81,7 +81,8 @@ static json_t *row_json(const mask_report *r, const mask_row *row)
     return object;
 }
 
-static int print_classes(const mask_report *r)
+/* --per-class. */
+static report_table *classes_table(const mask_report *r)
 {
     static const char *const headers[] = {"class", "<name", "<precision", "IoU", "pixels"};
     const int32_t classes = r->s->info.num_classes;
@@ -99,16 +100,18 @@ static int print_classes(const mask_report *r)
             table_cell(t, "%lld", (long long)true_pixels(&r->rows[k], classes, c));
         }
     }
-    const int status = table_print(t, stdout);
-    table_free(t);
-    putchar('\n');
-    return status;
+    return t;
 }
 
-static int print(const mask_report *r, const report_table *t)
+/* The table of classes is NULL without --per-class. */
+static int print(const mask_report *r, const report_table *t, const report_table *each)
 {
     const int32_t classes = r->s->info.num_classes;
-    int status = r->o->eval.per_class ? print_classes(r) : EXIT_DONE;
+    int status = EXIT_DONE;
+    if (r->o->eval.per_class) {
+        status = table_print(each, stdout);
+        putchar('\n');
+    }
     if (status == EXIT_DONE)
         status = table_print(t, stdout);
     if (r->skipped)
@@ -137,11 +140,14 @@ int mask_report_write(const mask_report *r)
         table_cell(t, "%.4f", accuracy(row, r->s->info.num_classes));
         table_cell(t, "%.4f", mean_iou(row, r->s->info.num_classes));
     }
+    report_table *each = r->o->eval.per_class ? classes_table(r) : NULL;
     int status = json_check();
     if (status == EXIT_DONE && report_prints(r->o))
-        status = print(r, t);
+        status = print(r, t, each);
     if (status == EXIT_DONE)
-        status = report_markdown(r->o, t);
+        status = report_markdown_list(r->o, (const report_table *[]){t, each},
+                                      r->o->eval.per_class ? 2 : 1);
+    table_free(each);
     table_free(t);
     if (status) {
         json_decref(results);

@@ -91,8 +91,8 @@ static void classes_cells(const evaluation *e, const eval_row *row, const class_
     table_cell(t, "%zu", counts[i].predicted);
 }
 
-/* --per-class: prints a table, and sets "per_class" of each row. */
-static int report_classes(const evaluation *e, json_t *const *rows)
+/* --per-class: prints a table, which the caller frees, and sets "per_class" of each row. */
+static int report_classes(const evaluation *e, json_t *const *rows, report_table **table)
 {
     static const char *const headers[] = {"class",         "<name",   "<precision", "n",
                                           "top-1 correct", "top-1 %", "top-5 %",    "predicted"};
@@ -107,17 +107,16 @@ static int report_classes(const evaluation *e, json_t *const *rows)
     }
     if (status == EXIT_DONE)
         status = json_check();
+    *table = table_new(headers, 8);
+    for (int32_t i = 0; i < e->s->info.num_classes && status == EXIT_DONE; i++) {
+        size_t seen = 0;
+        for (size_t k = 0; k < e->row_count; k++)
+            seen += counts[k][i].n + counts[k][i].predicted;
+        for (size_t k = 0; k < e->row_count && seen; k++)
+            classes_cells(e, &e->rows[k], counts[k], i, *table);
+    }
     if (status == EXIT_DONE && report_prints(e->o)) {
-        report_table *t = table_new(headers, 8);
-        for (int32_t i = 0; i < e->s->info.num_classes; i++) {
-            size_t seen = 0;
-            for (size_t k = 0; k < e->row_count; k++)
-                seen += counts[k][i].n + counts[k][i].predicted;
-            for (size_t k = 0; k < e->row_count && seen; k++)
-                classes_cells(e, &e->rows[k], counts[k], i, t);
-        }
-        status = table_print(t, stdout);
-        table_free(t);
+        status = table_print(*table, stdout);
         putchar('\n');
     }
     free(counts[0]);
@@ -187,7 +186,7 @@ int eval_report(const evaluation *e)
         "<model",        "<precision", "<backend",    "n",       "top-1 correct", "top-1 %", "95 %",
         "top-5 correct", "top-5 %",    "agreement %", "seconds", "<weights",      "<calib"};
     json_t *results = json_array(), *rows[2] = {NULL, NULL};
-    report_table *t = table_new(headers, 13);
+    report_table *t = table_new(headers, 13), *classes = NULL;
     for (size_t i = 0; i < e->row_count; i++) {
         rows[i] = row_json(e, &e->rows[i]);
         json_add(results, rows[i]);
@@ -195,11 +194,12 @@ int eval_report(const evaluation *e)
     }
     int status = json_check();
     if (status == EXIT_DONE && e->o->eval.per_class)
-        status = report_classes(e, rows);
+        status = report_classes(e, rows, &classes);
     if (status == EXIT_DONE && report_prints(e->o))
         status = print(e, t);
     if (status == EXIT_DONE)
-        status = report_markdown(e->o, t);
+        status = report_markdown_list(e->o, (const report_table *[]){t, classes}, classes ? 2 : 1);
+    table_free(classes);
     table_free(t);
     if (status) {
         json_decref(results);

@@ -142,8 +142,9 @@ const tool_option tool_option_table[] = {
     {"--num-classes", "N", OPT_MODEL, WHOLE(model.num_classes, 1, 1000000, 0),
      "classes of the last layer (default: those of the file, or the architecture's)"},
     {"--classes", "FILE|DIR", OPT_CLASSES, TEXT(model.classes),
-     "names of the classes: a name a line, .json, .csv, or the folders of the training images; run "
-     "with YOLO: 0,3 keeps these classes alone"},
+     "names of the classes: a name a line, .json, .csv, or the folders of the training images; "
+     "of torchvision's detectors and segmenters the first is the background; run with YOLO: 0,3 "
+     "keeps these classes alone"},
     {"--transform-input", NULL, OPT_MODEL, FLAG(model.transform_input),
      "googlenet, inception_v3: mean and std 0.5, which the published weights expect"},
     {"--no-aux-logits", NULL, OPT_MODEL, FLAG(model.no_aux_logits),
@@ -225,6 +226,9 @@ const tool_option tool_option_table[] = {
     {"--protocol", "WORD", OPT_DETECT | OPT_EVAL, WORD(detect.protocol, &protocol_words, -1),
      "YOLO: which boxes count: of score 0.001 and the best class of each, or also every class and "
      "IoU 0.6 (default in eval: coco)"},
+    {"--coco-results", "FILE", OPT_DETECT, TEXT(out.coco),
+     "write what was found as a result file in COCO's format, for eval --detections; images have "
+     "the ids of --annotations, or the numbers in their names"},
     {"--set", "NAME=VALUE", OPT_SETTINGS, TEXTS(detect.set),
      "change a detector's setting, such as nms_thresh; may be given several times"},
     {"--rois", "FILE", OPT_DETECT, TEXT(detect.rois),
@@ -233,7 +237,7 @@ const tool_option tool_option_table[] = {
      "images: one folder a class, or the files of --labels or --annotations"},
     {"--labels", "FILE", OPT_EVAL, TEXT(eval.labels),
      "table with the columns file and class_index or label (a name)"},
-    {"--annotations", "FILE", OPT_EVAL, TEXT(eval.annotations),
+    {"--annotations", "FILE", OPT_EVAL | OPT_DETECT, TEXT(eval.annotations),
      "detectors: the objects in the images, JSON in COCO's format (default: DATA/labels in "
      "YOLO's)"},
     {"--masks", "DIR", OPT_EVAL, TEXT(eval.masks),

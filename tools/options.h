@@ -96,6 +96,7 @@ typedef struct tool_options {
      * option of this group before the work. */
     struct {
         const char *output, *report, *json, *markdown, *table, *dump, *confusion, *changes;
+        const char *coco;
         const char *draw; /* a file or, where several pictures are drawn, a folder */
         option_list dump_nodes;
         bool aux; /* with --dump-outputs */

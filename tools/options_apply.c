@@ -182,6 +182,11 @@ static bool has_annotations(const tool_options *o)
     return o->eval.annotations != NULL;
 }
 
+static bool names_images(const tool_options *o)
+{
+    return !is_command(o, "run") || o->out.coco;
+}
+
 static bool counts_classes(const tool_options *o)
 {
     return !has_annotations(o) && !o->eval.masks;
@@ -257,6 +262,7 @@ static const rule rules[] = {
     {"--json", has_json, "goes with weights list and weights show only"},
     {"--all", fetches_or_prunes, "goes with weights fetch and weights prune only"},
     {"--detections", has_annotations, "needs --annotations FILE, which has the objects"},
+    {"--annotations", names_images, "goes with --coco-results FILE"},
     {"--annotations", has_no_masks, "does not go with --masks"},
     {"--labels", counts_classes, needs_classes},
     {"--confusion", counts_classes, needs_classes},
@@ -278,6 +284,7 @@ static const struct task_rule {
 } task_rules[] = {
     {"--score", "detection", "goes with detectors only"},
     {"--set", "detection", "goes with detectors only"},
+    {"--coco-results", "detection", "goes with detectors only"},
     {"--iou", "detection", yolo_only},
     {"--agnostic", "detection", yolo_only},
     {"--max-det", "detection", yolo_only},

@@ -49,6 +49,9 @@ int table_print_more(report_table *table, FILE *out, int widths[REPORT_COLUMNS_M
 
 /* Writes the table to --markdown's target, if the option is given. */
 int report_markdown(const tool_options *options, const report_table *table);
+/* Several tables, an empty line between two. */
+int report_markdown_list(const tool_options *options, const report_table *const *tables,
+                         size_t count);
 
 /* ---- JSON (report_json.c) ---- */
 

@@ -37,14 +37,25 @@ static void put_table(const report_table *t, FILE *out)
 
 int report_markdown(const tool_options *options, const report_table *table)
 {
+    return report_markdown_list(options, &table, 1);
+}
+
+int report_markdown_list(const tool_options *options, const report_table *const *tables,
+                         size_t count)
+{
     output_file file;
     if (!options->out.markdown)
         return EXIT_DONE;
-    if (!table || table->failed)
-        return tool_fail_memory();
+    for (size_t i = 0; i < count; i++)
+        if (!tables[i] || tables[i]->failed)
+            return tool_fail_memory();
     int status = output_open(options->out.markdown, &file);
     if (status)
         return status;
-    put_table(table, file.stream);
+    for (size_t i = 0; i < count; i++) {
+        if (i > 0)
+            fputc('\n', file.stream);
+        put_table(tables[i], file.stream);
+    }
     return output_close(&file, EXIT_DONE);
 }

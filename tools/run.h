@@ -17,8 +17,10 @@ typedef struct run_state {
     size_t input;              /* number of the current input */
     size_t inputs;
     json_t *results;
-    bool nonfinite; /* an output was no number */
-    int status;     /* of node_hook */
+    json_t *coco_list; /* of --coco-results */
+    qz_coco *coco;     /* the --annotations beside it; NULL: none */
+    bool nonfinite;    /* an output was no number */
+    int status;        /* of node_hook */
 } run_state;
 
 /* ---- outputs (run_outputs.c) ---- */
@@ -34,6 +36,16 @@ const char *run_class_name(const run_state *run, int32_t index);
 
 /* One input through a detector: prints its objects, dumps and draws them. */
 int run_detect(run_state *run, const image_list *list, size_t index);
+
+/* ---- --coco-results (run_coco.c); without the option these do nothing ---- */
+
+/* Finds each input's id, before the first runs. */
+int run_coco_begin(run_state *run, const image_list *list);
+/* One object on an input, with its mask where the model has masks. */
+int run_coco_add(run_state *run, const char *path, const qz_detection *object, const uint8_t *mask,
+                 int32_t width, int32_t height);
+/* Writes the file, unless `status` is a failure; returns the status. */
+int run_coco_end(run_state *run, int status);
 
 /* ---- segmenters (run_segment.c) ---- */
 

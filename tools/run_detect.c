@@ -44,9 +44,10 @@ static int load_input(run_state *r, const image_list *list, size_t index, detect
     in->height = (int32_t)in->tensor.dims[2];
     const bool one_by_one = !settings_is_yolo(r->ctx, r->s.info.name);
     if (status == EXIT_DONE && in->tensor.dims[0] > 1 &&
-        ((r->o->out.dump && one_by_one) || r->o->out.draw))
+        ((r->o->out.dump && one_by_one) || r->o->out.draw || r->o->out.coco))
         return tool_fail(EXIT_USAGE,
-                         "%s: has %lld images; --dump-outputs and --draw go with arrays of one",
+                         "%s: has %lld images; --dump-outputs, --draw and --coco-results go with "
+                         "arrays of one",
                          in->path, (long long)in->tensor.dims[0]);
     return status;
 }
@@ -152,6 +153,8 @@ static int report_image(run_state *r, const qz_session *session, size_t image, s
             status = read_mask(r, session, image, i, in, f, &area);
         if (status == EXIT_DONE)
             json_add(objects, report_object(r, &f->list[i], f->mask ? &area : NULL));
+        if (status == EXIT_DONE && session == r->session)
+            status = run_coco_add(r, in->path, &f->list[i], f->mask, in->width, in->height);
     }
     json_t *result = json_pack("{s:o, s:I, s:s, s:s, s:o}", "input", json_text(in->path), "row",
                                (json_int_t)image, "model", r->s.info.name, "precision", precision,

@@ -90,6 +90,12 @@ static int check_rois(const char *path, const qz_tensor *boxes)
         if (!isfinite(at[0]) || !isfinite(at[1]) || !isfinite(at[2]) || !isfinite(at[3]))
             return tool_fail(EXIT_INPUT, "--rois %s: box %lld has NaN or infinity", path,
                              (long long)i);
+        if (at[0] > at[2] || at[1] > at[3])
+            return tool_fail(EXIT_INPUT,
+                             "--rois %s: box %lld is %g %g %g %g: a box is x1 y1 x2 y2, x1 at most "
+                             "x2 and y1 at most y2",
+                             path, (long long)i, (double)at[0], (double)at[1], (double)at[2],
+                             (double)at[3]);
     }
     return EXIT_DONE;
 }

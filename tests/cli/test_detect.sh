@@ -70,6 +70,9 @@ printf '' | npy none.npy '0, 4'
 expect 3 'N x 4' run $net photo.bmp --rois none.npy
 printf '\0\0\300\177\0\0\0\0\0\0\200\102\0\0\200\102' | npy nan.npy '1, 4'
 expect 3 'box 0 has NaN' run $net photo.bmp --rois nan.npy
+printf '\0\0\0\0\0\0\0\0\0\0\200\77\0\0\200\77\0\0\200\77\0\0\0\0\0\0\0\0\0\0\200\77' |
+    npy turned.npy '2, 4'
+expect 3 'turned.npy: box 1 is 1 0 0 1: a box is x1 y1 x2 y2' run $net photo.bmp --rois turned.npy
 ran=$((ran + 1))
 [ ! -e drawn ] && [ ! -e x.png ] || complain "a refused command wrote something"
 
@@ -147,10 +150,10 @@ has out 'photo.bmp (fp32'
 ran=$((ran + 1))
 [ "$(grep -c '"precision":' both.json)" = 2 ] || complain "--ptq: not one float and one int8 row"
 expect 0 'photo.bmp (int8' run $net photo.bmp $small $weak --ptq --calib photos --head float
-expect 0 'box_predictor.cls_score .* fp32 .*excluded by name' list $net --ops --head float
-has out 'rpn.head.cls_logits@1 .* fp32 .*excluded by name'
+expect 0 'box_predictor.cls_score .* fp32 .*heads in float were asked for' list $net --ops --head float
+has out 'rpn.head.cls_logits@1 .* fp32 .*heads in float were asked for'
 expect 0 'box_predictor.cls_score .* int8' list $net --ops
-lacks out 'excluded by name'
+lacks out 'heads in float'
 expect 0 '' quantize $net $small $weak --calib photos -o int8.safetensors
 expect 0 'photo.bmp (int8' run ./int8.safetensors photo.bmp --json saved.json
 ran=$((ran + 1))

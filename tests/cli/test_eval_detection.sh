@@ -24,6 +24,7 @@ has out '^ *18  dog  *int8 '
 has out 'bbox AP, int8 minus fp32: '
 has e.md '| fp32 |  | bbox | 2 | '
 has e.md '| int8 | .* | bbox | 2 | '
+has e.md '^| 18 | dog | int8 | '
 ran=$((ran + 1))
 grep '"precision"' e.json | tr -d ' \n' | grep -q '^"precision":"fp32","precision":"int8",$' ||
     complain 'rows are not fp32 and then int8'
@@ -32,6 +33,26 @@ has e.json '"APlarge": null'
 has e.json '"difference": {'
 has e.json '"bbox_AP": '
 lacks e.json 'segm' # the model has no masks
+
+# run's result file scores as the model does, however the ids are found
+scores() { sed -n '/"bbox": {/,/}/p' "$1"; }
+expect 0 'a.bmp' run $net data/images/a.bmp data/images/b.bmp --annotations gt.json \
+    --coco-results found.json
+expect 0 'AR100' eval --detections found.json --annotations gt.json --json file.json
+expect 0 'AR100' $coco --json model.json
+ran=$((ran + 1))
+[ -n "$(scores file.json)" ] && [ "$(scores file.json)" = "$(scores model.json)" ] ||
+    complain 'the result file scores otherwise than the model'
+cp data/images/a.bmp COCO_x_0000000003.bmp
+mkdir -p more
+cp data/images/a.bmp more/c3.bmp
+expect 0 '' run $net COCO_x_0000000003.bmp --coco-results - --quiet
+has out '"image_id": 3'
+expect 3 'images/a.bmp: its name ends in no number' run $net data/images/a.bmp --coco-results x.json
+expect 3 'more/c3.bmp: gt.json has no image of this name' run $net more/c3.bmp --coco-results x.json \
+    --annotations gt.json
+expect 2 'goes with --coco-results FILE' run $net data/images/a.bmp --annotations gt.json
+expect 2 'goes with detectors only' run squeezenet1_1 data/images/a.bmp --coco-results x.json
 
 # categories are the model's classes
 renumbered() { sed "s/\"id\": 1, \"name\"/\"id\": $1, \"name\"/; s/\"id\": 18, \"name\"/\"id\": $2, \"name\"/

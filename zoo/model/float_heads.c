@@ -53,6 +53,7 @@ qz_status qzi_model_float_heads(qz_model *model)
     }
     if (st == QZ_OK) {
         q->exclude = names;
+        q->exclude_heads = count - q->exclude_count;
         q->exclude_count = count;
     }
     qzi_free(model->ctx, head);
