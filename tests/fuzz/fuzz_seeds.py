@@ -26,6 +26,7 @@ def take_zip(name, path):
             for entry in archive.namelist():
                 if entry.endswith("data.pkl"):
                     put("pickle", name, archive.read(entry))
+                    put("yolo", name, b"\0" + archive.read(entry))
                 elif entry.endswith(".npy"):
                     put("npz", name + "-" + entry.replace("/", "_"), archive.read(entry))
     except zipfile.BadZipFile:
@@ -49,6 +50,7 @@ for folder in ("state_dict", "formats"):
             put("legacy", name, data[at + 1:])
         elif name.endswith(".weights"):
             put("darknet", name, data[8:])
+            put("yolo", name, b"\3\0\0" + data)
         elif name.endswith(".safetensors"):
             header = int.from_bytes(data[:8], "little")
             share = (header * 255 + len(data) - 9) // (len(data) - 8)

@@ -292,7 +292,7 @@ static const struct {
     {{"model.0.conv.weight", "model.24.m.0.weight", "model.24.proto.cv1.conv.weight"},
      16,
      6,
-     "is of yolov5n-seg, which is not built here"},
+     "is of yolov5n-seg, not of yolov5n; that network is not built here"},
     {{"model.0.conv.weight", "model.9.linear.weight"}, 16, 6, "a classifier of ultralytics"},
     {{"model.0.conv.conv.weight", "model.24.m.0.weight"}, 32, 3, "yolov5s of release 4.0 or 5.0"},
     {{"model.0.conv.conv.weight", "model.2.cv4.conv.weight"}, 64, 3, "yolov5l of release 3.1"},

@@ -217,7 +217,7 @@ static qz_status check_name(const qzi_fit *fit)
                         "%s: the file is of %s, not of %s; name %s as the model", fit->path, name,
                         own, name);
     return qzi_fail(fit->model->ctx, QZ_ERR_MISMATCH,
-                    "%s: the file is of %s, which is not built here, and not of %s", fit->path,
+                    "%s: the file is of %s, not of %s; that network is not built here", fit->path,
                     name, own);
 }
 
