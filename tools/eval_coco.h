@@ -3,6 +3,7 @@
 #ifndef QZOO_TOOLS_EVAL_COCO_H
 #define QZOO_TOOLS_EVAL_COCO_H
 
+#include "eval_drift.h"
 #include "report.h"
 #include "subject.h"
 
@@ -22,6 +23,7 @@ typedef struct coco_report {
     const coco_row *rows;
     size_t row_count;
     size_t skipped, nonfinite; /* images that are left out */
+    const eval_drift *drift;   /* of two rows; NULL: none */
     double seconds;
 } coco_report;
 
@@ -41,13 +43,17 @@ int truth_check_names(const tool_options *o, const qz_coco *coco);
 /* Categories are classes of the model by number, and by name where both have names. */
 int truth_check_categories(const tool_options *o, const qz_coco *coco, const qz_model *model,
                            int32_t classes);
+/* The same for YOLO, whose classes are categories by name: ids[i] is that of class i, or -1. */
+int truth_map_categories(const tool_options *o, const qz_coco *coco, const qz_model *model,
+                         int32_t classes, int64_t *ids);
 
 /* ---- ground truth in YOLO's format (eval_yolo.c) ---- */
 
-/* DATA/images and DATA/labels; the ids of categories are the model's classes. The caller closes
- * *coco, after a failure too. *skipped: images that cannot be read, with --skip-bad. */
+/* DATA/images and DATA/labels; the ids of categories are the model's classes, of which the first
+ * `background` ones have no objects where they have no names. The caller closes *coco, after a
+ * failure too. *skipped: images that cannot be read, with --skip-bad. */
 int yolo_read(const tool_options *o, qz_context *ctx, const qz_model *model, int32_t class_count,
-              qz_coco **coco, size_t *skipped);
+              int32_t background, qz_coco **coco, size_t *skipped);
 /* "folder/name", to be freed; NULL: no memory, which was reported. */
 char *path_join(const char *folder, const char *name);
 

@@ -63,6 +63,17 @@ static json_t *difference_json(const coco_report *r)
     return object;
 }
 
+/* Of the objects that fp32 is sure of. */
+static json_t *drift_json(const eval_drift *d)
+{
+    const double n = d->matched ? (double)d->matched : (double)NAN;
+    return json_pack("{s:f, s:I, s:I, s:I, s:o, s:o, s:o}", "score", EVAL_DRIFT_SCORE, "boxes",
+                     (json_int_t)d->boxes, "matched", (json_int_t)d->matched, "images_without",
+                     (json_int_t)d->vanished, "mean", json_number(d->sum / n), "mean_signed",
+                     json_number(d->signs / n), "largest",
+                     json_number(d->matched ? d->largest : (double)NAN));
+}
+
 static json_t *row_json(const coco_report *r, const coco_row *row)
 {
     json_t *object = json_pack(
@@ -81,6 +92,8 @@ static json_t *row_json(const coco_report *r, const coco_row *row)
         return object;
     if (r->row_count == 2 && is_int8(row))
         json_set(object, "difference", difference_json(r));
+    if (r->drift && is_int8(row))
+        json_set(object, "score_drift", drift_json(r->drift));
     json_set(object, "skipped", json_integer((json_int_t)r->skipped));
     json_set(object, "nonfinite", json_integer((json_int_t)r->nonfinite));
     json_set(object, "seconds", json_number(row->seconds));
@@ -129,6 +142,16 @@ static report_table *categories_table(const coco_report *r)
     return t;
 }
 
+static void print_drift(const eval_drift *d)
+{
+    printf("scores, int8 minus fp32, of boxes of fp32 from %g on: %zu of %zu are found again",
+           EVAL_DRIFT_SCORE, d->matched, d->boxes);
+    if (d->matched)
+        printf("; change %.4f on average (%+.4f with sign), %.4f at most",
+               d->sum / (double)d->matched, d->signs / (double)d->matched, d->largest);
+    printf("; %zu image%s lost all boxes\n", d->vanished, d->vanished == 1 ? "" : "s");
+}
+
 /* The table of categories is NULL without --per-class. */
 static int print(const coco_report *r, const report_table *t, const report_table *categories)
 {
@@ -147,6 +170,8 @@ static int print(const coco_report *r, const report_table *t, const report_table
             printf("%s AP, int8 minus fp32: %+.4f\n", kinds[kind],
                    metrics_of(&r->rows[1], kind)[0] - metrics_of(&r->rows[0], kind)[0]);
     }
+    if (r->drift)
+        print_drift(r->drift);
     const qz_model_info *info = r->rows[0].info;
     if (info)
         provenance_note(stdout, info, info->converted, "these figures say");

@@ -5,6 +5,7 @@
 #include "images.h"
 #include "interrupt.h"
 #include "messages.h"
+#include "settings_yolo.h"
 
 #include <stdlib.h>
 #include <time.h>
@@ -18,7 +19,9 @@ typedef struct detection_eval {
     qz_coco_results *results[2];
     size_t row_count, skipped, nonfinite;
     bool truth_has_masks, model_has_masks;
+    int64_t *ids;  /* YOLO: the category of each class, -1: none; NULL: the class's own number */
     uint8_t *mask; /* of an image */
+    eval_drift drift;
     double seconds;
     int interrupted; /* the status of the image at which a signal came, or 0 */
 } detection_eval;
@@ -69,8 +72,11 @@ static int add_detections(detection_eval *e, size_t k, int64_t image)
     for (size_t i = 0; i < count && st == QZ_OK; i++) {
         const qz_detection *d = &list[i];
         const double x = (double)d->x1, y = (double)d->y1;
+        const int64_t category = e->ids ? e->ids[d->label] : d->label;
+        if (category < 0)
+            continue;
         const qz_coco_detection one = {
-            .category = d->label,
+            .category = category,
             .score = (double)d->score,
             .box = {x, y, (double)d->x2 - x, (double)d->y2 - y},
             .mask = e->model_has_masks ? e->mask : NULL,
@@ -81,6 +87,21 @@ static int add_detections(detection_eval *e, size_t k, int64_t image)
             st = qz_coco_results_add(e->results[k], image, &one, 1);
     }
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(e->s->ctx, st);
+}
+
+/* Compares what both sessions have just found. */
+static int compare(detection_eval *e)
+{
+    const qz_detection *lists[2];
+    size_t counts[2];
+    if (e->row_count < 2)
+        return EXIT_DONE;
+    for (size_t k = 0; k < 2; k++) {
+        const qz_status st = qz_session_detections(e->sessions[k], 0, &lists[k], &counts[k]);
+        if (st != QZ_OK)
+            return tool_fail_status(e->s->ctx, st);
+    }
+    return eval_drift_add(&e->drift, lists[0], counts[0], lists[1], counts[1]);
 }
 
 static int run_image(detection_eval *e, size_t k, const char *path, const qz_image *pixels,
@@ -115,6 +136,8 @@ static int run_pixels(detection_eval *e, const char *path, const qz_image *pixel
         without += status == NOT_FINITE;
         status = status == NOT_FINITE ? EXIT_DONE : status;
     }
+    if (status == EXIT_DONE && !without)
+        status = compare(e);
     free(e->mask);
     e->mask = NULL;
     e->nonfinite += without > 0;
@@ -200,6 +223,7 @@ static int report(detection_eval *e)
                              .row_count = e->row_count,
                              .skipped = e->skipped,
                              .nonfinite = e->nonfinite,
+                             .drift = e->row_count == 2 ? &e->drift : NULL,
                              .seconds = e->seconds};
     if (status == EXIT_DONE)
         status = coco_report_write(&all);
@@ -223,14 +247,27 @@ static int check_options(const tool_options *o)
     return EXIT_DONE;
 }
 
+/* How the model's classes are the ground truth's categories. */
+static int map_categories(detection_eval *e, const qz_coco *truth, bool yolo)
+{
+    const int32_t classes = e->s->info.num_classes;
+    if (!yolo)
+        return truth_check_categories(e->o, truth, e->s->model, classes);
+    e->ids = calloc((size_t)classes, sizeof(*e->ids));
+    return e->ids ? truth_map_categories(e->o, truth, e->s->model, classes, e->ids)
+                  : tool_fail_memory();
+}
+
 int eval_detection(const tool_options *o, subject *s, qz_coco *truth)
 {
     detection_eval e = {.o = o, .s = s, .coco = truth};
     int status = check_options(o);
+    const bool yolo = settings_is_yolo(s->ctx, s->info.name); /* without a class of background */
     if (status == EXIT_DONE && !truth)
-        status = yolo_read(o, s->ctx, s->model, s->info.num_classes, &e.coco, &e.skipped);
+        status =
+            yolo_read(o, s->ctx, s->model, s->info.num_classes, yolo ? 0 : 1, &e.coco, &e.skipped);
     if (status == EXIT_DONE && truth)
-        status = truth_check_categories(o, truth, s->model, s->info.num_classes);
+        status = map_categories(&e, truth, yolo);
     if (status == EXIT_DONE) /* before calibration takes its time */
         status = check_images(&e);
     if (status == EXIT_DONE)
@@ -246,6 +283,7 @@ int eval_detection(const tool_options *o, subject *s, qz_coco *truth)
         qz_coco_results_destroy(e.results[k]);
         coco_row_release(&e.rows[k]);
     }
+    free(e.ids);
     if (!truth)
         qz_coco_close(e.coco);
     return status;

@@ -105,3 +105,32 @@ int truth_check_categories(const tool_options *o, const qz_coco *coco, const qz_
                   file, outside, count);
     return EXIT_DONE;
 }
+
+int truth_map_categories(const tool_options *o, const qz_coco *coco, const qz_model *model,
+                         int32_t classes, int64_t *ids)
+{
+    const char *file = o->eval.annotations;
+    const size_t count = qz_coco_category_count(coco);
+    size_t outside = 0;
+    for (int32_t i = 0; i < classes; i++)
+        ids[i] = -1;
+    for (size_t i = 0; i < count; i++) {
+        const qz_coco_category *category = qz_coco_category_at(coco, i);
+        const int32_t class_number =
+            find_class(model, classes, category->name ? category->name : "");
+        if (class_number >= 0)
+            ids[class_number] = category->id;
+        else
+            outside++;
+    }
+    if (count > 0 && outside == count)
+        return tool_fail(
+            EXIT_INPUT, "%s: none of its categories has the name of a class of the model%s", file,
+            qz_model_class(model, 0) ? "" : ", which has no names; give --classes FILE");
+    if (outside > 0)
+        tool_note(o->quiet,
+                  "qzoo: %s: %zu of %zu categories are no classes of the model; their objects are "
+                  "never found",
+                  file, outside, count);
+    return EXIT_DONE;
+}

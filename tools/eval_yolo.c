@@ -20,7 +20,8 @@ typedef struct yolo_reader {
     const tool_options *o;
     qz_context *ctx;
     qz_coco *coco;
-    int32_t *labels; /* the model's class of each class of the files */
+    int32_t background; /* classes before the first object's, where none has a name */
+    int32_t *labels;    /* the model's class of each class of the files */
     size_t class_count;
     size_t skipped;
     size_t unlabelled; /* images without a file of labels */
@@ -57,7 +58,7 @@ static int add_class(yolo_reader *y, int32_t label, const char *name)
     return st == QZ_OK ? EXIT_DONE : tool_fail_status(y->ctx, st);
 }
 
-/* By the order of the model's classes. Where they have no names, 0 is the background. */
+/* By the order of the model's classes. */
 static int order_classes(yolo_reader *y, const qz_model *model, int32_t count)
 {
     bool named = false;
@@ -66,7 +67,7 @@ static int order_classes(yolo_reader *y, const qz_model *model, int32_t count)
         named = named || qz_model_class(model, i);
     for (int32_t i = 0; i < count && status == EXIT_DONE; i++) {
         const char *name = qz_model_class(model, i);
-        if (named ? is_class(name) : i > 0)
+        if (named ? is_class(name) : i >= y->background)
             status = add_class(y, i, name ? name : "");
     }
     return status;
@@ -225,9 +226,9 @@ static int check_labels(const char *data)
 }
 
 int yolo_read(const tool_options *o, qz_context *ctx, const qz_model *model, int32_t class_count,
-              qz_coco **coco, size_t *skipped)
+              int32_t background, qz_coco **coco, size_t *skipped)
 {
-    yolo_reader y = {.o = o, .ctx = ctx};
+    yolo_reader y = {.o = o, .ctx = ctx, .background = background};
     image_list list = {0};
     int status = check_labels(o->eval.data);
     char *folder = status ? NULL : path_join(o->eval.data, "images");

@@ -161,6 +161,42 @@ static int load_unit_image(const qz_image *image, qz_tensor *tensor)
     return status;
 }
 
+/* A photo as YOLO sees it, in place of the photo. */
+static int letterbox(qz_context *ctx, const qz_model_info *info, qz_image *image)
+{
+    qz_letterbox box;
+    uint8_t *rgb = NULL;
+    qz_status st = qz_yolo_letterbox_size(ctx, image->width, image->height, info->input_w,
+                                          info->input_h, info->letterbox_stride, &box);
+    if (st == QZ_ERR_ARGUMENT)
+        return tool_fail(EXIT_INPUT, "%s", qz_context_message(ctx));
+    if (st == QZ_OK) {
+        rgb = malloc((size_t)box.width * (size_t)box.height * 3);
+        if (!rgb)
+            return tool_fail_memory();
+        st = qz_yolo_letterbox(ctx, image->rgb, image->width, image->height,
+                               (size_t)image->width * 3, &box, rgb);
+    }
+    if (st != QZ_OK) {
+        free(rgb);
+        return tool_fail_status(ctx, st);
+    }
+    *image = (qz_image){box.width, box.height, rgb};
+    return EXIT_DONE;
+}
+
+static int load_letterboxed(qz_context *ctx, const qz_model_info *info, const qz_image *photo,
+                            qz_tensor *tensor)
+{
+    qz_image image = *photo;
+    int status = letterbox(ctx, info, &image);
+    if (status)
+        return status;
+    status = load_unit_image(&image, tensor);
+    free(image.rgb);
+    return status;
+}
+
 int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_model_info *info,
                 qz_tensor *tensor)
 {
@@ -180,7 +216,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
     if ((status = images_load_rgb(ctx, path, &image)))
         return status;
     if (info->unit_images) {
-        status = load_unit_image(&image, tensor);
+        status = info->letterbox ? load_letterboxed(ctx, info, &image, tensor)
+                                 : load_unit_image(&image, tensor);
         qz_image_free(ctx, &image);
         return status;
     }

@@ -37,7 +37,7 @@ const char *run_class_name(const run_state *run, int32_t index);
 /* One input through a detector: prints its objects, dumps and draws them. */
 int run_detect(run_state *run, const image_list *list, size_t index);
 
-/* ---- --coco-results (run_coco.c); without the option these do nothing ---- */
+/* ---- result files in COCO's format (run_coco.c): nothing without --coco-results ---- */
 
 /* Finds each input's id, before the first runs. */
 int run_coco_begin(run_state *run, const image_list *list);

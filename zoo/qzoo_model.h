@@ -259,9 +259,13 @@ typedef struct qz_model_info {
     size_t calibration_images;
     int32_t num_classes;
     int32_t input_h, input_w;
-    bool
-        unit_images; /* detectors take images from 0 to 1, of any size: their own transform follows,
-                         and `preprocess` is not used */
+    /* detectors take images from 0 to 1, of any size: their own transform follows, and `preprocess`
+     * is not used */
+    bool unit_images;
+    /* YOLO: tensors are fed as they are, so that photos are letterboxed before (qzoo_yolo.h): to
+     * input_h x input_w, or with a stride to its multiples */
+    bool letterbox;
+    int32_t letterbox_stride;
     qz_preprocess preprocess;
     uint64_t params;           /* parameters, no buffers, auxiliary heads counted */
     uint64_t macs;             /* at input_h x input_w, batch 1 */

@@ -134,4 +134,69 @@ for setting in score_thresh=5e-1 nms_thresh=3e-1 detections_per_img=9 agnostic=1
 done
 expect 0 '' run saved.safetensors photo.bmp --threads 1
 lines 1 9
-done_at_least 60
+# ---- eval ----------------------------------------------------------------------------------------
+mkdir -p data/images data/labels
+cp photo.bmp data/images/a.bmp
+cp wide.bmp data/images/b.bmp
+printf '0 0.5 0.5 0.5 0.5\n79 0.25 0.25 0.5 0.5\n' >data/labels/a.txt
+printf '0 0.5 0.5 0.9 0.5\n' >data/labels/b.txt
+eval="eval $net --threads 1 --size 64 --data"
+expect 0 ' bbox  *2 ' $eval data --ptq --calib data/images --json y.json
+has out 'boxes of fp32 from 0.25 on: [0-9]* of [0-9]* are found again; change 0'
+tr -d ' \n' <y.json >flat.json
+has flat.json '"score_drift":{"score":0.25,"boxes":[1-9][0-9]*,"matched":[1-9]'
+has flat.json '"mean":0\.[0-9]*,"mean_signed":-\{0,1\}0\.[0-9]*,"largest":0\.'
+# classes from 0, without a background: 79 is a class, 0 is one
+has flat.json '"id":0,"name":"person","bbox_AP":[01]'
+has flat.json '"id":79,"name":"toothbrush","bbox_AP":[01]'
+has flat.json '"id":1,"name":"bicycle","bbox_AP":null'
+printf '80 0.25 0.25 0.5 0.5\n' >>data/labels/b.txt
+expect 3 'class 80' $eval data
+printf '0 0.5 0.5 0.9 0.5\n' >data/labels/b.txt
+# the protocol decides which boxes are scored: the truth is one that only ultralytics' finds, as the
+# second best class of a box, and one whose score is low
+photo="run $net photo.bmp --threads 1 --size 64"
+expect 0 '' $photo --protocol coco
+grep '^ ' out >coco
+expect 0 '' $photo --protocol ultralytics
+grep '^ ' out | grep -Fxv -f coco | head -n 1 >second
+awk '$(NF - 4) < 0.2' coco | head -n 1 >weak
+cat second weak | awk 'BEGIN { printf "{\"images\": [{\"id\": 1, \"file_name\": \"a.bmp\"}], \"annotations\": [" }
+    { w = $(NF - 1) - $(NF - 3); h = $NF - $(NF - 2)
+      c = c comma sprintf("{\"id\": %d, \"name\": \"%s\"}", $1, NR)
+      printf "%s{\"id\": %d, \"image_id\": 1, \"category_id\": %d, \"iscrowd\": 0, \"area\": %g,",
+          comma, NR, $1, w * h
+      printf "\"bbox\": [%g, %g, %g, %g]}", $(NF - 3), $(NF - 2), w, h
+      comma = "," }
+    END { printf "], \"categories\": [" c "]}" }' >found.json
+name() { sed 's/^ *[0-9]* *//; s/  .*//' "$1"; } # of the object in the file
+sed -i "s/\"name\": \"1\"/\"name\": \"$(name second)\"/; s/\"name\": \"2\"/\"name\": \"$(name weak)\"/" found.json
+# recall of the two objects: AR100
+recall() {
+    ar=$1
+    shift
+    expect 0 '' $eval data/images --annotations found.json --json r.json "$@"
+    tr -d ' \n' <r.json >r.flat
+    has r.flat "\"AR100\":$ar,"
+}
+recall "0.[1-6][0-9]*"
+recall "0.[1-6][0-9]*" --protocol coco
+recall '\(1.0\|0.[7-9][0-9]*\)' --protocol ultralytics --max-det 10000
+recall 0.0 --score 0.9
+# COCO's numbers of categories, by name: 18 is dog, the model's class 16
+cat >gt.json <<'END'
+{"images": [{"id": 3, "width": 70, "height": 60, "file_name": "a.bmp"}],
+ "categories": [{"id": 1, "name": "person"}, {"id": 18, "name": "dog"}, {"id": 90, "name": "toothbrush"}],
+ "annotations": [{"id": 1, "image_id": 3, "category_id": 90, "bbox": [0, 0, 35, 30],
+ "area": 1050, "iscrowd": 0}]}
+END
+cp gt.json wombats.json
+sed -i 's/person/wombat/; s/dog/wombat/; s/toothbrush/wombat/' wombats.json
+expect 0 ' bbox  *1 ' $eval data/images --annotations gt.json --json named.json
+tr -d ' \n' <named.json >named.flat
+has named.flat '"id":90,"name":"toothbrush","bbox_AP":[01]'
+expect 3 'none of its categories has the name' $eval data/images --annotations wombats.json
+expect 2 'goes with YOLO only' eval $other --data data --protocol coco
+expect 2 'goes with YOLO only' eval $other --data data --score 0.1
+
+done_at_least 100

@@ -367,10 +367,35 @@ qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count)
     return st;
 }
 
+static qz_status calibrate_bytes(qz_model *model, const qzi_pixels *in, bool letterboxed);
+
+static qz_status calibrate_letterboxed(qz_model *model, const qzi_pixels *in)
+{
+    const int32_t stride = model->detection.rect ? model->arch->detector->size_divisor : 0;
+    qz_letterbox box;
+    size_t bytes;
+    QZI_TRY(qz_yolo_letterbox_size(model->ctx, in->width, in->height, model->detection.fixed_w,
+                                   model->detection.fixed_h, stride, &box));
+    if (!qzi_mul_size((size_t)box.width * 3, (size_t)box.height, &bytes))
+        return qzi_fail_memory(model->ctx, SIZE_MAX);
+    uint8_t *rgb = qzi_alloc(model->ctx, bytes);
+    if (!rgb)
+        return QZ_ERR_MEMORY;
+    const qzi_pixels out = {rgb, box.width, box.height, (size_t)box.width * 3};
+    qz_status st =
+        qz_yolo_letterbox(model->ctx, in->rgb, in->width, in->height, in->stride, &box, rgb);
+    if (st == QZ_OK)
+        st = calibrate_bytes(model, &out, true);
+    qzi_free(model->ctx, rgb);
+    return st;
+}
+
 /* As floats from 0 to 1, which is what an application's own tensors are hashed as. */
-static qz_status calibrate_bytes(qz_model *model, const qzi_pixels *in)
+static qz_status calibrate_bytes(qz_model *model, const qzi_pixels *in, bool letterboxed)
 {
     QZI_TRY(qzi_check_pixels(model->ctx, "qz_model_calibrate_u8", in));
+    if (model->arch->detector->kind == QZI_DETECTOR_YOLO && !letterboxed)
+        return calibrate_letterboxed(model, in);
     qz_tensor image = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, in->height, in->width}};
     const size_t plane = (size_t)in->height * (size_t)in->width;
     float *to = qzi_alloc(model->ctx, 3 * plane * sizeof(*to));
@@ -394,7 +419,7 @@ qz_status qz_model_calibrate_u8(qz_model *model, const uint8_t *rgb, int32_t wid
         return qzi_fail(NULL, QZ_ERR_ARGUMENT, "qz_model_calibrate_u8: model is NULL");
     QZI_TRY(qzi_model_takes_rgb(model, "qz_model_calibrate_u8"));
     if (model->arch->detector)
-        return calibrate_bytes(model, &(qzi_pixels){rgb, width, height, stride});
+        return calibrate_bytes(model, &(qzi_pixels){rgb, width, height, stride}, false);
     const qz_preprocess *recipe = &model->preprocess;
     int32_t w, h;
     QZI_TRY(qz_preprocess_size(model->ctx, recipe, width, height, &w, &h));

@@ -90,6 +90,9 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->input_h = model->input_h;
     info->input_w = model->input_w;
     info->unit_images = model->arch->detector != NULL;
+    info->letterbox = model->arch->detector && model->arch->detector->kind == QZI_DETECTOR_YOLO;
+    info->letterbox_stride =
+        info->letterbox && model->detection.rect ? model->arch->detector->size_divisor : 0;
     info->preprocess = model->preprocess;
     info->params = model->params;
     info->macs = model->macs;
