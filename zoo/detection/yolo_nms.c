@@ -28,14 +28,15 @@ static qz_status suppress_best(const qz_context *ctx, uint32_t threads,
                                size_t count, const qzi_ranked *ranked, uint32_t *keep, size_t *kept)
 {
     qzi_found best = {0};
-    QZI_TRY(qzi_found_reserve(ctx, &best, count));
-    for (size_t i = 0; i < count; i++) {
+    qz_status st = qzi_found_reserve(ctx, &best, count); /* may have made some arrays of several */
+    for (size_t i = 0; st == QZ_OK && i < count; i++) {
         const uint32_t from = qzi_rank_index(ranked[i]);
         qzi_found_add(&best, found->boxes[from], found->scores[from], found->labels[from]);
     }
-    const qz_status st = qzi_grouped_nms(
-        ctx, threads, best.boxes, best.scores, options->agnostic ? NULL : best.labels, best.count,
-        options->nms_thresh, (size_t)options->detections_per_img, keep, kept);
+    if (st == QZ_OK)
+        st = qzi_grouped_nms(ctx, threads, best.boxes, best.scores,
+                             options->agnostic ? NULL : best.labels, best.count,
+                             options->nms_thresh, (size_t)options->detections_per_img, keep, kept);
     for (size_t i = 0; st == QZ_OK && i < *kept; i++)
         keep[i] = qzi_rank_index(ranked[keep[i]]);
     qzi_found_free(ctx, &best);
