@@ -8,6 +8,7 @@
  */
 #include "golden.h"
 #include "weights/qzoo_weights.h"
+#include "zoo/model/keys.h"
 #include "zoo/model/model_build.h"
 
 #include <setjmp.h>
@@ -373,12 +374,65 @@ static void test_others(void **state)
     qz_context_destroy(ctx);
 }
 
+/* ---- what a saved module says ---- */
+
+/* YOLOv3 is built with the activation that the module has, unless another is given. */
+static void test_activation(void **state)
+{
+    static const struct {
+        const char *says;
+        qz_activation given, built;
+    } rows[] = {
+        {"SiLU", QZ_ACT_NONE, QZ_ACT_SILU},
+        {"LeakyReLU(0.1)", QZ_ACT_NONE, QZ_ACT_NONE}, /* its own */
+        {"SiLU", QZ_ACT_LEAKY_RELU, QZ_ACT_LEAKY_RELU},
+        {NULL, QZ_ACT_SILU, QZ_ACT_SILU},
+        {"Mish", QZ_ACT_NONE, QZ_ACT_COUNT}, /* refused */
+        {"LeakyReLU(0.01)", QZ_ACT_NONE, QZ_ACT_COUNT},
+    };
+    static const char *const keys[] = {"model.0.conv.weight", "model.12.conv.weight",
+                                       "model.28.m.0.weight"};
+    static float numbers[32 * 3 * 3 * 3];
+    qz_context *ctx = NULL;
+    qz_model *model = NULL;
+    (void)state;
+    assert_int_equal(qz_context_create(NULL, &ctx), QZ_OK);
+    assert_int_equal(qzi_model_alloc(ctx, qzi_arch_get("yolov3"), &model), QZ_OK);
+    assert_int_equal(qzi_model_build(model, NULL), QZ_OK);
+    for (size_t i = 0; i < QZI_ARRAY_LEN(rows); i++) {
+        qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+        qzi_build_options build = {.activation = rows[i].given};
+        qz_state_dict *dict = NULL;
+        assert_int_equal(qz_state_dict_create(ctx, &dict), QZ_OK);
+        for (size_t k = 0; k < QZI_ARRAY_LEN(keys); k++) {
+            const qz_tensor tensor = {
+                .dtype = QZ_F32, .ndim = 4, .dims = {32, 3, 3, 3}, .data = numbers};
+            assert_int_equal(qz_state_dict_add(dict, keys[k], &tensor), QZ_OK);
+        }
+        if (rows[i].says)
+            assert_int_equal(
+                qzi_dict_add_metadata(dict, QZ_METADATA_MODULE_ACTIVATIONS, rows[i].says), QZ_OK);
+        options.activation = rows[i].given;
+        options.allow_missing = true;
+        const qz_status st = qzi_keys_fit(model, dict, "file", false, &options, &build);
+        if (rows[i].built == QZ_ACT_COUNT) {
+            assert_int_equal(st, QZ_ERR_MISMATCH);
+            assert_non_null(strstr(qz_context_message(ctx), rows[i].says));
+        } else {
+            assert_int_equal(st, QZ_OK);
+            assert_int_equal(build.activation, rows[i].built);
+        }
+        qz_state_dict_destroy(dict);
+    }
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+}
+
 int main(int argc, char **argv)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_others),
-        cmocka_unit_test(test_sizes),
-        cmocka_unit_test(test_yolov3),
+        cmocka_unit_test(test_others), cmocka_unit_test(test_activation),
+        cmocka_unit_test(test_sizes),  cmocka_unit_test(test_yolov3),
         cmocka_unit_test(test_yolov4),
     };
     all = argc == 2 && strcmp(argv[1], "--all") == 0;
