@@ -41,6 +41,12 @@ typedef struct bench_row {
     double read_gb;       /* with --profile: plain reads of packed_bytes, 1e9 bytes a second */
 } bench_row;
 
+/* ---- measuring (cmd_bench.c) ---- */
+
+void bench_sort(double *values, size_t count);
+/* Of sorted values, interpolated linearly between them; p from 0 to 1. */
+double bench_percentile(const double *sorted, size_t count, double p);
+
 /* ---- table and JSON (bench_report.c) ---- */
 
 json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row,

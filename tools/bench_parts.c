@@ -31,12 +31,6 @@ int bench_parts_add(const subject *s, bench_row *row)
     return EXIT_DONE;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    const double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
 int bench_parts_finish(bench_row *row)
 {
     bench_parts *parts = &row->parts;
@@ -48,8 +42,8 @@ int bench_parts_finish(bench_row *row)
     for (size_t i = 0; i < BENCH_PARTS; i++) {
         for (size_t k = 0; k < parts->count; k++)
             one[k] = parts->samples[k * BENCH_PARTS + i];
-        qsort(one, parts->count, sizeof(*one), compare_doubles);
-        parts->median[i] = 0.5 * (one[(parts->count - 1) / 2] + one[parts->count / 2]);
+        bench_sort(one, parts->count);
+        parts->median[i] = bench_percentile(one, parts->count, 0.50);
     }
     free(one);
     return EXIT_DONE;

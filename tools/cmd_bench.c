@@ -43,7 +43,12 @@ static int compare_doubles(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
-static double percentile(const double *sorted, size_t count, double p)
+void bench_sort(double *values, size_t count)
+{
+    qsort(values, count, sizeof(*values), compare_doubles);
+}
+
+double bench_percentile(const double *sorted, size_t count, double p)
 {
     double at = p * (double)(count - 1);
     size_t i = (size_t)at;
@@ -55,17 +60,17 @@ static double percentile(const double *sorted, size_t count, double p)
 static void latency_of(bench_row *row)
 {
     double sum = 0.0;
-    qsort(row->samples, row->count, sizeof(*row->samples), compare_doubles);
+    bench_sort(row->samples, row->count);
     for (size_t i = 0; i < row->count; i++) {
         row->samples[i] *= 1e3;
         sum += row->samples[i];
     }
     row->ms = (latency){
         .min = row->samples[0],
-        .p10 = percentile(row->samples, row->count, 0.10),
-        .median = percentile(row->samples, row->count, 0.50),
-        .p90 = percentile(row->samples, row->count, 0.90),
-        .p99 = percentile(row->samples, row->count, 0.99),
+        .p10 = bench_percentile(row->samples, row->count, 0.10),
+        .median = bench_percentile(row->samples, row->count, 0.50),
+        .p90 = bench_percentile(row->samples, row->count, 0.90),
+        .p99 = bench_percentile(row->samples, row->count, 0.99),
         .mean = sum / (double)row->count,
         .runs = row->count,
     };

@@ -397,6 +397,12 @@ static void test_aux(void **state)
 
 /* ---- what is refused, memory ---- */
 
+static void refused(const fixture *f, const qz_onnx_options *options, const char *text)
+{
+    assert_int_equal(qz_onnx_export(f->model, f->path, options), QZ_ERR_ARGUMENT);
+    assert_non_null(strstr(qz_context_message(f->ctx), text));
+}
+
 static void test_refused(void **state)
 {
     fixture f = {0};
@@ -404,31 +410,25 @@ static void test_refused(void **state)
     (void)state;
     make_detector(&f, QZI_DETECTOR_RCNN, false);
     options.batch = 2;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "batch 2"));
+    refused(&f, &options, "batch 2");
     options.batch = 0;
     options.postprocess = true;
     options.stage = QZ_ONNX_STAGE_BOX;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "leave postprocess out"));
+    refused(&f, &options, "leave postprocess out");
     options.postprocess = false;
     options.stage = QZ_ONNX_STAGE_COUNT;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "no stage number 4"));
+    refused(&f, &options, "no stage number 4");
     options.stage = QZ_ONNX_STAGE_ALL;
     end_model(&f);
     make_model(&f, QZ_BACKEND_FBGEMM, false);
     options.postprocess = true;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "detectors only"));
+    refused(&f, &options, "detectors only");
     options.postprocess = false;
     options.stage = QZ_ONNX_STAGE_IMAGE;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "detectors of two stages only"));
+    refused(&f, &options, "detectors of two stages only");
     options.stage = QZ_ONNX_STAGE_ALL;
     options.aux = true;
-    assert_int_equal(qz_onnx_export(f.model, f.path, &options), QZ_ERR_ARGUMENT);
-    assert_non_null(strstr(qz_context_message(f.ctx), "no auxiliary head"));
+    refused(&f, &options, "no auxiliary head");
     end_model(&f);
 }
 

@@ -68,14 +68,12 @@ typedef void (*qzi_part_head_fn)(qz_graph *graph, const char *name, const qz_val
 void qzi_part_ssd_heads(qz_graph *graph, qzi_part_head_fn build, const qz_value *maps,
                         int32_t levels, int32_t classes);
 
-/*
- * The description of a detector of COCO's 91 classes, background counted. side: of the network's
- * input for a square image, at which its MACs are counted.
- */
-#define QZI_DETECTOR_INFO(id, side, ...)                                \
+/* The description of a detector. side: of the network's input for a square image, at which its MACs
+ * are counted. */
+#define QZI_DETECTOR_INFO_OF(id, count, side, ...)                      \
     .info = {.name = #id,                                               \
              .task = "detection",                                       \
-             .classes = 91,                                             \
+             .classes = (count),                                        \
              .input_h = (side),                                         \
              .input_w = (side),                                         \
              .preprocess = {.resize = (side),                           \
@@ -83,6 +81,8 @@ void qzi_part_ssd_heads(qz_graph *graph, qzi_part_head_fn build, const qz_value 
                             .crop_w = (side),                           \
                             .interpolation = QZ_INTERPOLATION_BILINEAR, \
                             __VA_ARGS__}}
+/* Of COCO's 91 classes, background counted. */
+#define QZI_DETECTOR_INFO(id, side, ...) QZI_DETECTOR_INFO_OF(id, 91, side, __VA_ARGS__)
 #define QZI_DETECTOR_INFO_IMAGENET(id, side)                        \
     QZI_DETECTOR_INFO(id, side, .mean = QZI_DETECTOR_IMAGENET_MEAN, \
                       .std = QZI_DETECTOR_IMAGENET_STD)

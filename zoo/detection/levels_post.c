@@ -50,9 +50,21 @@ void qzi_found_add(qzi_found *found, qzi_box box, float score, int32_t label)
     found->labels[found->count++] = label;
 }
 
-qz_status qzi_found_suppress(const qzi_post *post, qzi_found *found, double threshold, size_t most)
+qz_status qzi_found_keep(const qz_context *ctx, qzi_found *found, const uint32_t *keep,
+                         size_t count)
 {
     qzi_found kept = {0};
+    const qz_status st = qzi_found_reserve(ctx, &kept, count);
+    for (size_t i = 0; st == QZ_OK && i < count; i++)
+        qzi_found_add(&kept, found->boxes[keep[i]], found->scores[keep[i]], found->labels[keep[i]]);
+    qzi_found_free(ctx, st == QZ_OK ? found : &kept);
+    if (st == QZ_OK)
+        *found = kept;
+    return st;
+}
+
+qz_status qzi_found_suppress(const qzi_post *post, qzi_found *found, double threshold, size_t most)
+{
     size_t count = 0;
     if (found->count == 0)
         return QZ_OK;
@@ -62,13 +74,8 @@ qz_status qzi_found_suppress(const qzi_post *post, qzi_found *found, double thre
     qz_status st = qzi_batched_nms(post->ctx, post->threads, found->boxes, found->scores,
                                    found->labels, found->count, threshold, most, keep, &count);
     if (st == QZ_OK)
-        st = qzi_found_reserve(post->ctx, &kept, count);
-    for (size_t i = 0; st == QZ_OK && i < count; i++)
-        qzi_found_add(&kept, found->boxes[keep[i]], found->scores[keep[i]], found->labels[keep[i]]);
+        st = qzi_found_keep(post->ctx, found, keep, count);
     qzi_free(post->ctx, keep);
-    qzi_found_free(post->ctx, st == QZ_OK ? found : &kept);
-    if (st == QZ_OK)
-        *found = kept;
     return st;
 }
 

@@ -36,6 +36,9 @@ void qzi_found_free(const qz_context *ctx, qzi_found *found);
 /* Room for `more` more. QZ_ERR_MEMORY with the list unchanged. */
 qz_status qzi_found_reserve(const qz_context *ctx, qzi_found *found, size_t more);
 void qzi_found_add(qzi_found *found, qzi_box box, float score, int32_t label);
+/* The boxes `keep`, in its order, in place of all. QZ_ERR_MEMORY with the list unchanged. */
+qz_status qzi_found_keep(const qz_context *ctx, qzi_found *found, const uint32_t *keep,
+                         size_t count);
 /* batched_nms by label, then the best `most`, in order of scores. */
 qz_status qzi_found_suppress(const qzi_post *post, qzi_found *found, double threshold, size_t most);
 

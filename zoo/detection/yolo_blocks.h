@@ -63,16 +63,6 @@ qz_status qzi_yolo_fuse(qz_graph *graph, bool is_qat);
                  .fixed_w = (side),                                                             \
                  .decode = (kind_of_decode)}
 
-#define QZI_YOLO_INFO(id, side)                                         \
-    .info = {.name = #id,                                               \
-             .task = "detection",                                       \
-             .classes = 80,                                             \
-             .input_h = (side),                                         \
-             .input_w = (side),                                         \
-             .preprocess = {.resize = (side),                           \
-                            .crop_h = (side),                           \
-                            .crop_w = (side),                           \
-                            .interpolation = QZ_INTERPOLATION_BILINEAR, \
-                            .std = {1, 1, 1}}}
+#define QZI_YOLO_INFO(id, side) QZI_DETECTOR_INFO_OF(id, 80, side, .std = {1, 1, 1})
 
 #endif

@@ -123,17 +123,11 @@ static qz_status scan_level(level *l, qzi_found *found)
 /* What stays, in place of all. */
 static qz_status keep_best(const qzi_post *post, qzi_found *found)
 {
-    qzi_found kept = {0};
     uint32_t *keep;
     size_t count;
     QZI_TRY(qzi_yolo_suppress(post->ctx, post->threads, post->options, found, &keep, &count));
-    const qz_status st = qzi_found_reserve(post->ctx, &kept, count);
-    for (size_t i = 0; st == QZ_OK && i < count; i++)
-        qzi_found_add(&kept, found->boxes[keep[i]], found->scores[keep[i]], found->labels[keep[i]]);
+    const qz_status st = qzi_found_keep(post->ctx, found, keep, count);
     qzi_free(post->ctx, keep);
-    qzi_found_free(post->ctx, st == QZ_OK ? found : &kept);
-    if (st == QZ_OK)
-        *found = kept;
     return st;
 }
 

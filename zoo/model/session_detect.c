@@ -90,6 +90,12 @@ static qz_status run_stage(void *user, qzi_detector_stage stage, const qzi_exec_
     return st;
 }
 
+/* What the stages took of all images so far. */
+static double in_stages(const qz_detection_times *times)
+{
+    return times->transform + times->image + times->box + times->mask;
+}
+
 static qzi_detect_call call_of(const qz_session *s)
 {
     const struct qzi_session_detect *d = s->detect;
@@ -126,9 +132,9 @@ qz_status qzi_session_detect_run(qz_session *session, const qzi_detect_image *im
     memset(d->made, 0, sizeof(d->made));
     const qzi_detect_call call = call_of(session);
     qz_detection_times *times = &d->times;
-    const double before_this = times->transform + times->image + times->box + times->mask;
+    const double before_this = in_stages(times);
     QZI_TRY(qzi_detect(&call, image, &d->results[at]));
-    const double stages = times->transform + times->image + times->box + times->mask - before_this;
+    const double stages = in_stages(times) - before_this;
     times->post += qzi_now() - start - stages;
     d->count = at + 1;
     session->ran = d->count == count;
