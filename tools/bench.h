@@ -41,7 +41,7 @@ typedef struct bench_row {
     double read_gb;       /* with --profile: plain reads of packed_bytes, 1e9 bytes a second */
 } bench_row;
 
-/* ---- measuring (cmd_bench.c) ---- */
+/* ---- measured times (bench_samples.c) ---- */
 
 void bench_sort(double *values, size_t count);
 /* Of sorted values, interpolated linearly between them; p from 0 to 1. */

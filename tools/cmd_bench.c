@@ -37,25 +37,6 @@ static size_t peak_rss(void)
     return getrusage(RUSAGE_SELF, &usage) == 0 ? (size_t)usage.ru_maxrss * 1024 : 0;
 }
 
-static int compare_doubles(const void *a, const void *b)
-{
-    double x = *(const double *)a, y = *(const double *)b;
-    return x < y ? -1 : x > y;
-}
-
-void bench_sort(double *values, size_t count)
-{
-    qsort(values, count, sizeof(*values), compare_doubles);
-}
-
-double bench_percentile(const double *sorted, size_t count, double p)
-{
-    double at = p * (double)(count - 1);
-    size_t i = (size_t)at;
-    double next = i + 1 < count ? sorted[i + 1] : sorted[i];
-    return sorted[i] + (at - (double)i) * (next - sorted[i]);
-}
-
 /* Sorts the samples; percentiles are interpolated linearly between them. */
 static void latency_of(bench_row *row)
 {
@@ -76,16 +57,38 @@ static void latency_of(bench_row *row)
     };
 }
 
-/* One run; reads the outputs. Stores the time when `seconds` is not NULL. */
-static int run_once(const subject *s, bench_row *row, const qz_tensor *input, double *seconds)
+static bool is_detector(const subject *s)
 {
-    double start = now();
-    qz_status st = qz_session_run(row->session, input);
+    return strcmp(s->info.task, "detection") == 0;
+}
+
+/* What an application reads: a detector's objects, not the raw values, which are made when they are
+ * asked for; the outputs of the others. */
+static qz_status read_results(const subject *s, const bench_row *row, size_t images)
+{
+    qz_status st = QZ_OK;
+    if (is_detector(s)) {
+        const qz_detection *list;
+        size_t count;
+        for (size_t i = 0; i < images && st == QZ_OK; i++)
+            st = qz_session_detections(row->session, i, &list, &count);
+        return st;
+    }
     for (size_t i = 0; i < qz_session_output_count(row->session) && st == QZ_OK; i++) {
         const char *name;
         const qz_tensor *tensor;
         st = qz_session_output(row->session, i, &name, &tensor);
     }
+    return st;
+}
+
+/* One run; reads the results. Stores the time when `seconds` is not NULL. */
+static int run_once(const subject *s, bench_row *row, const qz_tensor *input, double *seconds)
+{
+    double start = now();
+    qz_status st = qz_session_run(row->session, input);
+    if (st == QZ_OK)
+        st = read_results(s, row, (size_t)input->dims[0]);
     if (seconds)
         *seconds = now() - start;
     return st == QZ_OK ? EXIT_DONE : subject_fail_run(s, row->session, st, s->info.name);
@@ -103,7 +106,7 @@ static int sample(const subject *s, bench_row *row, const qz_tensor *input)
     }
     int status = run_once(s, row, input, &row->samples[row->count]);
     row->count += status == EXIT_DONE;
-    if (status == EXIT_DONE && strcmp(s->info.task, "detection") == 0)
+    if (status == EXIT_DONE && is_detector(s))
         status = bench_parts_add(s, row);
     return status;
 }
@@ -121,8 +124,9 @@ static int warm_up(const tool_options *o, const subject *s, bench_row *row, cons
         if (st != QZ_OK)
             return tool_fail_status(s->ctx, st);
     }
-    /* a detector runs its images one by one, and its profile is of the last one */
-    const uint64_t runs = s->info.unit_images ? (uint64_t)o->bench.batch : 1;
+    /* a detector runs its images one by one, and its profile is of the last one; YOLO runs tensors
+     * as they are */
+    const uint64_t runs = is_detector(s) && !s->info.letterbox ? (uint64_t)o->bench.batch : 1;
     for (size_t i = 0; i < count; i++) {
         row->macs += runs * rows[i].macs;
         row->products += runs * rows[i].products;

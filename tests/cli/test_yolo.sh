@@ -199,4 +199,13 @@ expect 3 'none of its categories has the name' $eval data/images --annotations w
 expect 2 'goes with YOLO only' eval $other --data data --protocol coco
 expect 2 'goes with YOLO only' eval $other --data data --score 0.1
 
-done_at_least 100
+# ---- bench: a batch runs at once, and has the multiply-adds of its images ----
+macs() {
+    expect 0 '' bench $net $small --runs 1 --warmup 0 --batch "$1" --json bench.json
+    tr -d ' \n' <bench.json | sed 's/.*"macs":\([0-9]*\).*/\1/'
+}
+one=$(macs 1) three=$(macs 3)
+ran=$((ran + 1))
+[ "$three" = $((3 * one)) ] || complain "bench --batch 3 counts $three multiply-adds, one image has $one"
+
+done_at_least 101
