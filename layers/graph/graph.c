@@ -24,6 +24,7 @@ void qzi_node_clear(const qz_context *ctx, qzi_node *node)
     qzi_free(ctx, node->tables);
     qzi_free(ctx, node->constants);
     qzi_free(ctx, node->fallback);
+    qzi_channel_q_free(ctx, node->channel_q);
     if (node->qw) {
         qzi_free(ctx, node->qw->w);
         qzi_free(ctx, node->qw->scales);
@@ -151,6 +152,12 @@ static bool clone_qweights(const qz_context *ctx, const qzi_node *from, qzi_node
            copy_bytes(ctx, from->qw->bias_f32, oc * sizeof(float), &to->qw->bias_f32);
 }
 
+static bool clone_channel_q(const qz_context *ctx, const qzi_node *from, qzi_node *to)
+{
+    const qzi_channel_q *q = from->channel_q;
+    return !q || qzi_node_set_channel_q(ctx, to, q->scale, q->zero_point) == QZ_OK;
+}
+
 static bool clone_node(const qz_context *ctx, const qzi_node *from, bool data, qzi_node *to)
 {
     *to = *from;
@@ -159,12 +166,13 @@ static bool clone_node(const qz_context *ctx, const qzi_node *from, bool data, q
     to->qw = NULL;
     to->tables = NULL;
     to->constants = NULL;
+    to->channel_q = NULL;
     return copy_text(ctx, from->name, &to->name) && copy_text(ctx, from->fused, &to->fused) &&
            copy_text(ctx, from->fallback, &to->fallback) &&
            copy_bytes(ctx, from->in, from->in_count * sizeof(*from->in), &to->in) &&
            copy_bytes(ctx, from->tables, from->in_count * 256, &to->tables) &&
            copy_bytes(ctx, from->constants, 2 * (size_t)from->c * sizeof(float), &to->constants) &&
-           (!data || !from->qw || clone_qweights(ctx, from, to));
+           clone_channel_q(ctx, from, to) && (!data || !from->qw || clone_qweights(ctx, from, to));
 }
 
 static bool clone_param(const qz_context *ctx, const qzi_param *from, bool data, qzi_param *to)

@@ -67,6 +67,7 @@ qz_status qzi_graph_verify(const qz_graph *graph)
                                 node->name);
         }
         qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
+        QZI_TRY(qzi_check_channel_q(&n));
         QZI_TRY(qzi_op_get(node->op)->validate(&n));
     }
     for (size_t i = 0; i < graph->output_count; i++) {

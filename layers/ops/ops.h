@@ -53,6 +53,12 @@ typedef struct qzi_qparams {
     int32_t zero_point;
 } qzi_qparams;
 
+/* Quantization parameters by channel of a uint8 value: CONTRACT.md, "by channel". */
+typedef struct qzi_channel_q {
+    float *scale;        /* [c], positive and finite */
+    uint8_t *zero_point; /* [c] */
+} qzi_channel_q;
+
 /* int8 weights of a converted convolution or linear: canonical (as torch's parameter), not packed.
  */
 typedef struct qzi_qweights {
@@ -133,12 +139,26 @@ typedef struct qzi_node {
     bool flat;      /* N x c, no height and width */
     qz_dtype dtype; /* F32, or U8 with q */
     qzi_qparams q;  /* of the value; scale 0 for F32 values that nobody observed */
+    /* uint8: parameters by channel, owned by the node; NULL: q holds for all channels. With them,
+     * q has the largest scale and the zero point of channel 0, for messages only. */
+    qzi_channel_q *channel_q;
 
     /* int8 (after convert) */
     qzi_qweights *qw; /* CONV2D, LINEAR, CONV_TRANSPOSE2D */
     uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
 } qzi_node;
+
+/* The scale and the zero point of channel `c` of a uint8 value. */
+static inline float qzi_q_scale(const qzi_node *node, int32_t c)
+{
+    return node->channel_q ? node->channel_q->scale[c] : node->q.scale;
+}
+
+static inline int32_t qzi_q_zero(const qzi_node *node, int32_t c)
+{
+    return node->channel_q ? node->channel_q->zero_point[c] : node->q.zero_point;
+}
 
 /* The channel of its input that channel `c` of a SLICE is. */
 static inline int32_t qzi_slice_channel(const qzi_node *node, int32_t c)
@@ -247,10 +267,28 @@ struct qzi_op_class {
     void (*apply)(const qzi_op_run *r, qzk_region region);
     bool in_place; /* the output may overwrite input 0 (of an addition: input 1 too) */
     bool alias;    /* the output is input 0 (dropout; flatten of 1x1; slice where it can) */
+    /* uint8 values of these may have parameters by channel: its inputs, its output */
+    bool reads_channel_q, writes_channel_q;
 };
 
 const qzi_op_class *qzi_op_get(qzi_op op);
 const char *qzi_op_name(qzi_op op);
+
+/* Gives a node copies of c scales and zero points in place of its own, and q to match. */
+qz_status qzi_node_set_channel_q(const qz_context *ctx, qzi_node *node, const float *scale,
+                                 const uint8_t *zero_point);
+void qzi_channel_q_free(const qz_context *ctx, qzi_channel_q *channel_q);
+
+/* Parameters by channel are where their ops can have them, and make sense: QZ_ERR_INTERNAL. */
+qz_status qzi_check_channel_q(const qzi_op_node *n);
+
+/*
+ * Whether a uint8 node computes by CONTRACT.md's formulas "by channel": its value or an input has
+ * parameters by channel, or it is a convolution or linear with a residual (a second input) or with
+ * a function that is no clamp. Otherwise by the formulas of uint8.
+ */
+bool qzi_by_channel(const qzi_op_node *n);
+bool qzi_run_by_channel(const qzi_op_run *r); /* the same of an execution */
 
 /* Whether it multiplies by weights that become int8: convolutions and linear. */
 bool qzi_op_has_weights(qzi_op op);
@@ -293,6 +331,18 @@ void qzi_requant_table(qzi_qparams x, qzi_qparams y, uint8_t table[256]);
 /* The range that a fused activation leaves, for uint8 values with parameters q. */
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi);
 void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
+
+/* The same for a value that may have parameters by channel: one range of bytes for all channels.
+ * qzi_check_range: QZ_ERR_INTERNAL where there is no such range. */
+void qzi_act_range_channels(const qzi_node *node, int32_t *lo, int32_t *hi);
+qz_status qzi_check_range(const qzi_op_node *n);
+
+/*
+ * By channel: QZ_ERR_NUMERIC where v = x * mult + shift could be NaN, or as large as 2^60, for
+ * |x| <= x_max. Kernels then need no test for NaN.
+ */
+qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult,
+                              float shift);
 
 /* For ops that only move values: type, scale and zero point are those of input 0. */
 qz_status qzi_check_moves(const qzi_op_node *n);
