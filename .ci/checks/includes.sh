@@ -49,7 +49,7 @@ git ls-files layers quant weights zoo tools bench tests/examples | grep -E '\.(c
         may["graph"] = "ops grad kernels base"
         may["weights"] = "base"
         may["quant"] = "graph ops grad kernels base"
-        may["image"] = "weights base"
+        may["image"] = "weights kernels base"
         may["arch"] = "image quant graph ops grad kernels base"
         may["zoo"] = "arch image quant weights graph ops grad kernels base"
         may["tools"] = ""

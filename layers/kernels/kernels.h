@@ -185,6 +185,31 @@ typedef struct qzk_rows {
     int64_t x_stride, y_stride; /* between pixels */
 } qzk_rows;
 
+/*
+ * One row of Pillow's resize of an RGB image: output pixel i is the sum over t < counts[i] of
+ * weights[i * taps + t] times pixel first[i] + t, weights being 22-bit fixed point.
+ *
+ * spread, for vectors, has the same products once more (NULL: only ref takes the row). Outputs
+ * are in groups of 4, the last one filled up. Output i uses `loads` times 4 pixels from start[i] on.
+ * In the first `inner` groups 16 bytes can be read from each 4 pixels on, in the others 16 bytes
+ * from 4 bytes before them. weights of a group: [load][pair of pixels][high, low][output][8], where
+ * 8 are the weights of the pair for red, green, blue, and two zeros, and a weight is high * 2^11 +
+ * low, low below 2^11.
+ */
+typedef struct qzk_filter_row {
+    const uint8_t *x;
+    uint8_t *y;
+    size_t outputs;
+    const int32_t *first, *counts, *weights;
+    size_t taps;
+    const int32_t *start;
+    const int16_t *spread;
+    size_t loads, inner;
+} qzk_filter_row;
+#define QZK_FILTER_BITS 22
+#define QZK_FILTER_LOW_BITS 11
+#define QZK_FILTER_GROUP 4
+
 /* One column of a bilinear resize: y = x[first] * w_first + x[second] * w_second. */
 typedef struct qzk_resize_tap {
     int64_t first, second; /* elements from the row's start to the two pixels */
@@ -264,6 +289,12 @@ typedef struct qzk_kernels {
     void (*u8_blend)(const uint8_t *a, const uint8_t *b, int32_t zp, float wa, float wb, float *y,
                      size_t n);
     void (*u8_resize_row)(const qzk_resize_row *row, int32_t zp);
+
+    /* Pillow's resize, across and down: clamp((2^21 + the sum of weights[t] * x) >> 22, 0, 255).
+     * Down: y[i] of the `taps` rows of n bytes, `stride` bytes apart */
+    void (*u8_filter_row)(const qzk_filter_row *row);
+    void (*u8_filter_column)(const uint8_t *x, size_t stride, const int32_t *weights, size_t taps,
+                             uint8_t *y, size_t n);
 
     /* RoIAlign, one bin: y[ch] = the sum of weights[t] * taps[t][ch], by fma in order from +0;
      * taps[t] points to c elements */

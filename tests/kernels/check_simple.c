@@ -405,6 +405,8 @@ static const struct {
     FUNCTION(u8_shuffle, false),
     FUNCTION(u8_blend, false),
     FUNCTION(u8_resize_row, false),
+    FUNCTION(u8_filter_row, false),
+    FUNCTION(u8_filter_column, false),
     FUNCTION(f32_roi_bin, false),
     FUNCTION(u8_roi_bin, false),
     FUNCTION(quantize, false),

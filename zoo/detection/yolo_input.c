@@ -45,7 +45,8 @@ typedef struct job {
     const qzk_view *out;
     bool bytes;
     float floats[256];  /* what a byte becomes, in a float graph … */
-    uint8_t table[256]; /* … and in an int8 graph */
+    uint8_t table[256]; /* … and in an int8 graph: */
+    bool same;          /* itself, where the input's scale is 1 / 255 */
 } job;
 
 static void fill_f32(const job *j, const uint8_t *rgb, int64_t pixel, int64_t count)
@@ -65,14 +66,26 @@ static void pad_f32(const job *j, int64_t pixel, int64_t count)
         to[0] = to[1] = to[2] = j->floats[QZ_YOLO_PAD];
 }
 
-static void fill_u8(const job *j, const uint8_t *rgb, int64_t pixel, int64_t count)
+/* 4 bytes a pixel; no result depends on the last of them. */
+static void spread_pixels(const uint8_t *rgb, uint8_t *to, int64_t count)
+{
+    for (int64_t i = 0; i + 1 < count; i++, rgb += 3, to += 4)
+        memcpy(to, rgb, 4);
+    if (count > 0)
+        memcpy(to, rgb, 3);
+}
+
+static void fill_u8(const job *j, uint8_t *rgb, int64_t pixel, int64_t count)
 {
     uint8_t *to = (uint8_t *)j->out->data + pixel * j->out->pixel_stride;
-    for (int64_t i = 0; i < count; i++, rgb += 3, to += j->out->pixel_stride) {
-        to[0] = j->table[rgb[0]];
-        to[1] = j->table[rgb[1]];
-        to[2] = j->table[rgb[2]];
+    if (!j->same)
+        j->input->plan.kernels.u8_lut(rgb, rgb, (size_t)count * 3, j->table);
+    if (j->out->pixel_stride == (int64_t)QZK_CEIL4(3)) {
+        spread_pixels(rgb, to, count);
+        return;
     }
+    for (int64_t i = 0; i < count; i++, rgb += 3, to += j->out->pixel_stride)
+        memcpy(to, rgb, 3);
 }
 
 /* Pixels without gaps, bytes between them included: all have the same value. */
@@ -96,8 +109,8 @@ static void pad(const job *j, int64_t pixel, int64_t count)
         pad_f32(j, pixel, count);
 }
 
-/* A row of the network's input; rgb: the image's row there, NULL: none. */
-static void fill_row(const job *j, int32_t y, const uint8_t *rgb)
+/* A row of the network's input; rgb: the image's row there, which is overwritten; NULL: none. */
+static void fill_row(const job *j, int32_t y, uint8_t *rgb)
 {
     const qz_letterbox *b = &j->input->box;
     const int64_t first = (int64_t)y * b->width, columns = b->image_width;
@@ -128,7 +141,7 @@ static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
         }
         const int32_t stop = QZI_MIN(QZI_MIN(y + BAND, bottom), (int32_t)end);
         qzi_resize_rows(&in->plan, &in->in, y - top, stop - top, rest, band);
-        for (const uint8_t *line = band; y < stop; y++, line += row)
+        for (uint8_t *line = band; y < stop; y++, line += row)
             fill_row(j, y, line);
     }
 }
@@ -144,6 +157,9 @@ void qzi_yolo_input_fill(void *user, const qz_context *ctx, const qzi_node *node
         qzk_kernels ref;
         qzk_init(&ref, QZ_ISA_REF);
         ref.quantize(j.floats, j.table, 256, 1.0f / node->q.scale, node->q.zero_point);
+        j.same = true;
+        for (int v = 0; v < 256; v++)
+            j.same = j.same && j.table[v] == v;
     }
     qzi_parallel(ctx, QZI_MIN(threads, in->threads), in->box.height, BAND, run_rows, &j);
 }

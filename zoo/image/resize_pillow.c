@@ -14,8 +14,7 @@
 
 /* 8 bits of a pixel and 2 of headroom leave 22 in an int32; the magnitudes of the bicubic filter's
  * normalised weights sum to less than 1.4. */
-#define WEIGHT_BITS 22
-#define WEIGHT_HALF (1 << (WEIGHT_BITS - 1))
+#define WEIGHT_BITS QZK_FILTER_BITS
 
 typedef qzi_resize_axis axis;
 
@@ -25,6 +24,8 @@ static void axis_free(const qz_context *ctx, axis *a)
     qzi_free(ctx, a->count);
     qzi_free(ctx, a->weights);
     qzi_free(ctx, a->real);
+    qzi_free(ctx, a->start);
+    qzi_free(ctx, a->spread);
     *a = (axis){0};
 }
 
@@ -129,45 +130,76 @@ static qz_status axis_init(const qz_context *ctx, axis *a, const struct filter *
     return st;
 }
 
-static uint8_t to_byte(int32_t sum)
+/* ---- weights for vectors ---- */
+
+#define LOAD_PIXELS 4 /* that a load of 16 bytes serves … */
+#define LOAD_BEFORE 2 /* … and of which there must be so many before them, at the right end */
+#define WEIGHT_LOW ((1 << QZK_FILTER_LOW_BITS) - 1)
+
+/* The weight of pair `pair` of load `load`, for output i of its group. */
+static int16_t *spread_at(const axis *a, size_t group, size_t load, size_t pair, size_t i)
 {
-    int32_t value = sum >> WEIGHT_BITS; /* arithmetic: rounds down below 0 too */
-    return (uint8_t)QZI_MAX(QZI_MIN(value, 255), 0);
+    return a->spread + (((group * a->loads + load) * 2 + pair) * 2 * QZK_FILTER_GROUP + i) * 8;
 }
 
-static void resize_row(const axis *a, const uint8_t *in, int32_t count, uint8_t *out)
+/* At the right end the pixels that a load serves begin earlier, and the first weights are 0. */
+static void spread_output(const axis *a, size_t i, int32_t in)
 {
-    for (int32_t i = 0; i < count; i++) {
-        const int32_t *w = a->weights + (size_t)i * a->taps;
-        const uint8_t *p = in + (size_t)a->first[i] * 3;
-        int32_t red = WEIGHT_HALF, green = WEIGHT_HALF, blue = WEIGHT_HALF;
-        for (int32_t t = 0; t < a->count[i]; t++, p += 3) {
-            red += p[0] * w[t];
-            green += p[1] * w[t];
-            blue += p[2] * w[t];
+    const size_t group = i / QZK_FILTER_GROUP, lane = i % QZK_FILTER_GROUP;
+    a->start[i] = QZI_MIN(a->first[i], in - LOAD_PIXELS * (int32_t)a->loads);
+    const size_t moved = (size_t)(a->first[i] - a->start[i]);
+    for (size_t t = 0; t < (size_t)a->count[i]; t++) {
+        const int32_t w = a->weights[i * a->taps + t];
+        const size_t at = moved + t;
+        int16_t *high = spread_at(a, group, at / LOAD_PIXELS, at / 2 % 2, lane);
+        int16_t *low = high + QZK_FILTER_GROUP * 8;
+        for (size_t c = 0; c < 3; c++) {
+            high[2 * c + at % 2] = (int16_t)(w >> QZK_FILTER_LOW_BITS);
+            low[2 * c + at % 2] = (int16_t)(w & WEIGHT_LOW);
         }
-        out[3 * i] = to_byte(red);
-        out[3 * i + 1] = to_byte(green);
-        out[3 * i + 2] = to_byte(blue);
     }
 }
 
-/* Outputs [begin, end). `rows` begins with row `base` of the horizontally resized image. */
-static void resize_columns(const axis *a, const uint8_t *rows, int32_t base, int32_t begin,
-                           int32_t end, size_t row_bytes, int32_t *sums, uint8_t *out)
+/* Groups whose loads stay inside the row; false: of another one a load would begin before it. */
+static bool count_inner(axis *a, int32_t in, size_t count, size_t groups)
 {
-    for (int32_t i = begin; i < end; i++, out += row_bytes) {
-        const int32_t *w = a->weights + (size_t)i * a->taps;
-        const uint8_t *p = rows + (size_t)(a->first[i] - base) * row_bytes;
-        for (size_t k = 0; k < row_bytes; k++)
-            sums[k] = WEIGHT_HALF;
-        for (int32_t t = 0; t < a->count[i]; t++, p += row_bytes) {
-            for (size_t k = 0; k < row_bytes; k++)
-                sums[k] += p[k] * w[t];
-        }
-        for (size_t k = 0; k < row_bytes; k++)
-            out[k] = to_byte(sums[k]);
+    const int64_t last = 3 * (int64_t)in - 16 - 12 * ((int64_t)a->loads - 1);
+    a->inner = 0;
+    while (a->inner < groups) {
+        const size_t end = QZI_MIN((a->inner + 1) * QZK_FILTER_GROUP, count);
+        if (3 * (int64_t)a->start[end - 1] > last) /* starts rise */
+            break;
+        a->inner++;
     }
+    for (size_t i = count; i < groups * QZK_FILTER_GROUP; i++)
+        a->start[i] = a->start[count - 1];
+    return a->inner == groups || a->start[a->inner * QZK_FILTER_GROUP] >= LOAD_BEFORE;
+}
+
+/* QZ_ERR_MEMORY. Nothing where the image is too narrow. */
+static qz_status axis_spread(const qz_context *ctx, axis *a, int32_t in, size_t count)
+{
+    const size_t groups = QZI_DIV_UP(count, QZK_FILTER_GROUP);
+    int32_t most = 1;
+    size_t values;
+    for (size_t i = 0; i < count; i++)
+        most = QZI_MAX(most, a->count[i]);
+    a->loads = (size_t)QZI_DIV_UP(most, LOAD_PIXELS);
+    if (in / LOAD_PIXELS < (int32_t)a->loads)
+        return QZ_OK;
+    if (!qzi_mul_size(groups, a->loads * 4 * QZK_FILTER_GROUP * 8, &values))
+        return qzi_fail_memory(ctx, SIZE_MAX);
+    a->start = qzi_calloc(ctx, groups * QZK_FILTER_GROUP, sizeof(*a->start));
+    a->spread = qzi_calloc(ctx, values, sizeof(*a->spread));
+    if (!a->start || !a->spread)
+        return QZ_ERR_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        spread_output(a, i, in);
+    if (!count_inner(a, in, count, groups)) {
+        qzi_free(ctx, a->spread);
+        a->spread = NULL;
+    }
+    return QZ_OK;
 }
 
 /* ---- nearest ---- */
@@ -232,10 +264,15 @@ qz_status qzi_resize_plan_make(const qz_context *ctx, int32_t in_width, int32_t 
     if (st == QZ_OK)
         st = axis_init(ctx, &plan->down, filter, in_height, window->full_height, window->y,
                        window->height);
+    if (st == QZ_OK)
+        st = axis_spread(ctx, &plan->across, in_width, (size_t)window->width);
     if (st != QZ_OK) {
         qzi_resize_plan_free(ctx, plan);
         return st;
     }
+    qzk_init(&plan->kernels, !plan->across.spread ? QZ_ISA_REF
+                             : ctx                ? qz_context_isa(ctx)
+                                                  : QZ_ISA_AUTO);
     plan->in_width = in_width;
     plan->in_height = in_height;
     plan->window = *window;
@@ -251,28 +288,40 @@ static int32_t rows_read(const axis *down, int32_t begin, int32_t end)
 
 size_t qzi_resize_scratch(const qzi_resize_plan *plan, int32_t rows)
 {
-    const size_t row_bytes = (size_t)plan->window.width * 3;
     int32_t most = 0;
     size_t bytes;
     for (int32_t y = 0; y < plan->window.height; y++)
         most = QZI_MAX(most, rows_read(&plan->down, y, y + QZI_MIN(rows, plan->window.height - y)));
-    if (!qzi_mul_size((size_t)most + sizeof(int32_t), row_bytes, &bytes) ||
-        !qzi_add_size(bytes, 64, &bytes))
+    if (!qzi_mul_size((size_t)plan->window.width * 3, (size_t)most, &bytes))
         return SIZE_MAX;
-    return QZI_ROUND_UP(bytes, 64);
+    return bytes;
 }
 
 void qzi_resize_rows(const qzi_resize_plan *plan, const qzi_pixels *in, int32_t begin, int32_t end,
                      void *scratch, uint8_t *out)
 {
+    const axis *across = &plan->across, *down = &plan->down;
     const size_t row_bytes = (size_t)plan->window.width * 3;
-    int32_t *sums = scratch;
-    uint8_t *rows = (uint8_t *)(sums + row_bytes);
-    const int32_t base = plan->down.first[begin], count = rows_read(&plan->down, begin, end);
-    for (int32_t y = 0; y < count; y++)
-        resize_row(&plan->across, in->rgb + (size_t)(base + y) * in->stride, plan->window.width,
-                   rows + (size_t)y * row_bytes);
-    resize_columns(&plan->down, rows, base, begin, end, row_bytes, sums, out);
+    const int32_t base = down->first[begin], count = rows_read(down, begin, end);
+    uint8_t *rows = scratch;
+    qzk_filter_row row = {.outputs = (size_t)plan->window.width,
+                          .first = across->first,
+                          .counts = across->count,
+                          .weights = across->weights,
+                          .taps = across->taps,
+                          .start = across->start,
+                          .spread = across->spread,
+                          .loads = across->loads,
+                          .inner = across->inner};
+    for (int32_t y = 0; y < count; y++) {
+        row.x = in->rgb + (size_t)(base + y) * in->stride;
+        row.y = rows + (size_t)y * row_bytes;
+        plan->kernels.u8_filter_row(&row);
+    }
+    for (int32_t y = begin; y < end; y++, out += row_bytes)
+        plan->kernels.u8_filter_column(rows + (size_t)(down->first[y] - base) * row_bytes,
+                                       row_bytes, down->weights + (size_t)y * down->taps,
+                                       (size_t)down->count[y], out, row_bytes);
 }
 
 qz_status qzi_resize_window(const qz_context *ctx, const qzi_pixels *in, const qzi_window *window,

@@ -4,6 +4,7 @@
 #ifndef QZOO_ZOO_IMAGE_RESIZE_PILLOW_H
 #define QZOO_ZOO_IMAGE_RESIZE_PILLOW_H
 
+#include "layers/kernels/kernels.h"
 #include "zoo/image/preprocess.h"
 
 /* One axis: output i is the sum over t < count[i] of weights[i * taps + t] * in[first[i] + t]. */
@@ -11,6 +12,10 @@ typedef struct qzi_resize_axis {
     int32_t *first, *count, *weights;
     double *real; /* weights of one output, before rounding */
     size_t taps;
+    /* across: the form for vectors (kernels.h); NULL: the image is too narrow for it */
+    int32_t *start;
+    int16_t *spread;
+    size_t loads, inner;
 } qzi_resize_axis;
 
 /* What a resize needs beside the pixels. Zero it before the first use. */
@@ -19,6 +24,7 @@ typedef struct qzi_resize_plan {
     qzi_window window;           /* … and this part of the resized image */
     qz_interpolation interpolation;
     qzi_resize_axis across, down;
+    qzk_kernels kernels;
 } qzi_resize_plan;
 
 /* Of a filter, not NEAREST. What the plan held before is reused or freed. QZ_ERR_MEMORY: the plan

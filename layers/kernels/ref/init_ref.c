@@ -42,6 +42,9 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->u8_blend = qzk_u8_blend__ref;
     kernels->u8_resize_row = qzk_u8_resize_row__ref;
 
+    kernels->u8_filter_row = qzk_u8_filter_row__ref;
+    kernels->u8_filter_column = qzk_u8_filter_column__ref;
+
     kernels->f32_roi_bin = qzk_f32_roi_bin__ref;
     kernels->u8_roi_bin = qzk_u8_roi_bin__ref;
 

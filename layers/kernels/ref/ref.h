@@ -47,6 +47,11 @@ void qzk_u8_l2_norm__ref(const qzk_rows *rows, const float *scale, const qzk_l2_
 void qzk_u8_shuffle__ref(const qzk_rows *rows, size_t groups);
 void qzk_f32_shuffle__ref(const qzk_rows *rows, size_t groups);
 
+/* filter_ref.c */
+void qzk_u8_filter_row__ref(const qzk_filter_row *row);
+void qzk_u8_filter_column__ref(const uint8_t *x, size_t stride, const int32_t *weights, size_t taps,
+                               uint8_t *y, size_t n);
+
 /* resize_ref.c */
 void qzk_f32_blend__ref(const float *a, const float *b, float wa, float wb, float *y, size_t n);
 void qzk_f32_resize_row__ref(const qzk_resize_row *row);

@@ -7,6 +7,7 @@
 #include "layers/kernels/x86/add_tile.h"
 #include "layers/kernels/x86/affine_tile.h"
 #include "layers/kernels/x86/clamp_tile.h"
+#include "layers/kernels/x86/filter_tile.h"
 #include "layers/kernels/x86/group_norm_tile.h"
 #include "layers/kernels/x86/l2_norm_tile.h"
 #include "layers/kernels/x86/layer_norm_tile.h"
@@ -54,6 +55,8 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_shuffle = u8_shuffle;
     kernels->u8_blend = u8_blend;
     kernels->u8_resize_row = u8_resize_row;
+    kernels->u8_filter_row = u8_filter_row;
+    kernels->u8_filter_column = u8_filter_column;
     kernels->f32_roi_bin = f32_roi_bin;
     kernels->u8_roi_bin = u8_roi_bin;
     kernels->quantize = quantize;
