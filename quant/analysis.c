@@ -494,6 +494,23 @@ double qzi_sqnr_worst_output_db(const qzi_sqnr *sqnr, const char *skip)
     return worst;
 }
 
+double qzi_sqnr_kind_db(const qzi_sqnr *sqnr, const char *kind)
+{
+    const qz_graph *graph = sqnr->int8_graph;
+    const size_t length = strlen(kind);
+    energy all = {0};
+    for (size_t i = 0; i < graph->output_count && sqnr->images > 0; i++) {
+        const char *name = graph->outputs[i].name;
+        const pair *p = &sqnr->pairs[graph->outputs[i].value];
+        if (strncmp(name, kind, length) != 0 || (name[length] != '\0' && name[length] != '.') ||
+            p->float_node == QZ_NO_VALUE)
+            continue;
+        all.signal += p->total.signal;
+        all.noise += p->total.noise;
+    }
+    return all.signal == 0.0 && all.noise == 0.0 ? (double)NAN : decibels(all);
+}
+
 double qzi_sqnr_top1_agreement(const qzi_sqnr *sqnr)
 {
     if (!sqnr->classifies || sqnr->images == 0)

@@ -25,6 +25,8 @@ qz_status qzi_sqnr_run(qzi_sqnr *sqnr, bool int8, size_t stage, const qzi_exec_i
 void qzi_sqnr_end_image(qzi_sqnr *sqnr, bool whole);
 /* The lowest of all outputs but those whose names begin with `skip`. */
 double qzi_sqnr_worst_output_db(const qzi_sqnr *sqnr, const char *skip);
+/* Of all outputs "kind" or "kind.K" together; NaN: there are none. */
+double qzi_sqnr_kind_db(const qzi_sqnr *sqnr, const char *kind);
 /* Rows stay valid until the next call or destroy. */
 qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count);
 double qzi_sqnr_output_db(const qzi_sqnr *sqnr);      /* of the first graph output */

@@ -52,6 +52,40 @@ typedef struct comparison {
     size_t images;
 } comparison;
 
+/* Outputs of detectors that are reported apart, of all levels together. */
+static const struct output_kind {
+    const char *name, *words;
+} output_kinds[] = {
+    {"bbox_regression", "boxes"},
+    {"objectness", "objectness"},
+    {"cls_logits", "classes"},
+    {"bbox_ctrness", "centreness"},
+};
+#define OUTPUT_KINDS (sizeof(output_kinds) / sizeof(*output_kinds))
+
+static json_t *kinds_json(const comparison *c)
+{
+    json_t *kinds = json_object();
+    for (size_t i = 0; i < OUTPUT_KINDS; i++) {
+        const double db = qz_model_sqnr_kind(c->s->model, output_kinds[i].name);
+        if (!isnan(db))
+            json_set(kinds, output_kinds[i].name, json_number(db));
+    }
+    return kinds;
+}
+
+static void print_kinds(FILE *out, const comparison *c)
+{
+    size_t printed = 0;
+    for (size_t i = 0; i < OUTPUT_KINDS; i++) {
+        const double db = qz_model_sqnr_kind(c->s->model, output_kinds[i].name);
+        if (!isnan(db))
+            fprintf(out, "%s%s %.2f dB", printed++ ? ", " : "", output_kinds[i].words, db);
+    }
+    if (printed)
+        fputc('\n', out);
+}
+
 static json_t *report_json(const comparison *c)
 {
     json_t *nodes = json_array();
@@ -66,6 +100,11 @@ static json_t *report_json(const comparison *c)
                              "model", c->s->info.name, "backend", c->s->info.backend, "output_db",
                              json_number(c->output_db), "top1_agreement", json_number(c->agreement),
                              "images", (json_int_t)c->images, "nodes", nodes);
+    json_t *kinds = kinds_json(c);
+    if (json_object_size(kinds))
+        json_set(root, "outputs_db", kinds);
+    else
+        json_decref(kinds);
     provenance_json(root, &c->s->info, true);
     return root;
 }
@@ -81,6 +120,7 @@ static void print_output(FILE *out, const comparison *c)
             isnan(c->agreement) ? "worst output" : "output", c->output_db, agreement, c->images,
             *made_up ? " (" : "", made_up,
             *made_up ? ": these figures say nothing about accuracy)" : "");
+    print_kinds(out, c);
 }
 
 static int write_report(const char *path, const comparison *c)

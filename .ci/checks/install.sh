@@ -44,6 +44,7 @@ warn='-Wall -Wextra -Werror -pedantic'
         gcc -std=c11 $warn -I"$stage/root$prefix/include" tests/examples/classify.c \
             -o "$stage/c_pkg_static" $statics &&
         gcc -std=c11 $warn tests/examples/hello.c -o "$stage/hello" $flags &&
+        gcc -std=c11 $warn tests/examples/detect.c -o "$stage/detect" $flags &&
         gcc -std=c11 $warn tests/examples/quantize.c -o "$stage/quantize" $flags &&
         gcc -std=c11 $warn tests/examples/own_network.c -o "$stage/own_network" $flags &&
         gcc -std=c11 $warn tests/examples/sessions.c -o "$stage/sessions" $flags -pthread
@@ -67,6 +68,9 @@ cd "$stage"
 ./own_network own.safetensors >"$stage/out" 2>"$stage/log" || fail "own_network fails"
 [ "$(grep -c '^class' "$stage/out")" = 10 ] || fail "own_network does not print its classes"
 ./sessions model.safetensors 2 a.bmp gone.bmp >"$stage/out" 2>"$stage/log" && fail "sessions misses no image"
+./detect random a.bmp found.png >"$stage/out" 2>"$stage/log" || fail "detect fails"
+[ -s found.png ] && grep -q ' at ' "$stage/out" || fail "detect draws or prints no object"
+./detect gone.pth a.bmp found.png >"$stage/out" 2>"$stage/log" && fail "detect misses no weights"
 first=
 for program in c_pkg_shared cmake/classify_cpp_static; do
     "./$program" random a.bmp b.bmp >"$stage/out" 2>"$stage/log" || fail "$program fails"

@@ -126,7 +126,10 @@ expect 0 '' run $net photo.bmp --size 64x96 --threads 1 --ptq --calib synthetic:
 has both.json '"precision": "fp32"'
 has both.json '"precision": "int8"'
 expect 0 '' quantize $net --calib synthetic:2 --size 64x96 --threads 1 -o saved.safetensors \
-    --score 0.5 --iou 0.3 --max-det 9 --agnostic --rect --decode darknet
+    --score 0.5 --iou 0.3 --max-det 9 --agnostic --rect --decode darknet --json sqnr.json
+has out '^boxes [0-9.]* dB, objectness [0-9.]* dB, classes [0-9.]* dB$'
+tr -d ' \n' <sqnr.json >sqnr.flat
+has sqnr.flat '"outputs_db":{"bbox_regression":[0-9.]*,"objectness":[0-9.]*,"cls_logits":[0-9.]*}'
 for setting in score_thresh=5e-1 nms_thresh=3e-1 detections_per_img=9 agnostic=1 rect=1 decode=1 \
     size=64x96; do
     ran=$((ran + 1))

@@ -22,6 +22,7 @@
 #include "zoo/model/weights_source.h"
 #include "zoo/torch/torch_int8.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -518,4 +519,9 @@ qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_
                         size_t *count, double *output_db, double *top1_agreement)
 {
     return qz_model_sqnr_each(model, images, 1, rows, count, output_db, top1_agreement);
+}
+
+double qz_model_sqnr_kind(const qz_model *model, const char *kind)
+{
+    return model && model->sqnr && kind ? qzi_sqnr_kind_db(model->sqnr, kind) : (double)NAN;
 }
