@@ -190,8 +190,8 @@ typedef struct qzk_rows {
  * weights[i * taps + t] times pixel first[i] + t, weights being 22-bit fixed point.
  *
  * spread, for vectors, has the same products once more (NULL: only ref takes the row). Outputs
- * are in groups of 4, the last one filled up. Output i uses `loads` times 4 pixels from start[i] on.
- * In the first `inner` groups 16 bytes can be read from each 4 pixels on, in the others 16 bytes
+ * are in groups of 4, the last one filled up. Output i uses `loads` times 4 pixels from start[i]
+ * on. In the first `inner` groups 16 bytes can be read from each 4 pixels on, in the others 16 bytes
  * from 4 bytes before them. weights of a group: [load][pair of pixels][high, low][output][8], where
  * 8 are the weights of the pair for red, green, blue, and two zeros, and a weight is high * 2^11 +
  * low, low below 2^11.
