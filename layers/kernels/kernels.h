@@ -191,10 +191,10 @@ typedef struct qzk_rows {
  *
  * spread, for vectors, has the same products once more (NULL: only ref takes the row). Outputs
  * are in groups of 4, the last one filled up. Output i uses `loads` times 4 pixels from start[i]
- * on. In the first `inner` groups 16 bytes can be read from each 4 pixels on, in the others 16 bytes
- * from 4 bytes before them. weights of a group: [load][pair of pixels][high, low][output][8], where
- * 8 are the weights of the pair for red, green, blue, and two zeros, and a weight is high * 2^11 +
- * low, low below 2^11.
+ * on, and 16 bytes are loaded for each 4 pixels. In the first `inner` groups a load begins at its
+ * pixels; in the others it begins 4 bytes before them, so that it ends inside the row. weights of
+ * a group: [load][pair of pixels][high, low][output][8], where 8 are the weights of the pair for
+ * red, green, blue, and two zeros, and a weight is high * 2^11 + low, low below 2^11.
  */
 typedef struct qzk_filter_row {
     const uint8_t *x;

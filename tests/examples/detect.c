@@ -25,7 +25,7 @@ int main(int argc, char **argv)
     const qz_canvas canvas = {image.rgb, image.width, image.height, 0};
     for (size_t i = count; i-- > 0;) { /* the most certain above the others */
         const qz_detection *d = &list[i];
-        const char *name = qz_model_class(model, d->label);
+        const char *known = qz_model_class(model, d->label), *name = known ? known : "object";
         qz_draw_box(&canvas, d->x1, d->y1, d->x2, d->y2, qz_draw_color(d->label));
         qz_draw_label(&canvas, d->x1, d->y1, name, qz_draw_color(d->label));
         printf("%.2f %s at %.0f %.0f\n", d->score, name, d->x1, d->y1);

@@ -3,6 +3,7 @@
  * test_preprocess.c - reading images, resizing, the preprocessing recipe, class names. What is
  * expected was computed by Pillow and torchvision (gen/preprocess_goldens.py).
  */
+#include "assert_ok.h"
 #include "counting.h"
 #include "layers/base/base.h"
 #include "zoo/qzoo_model.h"
@@ -91,6 +92,38 @@ static void test_resize(void **state)
 }
 
 #define BILINEAR QZ_INTERPOLATION_BILINEAR
+
+/*
+ * Narrow images of every width, where vectors must not read beyond a row: the bytes of the
+ * reference. Pixels end where their memory ends, so that a sanitizer sees a load that is too long.
+ */
+static void test_resize_narrow(void **state)
+{
+    static const int32_t outs[] = {1, 2, 3, 5, 8, 13, 37, 64};
+    qz_context *ref = NULL, *best = NULL;
+    (void)state;
+    ASSERT_OK(NULL, qz_context_create(NULL, &best));
+    qz_context_options slow = QZ_CONTEXT_OPTIONS_INIT;
+    slow.isa = QZ_ISA_REF;
+    ASSERT_OK(NULL, qz_context_create(&slow, &ref));
+    for (int32_t w = 1; w <= 67; w++)
+        for (size_t i = 0; i < QZI_ARRAY_LEN(outs); i++)
+            for (int kind = 0; kind < 2; kind++) {
+                const qz_interpolation filter = kind ? QZ_INTERPOLATION_BICUBIC : BILINEAR;
+                const size_t stride = (size_t)w * 3, bytes = (size_t)outs[i] * 7 * 3;
+                uint8_t *rgb = make_pixels(w, 5, (uint64_t)(w * 11 + kind), stride);
+                uint8_t *a = malloc(bytes), *b = malloc(bytes);
+                ASSERT_OK(ref, qz_image_resize(ref, rgb, w, 5, stride, outs[i], 7, filter, a));
+                ASSERT_OK(best, qz_image_resize(best, rgb, w, 5, stride, outs[i], 7, filter, b));
+                if (memcmp(a, b, bytes) != 0)
+                    fail_msg("resize of %d columns to %d differs from ref", w, outs[i]);
+                free(a);
+                free(b);
+                free(rgb);
+            }
+    qz_context_destroy(ref);
+    qz_context_destroy(best);
+}
 
 static void test_resize_errors(void **state)
 {
@@ -418,6 +451,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_resize),
+        cmocka_unit_test(test_resize_narrow),
         cmocka_unit_test(test_resize_errors),
         cmocka_unit_test(test_preprocess),
         cmocka_unit_test(test_preprocess_shapes),

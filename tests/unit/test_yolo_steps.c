@@ -94,8 +94,14 @@ static void test_fill(void **state)
     assert_non_null(letterboxed);
     ASSERT_OK(ctx,
               qz_yolo_letterbox(ctx, rgb, width, height, (size_t)width * 3, &in.box, letterboxed));
-    for (int bytes = 0; bytes < 2; bytes++) {
-        const qzi_node node = {.dtype = bytes ? QZ_U8 : QZ_F32, .q = {.scale = 0.01f, 7}};
+    /* floats; bytes that a table replaces; and bytes that stay what they are */
+    static const struct {
+        float scale;
+        int32_t zero_point;
+    } q[3] = {{0.0f, 0}, {0.01f, 7}, {1.0f / 255.0f, 0}};
+    for (int bytes = 0; bytes < 3; bytes++) {
+        const qzi_node node = {.dtype = bytes ? QZ_U8 : QZ_F32,
+                               .q = {.scale = q[bytes].scale, q[bytes].zero_point}};
         for (uint32_t threads = 1; threads <= 3; threads++) {
             uint32_t *room = calloc(96 * 96, 16);
             assert_non_null(room);
@@ -109,7 +115,8 @@ static void test_fill(void **state)
                     if (bytes)
                         assert_int_equal(
                             ((uint8_t *)room)[p * 4 + c],
-                            (int)fmin(255.0, qzi_rne((double)(v * (1.0f / 0.01f))) + 7));
+                            (int)fmin(255.0, qzi_rne((double)(v * (1.0f / q[bytes].scale))) +
+                                                 q[bytes].zero_point));
                     else
                         assert_true(((float *)room)[p * 3 + c] == v);
                 }
