@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * convert.c - makes the int8 graph: types and parameters of values, quantize and dequantize nodes
- * where precisions meet, tables, and last the weights.
+ * where precisions meet, tables; convert_join.c joins nodes, convert_weights.c has the weights.
  */
 #include "quant/convert.h"
+#include "quant/convert_join.h"
+#include "quant/convert_weights.h"
 #include "quant/decide.h"
-#include "quant/qparams.h"
 
 #include <math.h>
 #include <string.h>
@@ -44,19 +45,29 @@ static void settle_types(convert_work *work)
             work->gives_u8[graph->outputs[i].value] = false;
 }
 
+static bool is_valid(const qzi_node *node, const qzi_value_q *value, qzi_channel_kind kind)
+{
+    if (!value->scale)
+        return value->q.scale > 0.0f && isfinite(value->q.scale) && value->q.zero_point >= 0 &&
+               value->q.zero_point <= 255;
+    bool valid = kind != QZI_CHANNELS_NONE;
+    for (int32_t c = 0; valid && c < node->c; c++)
+        valid = value->scale[c] > 0.0f && isfinite(value->scale[c]);
+    return valid;
+}
+
 /* What was observed, or the input's. */
-static qz_status spread_qparams(convert_work *work, const qzi_qparams *observed)
+static qz_status spread_qparams(convert_work *work, const qzi_value_q *values)
 {
     const qz_graph *graph = work->graph;
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (work->decisions[i].own_qparams) {
-            const qzi_qparams q = observed[i];
-            if (!(q.scale > 0.0f && isfinite(q.scale)) || q.zero_point < 0 || q.zero_point > 255)
+            if (!is_valid(node, &values[i], work->decisions[i].channels))
                 return qzi_fail(graph->ctx, QZ_ERR_ARGUMENT,
                                 "%s: its value has no valid scale and zero point; calibrate again",
                                 node->name);
-            work->q[i] = q;
+            work->q[i] = values[i].q;
         } else if (work->decisions[i].fixed.scale > 0.0f) {
             work->q[i] = work->decisions[i].fixed;
         } else if (work->decisions[i].int8) {
@@ -136,7 +147,7 @@ static void share_concats(convert_work *work)
     /* from the last to the first: what an outer concat got, its inner ones hand on */
     for (size_t i = graph->node_count; i-- > 0;) {
         const qzi_node *concat = &graph->nodes[i];
-        if (concat->op != QZI_OP_CONCAT || !work->decisions[i].int8)
+        if (concat->op != QZI_OP_CONCAT || !work->decisions[i].own_qparams)
             continue;
         for (size_t k = 0; k < concat->in_count; k++) {
             const qz_value x = concat->in[k];
@@ -153,6 +164,63 @@ static void share_concats(convert_work *work)
             work->q[i] = work->q[graph->nodes[i].in[0]];
 }
 
+/* ---- parameters by channel ---- */
+
+/* Gives the node a scale and a zero point for each channel; one for all where these are equal. */
+static qz_status set_channels(const qz_context *ctx, qzi_node *node, const float *scale,
+                              const uint8_t *zero_point)
+{
+    bool equal = true;
+    for (int32_t c = 1; c < node->c; c++)
+        equal = equal && scale[c] == scale[0] && zero_point[c] == zero_point[0];
+    if (!equal)
+        return qzi_node_set_channel_q(ctx, node, scale, zero_point);
+    node->q = (qzi_qparams){scale[0], zero_point[0]};
+    return QZ_OK;
+}
+
+/* The channel of input `k` that channel c of a node is which moves or joins its inputs. */
+static int32_t moved_channel(const qz_graph *graph, const qzi_node *node, int32_t c, size_t *k)
+{
+    const qzi_node *x = &graph->nodes[node->in[0]];
+    *k = 0;
+    switch (node->op) {
+    case QZI_OP_SLICE:
+        return qzi_slice_channel(node, c);
+    case QZI_OP_CHANNEL_SHUFFLE: {
+        const int32_t per = node->c / node->u.shuffle.groups;
+        return c % node->u.shuffle.groups * per + c / node->u.shuffle.groups;
+    }
+    case QZI_OP_FLATTEN: /* torch's order: all pixels of a channel are neighbours */
+        return c / (node->c / x->c);
+    case QZI_OP_CONCAT:
+        for (; c >= graph->nodes[node->in[*k]].c; ++*k)
+            c -= graph->nodes[node->in[*k]].c;
+        return c;
+    default:
+        return c;
+    }
+}
+
+static qz_status keep_channels(const convert_work *work, qzi_node *node)
+{
+    const qz_context *ctx = work->graph->ctx;
+    float *scale = qzi_calloc(ctx, (size_t)node->c, sizeof(*scale));
+    uint8_t *zero_point = qzi_alloc(ctx, (size_t)node->c);
+    qz_status st = scale && zero_point ? QZ_OK : QZ_ERR_MEMORY;
+    for (int32_t c = 0; c < node->c && st == QZ_OK; c++) {
+        size_t k;
+        const int32_t from = moved_channel(work->out, node, c, &k);
+        scale[c] = qzi_q_scale(&work->out->nodes[node->in[k]], from);
+        zero_point[c] = (uint8_t)qzi_q_zero(&work->out->nodes[node->in[k]], from);
+    }
+    if (st == QZ_OK)
+        st = set_channels(ctx, node, scale, zero_point);
+    qzi_free(ctx, scale);
+    qzi_free(ctx, zero_point);
+    return st;
+}
+
 /* ---- nodes of the new graph ---- */
 
 static qz_status make_activation(const convert_work *work, qzi_node *node)
@@ -160,7 +228,7 @@ static qz_status make_activation(const convert_work *work, qzi_node *node)
     node->tables = qzi_alloc(work->graph->ctx, 256);
     if (!node->tables)
         return QZ_ERR_MEMORY;
-    qzi_act_table(node->act, work->q[node->in[0]], node->q, node->tables);
+    qzi_act_table(node->act, work->out->nodes[node->in[0]].q, node->q, node->tables);
     return QZ_OK;
 }
 
@@ -178,22 +246,36 @@ static qz_status make_tables(const convert_work *work, qzi_node *concat)
     return QZ_OK;
 }
 
-static qz_status set_nodes(convert_work *work)
+/* Tables of values with one scale for all channels. */
+static qz_status set_tables(const convert_work *work, size_t i, qzi_node *node)
 {
+    const qzi_decision *decision = &work->decisions[i];
+    if (!decision->int8 || node->channel_q)
+        return QZ_OK;
+    if (node->op == QZI_OP_CONCAT)
+        return make_tables(work, node);
+    if (node->op == QZI_OP_ACTIVATION && !qzi_act_is_clamp(node->act) &&
+        decision->head == QZ_NO_VALUE && !work->out->nodes[node->in[0]].channel_q)
+        return make_activation(work, node);
+    return QZ_OK;
+}
+
+static qz_status set_nodes(convert_work *work, const qzi_value_q *values)
+{
+    const qz_context *ctx = work->graph->ctx;
     for (size_t i = 0; i < work->graph->node_count; i++) {
         qzi_node *node = &work->out->nodes[i];
+        const qzi_decision *decision = &work->decisions[i];
         node->dtype = work->gives_u8[i] ? QZ_U8 : QZ_F32;
         node->q = work->q[i];
-        if (work->decisions[i].reason) {
-            node->fallback = qzi_strdup(work->graph->ctx, work->decisions[i].reason);
-            if (!node->fallback)
-                return QZ_ERR_MEMORY;
-        }
-        if (node->op == QZI_OP_CONCAT && work->decisions[i].int8)
-            QZI_TRY(make_tables(work, node));
-        if (node->op == QZI_OP_ACTIVATION && work->decisions[i].int8 &&
-            !qzi_act_is_clamp(node->act))
-            QZI_TRY(make_activation(work, node));
+        node->source = (qz_value)i;
+        if (decision->reason && !(node->fallback = qzi_strdup(ctx, decision->reason)))
+            return QZ_ERR_MEMORY;
+        if (decision->own_qparams && values[i].scale)
+            QZI_TRY(set_channels(ctx, node, values[i].scale, values[i].zero_point));
+        if (decision->channels == QZI_CHANNELS_KEPT)
+            QZI_TRY(keep_channels(work, node));
+        QZI_TRY(set_tables(work, i, node));
     }
     return QZ_OK;
 }
@@ -241,6 +323,7 @@ static qz_status insert_border(convert_work *work, qz_value value)
         qzi_node *node = &out->nodes[inserted];
         node->dtype = to_float ? QZ_F32 : QZ_U8;
         node->q = to_float ? (qzi_qparams){0} : work->q[value];
+        node->source = QZ_NO_VALUE;
     }
     return st;
 }
@@ -273,20 +356,22 @@ static qz_status work_create(const qz_graph *graph, const qzi_qconfig *qconfig, 
 }
 
 qz_status qzi_convert_structure(const qz_graph *graph, const qzi_qconfig *qconfig,
-                                const qzi_qparams *observed, qz_graph **int8_graph)
+                                const qzi_value_q *values, qz_graph **int8_graph)
 {
     convert_work work;
     qz_status st;
     QZI_GOTO(st, work_create(graph, qconfig, &work));
     settle_types(&work);
-    QZI_GOTO(st, spread_qparams(&work, observed));
+    QZI_GOTO(st, spread_qparams(&work, values));
     if (!qconfig->imported)
         share_concats(&work);
     QZI_GOTO(st, qzi_graph_clone(graph, false, &work.out));
-    QZI_GOTO(st, set_nodes(&work));
+    QZI_GOTO(st, set_nodes(&work, values));
     /* from the last value to the first: what is still to be looked at keeps its index */
     for (size_t i = graph->node_count; i-- > 0;)
         QZI_GOTO(st, insert_border(&work, (qz_value)i));
+    if (qzi_qconfig_by_channel(qconfig))
+        QZI_GOTO(st, qzi_convert_join(work.out, graph, work.decisions));
     *int8_graph = work.out;
     work.out = NULL;
 fail:
@@ -295,137 +380,30 @@ fail:
     return st;
 }
 
-/* Weights of a transposed convolution between torch's order and [oc][ic/groups][kh][kw], in which
- * the weights of an output channel are neighbours. */
-static void reorder(const qzi_conv2d_attr *conv, const float *torch, float *by_channel)
+qz_status qzi_convert_values(const qz_graph *graph, const qzi_qconfig *qconfig,
+                             const qzi_value_q *values, qz_graph **int8_graph)
 {
-    const int64_t taps = (int64_t)conv->kh * conv->kw, icg = conv->ic / conv->groups;
-    for (int64_t o = 0; o < conv->oc; o++)
-        for (int64_t i = 0; i < icg; i++)
-            for (int64_t t = 0; t < taps; t++)
-                *by_channel++ = torch[qzi_conv_transpose2d_index(conv, i, o, t)];
-}
-
-static void reorder_back(const qzi_conv2d_attr *conv, const int8_t *by_channel, int8_t *torch)
-{
-    const int64_t taps = (int64_t)conv->kh * conv->kw, icg = conv->ic / conv->groups;
-    for (int64_t o = 0; o < conv->oc; o++)
-        for (int64_t i = 0; i < icg; i++)
-            for (int64_t t = 0; t < taps; t++)
-                torch[qzi_conv_transpose2d_index(conv, i, o, t)] = *by_channel++;
-}
-
-static qz_status make_transposed(const qz_graph *graph, const qzi_conv2d_attr *conv,
-                                 const float *weight, const float *bias, float sx, bool per_channel,
-                                 qzi_qweights **out)
-{
-    const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
-    const size_t count = (size_t)conv->oc * (size_t)per;
-    float *ordered = qzi_alloc(graph->ctx, count * sizeof(*ordered));
-    int8_t *w = qzi_alloc(graph->ctx, count);
-    qz_status st = QZ_ERR_MEMORY;
-    if (ordered && w) {
-        reorder(conv, weight, ordered);
-        st = qzi_qweights_make(graph->ctx, ordered, bias, conv->oc, per, sx, per_channel, out);
-    }
-    if (st == QZ_OK) {
-        reorder_back(conv, (*out)->w, w);
-        memcpy((*out)->w, w, count);
-    }
-    qzi_free(graph->ctx, ordered);
-    qzi_free(graph->ctx, w);
-    return st;
-}
-
-static qz_status make_weights(const qz_graph *graph, const qzi_node *from, bool per_channel,
-                              const qz_graph *out, qzi_node *node)
-{
-    const qzi_param *weight = qzi_node_param(graph, from, QZI_P_WEIGHT);
-    const qzi_param *bias = qzi_node_param(graph, from, QZI_P_BIAS);
-    const qzi_conv2d_attr *conv = &from->u.conv;
-    const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
-    if (!weight || !weight->tensor.data || (bias && !bias->tensor.data))
-        return qzi_fail(graph->ctx, QZ_ERR_STATE, "%s: has no weights to convert; load them first",
-                        from->name);
-    const float *w = weight->tensor.data, *b = bias ? bias->tensor.data : NULL;
-    const float sx = out->nodes[node->in[0]].q.scale;
-    const qz_status st =
-        from->op == QZI_OP_CONV_TRANSPOSE2D
-            ? make_transposed(graph, conv, w, b, sx, per_channel, &node->qw)
-            : qzi_qweights_make(graph->ctx, w, b, conv->oc, per, sx, per_channel, &node->qw);
-    return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", from->name);
-}
-
-/* Nodes other than int8 convolutions and linears compute from the float parameters. */
-static qz_status copy_params(const qz_graph *graph, const qzi_node *from, qz_graph *out,
-                             const qzi_node *node)
-{
-    for (int which = 0; which < QZI_P_COUNT; which++) {
-        if (from->param[which] < 0)
-            continue;
-        const qz_tensor *tensor = &graph->params[from->param[which]].tensor;
-        qzi_param *param = &out->params[node->param[which]];
-        const size_t bytes = (size_t)qz_tensor_numel(tensor) * qz_dtype_size(tensor->dtype);
-        if (!tensor->data)
-            return qzi_fail(graph->ctx, QZ_ERR_STATE, "%s: not loaded; load all weights first",
-                            param->key);
-        if (param->tensor.data)
-            continue;
-        param->tensor.data = qzi_alloc(graph->ctx, bytes);
-        if (!param->tensor.data)
-            return QZ_ERR_MEMORY;
-        memcpy(param->tensor.data, tensor->data, bytes);
-    }
-    return QZ_OK;
-}
-
-static qz_status add_weights(const qz_graph *graph, bool per_channel, qz_graph *out)
-{
-    const qzi_node *from = graph->nodes;
-    for (size_t i = 0; i < out->node_count; i++) {
-        qzi_node *node = &out->nodes[i];
-        QZI_TRY(qzi_check_cancelled(graph->ctx));
-        if (node->op == QZI_OP_QUANTIZE || node->op == QZI_OP_DEQUANTIZE)
-            continue; /* borders are between the nodes, which keep their order */
-        if (node->dtype == QZ_U8 && qzi_op_has_weights(node->op))
-            QZI_TRY(make_weights(graph, from, per_channel, out, node));
-        else
-            QZI_TRY(copy_params(graph, from, out, node));
-        from++;
-    }
-    return QZ_OK;
-}
-
-qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
-                      qz_graph **int8_graph)
-{
-    const qzi_qconfig *qconfig = qzi_calibration_qconfig(calibration);
-    qzi_qparams *observed = NULL;
     qz_graph *out = NULL;
     qz_status st;
-    QZI_TRY(qzi_calibration_check(calibration));
-    observed = qzi_calloc(graph->ctx, graph->node_count, sizeof(*observed));
-    if (!observed)
-        return QZ_ERR_MEMORY;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
-        if (!observer)
-            continue;
-        st = qzi_check_cancelled(graph->ctx);
-        if (st == QZ_OK)
-            st = qzi_observer_qparams(observer, &observed[i]);
-        if (st != QZ_OK) {
-            qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
-            goto fail;
-        }
-    }
-    QZI_GOTO(st, qzi_convert_structure(graph, qconfig, observed, &out));
-    QZI_GOTO(st, add_weights(graph, qconfig->per_channel, out));
+    QZI_GOTO(st, qzi_convert_structure(graph, qconfig, values, &out));
+    QZI_GOTO(st, qzi_convert_weights(graph, qconfig->per_channel, out));
     QZI_GOTO(st, qzi_graph_verify(out));
     *int8_graph = out;
     out = NULL;
 fail:
     qz_graph_destroy(out);
-    qzi_free(graph->ctx, observed);
+    return st;
+}
+
+qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
+                      qz_graph **int8_graph)
+{
+    qzi_values values;
+    QZI_TRY(qzi_calibration_check(calibration));
+    qz_status st = qzi_values_find(graph, calibration, NULL, &values);
+    if (st == QZ_OK)
+        st = qzi_convert_values(graph, qzi_calibration_qconfig(calibration), values.list,
+                                int8_graph);
+    qzi_values_free(&values);
     return st;
 }

@@ -5,6 +5,7 @@
  */
 #include "quant/decide.h"
 #include "layers/base/nearest.h"
+#include "quant/channels.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -214,15 +215,59 @@ static qz_status decide_node(const qz_graph *graph, const qzi_qconfig *qconfig, 
     return QZ_OK;
 }
 
+/* ---- by channel ---- */
+
+/* The only reader of a value; QZ_NO_VALUE for none, several, or a graph output. */
+static qz_value only_reader(const qz_graph *graph, qz_value value)
+{
+    qz_value only = QZ_NO_VALUE;
+    for (size_t i = 0; i < graph->node_count; i++)
+        for (size_t k = 0; k < qzi_node_data_count(&graph->nodes[i]); k++)
+            if (graph->nodes[i].in[k] == value)
+                only = (qz_value)i;
+    return qzi_graph_readers(graph, value) == 1 ? only : QZ_NO_VALUE;
+}
+
+/* Whether `node`, the only reader of convolution or linear `head`, can be computed with it. */
+static bool goes_with(const qzi_node *node, qz_value head)
+{
+    if (node->op == QZI_OP_ACTIVATION)
+        return !qzi_act_is_clamp(node->act);
+    /* the other summand is there by then */
+    return node->op == QZI_OP_ADD && qzi_act_is_clamp(node->act) &&
+           head == QZI_MAX(node->in[0], node->in[1]);
+}
+
+static void join_nodes(const qz_graph *graph, qzi_decision *decisions)
+{
+    for (size_t i = 0; i < graph->node_count; i++) {
+        const qzi_node *node = &graph->nodes[i];
+        const bool head = node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR;
+        if (!head || !decisions[i].int8 || node->act != QZ_ACT_NONE)
+            continue;
+        const qz_value reader = only_reader(graph, (qz_value)i);
+        if (reader == QZ_NO_VALUE || !decisions[reader].int8 ||
+            !goes_with(&graph->nodes[reader], (qz_value)i))
+            continue;
+        decisions[i].into = reader;
+        decisions[i].own_qparams = false;
+        decisions[reader].head = (qz_value)i;
+    }
+}
+
+/* ---- parameters ---- */
+
 /* Values with parameters of their own: what int8 nodes compute, and fp32 that int8 nodes read. */
-static void decide_qparams(const qz_graph *graph, const qzi_backend *backend,
+static void decide_qparams(const qz_graph *graph, const qzi_qconfig *qconfig,
                            qzi_decision *decisions)
 {
+    const qzi_backend *backend = qconfig->backend;
+    const bool by_channel = qzi_qconfig_by_channel(qconfig);
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_node *node = &graph->nodes[i];
         if (node->op == QZI_OP_INPUT)
             decisions[i].int8 = false;
-        else if (decisions[i].int8 && has_fixed_qparams(node))
+        else if (decisions[i].int8 && !by_channel && has_fixed_qparams(node))
             decisions[i].fixed = (qzi_qparams){1.0f / 256.0f, 0};
         else if (decisions[i].int8 && !keeps_qparams(node, backend))
             decisions[i].own_qparams = true;
@@ -235,6 +280,10 @@ static void decide_qparams(const qz_graph *graph, const qzi_backend *backend,
             else if (!decisions[x].int8)
                 decisions[x].own_qparams = true;
         }
+    if (by_channel) {
+        join_nodes(graph, decisions);
+        qzi_channels_find(graph, decisions);
+    }
 }
 
 qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_decision **decisions)
@@ -249,8 +298,10 @@ qz_status qzi_decide(const qz_graph *graph, const qzi_qconfig *qconfig, qzi_deci
     QZI_GOTO(st, check_words(graph, qconfig));
     QZI_GOTO(st, mark_excluded(graph, qconfig, excluded));
     for (size_t i = 0; i < graph->node_count; i++)
+        made[i].into = made[i].head = QZ_NO_VALUE;
+    for (size_t i = 0; i < graph->node_count; i++)
         QZI_GOTO(st, decide_node(graph, qconfig, i, excluded[i], made));
-    decide_qparams(graph, qconfig->backend, made);
+    decide_qparams(graph, qconfig, made);
     qzi_free(graph->ctx, excluded);
     *decisions = made;
     return QZ_OK;

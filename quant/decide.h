@@ -3,23 +3,20 @@
 #ifndef QZOO_QUANT_DECIDE_H
 #define QZOO_QUANT_DECIDE_H
 
-#include "layers/graph/graph.h"
+#include "quant/decision.h"
 #include "quant/qconfig.h"
 
 /*
- * The choice for one node of a fused float graph under a qconfig.
- *
  * Convolutions and linears are int8 unless the qconfig says otherwise. The other ops have nothing
  * to gain alone: they are int8 where an input is, and otherwise join the fp32 island around them,
  * where none is. Ops that move or clamp values keep their input's parameters in int8, averaging
- * pools do in the backends that follow torch; sigmoid and hardsigmoid have those that hold [0, 1).
+ * pools do in the backends that follow torch, where sigmoid and hardsigmoid have those that hold
+ * [0, 1).
+ *
+ * By channel (qzi_qconfig_by_channel) a convolution or linear whose only reader is a function, or a
+ * sum that waits for it alone, computes that too (`into`), and `channels` says which values can
+ * have parameters for each channel.
  */
-typedef struct qzi_decision {
-    bool int8;         /* computes in int8; INPUT: has a reader that does */
-    bool own_qparams;  /* its value needs parameters of its own: it is observed */
-    qzi_qparams fixed; /* int8 with these parameters, whatever is observed; scale 0: none */
-    char *reason;      /* why the node stays in fp32; NULL where int8 and for INPUT */
-} qzi_decision;
 /*
  * node_count decisions. An excluded name is a node's, that of a node fused into another, or a
  * scope's ("layer4": all in it). QZ_ERR_UNKNOWN_NAME names the nearest ones.

@@ -19,6 +19,7 @@ typedef struct qzi_backend {
     const char *name;
     bool per_channel;             /* weights */
     bool own_average;             /* averaging pools have parameters of their own */
+    bool by_channel;              /* scales for each channel, functions and sums in convolutions */
     bool own_ranges;              /* histograms count all values, also those that torch drops */
     qz_observer_kind activations; /* observer of activations */
 } qzi_backend;
@@ -47,5 +48,11 @@ typedef struct qzi_qconfig {
     const char *const *fallback; /* op words (rows of the support table) that stay fp32 */
     size_t fallback_count;
 } qzi_qconfig;
+
+/* Whether the model computes by CONTRACT.md's formulas "by channel" wherever it can. */
+static inline bool qzi_qconfig_by_channel(const qzi_qconfig *qconfig)
+{
+    return qconfig->backend->by_channel && !qconfig->imported;
+}
 
 #endif

@@ -75,8 +75,19 @@ static bool fit_bias(float bias, float sx, float *scale)
     return true;
 }
 
+/* The scale of the input that output channel `o` reads: one for each output channel, or one. */
+typedef struct input_scale {
+    const float *each; /* [oc]; NULL: one */
+    float one;
+} input_scale;
+
+static float input_scale_of(const input_scale *sx, int32_t o)
+{
+    return sx->each ? sx->each[o] : sx->one;
+}
+
 static qz_status weight_scales(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                               int64_t per, float sx, bool per_channel, float *scales)
+                               int64_t per, const input_scale *sx, bool per_channel, float *scales)
 {
     float all = 0.0f;
     for (int32_t o = 0; o < oc; o++) {
@@ -93,7 +104,7 @@ static qz_status weight_scales(const qz_context *ctx, const float *w, const floa
     /* Per tensor one scale serves all channels, and the most demanding bias decides. */
     float shared = qzi_scale_symmetric(all);
     for (int32_t o = 0; bias && o < oc; o++) {
-        if (!fit_bias(bias[o], sx, per_channel ? &scales[o] : &shared))
+        if (!fit_bias(bias[o], input_scale_of(sx, o), per_channel ? &scales[o] : &shared))
             return qzi_fail(ctx, QZ_ERR_NUMERIC,
                             "the bias %g of output channel %d is too large for int8 weights",
                             (double)bias[o], (int)o);
@@ -133,20 +144,20 @@ static qz_status qweights_new(const qz_context *ctx, int32_t oc, int64_t per, fl
     return QZ_OK;
 }
 
-static void quantize_bias(qzi_qweights *qw, const float *bias, int32_t oc, float sx)
+static void quantize_bias(qzi_qweights *qw, const float *bias, int32_t oc, const input_scale *sx)
 {
     for (int32_t o = 0; bias && o < oc; o++) {
         qw->bias_f32[o] = bias[o];
-        qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (sx * qw->scales[o]));
+        qw->bias[o] = (int32_t)qzi_rnef(bias[o] / (input_scale_of(sx, o) * qw->scales[o]));
     }
 }
 
-qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+static qz_status make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                      int64_t per, const input_scale *sx, bool per_channel, qzi_qweights **out)
 {
     qzi_qweights *qw = NULL;
     *out = NULL;
-    QZI_TRY(qweights_new(ctx, oc, per, sx, per_channel, &qw));
+    QZI_TRY(qweights_new(ctx, oc, per, sx->one, per_channel, &qw));
     qzi_fpenv env = qzi_fpenv_enter();
     qz_status st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
     if (st == QZ_OK) {
@@ -159,6 +170,53 @@ qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *
         *out = qw;
     else
         qzi_qweights_free(ctx, qw);
+    return st;
+}
+
+qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
+                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+{
+    return make(ctx, w, bias, oc, per, &(input_scale){.one = sx}, per_channel, out);
+}
+
+/* Weights times their input's scale beside the largest; to[o][i][..]. */
+static void fold(const float *w, int32_t oc, int32_t icg, int32_t groups, int64_t taps,
+                 const float *sx, float top, float *to)
+{
+    for (int32_t o = 0; o < oc; o++)
+        for (int32_t i = 0; i < icg; i++) {
+            const float factor = sx[o / (oc / groups) * icg + i] / top;
+            for (int64_t t = 0; t < taps; t++)
+                *to++ = *w++ * factor;
+        }
+}
+
+qz_status qzi_qweights_make_folded(const qz_context *ctx, const float *w, const float *bias,
+                                   int32_t oc, int32_t ic, int32_t groups, int64_t taps,
+                                   const float *sx, bool per_channel, qzi_qweights **out)
+{
+    const int32_t icg = ic / groups;
+    const int64_t per = icg * taps;
+    input_scale scale = {.one = sx[0]};
+    for (int32_t i = 1; i < ic; i++)
+        scale.one = QZI_MAX(scale.one, sx[i]);
+    /* depthwise: the scale of each output channel's input; else folded weights */
+    const size_t count = icg == 1 ? (size_t)oc : (size_t)oc * (size_t)per;
+    float *numbers = qzi_alloc(ctx, count * sizeof(*numbers));
+    if (!numbers)
+        return QZ_ERR_MEMORY;
+    if (icg == 1) {
+        for (int32_t o = 0; o < oc; o++)
+            numbers[o] = sx[o / (oc / groups)];
+        scale.each = numbers;
+    } else {
+        fold(w, oc, icg, groups, taps, sx, scale.one, numbers);
+        w = numbers;
+    }
+    const qz_status st = make(ctx, w, bias, oc, per, &scale, per_channel, out);
+    for (int32_t o = 0; st == QZ_OK && o < oc; o++)
+        (*out)->scales[o] = input_scale_of(&scale, o) * (*out)->scales[o];
+    qzi_free(ctx, numbers);
     return st;
 }
 
@@ -204,7 +262,7 @@ qz_status qzi_qweights_take(const qz_context *ctx, const int8_t *w, const float 
             rescale_s8(qw->w + o * per, per, scales[o], qw->scales[o]);
     }
     if (st == QZ_OK)
-        quantize_bias(qw, bias, oc, sx);
+        quantize_bias(qw, bias, oc, &(input_scale){.one = sx});
     qzi_fpenv_leave(env);
     if (st == QZ_OK)
         *out = qw;

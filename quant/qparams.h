@@ -17,6 +17,15 @@ void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale);
 qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
                             int64_t per, float sx, bool per_channel, qzi_qweights **out);
 /*
+ * The same for a convolution whose input has a scale for each channel, sx [ic]: weights
+ * [oc][ic/groups][taps]. Scales of the input are a part of the weights' own, so that a real sum is
+ * acc * scales[o]. A sum over several channels has its weights multiplied by them before they are
+ * quantized; of a depthwise convolution, whose sums are over one, the weights stay as they are.
+ */
+qz_status qzi_qweights_make_folded(const qz_context *ctx, const float *w, const float *bias,
+                                   int32_t oc, int32_t ic, int32_t groups, int64_t taps,
+                                   const float *sx, bool per_channel, qzi_qweights **out);
+/*
  * The same from weights that are int8 already: w [oc][per], one scale for each channel (equal ones
  * when not per_channel). They are taken as they are, but for a channel whose scale is raised for
  * its bias. QZ_ERR_NUMERIC for a scale or bias that is no number to compute with.

@@ -147,6 +147,9 @@ typedef struct qzi_node {
     qzi_qweights *qw; /* CONV2D, LINEAR, CONV_TRANSPOSE2D */
     uint8_t *tables;  /* 256 entries an input; CONCAT (identity where bytes move), ACTIVATION */
     char *fallback;   /* why the node stays float in an int8 graph; NULL */
+    /* int8 graph: the node of the float graph that has the same value; QZ_NO_VALUE: none, this one
+     * carries a value between precisions */
+    qz_value source;
 } qzi_node;
 
 /* The scale and the zero point of channel `c` of a uint8 value. */

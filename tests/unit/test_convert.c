@@ -486,9 +486,12 @@ static void check_rebuilt(const qz_graph *g, const qzi_qconfig *qconfig)
     qz_graph *bare = NULL, *again = NULL;
     qz_graph *q = convert((qz_graph *)g, qconfig);
     ASSERT_OK(g->ctx, qzi_graph_clone(g, false, &bare));
-    qzi_qparams *saved = qzi_calloc(g->ctx, g->node_count, sizeof(*saved));
-    for (size_t i = 0; i < g->node_count; i++)
-        saved[i] = test_node(q, g->nodes[i].name)->q;
+    qzi_value_q *saved = qzi_calloc(g->ctx, g->node_count, sizeof(*saved));
+    for (size_t i = 0; i < q->node_count; i++) {
+        const qzi_node *node = &q->nodes[i];
+        if (node->source != QZ_NO_VALUE)
+            saved[node->source].q = node->q;
+    }
     ASSERT_OK(g->ctx, qzi_convert_structure(bare, qconfig, saved, &again));
     assert_int_equal(again->node_count, q->node_count);
     for (size_t i = 0; i < q->node_count; i++) {
@@ -512,7 +515,7 @@ static void check_rebuilt(const qz_graph *g, const qzi_qconfig *qconfig)
     const qz_value stem = qzi_graph_find(g, "stem.conv");
     for (int k = 0; k < 4; k++) {
         static const qzi_qparams bad[] = {{0.0f, 0}, {INFINITY, 0}, {NAN, 3}, {0.5f, 256}};
-        saved[stem] = bad[k];
+        saved[stem].q = bad[k];
         ASSERT_FAILS(g->ctx, qzi_convert_structure(bare, qconfig, saved, &again), QZ_ERR_ARGUMENT,
                      "stem.conv");
     }

@@ -56,14 +56,14 @@ static double ratio_of(const qz_graph *graph, qzi_shape input, size_t *bytes)
 static qz_graph *int8_of(const qz_model *model)
 {
     enum { MOST = 4096 };
-    static qzi_qparams observed[MOST];
+    static qzi_value_q observed[MOST];
     const qzi_backend *backend = qzi_backend_get(QZ_BACKEND_FBGEMM);
     const qzi_qconfig qconfig = {
         .backend = backend, .observer = backend->activations, .per_channel = backend->per_channel};
     qz_graph *graph = NULL;
     assert_true(model->graph->node_count <= MOST);
     for (size_t i = 0; i < model->graph->node_count; i++)
-        observed[i] = (qzi_qparams){0.01f + 0.001f * (float)i, (int32_t)(i % 200)};
+        observed[i].q = (qzi_qparams){0.01f + 0.001f * (float)i, (int32_t)(i % 200)};
     ASSERT_OK(model->ctx, qzi_convert_structure(model->graph, &qconfig, observed, &graph));
     return graph;
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * saved_model.h - the file of an int8 model, version 2. Private.
+ * saved_model.h - the file of an int8 model: version 2, or 3 where it computes by channel. Private.
  *
  * A safetensors file. The graph is not in the file: it follows from the architecture, the options
  * and the parameters of the observed values, by the code that converted the model. A file holds the
@@ -10,7 +10,8 @@
  *
  * Metadata, all of it text and all of it required (the user's text, classes and weights, is
  * written by qz_text_escape: \xe9 for a byte that is not UTF-8, two backslashes for one):
- *   format              "qzoo.int8/2"; a reader refuses another number
+ *   format              "qzoo.int8/2", or "qzoo.int8/3" of backend native, whose values may have
+ *                       a scale for each channel; a reader refuses another number
  *   version             of the library that wrote the file
  *   arch                name of the architecture
  *   graph               only where an application built the graph: 16 hex digits, the FNV-1a 64 of
@@ -55,6 +56,10 @@
  *   anchors                 float32 [3, 3, 2]  of YOLO: level, anchor, width and height in pixels
  *   activation.scale        float32 [V]  one entry for each node of the fused float graph, in its
  *   activation.zero_point   int32 [V]    order; scale 0 where its value has no parameters
+ *   activation.channels     int32 [V]    in format 3: how many of the following are the value's,
+ *                                        its channels or 0
+ *   channel.scale           float32 [S]  those of all such values, one value after the other; both
+ *   channel.zero_point      uint8 [S]    are absent where there are none
  *   then for each node of the int8 graph, in its order, what it has of
  *     NAME.weight           int8 [oc, ic/groups, kh, kw], or [out, in] of a linear layer
  *     NAME.weight_scale     float32 [oc]
@@ -70,15 +75,10 @@
 #include "zoo/model/model.h"
 
 #define QZI_SAVED_FORMAT "qzoo.int8/2"
+#define QZI_SAVED_FORMAT_CHANNELS "qzoo.int8/3" /* computes by channel */
 #define QZI_SAVED_FORMAT_FAMILY "qzoo.int8/"
 
 /* Integer biases stay below this in magnitude (CONTRACT.md). */
 #define QZI_SAVED_BIAS_LIMIT (INT32_C(1) << 30)
-
-/* A node of the int8 graph that the float graph has too: not inserted by convert. */
-static inline bool qzi_saved_has_qparams(const qzi_node *node)
-{
-    return node->op != QZI_OP_QUANTIZE && node->op != QZI_OP_DEQUANTIZE;
-}
 
 #endif

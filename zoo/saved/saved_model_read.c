@@ -11,22 +11,14 @@
 #include "zoo/model/model_detect.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/provenance.h"
-#include "zoo/saved/saved_model.h"
+#include "zoo/saved/saved_reader.h"
 
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
 
-struct reader {
-    qz_context *ctx;
-    const char *path;
-    const qz_state_dict *dict;
-    qz_model *model;
-    size_t used; /* tensors of the file that were taken */
-};
-
 /* Fails with "damaged" where what the file says does not fit the architecture. */
-static qz_status as_damaged(const struct reader *r, qz_status st)
+static qz_status as_damaged(const qzi_saved_reader *r, qz_status st)
 {
     if (st == QZ_OK || st == QZ_ERR_MEMORY)
         return st;
@@ -35,7 +27,7 @@ static qz_status as_damaged(const struct reader *r, qz_status st)
 
 /* ---- metadata ---- */
 
-static qz_status get_text(const struct reader *r, const char *key, const char **value)
+static qz_status get_text(const qzi_saved_reader *r, const char *key, const char **value)
 {
     *value = qz_state_dict_metadata(r->dict, key);
     if (!*value)
@@ -44,7 +36,7 @@ static qz_status get_text(const struct reader *r, const char *key, const char **
 }
 
 /* The same of the user's text, which may have any bytes; in the model's arena. */
-static qz_status get_escaped(const struct reader *r, const char *key, const char **value)
+static qz_status get_escaped(const qzi_saved_reader *r, const char *key, const char **value)
 {
     QZI_TRY(get_text(r, key, value));
     char *text = qzi_arena_strdup(&r->model->arena, *value);
@@ -55,13 +47,13 @@ static qz_status get_escaped(const struct reader *r, const char *key, const char
     return QZ_OK;
 }
 
-static qz_status fail_value(const struct reader *r, const char *key, const char *value)
+static qz_status fail_value(const qzi_saved_reader *r, const char *key, const char *value)
 {
     return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s is '%.40s'", r->path, key, value);
 }
 
 /* Plain decimal digits, from `min` to `max`, written the only way that we write them. */
-static qz_status get_number(const struct reader *r, const char *key, int32_t min, int32_t max,
+static qz_status get_number(const qzi_saved_reader *r, const char *key, int32_t min, int32_t max,
                             int32_t *out)
 {
     const char *text = NULL;
@@ -78,7 +70,7 @@ static qz_status get_number(const struct reader *r, const char *key, int32_t min
     return QZ_OK;
 }
 
-static qz_status get_flag(const struct reader *r, const char *key, bool *out)
+static qz_status get_flag(const qzi_saved_reader *r, const char *key, bool *out)
 {
     int32_t value = 0;
     QZI_TRY(get_number(r, key, 0, 1, &value));
@@ -86,7 +78,7 @@ static qz_status get_flag(const struct reader *r, const char *key, bool *out)
     return QZ_OK;
 }
 
-static qz_status get_hash(const struct reader *r, const char *key, uint64_t *out)
+static qz_status get_hash(const qzi_saved_reader *r, const char *key, uint64_t *out)
 {
     static const char hex[] = "0123456789abcdef";
     const char *text = NULL;
@@ -100,7 +92,7 @@ static qz_status get_hash(const struct reader *r, const char *key, uint64_t *out
     return QZ_OK;
 }
 
-static qz_status get_list(const struct reader *r, const char *key, const char *const **names,
+static qz_status get_list(const qzi_saved_reader *r, const char *key, const char *const **names,
                           size_t *count)
 {
     const char *value = NULL;
@@ -127,7 +119,23 @@ static qz_status get_list(const struct reader *r, const char *key, const char *c
     return QZ_OK;
 }
 
-static qz_status read_qconfig(const struct reader *r)
+/* Which format the backend's models have. */
+static qz_status check_edition(const qzi_saved_reader *r)
+{
+    const qzi_qconfig *q = &r->model->qconfig;
+    const char *format = qz_state_dict_metadata(r->dict, "format");
+    const bool channels = strcmp(format, QZI_SAVED_FORMAT_CHANNELS) == 0;
+    if (channels == qzi_qconfig_by_channel(q))
+        return QZ_OK;
+    if (channels)
+        return fail_value(r, "format", format);
+    return qzi_fail(r->ctx, QZ_ERR_UNSUPPORTED,
+                    "%s: of backend %s in format %s, whose arithmetic is no more; quantize the "
+                    "model again",
+                    r->path, q->backend->name, format);
+}
+
+static qz_status read_qconfig(const qzi_saved_reader *r)
 {
     qzi_qconfig *q = &r->model->qconfig;
     const char *text = NULL;
@@ -141,13 +149,14 @@ static qz_status read_qconfig(const struct reader *r)
     if (q->imported ? text[0] != '\0'
                     : !qz_observer_parse(text, &q->observer) || q->observer == QZ_OBSERVER_DEFAULT)
         return fail_value(r, "observer", text);
+    QZI_TRY(check_edition(r));
     QZI_TRY(get_flag(r, "per_channel", &q->per_channel));
     QZI_TRY(get_flag(r, "reduce_range", &q->reduce_range));
     QZI_TRY(get_list(r, "exclude", &q->exclude, &q->exclude_count));
     return get_list(r, "fallback", &q->fallback, &q->fallback_count);
 }
 
-static qz_status read_origin(const struct reader *r)
+static qz_status read_origin(const qzi_saved_reader *r)
 {
     qz_model *m = r->model;
     const char *text = NULL;
@@ -174,35 +183,12 @@ static qz_status read_origin(const struct reader *r)
 
 /* ---- tensors ---- */
 
-/* The tensor `name`[.`leaf`] of the file, which must have this type and shape. */
-static qz_status get_tensor(struct reader *r, const char *name, const char *leaf, qz_dtype dtype,
-                            int32_t ndim, const int64_t *dims, const qz_tensor **out)
-{
-    char *key = qzi_format(r->ctx, "%s%s%s", name, leaf ? "." : "", leaf ? leaf : "");
-    if (!key)
-        return QZ_ERR_MEMORY;
-    const qz_tensor *tensor = qz_state_dict_find(r->dict, key);
-    bool fits = tensor && tensor->dtype == dtype && tensor->ndim == ndim;
-    for (int32_t i = 0; fits && i < ndim; i++)
-        fits = tensor->dims[i] == dims[i];
-    qz_status st = QZ_OK;
-    if (!fits)
-        st = qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: %s %s", r->path, key,
-                      !tensor ? "is missing" : "has another type or shape");
-    qzi_free(r->ctx, key);
-    if (st != QZ_OK)
-        return st;
-    r->used++;
-    *out = tensor;
-    return QZ_OK;
-}
-
-/* The same, copied into memory of its own. Elements have the type's natural alignment there. */
-static qz_status copy_tensor(struct reader *r, const char *name, const char *leaf, qz_dtype dtype,
-                             int32_t ndim, const int64_t *dims, void **out)
+/* A tensor, copied into memory of its own. Elements have the type's natural alignment there. */
+static qz_status copy_tensor(qzi_saved_reader *r, const char *name, const char *leaf,
+                             qz_dtype dtype, int32_t ndim, const int64_t *dims, void **out)
 {
     const qz_tensor *tensor = NULL;
-    QZI_TRY(get_tensor(r, name, leaf, dtype, ndim, dims, &tensor));
+    QZI_TRY(qzi_saved_tensor(r, name, leaf, dtype, ndim, dims, &tensor));
     size_t bytes = (size_t)qz_tensor_numel(tensor) * qz_dtype_size(dtype);
     void *data = qzi_alloc(r->ctx, bytes);
     if (!data)
@@ -212,7 +198,7 @@ static qz_status copy_tensor(struct reader *r, const char *name, const char *lea
     return QZ_OK;
 }
 
-static qz_status read_interpolation(struct reader *r, qz_interpolation *interpolation)
+static qz_status read_interpolation(qzi_saved_reader *r, qz_interpolation *interpolation)
 {
     const char *text = NULL;
     QZI_TRY(get_text(r, "interpolation", &text));
@@ -224,7 +210,7 @@ static qz_status read_interpolation(struct reader *r, qz_interpolation *interpol
     return fail_value(r, "interpolation", text);
 }
 
-static qz_status read_preprocess(struct reader *r)
+static qz_status read_preprocess(qzi_saved_reader *r)
 {
     qz_preprocess *p = &r->model->preprocess;
     const qz_tensor *mean = NULL, *std = NULL;
@@ -237,8 +223,8 @@ static qz_status read_preprocess(struct reader *r)
     QZI_TRY(get_number(r, "resize_w", 0, largest, &p->resize_w));
     QZI_TRY(get_flag(r, "bgr", &p->bgr));
     QZI_TRY(read_interpolation(r, &p->interpolation));
-    QZI_TRY(get_tensor(r, "preprocess.mean", NULL, QZ_F32, 1, &three, &mean));
-    QZI_TRY(get_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
+    QZI_TRY(qzi_saved_tensor(r, "preprocess.mean", NULL, QZ_F32, 1, &three, &mean));
+    QZI_TRY(qzi_saved_tensor(r, "preprocess.std", NULL, QZ_F32, 1, &three, &std));
     memcpy(p->mean, mean->data, sizeof(p->mean));
     memcpy(p->std, std->data, sizeof(p->std));
     qzi_preprocess_usual(p, &r->model->input_h, &r->model->input_w);
@@ -249,7 +235,7 @@ static qz_status read_preprocess(struct reader *r)
 }
 
 /* A file that names another architecture than it has: the number of values differs. */
-static qz_status check_network(const struct reader *r)
+static qz_status check_network(const qzi_saved_reader *r)
 {
     const size_t count = r->model->graph->node_count;
     const qz_tensor *scales = qz_state_dict_find(r->dict, "activation.scale");
@@ -260,43 +246,27 @@ static qz_status check_network(const struct reader *r)
                     r->model->arch->info.name, count, (long long)scales->dims[0]);
 }
 
-/* Parameters of the float graph's values; *observed is the caller's to free. */
-static qz_status read_activations(struct reader *r, qzi_qparams **observed)
+static qz_status read_converted(qzi_saved_reader *r)
 {
-    const qz_graph *graph = r->model->graph;
-    const int64_t count = (int64_t)graph->node_count;
-    const qz_tensor *scales = NULL, *zero_points = NULL;
-    QZI_TRY(get_tensor(r, "activation.scale", NULL, QZ_F32, 1, &count, &scales));
-    QZI_TRY(get_tensor(r, "activation.zero_point", NULL, QZ_S32, 1, &count, &zero_points));
-    qzi_qparams *q = qzi_calloc(r->ctx, graph->node_count, sizeof(*q));
-    if (!q)
+    qz_model *m = r->model;
+    qzi_value_q *values = qzi_calloc(r->ctx, m->graph->node_count, sizeof(*values));
+    if (!values)
         return QZ_ERR_MEMORY;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        memcpy(&q[i].scale, (const char *)scales->data + i * sizeof(float), sizeof(float));
-        memcpy(&q[i].zero_point, (const char *)zero_points->data + i * sizeof(int32_t),
-               sizeof(int32_t));
-        bool none = q[i].scale == 0.0f && q[i].zero_point == 0;
-        bool valid = isfinite(q[i].scale) && q[i].scale > 0.0f && q[i].zero_point >= 0 &&
-                     q[i].zero_point <= 255;
-        if (!none && !valid) {
-            qzi_free(r->ctx, q);
-            return qzi_fail(r->ctx, QZ_ERR_FORMAT,
-                            "%s: damaged: scale or zero point of the output of %s", r->path,
-                            graph->nodes[i].name);
-        }
-    }
-    *observed = q;
-    return QZ_OK;
+    qz_status st = qzi_saved_read_values(r, values);
+    if (st == QZ_OK)
+        st = as_damaged(r, qzi_convert_structure(m->graph, &m->qconfig, values, &m->int8_graph));
+    qzi_free(r->ctx, values);
+    return st;
 }
 
-static qz_status fail_numbers(const struct reader *r, const char *name, const char *what)
+static qz_status fail_numbers(const qzi_saved_reader *r, const char *name, const char *what)
 {
     return qzi_fail(r->ctx, QZ_ERR_FORMAT, "%s: damaged: numbers out of range in %s of %s", r->path,
                     what, name);
 }
 
 /* Fills the node's empty qweights; what was allocated stays the node's when this fails. */
-static qz_status read_qweights(struct reader *r, qzi_node *node)
+static qz_status read_qweights(qzi_saved_reader *r, qzi_node *node)
 {
     const qzi_conv2d_attr *conv = &node->u.conv;
     const int64_t oc = conv->oc, dims[4] = {oc, conv->ic / conv->groups, conv->kh, conv->kw};
@@ -327,7 +297,7 @@ static qz_status read_qweights(struct reader *r, qzi_node *node)
 }
 
 /* A parameter of a node that stayed float. */
-static qz_status read_param(struct reader *r, const qzi_node *node, int which)
+static qz_status read_param(qzi_saved_reader *r, const qzi_node *node, int which)
 {
     if (node->param[which] < 0)
         return QZ_OK;
@@ -347,12 +317,12 @@ static qz_status read_param(struct reader *r, const qzi_node *node, int which)
     return QZ_OK;
 }
 
-static qz_status read_node(struct reader *r, qzi_node *node)
+static qz_status read_node(qzi_saved_reader *r, qzi_node *node)
 {
     if (node->tables) {
         const int64_t dims[2] = {(int64_t)node->in_count, 256};
         const qz_tensor *tables = NULL;
-        QZI_TRY(get_tensor(r, node->name, "table", QZ_U8, 2, dims, &tables));
+        QZI_TRY(qzi_saved_tensor(r, node->name, "table", QZ_U8, 2, dims, &tables));
         memcpy(node->tables, tables->data, node->in_count * 256);
     }
     if (qzi_op_has_weights(node->op) && node->dtype == QZ_U8) {
@@ -367,7 +337,7 @@ static qz_status read_node(struct reader *r, qzi_node *node)
 
 /* ---- the whole ---- */
 
-static qz_status read_activation(const struct reader *r, qz_activation *activation)
+static qz_status read_activation(const qzi_saved_reader *r, qz_activation *activation)
 {
     const char *text = qz_state_dict_metadata(r->dict, "activation");
     for (int act = QZ_ACT_NONE + 1; text && act < QZ_ACT_COUNT; act++)
@@ -376,7 +346,7 @@ static qz_status read_activation(const struct reader *r, qz_activation *activati
     return text && *activation == QZ_ACT_NONE ? fail_value(r, "activation", text) : QZ_OK;
 }
 
-static qz_status read_norm_eps(struct reader *r)
+static qz_status read_norm_eps(qzi_saved_reader *r)
 {
     uint64_t bits = 0;
     const char *text = qz_state_dict_metadata(r->dict, "norm_eps");
@@ -389,14 +359,14 @@ static qz_status read_norm_eps(struct reader *r)
     return right ? QZ_OK : fail_value(r, "norm_eps", text);
 }
 
-static qz_status read_anchors(struct reader *r)
+static qz_status read_anchors(qzi_saved_reader *r)
 {
     const qzi_detector *detector = r->model->arch->detector;
     const int64_t dims[3] = {3, 3, 2};
     const qz_tensor *tensor = NULL;
     if (!detector || detector->kind != QZI_DETECTOR_YOLO)
         return QZ_OK;
-    QZI_TRY(get_tensor(r, "anchors", NULL, QZ_F32, 3, dims, &tensor));
+    QZI_TRY(qzi_saved_tensor(r, "anchors", NULL, QZ_F32, 3, dims, &tensor));
     memcpy(r->model->anchors, tensor->data, sizeof(r->model->anchors));
     const float *values = &r->model->anchors[0][0][0];
     for (int i = 0; i < 18; i++)
@@ -405,12 +375,11 @@ static qz_status read_anchors(struct reader *r)
     return QZ_OK;
 }
 
-static qz_status read_structure(struct reader *r)
+static qz_status read_structure(qzi_saved_reader *r)
 {
     qz_model *m = r->model;
     qzi_build_options build = {0};
     bool fused = false;
-    qzi_qparams *observed = NULL;
     QZI_TRY(get_number(r, "num_classes", 1, INT32_MAX, &build.num_classes));
     QZI_TRY(get_flag(r, "transform_input", &build.transform_input));
     QZI_TRY(get_flag(r, "no_aux_logits", &build.no_aux_logits));
@@ -439,13 +408,10 @@ static qz_status read_structure(struct reader *r)
         qzi_replace_relu6(m->graph);
     QZI_TRY(as_damaged(r, fused ? qzi_model_fuse(m) : qzi_model_divide(m)));
     QZI_TRY(check_network(r));
-    QZI_TRY(read_activations(r, &observed));
-    qz_status st = qzi_convert_structure(m->graph, &m->qconfig, observed, &m->int8_graph);
-    qzi_free(r->ctx, observed);
-    return as_damaged(r, st);
+    return read_converted(r);
 }
 
-static qz_status read_model(struct reader *r)
+static qz_status read_model(qzi_saved_reader *r)
 {
     qz_model *m = r->model;
     QZI_TRY(read_structure(r));
@@ -473,16 +439,16 @@ static qz_status check_format(qz_context *ctx, const char *path, const qz_state_
     if (!format || strncmp(format, QZI_SAVED_FORMAT_FAMILY, family) != 0)
         return qzi_fail(ctx, QZ_ERR_FORMAT,
                         "%s: not a saved int8 model; weights are given with a model's name", path);
-    if (strcmp(format, QZI_SAVED_FORMAT) != 0)
+    if (strcmp(format, QZI_SAVED_FORMAT) != 0 && strcmp(format, QZI_SAVED_FORMAT_CHANNELS) != 0)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                         "%s: written in format %.40s, this version reads " QZI_SAVED_FORMAT
-                        "; quantize the model again",
+                        " and " QZI_SAVED_FORMAT_CHANNELS "; quantize the model again",
                         path, format);
     return QZ_OK;
 }
 
 /* Reads the file into an empty model, which a failure destroys. */
-static qz_status finish_model(struct reader *r, qz_model **model)
+static qz_status finish_model(qzi_saved_reader *r, qz_model **model)
 {
     const qz_status st = read_model(r);
     if (st == QZ_OK)
@@ -506,7 +472,7 @@ static qz_status open_dict(qz_context *ctx, const char *path, const qz_state_dic
     if (!arch)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED, "%s: this version has no architecture '%.64s'",
                         path, name ? name : "");
-    struct reader r = {.ctx = ctx, .path = path, .dict = dict};
+    qzi_saved_reader r = {.ctx = ctx, .path = path, .dict = dict};
     QZI_TRY(qzi_model_alloc(ctx, arch, &r.model));
     return finish_model(&r, model);
 }
@@ -531,7 +497,7 @@ static qz_status open_from(qz_context *context, const char *path,
 static qz_status open_own(qz_context *ctx, const char *path, const qz_state_dict *dict,
                           qz_graph *graph, qz_model **model)
 {
-    struct reader r = {.ctx = ctx, .path = path, .dict = dict};
+    qzi_saved_reader r = {.ctx = ctx, .path = path, .dict = dict};
     qz_preprocess size = {.std = {1.0f, 1.0f, 1.0f}}; /* the whole recipe is read later */
     const char *name = NULL;
     uint64_t hash = 0;

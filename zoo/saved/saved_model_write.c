@@ -2,6 +2,7 @@
 /*
  * saved_model_write.c - qz_model_save. The format is described in saved_model.h.
  */
+#include "quant/channels.h"
 #include "zoo/model/classes.h"
 #include "zoo/model/model_detect.h"
 #include "zoo/saved/saved_model.h"
@@ -90,7 +91,8 @@ static qz_status add_metadata(struct writer *w)
     /* only the base name: where a file lay is nobody's business, and differs between machines */
     const char *slash = strrchr(m->origin.weights, '/'), *classes = NULL;
     QZI_TRY(qzi_classes_join(m, &w->arena, &classes));
-    QZI_TRY(add_text(w, "format", QZI_SAVED_FORMAT));
+    QZI_TRY(add_text(w, "format",
+                     qzi_qconfig_by_channel(q) ? QZI_SAVED_FORMAT_CHANNELS : QZI_SAVED_FORMAT));
     QZI_TRY(add_text(w, "version", qz_version()));
     QZI_TRY(add_text(w, "arch", m->arch->info.name));
     if (m->graph_hash != 0)
@@ -154,23 +156,78 @@ static qz_status add_tensor(struct writer *w, const char *name, const char *leaf
     return QZ_OK;
 }
 
+/* Nodes of the int8 graph by the node of the float graph whose value they have, in its order; NULL
+ * where there is none. */
+static qz_status by_source(struct writer *w, const qzi_node ***list, size_t *count)
+{
+    const qz_graph *graph = w->model->int8_graph;
+    *count = 0;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].source != QZ_NO_VALUE)
+            *count = QZI_MAX(*count, (size_t)graph->nodes[i].source + 1);
+    *list = qzi_arena_alloc(&w->arena, *count * sizeof(**list));
+    if (!*list)
+        return QZ_ERR_MEMORY;
+    for (size_t i = 0; i < graph->node_count; i++)
+        if (graph->nodes[i].source != QZ_NO_VALUE)
+            (*list)[graph->nodes[i].source] = &graph->nodes[i];
+    return QZ_OK;
+}
+
+static bool has_channels(const qzi_node *node)
+{
+    return node && node->channel_q && !qzi_channels_moved(node);
+}
+
+/* Scales and zero points by channel. */
+static qz_status add_channels(struct writer *w, const qzi_node *const *nodes, size_t count)
+{
+    const int64_t values = (int64_t)count;
+    int64_t sum = 0;
+    int32_t *channels = qzi_arena_alloc(&w->arena, count * sizeof(*channels));
+    if (!channels)
+        return QZ_ERR_MEMORY;
+    for (size_t i = 0; i < count; i++)
+        sum += channels[i] = has_channels(nodes[i]) ? nodes[i]->c : 0;
+    QZI_TRY(add_tensor(w, "activation.channels", NULL, QZ_S32, channels, 1, &values));
+    if (sum == 0)
+        return QZ_OK;
+    float *scales = qzi_arena_alloc(&w->arena, (size_t)sum * sizeof(*scales));
+    uint8_t *zero_points = qzi_arena_alloc(&w->arena, (size_t)sum);
+    if (!scales || !zero_points)
+        return QZ_ERR_MEMORY;
+    QZI_TRY(add_tensor(w, "channel.scale", NULL, QZ_F32, scales, 1, &sum));
+    QZI_TRY(add_tensor(w, "channel.zero_point", NULL, QZ_U8, zero_points, 1, &sum));
+    for (size_t i = 0; i < count; i++) {
+        if (!has_channels(nodes[i]))
+            continue;
+        const size_t c = (size_t)nodes[i]->c;
+        memcpy(scales, nodes[i]->channel_q->scale, c * sizeof(*scales));
+        memcpy(zero_points, nodes[i]->channel_q->zero_point, c);
+        scales += c;
+        zero_points += c;
+    }
+    return QZ_OK;
+}
+
 /* The parameters of the values, in the order of the float graph's nodes. */
 static qz_status add_activations(struct writer *w)
 {
-    const qz_graph *graph = w->model->int8_graph;
-    float *scales = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*scales));
-    int32_t *zero_points = qzi_arena_alloc(&w->arena, graph->node_count * sizeof(*zero_points));
+    const qzi_node **nodes = NULL;
+    size_t values = 0;
+    QZI_TRY(by_source(w, &nodes, &values));
+    const int64_t count = (int64_t)values;
+    float *scales = qzi_arena_alloc(&w->arena, values * sizeof(*scales));
+    int32_t *zero_points = qzi_arena_alloc(&w->arena, values * sizeof(*zero_points));
     if (!scales || !zero_points)
         return QZ_ERR_MEMORY;
-    int64_t count = 0;
-    for (size_t i = 0; i < graph->node_count; i++) {
-        if (!qzi_saved_has_qparams(&graph->nodes[i]))
-            continue;
-        scales[count] = graph->nodes[i].q.scale;
-        zero_points[count++] = graph->nodes[i].q.zero_point;
+    for (size_t i = 0; i < values; i++) {
+        scales[i] = nodes[i] ? nodes[i]->q.scale : 0.0f;
+        zero_points[i] = nodes[i] ? nodes[i]->q.zero_point : 0;
     }
     QZI_TRY(add_tensor(w, "activation.scale", NULL, QZ_F32, scales, 1, &count));
-    return add_tensor(w, "activation.zero_point", NULL, QZ_S32, zero_points, 1, &count);
+    QZI_TRY(add_tensor(w, "activation.zero_point", NULL, QZ_S32, zero_points, 1, &count));
+    return qzi_qconfig_by_channel(&w->model->qconfig) ? add_channels(w, nodes, values) : QZ_OK;
 }
 
 static qz_status add_node(struct writer *w, const qzi_node *node)

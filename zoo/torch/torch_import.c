@@ -79,7 +79,7 @@ qz_status qzi_torch_set_qparams(qzi_torch_import *import, size_t node, const cha
         return qzi_fail(import->model->ctx, QZ_ERR_NUMERIC,
                         "%s: the zero point of %s is %" PRId64 "; 0 to 255 is needed", import->path,
                         what, zero_point);
-    import->observed[node] = (qzi_qparams){(float)scale, (int32_t)zero_point};
+    import->observed[node].q = (qzi_qparams){(float)scale, (int32_t)zero_point};
     return QZ_OK;
 }
 

@@ -21,7 +21,7 @@ typedef struct qzi_torch_import {
     const qz_state_dict *dict;
     const char *path;
     qzi_arena arena;
-    qzi_qparams *observed;      /* by node of the fused float graph; scale 0: none */
+    qzi_value_q *observed;      /* by node of the fused float graph; scale 0: none */
     qzi_torch_weights *weights; /* also by node */
     bool per_channel;           /* some layer has several scales */
 } qzi_torch_import;
