@@ -38,7 +38,7 @@ static bool parse(const char *line, bench_case *item)
     }
     item->count = v[0];
     item->problem = (conv_problem){
-        "",   {v[2], v[5], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16]},
+        "",   {v[2], v[5], v[8], v[9], v[10], v[11], v[12], v[13], v[14], v[15], v[16], false},
         v[1], v[3],
         v[4], v[6],
         v[7]};

@@ -15,6 +15,7 @@
 #define QZOO_LAYERS_KERNELS_KERNELS_H
 
 #include "layers/qzoo_base.h"
+#include "layers/qzoo_graph.h"
 
 /*
  * An NHWC activation. Element (n, y, x, ch) is data[((n*h + y)*w + x)*pixel_stride + ch]:
@@ -46,7 +47,21 @@ typedef struct qzk_view {
 typedef struct qzk_conv_shape {
     int32_t ic, oc, groups; /* groups divides both */
     int32_t kh, kw, stride_h, stride_w, pad_top, pad_left, dil_h, dil_w;
+    bool by_channel; /* int8 kernels: the numbers are those of CONTRACT.md, "by channel" */
 } qzk_conv_shape;
+
+/* By channel: an activation function f that is applied to the sum before it is rounded. The others
+ * are clamps, and only bounds. */
+static inline bool qzk_act_is_function(qz_activation act)
+{
+    return act != QZ_ACT_NONE && act != QZ_ACT_RELU && act != QZ_ACT_RELU6;
+}
+
+/* By channel: kernels compute f times this; out_mult divides by it. */
+static inline float qzk_act_divisor(qz_activation act)
+{
+    return act == QZ_ACT_HARDSWISH || act == QZ_ACT_HARDSIGMOID ? 6.0f : 1.0f;
+}
 
 /* What pack() reads. Weights are OIHW: [oc][ic/groups][kh][kw]. */
 typedef struct qzk_conv_weights {
@@ -56,6 +71,16 @@ typedef struct qzk_conv_weights {
     const int32_t *bias_s32; /* int8 kernels; NULL: zeros */
     const float *mult;       /* int8 kernels: m[oc] = (s_x * s_w[oc]) / s_y */
     int32_t x_zp;            /* int8 kernels: the input's zero point, also what padding reads */
+    /*
+     * With shape.by_channel. Without a function, v = fma(acc, mult, out_zero), and with a residual
+     * r, v = fma(acc, mult, fma(r, residual_mult, out_zero)). With a function f, x = acc * mult and
+     * v = fma(f(x), out_mult, out_zero). Finite; every v is below 2^60 in magnitude.
+     */
+    const uint8_t *x_zps;       /* [ic], in place of x_zp; NULL: x_zp */
+    const float *out_mult;      /* [oc], where act is a function */
+    const float *out_zero;      /* [oc] */
+    const float *residual_mult; /* [oc]; NULL: no residual. Never with a function */
+    qz_activation act;          /* a function; a clamp counts as NONE */
 } qzk_conv_weights;
 
 /* Some pixels (of n*h*w, in order) in some channels of an output. */
@@ -72,9 +97,13 @@ typedef struct qzk_conv_args {
      * float kernels: y is clamped to [lo, hi] (-inf, inf: none), NaN stays NaN.
      * int8 kernels: (float)acc * m is clamped to [lo, hi], which are
      * (q_lo - y_zp, q_hi - y_zp); NaN becomes 0, that is y_zp.
+     * int8 kernels by channel: lo and hi are bytes, and y_zp is 0.
      */
     float lo, hi;
     int32_t y_zp; /* int8 kernels */
+    /* By channel, where weights had residual_mult: uint8, of the output's size. Each byte is read
+     * before the same place of the output is written, so that it may be the same view. */
+    qzk_view residual;
     /*
      * How to cut the work into units; no result depends on it. `ways` threads will share the work
      * (0 and 1: one thread): equal shares of [0, units) cost about the same. by_channels: a share

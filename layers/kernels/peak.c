@@ -204,14 +204,14 @@ size_t qz_kernel_rows(const qz_context *context, qz_isa isa, qz_kernel_row *rows
         qzk_conv_shape shape;
     } cases[] = {
         /* ic, oc, groups, kh, kw, stride, pad, dilation */
-        {"conv2d 1x1", {256, 64, 1, 1, 1, 1, 1, 0, 0, 1, 1}},
-        {"conv2d 3x3", {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1}},
-        {"conv2d 7x7/2, 3 channels", {3, 64, 1, 7, 7, 2, 2, 3, 3, 1, 1}},
-        {"conv2d 3x3, groups of 4", {128, 128, 32, 3, 3, 1, 1, 1, 1, 1, 1}},
-        {"conv2d 3x3, depthwise", {96, 96, 96, 3, 3, 1, 1, 1, 1, 1, 1}},
-        {"linear", {2048, 1000, 1, 1, 1, 1, 1, 0, 0, 1, 1}},
+        {"conv2d 1x1", {256, 64, 1, 1, 1, 1, 1, 0, 0, 1, 1, false}},
+        {"conv2d 3x3", {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, false}},
+        {"conv2d 7x7/2, 3 channels", {3, 64, 1, 7, 7, 2, 2, 3, 3, 1, 1, false}},
+        {"conv2d 3x3, groups of 4", {128, 128, 32, 3, 3, 1, 1, 1, 1, 1, 1, false}},
+        {"conv2d 3x3, depthwise", {96, 96, 96, 3, 3, 1, 1, 1, 1, 1, 1, false}},
+        {"linear", {2048, 1000, 1, 1, 1, 1, 1, 0, 0, 1, 1, false}},
     };
-    static const qzk_conv_shape winograd = {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1};
+    static const qzk_conv_shape winograd = {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, false};
     qzk_kernels kernels;
     size_t count = 0;
     qzk_init(&kernels, isa == QZ_ISA_AUTO ? qz_context_isa(context) : isa);

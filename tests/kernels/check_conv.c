@@ -16,6 +16,11 @@
 
 /* ---- what is right ---- */
 
+static int32_t zero_point(const conv_operands *o, int32_t ic)
+{
+    return o->weights.x_zps ? o->weights.x_zps[ic] : o->weights.x_zp;
+}
+
 void *conv_direct(const conv_operands *o)
 {
     const qzk_conv_shape *s = &o->problem.shape;
@@ -46,7 +51,8 @@ void *conv_direct(const conv_operands *o)
                                     acc = check_fmaf(inside ? ((const float *)in->data)[xi] : 0.0f,
                                                      o->weights.w_f32[wi], acc);
                                 else if (inside)
-                                    sum += (((const uint8_t *)in->data)[xi] - o->weights.x_zp) *
+                                    sum += (((const uint8_t *)in->data)[xi] -
+                                            zero_point(o, oc / ocg * icg + ic)) *
                                            o->weights.w_s8[wi];
                             }
                     if (!o->int8) {
@@ -55,6 +61,10 @@ void *conv_direct(const conv_operands *o)
                         y[at] = v < o->args.lo ? o->args.lo : v > o->args.hi ? o->args.hi : v;
                     } else {
                         sum += o->weights.bias_s32 ? o->weights.bias_s32[oc] : 0;
+                        if (s->by_channel) {
+                            y8[at] = conv_channels_right(o, oc, sum, (int64_t)at / s->oc);
+                            continue;
+                        }
                         float v = (float)sum * o->weights.mult[oc];
                         v = isnan(v) ? 0.0f : fminf(fmaxf(v, o->args.lo), o->args.hi);
                         y8[at] = (uint8_t)(lrintf(v) + o->args.y_zp);
@@ -74,10 +84,15 @@ static bool same_float(const float *a, const float *b)
 static int fail(const conv_operands *o, const qzk_conv_kernel *kernel, const char *how)
 {
     printf("FAILED %s: %s\n  %s\n"
-           "  pixel strides %" PRId64 " and %" PRId64 ", %sbias, x_zp %d, y_zp %d, clamp %g %g\n",
+           "  pixel strides %" PRId64 " and %" PRId64 ", %sbias, x_zp %d, y_zp %d, clamp %g %g\n"
+           "  %s, activation %d, %s\n",
            kernel->name, how, conv_describe(&o->problem).text, o->args.in.pixel_stride,
            o->args.out.pixel_stride, o->weights.bias_f32 || o->weights.bias_s32 ? "" : "no ",
-           (int)o->weights.x_zp, (int)o->args.y_zp, (double)o->args.lo, (double)o->args.hi);
+           (int)o->weights.x_zp, (int)o->args.y_zp, (double)o->args.lo, (double)o->args.hi,
+           o->problem.shape.by_channel ? "by channel" : "one scale", (int)o->weights.act,
+           !o->args.residual.data ? "no residual"
+           : o->in_place          ? "over its residual"
+                                  : "a residual");
     return 1;
 }
 
@@ -231,6 +246,10 @@ static int check_one(check_rng *rng, const conv_operands *o, const qzk_conv_kern
     check_buffer out = check_buffer_new(conv_view_bytes(&args.out, o->int8), 4, at_front);
     check_random_bytes(rng, out.data, out.size);
     args.out.data = out.data;
+    if (o->in_place) {
+        memcpy(out.data, o->residual.data, out.size);
+        args.residual = args.out;
+    }
     unsigned char *before = malloc(out.size);
     if (!before)
         exit(2);
@@ -293,7 +312,7 @@ static int check_problem(const check_options *options, check_rng *rng, const con
         for (size_t i = 0; i < t->count; i++) {
             const qzk_conv_kernel *kernel = t->kernels[i];
             if (!check_wanted(options, kernel->name, kernel->isa) ||
-                !kernel->supports(&problem->shape))
+                !kernel->supports(&o.problem.shape))
                 continue;
             failures += check_one(rng, &o, kernel, want, front != 0);
             t->runs[i]++;
@@ -308,7 +327,7 @@ static int check_problem(const check_options *options, check_rng *rng, const con
 int check_suite_conv(const check_options *options, int64_t *compared)
 {
     int64_t runs = options->runs ? options->runs : 300;
-    int failures = 0;
+    int failures = conv_channels_errors(compared);
     for (qzk_conv_list list = 0; list < QZK_CONV_LISTS; list++) {
         check_rng rng = {options->seed + (uint64_t)list};
         tally t = {0};

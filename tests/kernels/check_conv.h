@@ -34,12 +34,21 @@ typedef struct conv_operands {
     conv_problem problem;
     qzk_conv_weights weights;
     qzk_conv_args args; /* all but out.data and packed */
+    bool in_place;      /* the output is written over the residual */
     check_buffer w, bias, mult, in;
+    check_buffer zps, second, zero, residual; /* by channel, where there are any */
 } conv_operands;
 
 conv_operands conv_operands_new(check_rng *rng, const conv_problem *problem, bool int8,
                                 bool at_front, bool plain);
 void conv_operands_free(conv_operands *operands);
+/* int8 operands become those of a convolution by channel; before their memory is protected. */
+void conv_channels_fill(check_rng *rng, conv_operands *operands, qz_activation act, bool residual,
+                        bool at_front);
+/* The byte of CONTRACT.md for a sum, bias and all; `pixel` of the residual. */
+uint8_t conv_channels_right(const conv_operands *operands, int32_t oc, int64_t sum, int64_t pixel);
+/* The functions by channel beside the real ones; returns how many are too far from them. */
+int conv_channels_errors(int64_t *compared);
 /* The outputs as CONTRACT.md has them, dense and by malloc: uint8_t or float; by Winograd. */
 void *conv_direct(const conv_operands *operands);
 float *conv_winograd(const conv_operands *operands);

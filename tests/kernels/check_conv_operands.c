@@ -209,6 +209,13 @@ conv_operands conv_operands_new(check_rng *rng, const conv_problem *problem, boo
     else
         fill_float(rng, &o, weight_count, plain);
     spoil_gaps(rng, &o);
+    if (int8 && !plain && check_one_in(rng, 2)) {
+        const bool residual = check_one_in(rng, 4);
+        const qz_activation act = residual || check_one_in(rng, 3)
+                                      ? QZ_ACT_NONE
+                                      : (qz_activation)check_range(rng, 0, QZ_ACT_COUNT - 1);
+        conv_channels_fill(rng, &o, act, residual, at_front);
+    }
     check_buffer_protect(&o.in, true);
     check_buffer_protect(&o.w, true);
     check_buffer_protect(&o.bias, true);
@@ -222,4 +229,8 @@ void conv_operands_free(conv_operands *o)
     check_buffer_free(&o->w);
     check_buffer_free(&o->bias);
     check_buffer_free(&o->mult);
+    check_buffer_free(&o->zps);
+    check_buffer_free(&o->second);
+    check_buffer_free(&o->zero);
+    check_buffer_free(&o->residual);
 }

@@ -7,10 +7,10 @@
 /* kind, ic, oc, groups, kernel, stride, padding (top left bottom right), dilation, n, h, w */
 #define OUT(size, k, stride, before, after, dil) \
     (((size) + (before) + (after) - (dil) * ((k)-1) - 1) / (stride) + 1)
-#define CONV(what, ic, oc, g, kh, kw, s, pt, pl, pb, pr, d, n, h, w)                      \
-    {                                                                                     \
-        what, {ic, oc, g, kh, kw, s, s, pt, pl, d, d}, n, h, w, OUT(h, kh, s, pt, pb, d), \
-            OUT(w, kw, s, pl, pr, d)                                                      \
+#define CONV(what, ic, oc, g, kh, kw, s, pt, pl, pb, pr, d, n, h, w)                             \
+    {                                                                                            \
+        what, {ic, oc, g, kh, kw, s, s, pt, pl, d, d, false}, n, h, w, OUT(h, kh, s, pt, pb, d), \
+            OUT(w, kw, s, pl, pr, d)                                                             \
     }
 #define SAME(what, ic, oc, g, k, s, n, h, w) \
     CONV(what, ic, oc, g, k, k, s, (k) / 2, (k) / 2, (k) / 2, (k) / 2, 1, n, h, w)
@@ -166,7 +166,7 @@ conv_problem conv_random(check_rng *rng)
     do {
         int32_t k = 1, width;
         bool linear = false;
-        p = (conv_problem){"random", {0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1}, 1, 1, 1, 1, 1};
+        p = (conv_problem){"random", {0, 0, 1, 1, 1, 1, 1, 0, 0, 1, 1, false}, 1, 1, 1, 1, 1};
         p.n = check_one_in(rng, 3) ? pick(rng, 2, 4) : 1;
         s->ic = pick_channels(rng);
         s->oc = pick_channels(rng);
@@ -243,7 +243,7 @@ conv_problem conv_random_3x3(check_rng *rng)
 {
     conv_problem p;
     do {
-        p = (conv_problem){"random 3x3", {0, 0, 1, 3, 3, 1, 1, 0, 0, 1, 1}, 1, 1, 1, 1, 1};
+        p = (conv_problem){"random 3x3", {0, 0, 1, 3, 3, 1, 1, 0, 0, 1, 1, false}, 1, 1, 1, 1, 1};
         p.n = check_one_in(rng, 3) ? pick(rng, 2, 4) : 1;
         p.shape.ic = pick_channels(rng);
         p.shape.oc = pick_channels(rng);

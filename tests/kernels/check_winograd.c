@@ -223,8 +223,8 @@ int check_suite_winograd(const check_options *options, int64_t *compared)
     for (size_t i = 0; i < QZI_ARRAY_LEN(channels); i++) {
         bound_sums sums = {0};
         for (int64_t run = 0; run < (options->runs ? options->runs : 8); run++) {
-            conv_problem p = {"bound", {channels[i], 2, 1, 3, 3, 1, 1, 1, 1, 1, 1}, 1, 10, 9, 10,
-                              9};
+            conv_problem p = {
+                "bound", {channels[i], 2, 1, 3, 3, 1, 1, 1, 1, 1, 1, false}, 1, 10, 9, 10, 9};
             conv_operands o = conv_operands_new(&rng, &p, false, true, true);
             o.weights.bias_f32 = NULL;
             o.args.lo = -INFINITY;

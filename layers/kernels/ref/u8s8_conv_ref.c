@@ -2,18 +2,23 @@
 /*
  * u8s8_conv_ref.c - convolution and linear on uint8 activations and int8 weights, any shape.
  */
+#include "layers/kernels/ref/act_ref.h"
 #include "layers/kernels/ref/conv_ref.h"
-#include "layers/kernels/ref/requant.h"
 
 #include <string.h>
 
-/* Packed: this header, then at these offsets bias, multipliers, weights and the row of padding. */
+/*
+ * Packed: this header, then at these offsets bias, multipliers, weights and the row of padding,
+ * which is also what is subtracted from the input. By channel the multipliers are those of `mult`,
+ * then of the function or the residual, then the zeros.
+ */
 typedef struct layout {
-    size_t bias, mult, weights, pad_row, size;
+    size_t bias, mult, second, zero, weights, pad_row, size;
 } layout;
 
 typedef struct header {
-    int32_t x_zp;
+    qz_activation act;
+    bool residual;
 } header;
 
 static layout layout_of(const qzk_conv_shape *s)
@@ -22,7 +27,9 @@ static layout layout_of(const qzk_conv_shape *s)
     layout l;
     l.bias = QZI_ROUND_UP(sizeof(header), QZI_ALIGN);
     l.mult = l.bias + lanes * sizeof(int32_t);
-    l.weights = l.mult + lanes * sizeof(float);
+    l.second = l.mult + lanes * sizeof(float);
+    l.zero = l.second + (s->by_channel ? lanes * sizeof(float) : 0);
+    l.weights = l.zero + (s->by_channel ? lanes * sizeof(float) : 0);
     l.pad_row = l.weights + lanes * (size_t)qzk_ref_depth(s);
     l.size = l.pad_row + (size_t)s->ic;
     return l;
@@ -44,7 +51,14 @@ static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *pa
     layout l = layout_of(s);
     char *base = packed;
     memset(base, 0, l.weights);
-    ((header *)packed)->x_zp = from->x_zp;
+    if (s->by_channel) {
+        const float *second = from->residual_mult ? from->residual_mult : from->out_mult;
+        ((header *)packed)->act = qzk_act_is_function(from->act) ? from->act : QZ_ACT_NONE;
+        ((header *)packed)->residual = from->residual_mult != NULL;
+        if (second)
+            memcpy(base + l.second, second, (size_t)s->oc * sizeof(float));
+        memcpy(base + l.zero, from->out_zero, (size_t)s->oc * sizeof(float));
+    }
     if (from->bias_s32)
         memcpy(base + l.bias, from->bias_s32, (size_t)s->oc * sizeof(int32_t));
     memcpy(base + l.mult, from->mult, (size_t)s->oc * sizeof(float));
@@ -53,7 +67,10 @@ static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *pa
         for (int64_t k = 0; k < qzk_ref_depth(s); k++)
             for (int64_t oc = first; oc < first + QZK_REF_LANES; oc++)
                 *w++ = oc < s->oc ? from->w_s8[qzk_ref_weight_index(s, oc, k)] : 0;
-    memset(base + l.pad_row, from->x_zp, (size_t)s->ic);
+    if (from->x_zps)
+        memcpy(base + l.pad_row, from->x_zps, (size_t)s->ic);
+    else
+        memset(base + l.pad_row, from->x_zp, (size_t)s->ic);
 }
 
 static size_t scratch_size(const qzk_conv_args *args)
@@ -62,9 +79,9 @@ static size_t scratch_size(const qzk_conv_args *args)
     return 0;
 }
 
-/* acc[lane] = sum of (x - x_zp) * w over the taps of one pixel; exact, so any order is right. */
+/* acc[lane] = sum of (x - zero point) * w over the taps of one pixel; exact, so any order is right. */
 static void sum_taps(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_ref_pixel pixel,
-                     const int8_t *w, int32_t x_zp, const uint8_t *pad_row, int32_t *acc)
+                     const int8_t *w, const uint8_t *pad_row, int32_t *acc)
 {
     const qzk_conv_shape *s = args->shape;
     int32_t icg = s->ic / s->groups;
@@ -75,15 +92,18 @@ static void sum_taps(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_ref_p
             const uint8_t *x = at < 0 ? pad_row : (const uint8_t *)args->in.data + at;
             if (u->one_group) {
                 for (int32_t ic = 0; ic < icg; ic++, w += QZK_REF_LANES) {
-                    int16_t v = (int16_t)(x[u->channel[0] + ic] - x_zp);
+                    const int32_t c = u->channel[0] + ic;
+                    int16_t v = (int16_t)(x[c] - pad_row[c]);
                     for (int j = 0; j < QZK_REF_LANES; j++)
                         sum[j] += v * w[j];
                 }
             } else {
                 for (int32_t ic = 0; ic < icg; ic++, w += QZK_REF_LANES) {
                     int16_t v[QZK_REF_LANES];
-                    for (int j = 0; j < QZK_REF_LANES; j++)
-                        v[j] = (int16_t)(x[u->channel[j] + ic] - x_zp);
+                    for (int j = 0; j < QZK_REF_LANES; j++) {
+                        const int32_t c = u->channel[j] + ic;
+                        v[j] = (int16_t)(x[c] - pad_row[c]);
+                    }
                     for (int j = 0; j < QZK_REF_LANES; j++)
                         sum[j] += v[j] * w[j];
                 }
@@ -93,12 +113,34 @@ static void sum_taps(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_ref_p
     memcpy(acc, sum, sizeof(sum));
 }
 
+/* CONTRACT.md, "by channel": the bytes of one pixel from its sums. */
+static void finish_by_channel(const qzk_conv_args *args, const layout *l, int64_t oc, int lanes,
+                              const int32_t *acc, const uint8_t *r, uint8_t *y)
+{
+    const char *base = args->packed;
+    const header *head = args->packed;
+    const int32_t *bias = (const int32_t *)(base + l->bias) + oc;
+    const float *mult = (const float *)(base + l->mult) + oc;
+    const float *second = (const float *)(base + l->second) + oc;
+    const float *zero = (const float *)(base + l->zero) + oc;
+    for (int j = 0; j < lanes; j++) {
+        const float sum = (float)(acc[j] + bias[j]);
+        float v;
+        if (head->act != QZ_ACT_NONE)
+            v = qzk_ref_fmaf(qzk_ref_act(head->act, sum * mult[j]), second[j], zero[j]);
+        else if (head->residual)
+            v = qzk_ref_fmaf(sum, mult[j], qzk_ref_fmaf((float)r[j], second[j], zero[j]));
+        else
+            v = qzk_ref_fmaf(sum, mult[j], zero[j]);
+        y[j] = qzk_ref_byte(v, args->lo, args->hi);
+    }
+}
+
 static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scratch)
 {
     (void)scratch;
     layout l = layout_of(args->shape);
     const char *base = args->packed;
-    int32_t x_zp = ((const header *)args->packed)->x_zp;
     const uint8_t *pad_row = (const uint8_t *)(base + l.pad_row);
     for (int64_t index = begin; index < end; index++) {
         qzk_ref_unit u = qzk_ref_unit_at(args, index);
@@ -108,8 +150,15 @@ static void run(const qzk_conv_args *args, int64_t begin, int64_t end, void *scr
         const int8_t *w = (const int8_t *)(base + l.weights) + oc * qzk_ref_depth(args->shape);
         for (int64_t p = u.pixel_begin; p < u.pixel_end; p++) {
             int32_t acc[QZK_REF_LANES];
-            sum_taps(args, &u, qzk_ref_pixel_at(args, p), w, x_zp, pad_row, acc);
+            sum_taps(args, &u, qzk_ref_pixel_at(args, p), w, pad_row, acc);
             uint8_t *y = (uint8_t *)args->out.data + p * args->out.pixel_stride + oc;
+            if (args->shape->by_channel) {
+                const qzk_view *r = &args->residual;
+                const uint8_t *data = r->data;
+                finish_by_channel(args, &l, oc, u.lanes, acc,
+                                  data ? data + p * r->pixel_stride + oc : NULL, y);
+                continue;
+            }
             for (int j = 0; j < u.lanes; j++) {
                 float v = (float)(acc[j] + bias[j]) * mult[j];
                 y[j] = qzk_clampq(v, args->lo, args->hi, args->y_zp);

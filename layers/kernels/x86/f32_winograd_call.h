@@ -17,7 +17,15 @@
 
 static qzk_conv_shape point_shape(const qzk_conv_shape *s)
 {
-    return (qzk_conv_shape){s->ic, s->oc, 1, 1, 1, 1, 1, 0, 0, 1, 1};
+    return (qzk_conv_shape){.ic = s->ic,
+                            .oc = s->oc,
+                            .groups = 1,
+                            .kh = 1,
+                            .kw = 1,
+                            .stride_h = 1,
+                            .stride_w = 1,
+                            .dil_h = 1,
+                            .dil_w = 1};
 }
 
 /* The first float of a panel's bias; its weights follow. */

@@ -43,7 +43,7 @@ typedef struct amx_plan {
 static bool amx_supports(const qzk_conv_shape *s)
 {
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
-    if (s->groups > 1 && (icg < MIN_GROUP || ocg < MIN_GROUP))
+    if (s->by_channel || (s->groups > 1 && (icg < MIN_GROUP || ocg < MIN_GROUP)))
         return false;
     return ocg >= MIN_CHANNELS && s->kh * s->kw * icg >= MIN_K;
 }

@@ -335,8 +335,7 @@ static const tile_fn conv_tiles[TILE_WIDE_N][TILE_M] = {
 
 static bool conv_supports(const qzk_conv_shape *shape)
 {
-    (void)shape;
-    return true;
+    return !shape->by_channel;
 }
 
 static rows_plan conv_rows(const qzk_conv_args *args, const conv_plan *plan)

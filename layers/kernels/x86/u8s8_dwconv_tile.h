@@ -37,7 +37,7 @@ typedef struct dw_plan {
 
 static bool dw_supports(const qzk_conv_shape *s)
 {
-    return s->groups == s->ic && s->ic == s->oc;
+    return s->groups == s->ic && s->ic == s->oc && !s->by_channel;
 }
 
 static dw_plan dw_plan_make(const qzk_conv_shape *s)

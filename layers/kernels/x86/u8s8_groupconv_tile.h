@@ -27,7 +27,7 @@ typedef struct group_plan {
 static bool group_supports(const qzk_conv_shape *s)
 {
     const int32_t icg = s->ic / s->groups;
-    return s->ic == s->oc && s->groups > 1 && (icg == 4 || icg == 8 || icg == 16);
+    return s->ic == s->oc && s->groups > 1 && (icg == 4 || icg == 8 || icg == 16) && !s->by_channel;
 }
 
 static group_plan group_plan_make(const qzk_conv_shape *s)
