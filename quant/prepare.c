@@ -6,6 +6,8 @@
 #include "quant/prepare.h"
 #include "quant/decide.h"
 
+#include <math.h>
+
 struct qzi_calibration {
     const qz_graph *graph;
     qzi_arena arena; /* strings and lists of the qconfig */
@@ -13,7 +15,7 @@ struct qzi_calibration {
     uint32_t threads;
     size_t node_count;
     qzi_observer **observers; /* by node; NULL: none */
-    qzi_reach *reaches;       /* by node: what is observed */
+    qzi_reach *reaches;       /* by node: what is observed, of observers that do not merge */
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     size_t images;
@@ -39,6 +41,25 @@ static qz_status copy_list(qzi_arena *arena, const char *const *list, size_t cou
     return QZ_OK;
 }
 
+/* A mergeable observer counts all values, so that statistics serve every backend: what lies beyond
+ * the reach ends there when the range is searched. Others are shown the ends. */
+static qz_status create_observer(qzi_calibration *cal, qz_value node)
+{
+    const qz_graph *graph = cal->graph;
+    const qzi_qconfig *q = &cal->qconfig;
+    const qzi_reach reach = qzi_decide_reach(graph, q, node);
+    qzi_observer **o = &cal->observers[node];
+    QZI_TRY(qzi_observer_create(graph->ctx, q->observer, q->reduce_range, 0, 0.0f, o));
+    if (q->own_ranges)
+        qzi_observer_count_whole_range(*o);
+    if (!qzi_observer_mergeable(q->observer)) {
+        cal->reaches[node] = reach;
+        return QZ_OK;
+    }
+    qzi_observer_set_bounds(*o, reach.low, reach.high);
+    return qzi_observer_set_percentile(*o, q->percentile);
+}
+
 static qz_status create_observers(qzi_calibration *cal)
 {
     const qz_graph *graph = cal->graph;
@@ -48,11 +69,7 @@ static qz_status create_observers(qzi_calibration *cal)
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         if (!decisions[i].own_qparams)
             continue;
-        st = qzi_observer_create(graph->ctx, cal->qconfig.observer, cal->qconfig.reduce_range, 0,
-                                 0.0f, &cal->observers[i]);
-        cal->reaches[i] = qzi_decide_reach(graph, &cal->qconfig, (qz_value)i);
-        if (st == QZ_OK && cal->qconfig.own_ranges)
-            qzi_observer_count_whole_range(cal->observers[i]);
+        st = create_observer(cal, (qz_value)i);
     }
     qzi_decisions_free(graph, decisions);
     return st;
@@ -117,6 +134,8 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
         st = QZ_ERR_MEMORY;
         goto fail;
     }
+    for (size_t i = 0; i < graph->node_count; i++)
+        cal->reaches[i] = (qzi_reach){-INFINITY, INFINITY};
     QZI_GOTO(st, create_observers(cal));
     QZI_GOTO(st, qzi_packed_create(graph, QZ_ISA_AUTO, &cal->packed));
     *calibration = cal;

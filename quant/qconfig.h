@@ -37,6 +37,7 @@ const qzi_support *qzi_support_find(const qzi_backend *backend, const char *word
 typedef struct qzi_qconfig {
     const qzi_backend *backend;
     qz_observer_kind observer; /* never DEFAULT, unless imported */
+    double percentile;         /* of PERCENTILE; 0: the default */
     bool per_channel;
     bool reduce_range;
     /* histograms count all values: the backend does, or torch has no int8 model to be equal to */

@@ -28,11 +28,21 @@ typedef enum qz_observer_kind {
     QZ_OBSERVER_DEFAULT = 0, /* the backend's */
     QZ_OBSERVER_MINMAX,
     QZ_OBSERVER_MOVING, /* moving average of min and max, averaging constant 0.01 */
-    QZ_OBSERVER_HISTOGRAM
+    QZ_OBSERVER_HISTOGRAM,
+    /* The ranges of these, and of MINMAX, do not depend on the order of images, and statistics of
+     * theirs can be saved and merged; native takes them for each channel. */
+    QZ_OBSERVER_PERCENTILE, /* P percent of the values lie inside, as many below as above */
+    QZ_OBSERVER_ENTROPY,    /* least Kullback-Leibler divergence */
+    QZ_OBSERVER_MSE         /* least squared error */
 } qz_observer_kind;
-QZ_API const char *qz_observer_name(qz_observer_kind kind); /* "minmax", "moving", "histogram" */
+#define QZ_PERCENTILE_DEFAULT 99.99
+/* "minmax", "moving", "histogram", "percentile", "entropy", "mse" */
+QZ_API const char *qz_observer_name(qz_observer_kind kind);
 /* The inverse; false, and *kind unchanged, for another word or NULL. */
 QZ_API bool qz_observer_parse(const char *name, qz_observer_kind *kind);
+/* The same of a word as options and files have it, which may be "percentile:99.9" (above 0, at most
+ * 100, at most 6 decimals). *percentile is 0 where the word has no number. */
+QZ_API bool qz_observer_parse_word(const char *word, qz_observer_kind *kind, double *percentile);
 
 /* One node of the int8 model beside the float model. dB: 20 log10(|float| / |float - int8|);
  * infinity where nothing differs, NaN where there is nothing to compare. */

@@ -88,20 +88,21 @@ static const char *interpolation_word(int i)
     return qz_interpolation_name((qz_interpolation)i);
 }
 
-static const option_words interpolation_words = {interpolation_word, NULL};
-static const option_words backend_words = {backend_word, NULL};
-static const option_words observer_words = {observer_word, "percentile entropy mse"};
-static const option_words isa_words = {isa_word, NULL};
-static const option_words fuse_words = {fuse_word, NULL};
-static const option_words precision_words = {precision_word, NULL};
-static const option_words io_words = {io_word, NULL};
-static const option_words style_words = {style_word, NULL};
-static const option_words outputs_words = {outputs_word, NULL};
-static const option_words stage_words = {stage_word, NULL};
-static const option_words act_words = {act_word, NULL};
-static const option_words decode_words = {decode_word, NULL};
-static const option_words protocol_words = {protocol_word, NULL};
-static const option_words head_words = {head_word, NULL};
+static const option_words interpolation_words = {.word = interpolation_word};
+static const option_words backend_words = {.word = backend_word};
+static const option_words observer_words = {observer_word, NULL, "percentile",
+                                            offsetof(tool_options, quant.percentile)};
+static const option_words isa_words = {.word = isa_word};
+static const option_words fuse_words = {.word = fuse_word};
+static const option_words precision_words = {.word = precision_word};
+static const option_words io_words = {.word = io_word};
+static const option_words style_words = {.word = style_word};
+static const option_words outputs_words = {.word = outputs_word};
+static const option_words stage_words = {.word = stage_word};
+static const option_words act_words = {.word = act_word};
+static const option_words decode_words = {.word = decode_word};
+static const option_words protocol_words = {.word = protocol_word};
+static const option_words head_words = {.word = head_word};
 
 /* ---- the table ---- */
 
@@ -161,7 +162,7 @@ const tool_option tool_option_table[] = {
     {"--calib-limit", "N", OPT_QUANT, WHOLE(quant.calib_limit, 1, 10000000, 0),
      "use N files of --calib, spread over all and the same everywhere"},
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
-     "how calibration finds ranges"},
+     "how calibration finds ranges; percentile:P: P % of the values lie inside (default: 99.99)"},
     {"--reduce-range", NULL, OPT_QUANT, FLAG(quant.reduce_range),
      "use 7-bit activations, as torch's fbgemm does"},
     {"--per-channel", NULL, OPT_QUANT, FLAG(quant.per_channel),

@@ -33,8 +33,9 @@ typedef struct tool_options {
     } model;
     struct {
         bool ptq, reduce_range, per_channel, relu;
-        int backend;  /* qz_backend */
-        int observer; /* qz_observer_kind */
+        int backend;       /* qz_backend */
+        int observer;      /* qz_observer_kind */
+        double percentile; /* of QZ_OBSERVER_PERCENTILE; 0: the library's */
         option_list calib, exclude, fallback;
         long calib_limit;  /* 0: all */
         bool calib_chosen; /* by the command, not by the user */
@@ -163,6 +164,8 @@ typedef enum option_kind {
 typedef struct option_words {
     const char *(*word)(int number); /* counts from 0; NULL: no such number */
     const char *later;               /* words of the contract, not built yet, separated by spaces */
+    const char *numbered;            /* the word that may have a number behind a colon; NULL */
+    size_t number; /* where it is stored in tool_options, a double; without it 0 */
 } option_words;
 
 /* What an option sets, and to what. */

@@ -77,10 +77,26 @@ static bool is_later(const option_words *words, const char *text)
     return false;
 }
 
-static int set_word(const tool_option *option, const char *text, int *out)
+/* "percentile:99.9": the word's number is the library's to read, as files have it, too. */
+static bool set_numbered(tool_options *o, const option_words *words, const char *text, int *out)
+{
+    qz_observer_kind kind;
+    double *number = (double *)(void *)((char *)o + words->number);
+    const size_t length = strlen(words->numbered);
+    *number = 0.0;
+    if (strncmp(text, words->numbered, length) != 0 || text[length] != ':' ||
+        !qz_observer_parse_word(text, &kind, number))
+        return false;
+    *out = (int)kind;
+    return true;
+}
+
+static int set_word(tool_options *o, const tool_option *option, const char *text, int *out)
 {
     const char *word;
     char all[160];
+    if (option->target.words->numbered && set_numbered(o, option->target.words, text, out))
+        return EXIT_DONE;
     for (int i = 0; (word = option->target.words->word(i)); i++) {
         if (strcmp(word, text) == 0) {
             *out = i;
@@ -141,7 +157,7 @@ static int set_option(tool_options *o, const tool_option *option, const char *te
     case OPTION_SIZE:
         return set_size(option, text, value);
     case OPTION_WORD:
-        return set_word(option, text, value);
+        return set_word(o, option, text, value);
     case OPTION_TEXT:
         *(const char **)value = text;
         return EXIT_DONE;

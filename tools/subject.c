@@ -177,6 +177,7 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.relu = options->quant.relu;
     o.backend = (qz_backend)options->quant.backend;
     o.observer = (qz_observer_kind)options->quant.observer;
+    o.percentile = options->quant.percentile;
     o.reduce_range = options->quant.reduce_range;
     o.per_channel = options->quant.per_channel;
     o.allow_missing = options->model.allow_missing;

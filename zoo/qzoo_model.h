@@ -121,6 +121,7 @@ typedef struct qz_model_options {
     /* yolov3, which was published with two: QZ_ACT_LEAKY_RELU, also where this is QZ_ACT_NONE, and
      * QZ_ACT_SILU. For others QZ_ERR_ARGUMENT. */
     qz_activation activation;
+    double percentile; /* of QZ_OBSERVER_PERCENTILE, at most 100; 0: QZ_PERCENTILE_DEFAULT */
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 

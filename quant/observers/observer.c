@@ -10,9 +10,8 @@
 #include <string.h>
 
 static const qzi_observer_class *const classes[] = {
-    &qzi_observer_minmax,
-    &qzi_observer_moving,
-    &qzi_observer_histogram,
+    &qzi_observer_minmax,     &qzi_observer_moving,  &qzi_observer_histogram,
+    &qzi_observer_percentile, &qzi_observer_entropy, &qzi_observer_mse,
 };
 
 const qzi_observer_class *qzi_observer_class_get(qz_observer_kind kind)
@@ -44,6 +43,12 @@ bool qz_observer_parse(const char *name, qz_observer_kind *kind)
     return false;
 }
 
+bool qzi_observer_mergeable(qz_observer_kind kind)
+{
+    const qzi_observer_class *cls = qzi_observer_class_get(kind);
+    return cls && cls->search_profile;
+}
+
 qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool reduce_range,
                               int32_t bins, float averaging, qzi_observer **observer)
 {
@@ -69,7 +74,11 @@ qz_status qzi_observer_create(const qz_context *ctx, qz_observer_kind kind, bool
     o->averaging = averaging > 0.0f ? averaging : 0.01f;
     o->min = INFINITY;
     o->max = -INFINITY;
-    qz_status st = cls->create ? cls->create(o) : QZ_OK;
+    o->percentile = QZ_PERCENTILE_DEFAULT;
+    o->bounds = (qzi_bounds){-INFINITY, INFINITY};
+    qz_status st = cls->create           ? cls->create(o)
+                   : cls->search_profile ? qzi_tally_create(ctx, 1, &o->tally)
+                                         : QZ_OK;
     if (st != QZ_OK) {
         qzi_free(ctx, o);
         return st;
@@ -83,13 +92,61 @@ void qzi_observer_count_whole_range(qzi_observer *observer)
     observer->whole_range = true;
 }
 
+qz_status qzi_observer_set_channels(qzi_observer *observer, int32_t channels)
+{
+    qzi_tally tally;
+    if (!observer->cls->search_profile)
+        return qzi_fail(observer->ctx, QZ_ERR_UNSUPPORTED, "the observer %s has no channels",
+                        observer->cls->name);
+    if (observer->seen || channels < 1)
+        return qzi_fail(observer->ctx, QZ_ERR_ARGUMENT,
+                        "an observer's channels are set before the first batch, at least 1");
+    QZI_TRY(qzi_tally_create(observer->ctx, channels, &tally));
+    qzi_tally_destroy(&observer->tally);
+    observer->tally = tally;
+    return QZ_OK;
+}
+
+qz_status qzi_observer_set_percentile(qzi_observer *observer, double percent)
+{
+    if (!(percent >= 0.0 && percent <= 100.0))
+        return qzi_fail(observer->ctx, QZ_ERR_ARGUMENT, "percentile %g is not between 0 and 100",
+                        percent);
+    observer->percentile = percent > 0.0 ? percent : QZ_PERCENTILE_DEFAULT;
+    return QZ_OK;
+}
+
+void qzi_observer_set_bounds(qzi_observer *observer, float low, float high)
+{
+    observer->bounds = (qzi_bounds){low, high};
+}
+
 void qzi_observer_destroy(qzi_observer *observer)
 {
     if (!observer)
         return;
     if (observer->cls->destroy)
         observer->cls->destroy(observer);
+    qzi_tally_destroy(&observer->tally);
     qzi_free(observer->ctx, observer);
+}
+
+/* The ends of all channels. */
+static void take_ends(qzi_observer *observer)
+{
+    const qzi_tally *tally = &observer->tally;
+    for (int32_t c = 0; c < tally->channels; c++) {
+        observer->min = QZI_MIN(observer->min, tally->min[c]);
+        observer->max = QZI_MAX(observer->max, tally->max[c]);
+    }
+    observer->seen = tally->values > 0;
+}
+
+static qz_status observe_counts(qzi_observer *observer, const qzk_view *view, uint32_t threads)
+{
+    QZI_TRY(qzi_tally_add(&observer->tally, view, threads));
+    take_ends(observer);
+    return QZ_OK;
 }
 
 static qz_status observe_rows(qzi_observer *observer, const qzi_rows *rows, uint32_t threads)
@@ -119,7 +176,8 @@ qz_status qzi_observer_observe(qzi_observer *observer, const qzk_view *view, uin
     if (rows.total == 0)
         return QZ_OK;
     qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = observe_rows(observer, &rows, threads);
+    qz_status st = observer->cls->search_profile ? observe_counts(observer, view, threads)
+                                                 : observe_rows(observer, &rows, threads);
     qzi_fpenv_leave(env);
     return st;
 }
@@ -135,11 +193,18 @@ void qzi_observer_range(const qzi_observer *observer, float *min, float *max)
     *max = observer->max;
 }
 
+static qz_status fail_unseen(const qzi_observer *observer)
+{
+    return qzi_fail(observer->ctx, QZ_ERR_STATE,
+                    "the observer has seen no values; calibrate first");
+}
+
 qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *max)
 {
     if (!observer->seen)
-        return qzi_fail(observer->ctx, QZ_ERR_STATE,
-                        "the observer has seen no values; calibrate first");
+        return fail_unseen(observer);
+    if (observer->cls->search_profile)
+        return qzi_observer_scaled_range(observer, NULL, min, max);
     if (!observer->cls->search) {
         qzi_observer_range(observer, min, max);
         return QZ_OK;

@@ -5,18 +5,16 @@
  */
 #include "quant/observers/observer.h"
 
-static qz_status observe(qzi_observer *o, const qzi_rows *rows, uint32_t threads, float min,
-                         float max)
+static qz_status search(const qzi_observer *o, const qzi_profile *profile, float *min, float *max)
 {
-    (void)rows;
-    (void)threads;
-    o->min = QZI_MIN(min, o->min);
-    o->max = QZI_MAX(max, o->max);
+    (void)o;
+    *min = profile->min;
+    *max = profile->max;
     return QZ_OK;
 }
 
 const qzi_observer_class qzi_observer_minmax = {
     .kind = QZ_OBSERVER_MINMAX,
     .name = "minmax",
-    .observe = observe,
+    .search_profile = search,
 };

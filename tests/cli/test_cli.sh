@@ -37,7 +37,9 @@ expect 2 '--size' bench resnet18 --size 0x0
 expect 2 '--seconds' bench resnet18 --seconds nan
 expect 2 '--backend' bench resnet18 --backend tpu
 expect 2 '--observer' bench resnet18 --ptq --observer crystal
-expect 5 'entropy: not built yet' bench resnet18 --ptq --observer entropy
+for word in percentile: percentile:0 percentile:100.1 percentile:x mse:9 percentile:99.1234567; do
+    expect 2 'one of these is needed: .*percentile, entropy, mse' bench resnet18 --ptq --observer $word
+done
 expect 2 '--isa' bench resnet18 --isa sse9
 expect 2 '--fuse' bench resnet18 --fuse some
 expect 2 'no transform_input' bench squeezenet1_1 --size 64 --transform-input

@@ -64,6 +64,14 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
     if (!qz_observer_name(q->observer))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no observer number %d",
                         (int)options->observer);
+    if (options->percentile != 0.0 && q->observer != QZ_OBSERVER_PERCENTILE)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "percentile goes with QZ_OBSERVER_PERCENTILE only");
+    if (!(options->percentile >= 0.0 && options->percentile <= 100.0))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "percentile %g is not between 0 and 100",
+                        options->percentile);
+    q->percentile = options->percentile;
+    qzi_observer_word(q->observer, q->percentile, model->observer);
     q->per_channel = options->per_channel || q->backend->per_channel;
     q->reduce_range = options->reduce_range;
     /* PyTorch's truncated histograms (bench/NOTES.md) cost detectors up to 4 dB, and there is no

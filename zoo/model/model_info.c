@@ -83,7 +83,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     if (model->prepared) {
         info->backend = model->qconfig.backend->name;
         if (!model->qconfig.imported) /* else another quantizer observed */
-            info->observer = qz_observer_name(model->qconfig.observer);
+            info->observer = model->observer;
     }
     info->calibration_images = model->calibration_images;
     info->num_classes = model->num_classes;

@@ -234,7 +234,7 @@ static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
     qzi_onnx_metadata(doc, "backend", model->qconfig.backend->name);
     if (model->qconfig.imported) /* observed and calibrated elsewhere */
         return QZ_OK;
-    qzi_onnx_metadata(doc, "observer", qz_observer_name(model->qconfig.observer));
+    qzi_onnx_metadata(doc, "observer", model->observer);
     qzi_onnx_metadata(doc, "calibration_images",
                       qzi_onnx_text(doc, "%zu", model->calibration_images));
     qzi_onnx_metadata(doc, "calibration_hash",

@@ -28,7 +28,7 @@
  *                       so that nothing was observed and no inputs of a concatenation share
  *                       parameters
  *   backend             its name
- *   observer            its name; empty where imported
+ *   observer            its word, "mse", "percentile:99.99"; empty where imported
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
  *   exclude, fallback   names joined by commas; may be empty

@@ -147,9 +147,11 @@ static qz_status read_qconfig(const qzi_saved_reader *r)
     QZI_TRY(get_flag(r, "imported", &q->imported));
     QZI_TRY(get_text(r, "observer", &text));
     if (q->imported ? text[0] != '\0'
-                    : !qz_observer_parse(text, &q->observer) || q->observer == QZ_OBSERVER_DEFAULT)
+                    : !qz_observer_parse_word(text, &q->observer, &q->percentile) ||
+                          q->observer == QZ_OBSERVER_DEFAULT)
         return fail_value(r, "observer", text);
     QZI_TRY(check_edition(r));
+    qzi_observer_word(q->observer, q->percentile, r->model->observer);
     QZI_TRY(get_flag(r, "per_channel", &q->per_channel));
     QZI_TRY(get_flag(r, "reduce_range", &q->reduce_range));
     QZI_TRY(get_list(r, "exclude", &q->exclude, &q->exclude_count));

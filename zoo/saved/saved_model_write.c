@@ -113,7 +113,7 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_number(w, "fused", m->fused));
     QZI_TRY(add_text(w, "backend", q->backend->name));
     QZI_TRY(add_number(w, "imported", q->imported));
-    QZI_TRY(add_text(w, "observer", q->imported ? "" : qz_observer_name(q->observer)));
+    QZI_TRY(add_text(w, "observer", q->imported ? "" : m->observer));
     QZI_TRY(add_number(w, "per_channel", q->per_channel));
     QZI_TRY(add_number(w, "reduce_range", q->reduce_range));
     QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
