@@ -43,7 +43,7 @@ static qz_status copy_list(qzi_arena *arena, const char *const *list, size_t cou
 
 /* A mergeable observer counts all values, so that statistics serve every backend: what lies beyond
  * the reach ends there when the range is searched. Others are shown the ends. */
-static qz_status create_observer(qzi_calibration *cal, qz_value node)
+static qz_status create_observer(qzi_calibration *cal, qz_value node, qzi_channel_kind channels)
 {
     const qz_graph *graph = cal->graph;
     const qzi_qconfig *q = &cal->qconfig;
@@ -57,6 +57,8 @@ static qz_status create_observer(qzi_calibration *cal, qz_value node)
         return QZ_OK;
     }
     qzi_observer_set_bounds(*o, reach.low, reach.high);
+    if (channels == QZI_CHANNELS_FREE || channels == QZI_CHANNELS_DENSE)
+        QZI_TRY(qzi_observer_set_channels(*o, graph->nodes[node].c));
     return qzi_observer_set_percentile(*o, q->percentile);
 }
 
@@ -69,7 +71,7 @@ static qz_status create_observers(qzi_calibration *cal)
     for (size_t i = 0; i < graph->node_count && st == QZ_OK; i++) {
         if (!decisions[i].own_qparams)
             continue;
-        st = create_observer(cal, (qz_value)i);
+        st = create_observer(cal, (qz_value)i, decisions[i].channels);
     }
     qzi_decisions_free(graph, decisions);
     return st;
