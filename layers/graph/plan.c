@@ -191,6 +191,10 @@ static void share_in_place(planner *p, size_t i)
 {
     const qzi_node *node = &p->graph->nodes[i];
     const bool placed = p->plan->values[i].placed_in != QZ_NO_VALUE;
+    /* a residual, each byte of which a kernel reads before it writes the place */
+    if ((node->op == QZI_OP_CONV2D || node->op == QZI_OP_LINEAR) && node->in_count > 1 &&
+        p->values[i].parent == (qz_value)i && root_of(p, node->in[0]) != root_of(p, node->in[1]))
+        share_with(p, i, node->in[1]);
     if (!qzi_op_get(node->op)->in_place || (p->values[i].parent != (qz_value)i && !placed))
         return;
     bool (*const share)(planner *, size_t, qz_value) = placed ? draw_in : share_with;

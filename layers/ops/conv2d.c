@@ -57,6 +57,18 @@ static qz_status validate(const qzi_op_node *n)
                         node->name, a->ic, x->c);
     if (x->dtype != node->dtype)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", node->name);
+    if (node->dtype != QZ_U8 && (node->in_count > 1 || !qzi_act_is_clamp(node->act)))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: in float it adds and applies nothing",
+                        node->name);
+    if (node->in_count > 1) {
+        const qzi_node *r = n->inputs[1];
+        if (node->in_count > 2 || r->c != node->c || r->dtype != QZ_U8)
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: adds what is no residual", node->name);
+        if (!qzi_act_is_clamp(node->act))
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: adds a residual before %s", node->name,
+                            qzi_act_name(node->act));
+    }
+    QZI_TRY(qzi_check_range(n));
     return qzi_check_scales(n);
 }
 
@@ -72,19 +84,83 @@ static qz_status out_size(const qzi_op_node *n, int32_t in, int32_t k, int32_t s
     return QZ_OK;
 }
 
+/* A residual is as large as the output. */
+static qz_status check_residual(const qzi_op_node *n, const qzi_shape *in, const qzi_shape *out)
+{
+    if (n->node->in_count > 1 && (in[1].h != out->h || in[1].w != out->w))
+        return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: adds %dx%d to %dx%d", n->node->name, in[1].h,
+                        in[1].w, out->h, out->w);
+    return QZ_OK;
+}
+
 static qz_status conv_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
     const qzi_conv2d_attr *a = &n->node->u.conv;
     *out = (qzi_shape){.n = in->n, .c = a->oc};
     QZI_TRY(out_size(n, in->h, a->kh, a->stride_h, a->pad_h, a->dil_h, &out->h));
-    return out_size(n, in->w, a->kw, a->stride_w, a->pad_w, a->dil_w, &out->w);
+    QZI_TRY(out_size(n, in->w, a->kw, a->stride_w, a->pad_w, a->dil_w, &out->w));
+    return check_residual(n, in, out);
 }
 
 static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
     *out = *in; /* every pixel is a row */
     out->c = n->node->u.conv.oc;
+    return check_residual(n, in, out);
+}
+
+/*
+ * CONTRACT.md, "by channel": what the kernel multiplies by and adds, [oc] each. mult has s_x * s_w,
+ * and becomes the first; second is out_mult or residual_mult.
+ */
+static qz_status by_channel(const qzi_op_node *n, float *mult, float *second, float *zero,
+                            qzk_conv_weights *w)
+{
+    const qzi_node *y = n->node, *r = y->in_count > 1 ? n->inputs[1] : NULL;
+    const bool function = qzk_act_is_function(y->act);
+    const float sum = 0x1p31f; /* no sum is larger */
+    for (int32_t o = 0; o < y->c; o++) {
+        const float s_y = qzi_q_scale(y, o);
+        zero[o] = (float)qzi_q_zero(y, o);
+        if (function) {
+            second[o] = 1.0f / (qzk_act_divisor(y->act) * s_y);
+            /* no function is larger than 6 or 6 times its argument */
+            QZI_TRY(qzi_check_magnitude(n, o, sum, mult[o], 0.0f));
+            QZI_TRY(qzi_check_magnitude(n, o, 6.0f * sum, mult[o] * second[o], 0.0f));
+            QZI_TRY(qzi_check_magnitude(n, o, 6.0f, second[o], zero[o]));
+            continue;
+        }
+        mult[o] = mult[o] / s_y;
+        if (r) {
+            second[o] = qzi_q_scale(r, o) / s_y;
+            zero[o] = zero[o] - (float)qzi_q_zero(r, o) * second[o];
+            QZI_TRY(qzi_check_magnitude(n, o, 255.0f, second[o], zero[o]));
+        }
+        QZI_TRY(qzi_check_magnitude(n, o, sum, mult[o], zero[o]));
+    }
+    w->act = y->act;
+    w->out_zero = zero;
+    w->out_mult = function ? second : NULL;
+    w->residual_mult = r ? second : NULL;
+    w->x_zps = n->inputs[0]->channel_q ? n->inputs[0]->channel_q->zero_point : NULL;
     return QZ_OK;
+}
+
+/* *w points into `room`, three floats for each output channel. */
+static qz_status multipliers(const qzi_op_node *n, float *room, qzk_conv_weights *w)
+{
+    const qzi_node *y = n->node, *x = n->inputs[0];
+    const bool channels = qzi_by_channel(n);
+    for (int32_t o = 0; o < y->c; o++) {
+        /* by channel, the weights have the input's scales in them */
+        const float sxw = (x->channel_q ? 1.0f : x->q.scale) * y->qw->scales[o];
+        room[o] = channels ? sxw : sxw / y->q.scale;
+    }
+    w->w_s8 = y->qw->w;
+    w->bias_s32 = y->qw->bias;
+    w->mult = room;
+    w->x_zp = x->q.zero_point;
+    return channels ? by_channel(n, room, room + y->c, room + 2 * (size_t)y->c, w) : QZ_OK;
 }
 
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
@@ -94,7 +170,8 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
     qzk_conv_shape shape = qzi_conv_shape(a);
     bool int8 = node->dtype == QZ_U8;
     qzk_conv_weights w = {0};
-    float *mult = NULL;
+    float *room = NULL;
+    shape.by_channel = qzi_by_channel(n);
 
     if (!packed->blob) {
         qzk_conv_list list = int8 ? QZK_LIST_U8S8_CONV : QZK_LIST_F32_CONV;
@@ -109,24 +186,21 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
         if (!qw || !qw->w)
             return qzi_fail(n->ctx, QZ_ERR_STATE, "%s: its int8 weights are gone (finalized)",
                             node->name);
-        mult = qzi_alloc(n->ctx, (size_t)a->oc * sizeof(*mult));
-        if (!mult)
+        room = qzi_alloc(n->ctx, 3 * (size_t)a->oc * sizeof(*room));
+        if (!room)
             return QZ_ERR_MEMORY;
-        for (int32_t o = 0; o < a->oc; o++) {
-            float sxw = n->inputs[0]->q.scale * qw->scales[o];
-            mult[o] = sxw / node->q.scale;
+        const qz_status st = multipliers(n, room, &w);
+        if (st != QZ_OK) {
+            qzi_free(n->ctx, room);
+            return st;
         }
-        w.w_s8 = qw->w;
-        w.bias_s32 = qw->bias;
-        w.mult = mult;
-        w.x_zp = n->inputs[0]->q.zero_point;
     } else {
         QZI_TRY(qzi_check_loaded(n, QZI_P_WEIGHT));
         w.w_f32 = n->params[QZI_P_WEIGHT]->data;
         w.bias_f32 = n->params[QZI_P_BIAS] ? n->params[QZI_P_BIAS]->data : NULL;
     }
     packed->kernel->pack(&shape, &w, packed->blob);
-    qzi_free(n->ctx, mult);
+    qzi_free(n->ctx, room);
     return QZ_OK;
 }
 
@@ -140,7 +214,14 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
         .packed = r->packed->blob,
     };
     qzk_cut_choose(&args, r->packed->kernel, r->threads);
-    if (node->dtype == QZ_U8) {
+    if (shape->by_channel) {
+        int32_t lo, hi;
+        qzi_act_range_channels(node, &lo, &hi);
+        args.lo = (float)lo;
+        args.hi = (float)hi;
+        if (node->in_count > 1)
+            args.residual = r->in[1];
+    } else if (node->dtype == QZ_U8) {
         int32_t lo, hi;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
         args.lo = (float)(lo - node->q.zero_point);
@@ -155,6 +236,7 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
 static size_t scratch(const qzi_op_run *r)
 {
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
+    shape.by_channel = qzi_run_by_channel(r);
     qzk_conv_args args = make_args(r, &shape);
     return r->packed->kernel->scratch_size(&args);
 }
@@ -185,6 +267,7 @@ static void run_units(void *arg, int64_t begin, int64_t end, uint32_t thread)
 static void run(const qzi_op_run *r)
 {
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
+    shape.by_channel = qzi_run_by_channel(r);
     qzk_conv_args args = make_args(r, &shape);
     const qzk_conv_kernel *kernel = r->packed->kernel;
     if (r->follower_count > 0) {
@@ -203,6 +286,8 @@ const qzi_op_class qzi_op_conv2d = {
     .pack = pack,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
 
 const qzi_op_class qzi_op_linear = {
@@ -212,4 +297,6 @@ const qzi_op_class qzi_op_linear = {
     .pack = pack,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

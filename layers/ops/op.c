@@ -28,7 +28,7 @@ const char *qzi_act_name(qz_activation act)
 
 void qzi_act_range_u8(qz_activation act, const qzi_qparams *q, int32_t *lo, int32_t *hi)
 {
-    *lo = act == QZ_ACT_NONE ? 0 : q->zero_point;
+    *lo = act == QZ_ACT_RELU || act == QZ_ACT_RELU6 ? q->zero_point : 0;
     *hi = 255;
     if (act == QZ_ACT_RELU6) {
         /* 6, quantized; clamped in float first, because a scale may be tiny */

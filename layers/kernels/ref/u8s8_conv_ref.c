@@ -79,7 +79,7 @@ static size_t scratch_size(const qzk_conv_args *args)
     return 0;
 }
 
-/* acc[lane] = sum of (x - zero point) * w over the taps of one pixel; exact, so any order is right. */
+/* acc[lane] = sum of (x - zero point) * w over the taps of one pixel; exact: any order is right. */
 static void sum_taps(const qzk_conv_args *args, const qzk_ref_unit *u, qzk_ref_pixel pixel,
                      const int8_t *w, const uint8_t *pad_row, int32_t *acc)
 {
