@@ -5,6 +5,7 @@
 #include "messages.h"
 #include "output_file.h"
 #include "report.h"
+#include "settings_yolo.h"
 #include "subject.h"
 
 #include <stdio.h>
@@ -34,10 +35,13 @@ static double megabytes(const char *path)
     return bytes * 1e-6;
 }
 
-static int write_file(const tool_options *o, const subject *s, qz_onnx_format format)
+static int write_file(const tool_options *o, const subject *s, qz_onnx_format format,
+                      const int32_t *only, size_t only_count)
 {
     qz_onnx_options e = QZ_ONNX_OPTIONS_INIT;
     qz_tensor images = {0};
+    e.only = only;
+    e.only_count = only_count;
     e.format = format;
     e.opset = (int32_t)o->onnx.opset;
     e.height = (int32_t)o->run.size.height;
@@ -66,6 +70,28 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
                    qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),
                    s->info.weights, *s->info.calib ? ", calibrated on " : "", s->info.calib);
     return EXIT_DONE;
+}
+
+/* The file, whose objects are of the classes that --classes has as numbers. */
+static int write_classes(const tool_options *o, const subject *s, qz_onnx_format format)
+{
+    int32_t *only = NULL;
+    size_t count = 0;
+    if (!settings_has_class_numbers(o))
+        return write_file(o, s, format, NULL, 0);
+    if (!settings_is_yolo(s->ctx, s->info.name))
+        return tool_fail(EXIT_USAGE,
+                         "--classes %s: numbers of classes go with YOLO only; others take a file "
+                         "or folder of names",
+                         o->model.classes);
+    if (!o->onnx.postprocess)
+        return tool_fail(EXIT_USAGE, "--classes %s: numbers of classes go with --postprocess",
+                         o->model.classes);
+    int status = settings_class_numbers(o, &only, &count);
+    if (status == EXIT_DONE)
+        status = write_file(o, s, format, only, count);
+    free(only);
+    return status;
 }
 
 /* The format that the options select. A saved model is int8, and other formats are refused. */
@@ -112,7 +138,7 @@ int cmd_export(const tool_options *o)
     bool int8 = format == QZ_ONNX_QDQ || format == QZ_ONNX_QOPERATOR;
     status = subject_open(o, ctx, o->args.items[0], int8, &s);
     if (status == EXIT_DONE) {
-        status = write_file(o, &s, format);
+        status = write_classes(o, &s, format);
         subject_close(&s);
     }
     subject_context_end(ctx);

@@ -144,8 +144,8 @@ const tool_option tool_option_table[] = {
      "classes of the last layer (default: those of the file, or the architecture's)"},
     {"--classes", "FILE|DIR", OPT_CLASSES, TEXT(model.classes),
      "names of the classes: a name a line, .json, .csv, or the folders of the training images; "
-     "of torchvision's detectors and segmenters the first is the background; run with YOLO: 0,3 "
-     "keeps these classes alone"},
+     "of torchvision's detectors and segmenters the first is the background; run, and export "
+     "--postprocess, with YOLO: 0,3 keeps these classes alone"},
     {"--transform-input", NULL, OPT_MODEL, FLAG(model.transform_input),
      "googlenet, inception_v3: mean and std 0.5, which the published weights expect"},
     {"--no-aux-logits", NULL, OPT_MODEL, FLAG(model.no_aux_logits),

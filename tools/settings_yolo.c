@@ -104,6 +104,8 @@ int settings_yolo(const tool_options *o, qz_context *ctx, const char *model,
         settings->detections_per_img = (int32_t)o->detect.max_det;
     if (o->detect.agnostic)
         settings->agnostic = 1;
+    if (o->detect.rect && strcmp(o->command, "export") == 0)
+        return tool_fail(EXIT_USAGE, "--rect: an ONNX file has one size; give it as --size HxW");
     if (o->detect.rect)
         settings->rect = 1;
     if (o->detect.decode >= 0)
@@ -119,13 +121,13 @@ int settings_yolo(const tool_options *o, qz_context *ctx, const char *model,
 bool settings_has_class_numbers(const tool_options *o)
 {
     const char *text = o->model.classes;
-    return text && strcmp(o->command, "run") == 0 && *text &&
+    return text && (strcmp(o->command, "run") == 0 || strcmp(o->command, "export") == 0) && *text &&
            strspn(text, "0123456789,") == strlen(text);
 }
 
-/* The numbers, into an array that the caller frees. */
-static int parse_classes(const char *text, int32_t **classes, size_t *count)
+int settings_class_numbers(const tool_options *o, int32_t **classes, size_t *count)
 {
+    const char *text = o->model.classes;
     *count = 0;
     *classes = malloc((strlen(text) + 1) * sizeof(**classes));
     if (!*classes)
@@ -149,7 +151,7 @@ int settings_classes(const tool_options *o, qz_context *ctx, qz_session *session
     size_t count = 0;
     if (!settings_has_class_numbers(o))
         return EXIT_DONE;
-    int status = parse_classes(o->model.classes, &classes, &count);
+    int status = settings_class_numbers(o, &classes, &count);
     if (status == EXIT_DONE) {
         const qz_status st = qz_session_set_classes(session, classes, count);
         if (st == QZ_ERR_UNSUPPORTED)

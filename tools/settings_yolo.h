@@ -14,8 +14,11 @@ int settings_yolo(const tool_options *options, qz_context *ctx, const char *mode
 /* Whether any of the options was given, or eval's protocol applies. */
 bool settings_yolo_given(const tool_options *options);
 
-/* Whether --classes of `run` has numbers of classes, such as 0,3, and no file of their names. */
+/* Whether --classes of `run` or `export` has numbers of classes, such as 0,3, and no file of their
+ * names. */
 bool settings_has_class_numbers(const tool_options *options);
+/* These numbers, into an array that the caller frees, also after EXIT_USAGE. */
+int settings_class_numbers(const tool_options *options, int32_t **classes, size_t *count);
 /* Gives the session these classes. */
 int settings_classes(const tool_options *options, qz_context *ctx, qz_session *session);
 

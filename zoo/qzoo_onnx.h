@@ -61,6 +61,9 @@ typedef struct qz_onnx_options {
     bool postprocess;
     qz_onnx_stage stage; /* one stage alone; not with postprocess */
     bool aux; /* segmenters: the auxiliary head's output too; all_outputs has it always */
+    /* YOLO with postprocess: the classes that are looked for, `only_count` of them; NULL: all */
+    const int32_t *only;
+    size_t only_count;
 } qz_onnx_options;
 #define QZ_ONNX_OPTIONS_INIT QZ_OPTIONS_INIT(qz_onnx_options)
 

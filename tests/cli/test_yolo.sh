@@ -211,4 +211,23 @@ one=$(macs 1) three=$(macs 3)
 ran=$((ran + 1))
 [ "$three" = $((3 * one)) ] || complain "bench --batch 3 counts $three multiply-adds, one image has $one"
 
-done_at_least 101
+# ---- ONNX --------------------------------------------------------------------------------------
+"$qzoo" export $net $small --score 0.5 --iou 0.3 --max-det 9 --agnostic --decode darknet --postprocess \
+    --classes 0,3 -o x.onnx --quiet >out 2>err
+if [ $? = 5 ]; then
+    echo 'left out: export (built without ONNX)'
+else
+    for setting in score_thresh=5e-1 nms_thresh=3e-1 detections_per_img=9 agnostic=1 decode=1 \
+        'letterbox 64x96' 'only.*0,3'; do
+        ran=$((ran + 1))
+        grep -aq "$setting" x.onnx || complain "x.onnx lacks $setting"
+    done
+    expect 2 'no class 80' export $net $small --postprocess --classes 80 -o x.onnx
+    expect 2 'go with --postprocess' export $net $small --classes 3 -o x.onnx
+    expect 2 'go with YOLO only' export $other --postprocess --classes 3 -o x.onnx
+    expect 2 'an ONNX file has one size' export $net $small --rect -o x.onnx
+    expect 2 'multiples of 32' export $net --size 100 --postprocess -o x.onnx
+    expect 2 '--protocol' export $net $small --protocol coco -o x.onnx
+fi
+
+done_at_least 114

@@ -15,7 +15,9 @@
  *
  * MODEL is a saved int8 model, or the name of a float one. Objects are compared as a set:
  * onnxruntime orders equal scores otherwise, and sums in another order. LEAST is the share that
- * must have a partner of the same label, nearly the same score and box, and mask.
+ * must have a partner of the same label, nearly the same score and box, and mask; "none": nothing
+ * is found on either side. SETTINGS in the environment has settings, as "agnostic=1 decode=1"; ONLY
+ * the classes of YOLO that are looked for, as "0,3".
  */
 #include "ort_values.h"
 #include "qzoo.h"
@@ -23,6 +25,7 @@
 #include "zoo/detection/mask_post.h"
 #include "zoo/detection/outputs.h"
 #include "zoo/model/model.h"
+#include "zoo/model/model_detect.h"
 #include "zoo/model/model_pack.h"
 
 #define IMAGE 7
@@ -33,6 +36,38 @@ static int fail(const char *what, const char *text)
 {
     fprintf(stderr, "check_detections: %s: %s\n", what, text);
     return 1;
+}
+
+/* What SETTINGS says, in place of the defaults. */
+static qz_status set_settings(qz_context *ctx, const qz_model *model, qz_detection_options *o)
+{
+    const char *text = getenv("SETTINGS");
+    while (text && *text) {
+        char setting[64];
+        double value;
+        int length = 0;
+        if (sscanf(text, " %63[a-z_]=%lf %n", setting, &value, &length) < 2)
+            return QZ_ERR_ARGUMENT;
+        const qz_status st =
+            qz_detection_options_set(ctx, model->arch->info.name, o, setting, value);
+        if (st != QZ_OK)
+            return st;
+        text += length;
+    }
+    return QZ_OK;
+}
+
+/* The classes that ONLY has; returns how many, 0: all. */
+static size_t read_only_classes(int32_t only[8])
+{
+    const char *text = getenv("ONLY");
+    size_t count = 0;
+    while (text && *text && count < 8) {
+        char *end;
+        only[count++] = (int32_t)strtol(text, &end, 10);
+        text = *end == ',' ? end + 1 : end;
+    }
+    return count;
 }
 
 /* The model, with a side of the resized image that needs no resizing. */
@@ -46,14 +81,16 @@ static qz_status open_model(qz_context *ctx, const char *name, const char *side_
     if (st != QZ_OK || !(*model)->arch->detector)
         return st;
     qz_detection_options o = (*model)->detection;
-    if ((*model)->arch->detector->kind == QZI_DETECTOR_SSD)
+    if ((*model)->arch->detector->kind == QZI_DETECTOR_SSD ||
+        (*model)->arch->detector->kind == QZI_DETECTOR_YOLO)
         o.fixed_h = o.fixed_w = *side;
     else
         o.min_size = o.max_size = *side;
     /* fewer, so that the test is quick */
     o.rpn_pre_nms_top_n_test = QZI_MIN(o.rpn_pre_nms_top_n_test, 200);
     o.rpn_post_nms_top_n_test = QZI_MIN(o.rpn_post_nms_top_n_test, 50);
-    return qz_model_set_detection_options(*model, &o);
+    st = set_settings(ctx, *model, &o);
+    return st != QZ_OK ? st : qz_model_set_detection_options(*model, &o);
 }
 
 static int write_file(qz_context *ctx, int count, char **args)
@@ -64,7 +101,10 @@ static int write_file(qz_context *ctx, int count, char **args)
     qz_status st = open_model(ctx, args[0], args[2], &model, &side);
     if (!qz_onnx_format_parse(args[1], &options.format))
         return fail(args[1], "no format");
+    int32_t only[8];
     options.postprocess = true;
+    options.only_count = read_only_classes(only);
+    options.only = options.only_count ? only : NULL;
     options.all_outputs = count == 5;
     if (st == QZ_OK)
         st = qz_onnx_export(model, args[3], &options);
@@ -198,6 +238,8 @@ static bool enough(const char *what, size_t ours, size_t theirs, size_t alike, c
 {
     const double share = strtod(least, NULL);
     printf("  %zu %s here, %zu there, %zu alike\n", ours, what, theirs, alike);
+    if (strcmp(least, "none") == 0)
+        return ours == 0 && theirs == 0;
     return ours > 0 && (double)alike >= share * (double)ours &&
            (double)alike >= share * (double)theirs;
 }
@@ -211,6 +253,8 @@ static int compare(qz_context *ctx, char **args)
     int32_t side = 0;
     comparison c;
     found f = {.box_tolerance = 0.25f, .score_tolerance = 1e-3f};
+    int32_t only[8];
+    const size_t only_count = read_only_classes(only);
     if (!open_values(&c, args[2]))
         return fail(args[2], "has no values.txt");
     qz_status st = open_model(ctx, args[0], args[1], &model, &side);
@@ -220,6 +264,8 @@ static int compare(qz_context *ctx, char **args)
     qz_synthetic_unit_image(IMAGE, side, side, image);
     if (st == QZ_OK)
         st = qz_session_create(model, NULL, &session);
+    if (st == QZ_OK && only_count)
+        st = qz_session_set_classes(session, only, only_count);
     if (st == QZ_OK)
         st = qz_session_run(session, &tensor);
     if (st == QZ_OK)
@@ -341,6 +387,7 @@ static int compare_heads(qz_context *ctx, int count, char **args)
                             .options = &model->detection,
                             .classes = model->num_classes,
                             .threads = 1,
+                            .yolo = qzi_model_yolo_info(model),
                             .runner = {run_stage, &s}};
     int status = !read_found(&c, d->has_masks, &f);
     float *proposals = read_number(&c, find_value(&c, "proposals"), &size);

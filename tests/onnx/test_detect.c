@@ -8,8 +8,9 @@
 
 #define DETECTOR_SIDE 64
 #define CLASSES 4
+#define KINDS 5
 
-/* ---- two small detectors ---- */
+/* ---- small detectors ---- */
 
 static qz_value head(qz_graph *g, const char *name, int32_t level, qz_value x, int32_t oc)
 {
@@ -71,6 +72,20 @@ static void build_one_stage(qz_graph *g, const void *config, const qzi_build_opt
     }
 }
 
+static void build_yolo(qz_graph *g, const void *config, const qzi_build_options *options)
+{
+    qz_value maps[3];
+    (void)config;
+    two_maps(g, maps);
+    maps[2] =
+        qz_max_pool2d(g, "quarter", maps[1], &(qz_pool2d_options){.kernel_h = 2, .stride_h = 2});
+    for (int32_t k = 0; k < 3; k++) {
+        head(g, "bbox_regression", k, maps[k], QZ_YOLO_ANCHORS * 4);
+        head(g, "objectness", k, maps[k], QZ_YOLO_ANCHORS);
+        head(g, "cls_logits", k, maps[k], QZ_YOLO_ANCHORS * options->num_classes);
+    }
+}
+
 #define COMMON                                                                               \
     .levels = 2, .size_count = 1, .sizes = {{16}, {32}}, .mean = QZI_DETECTOR_IMAGENET_MEAN, \
     .std = QZI_DETECTOR_IMAGENET_STD, .size_divisor = 32
@@ -81,7 +96,7 @@ static void build_one_stage(qz_graph *g, const void *config, const qzi_build_opt
     .box_nms_thresh = 0.5, .box_detections_per_img = 5
 #define RESIZED .min_size = DETECTOR_SIDE, .max_size = DETECTOR_SIDE
 
-static const qzi_detector detectors[4] = {
+static const qzi_detector detectors[KINDS] = {
     {.kind = QZI_DETECTOR_RETINANET,
      COMMON,
      .ratio_count = 3,
@@ -108,6 +123,16 @@ static const qzi_detector detectors[4] = {
      .ratios = {0.5f, 1.0f, 2.0f},
      .box_weights = {10, 10, 5, 5},
      .defaults = {SETTINGS, RESIZED}},
+    {.kind = QZI_DETECTOR_YOLO,
+     .levels = QZ_YOLO_LEVELS,
+     .strides = {8, 16, 32},
+     .yolo_anchors = {{{4, 5}, {8, 8}, {9, 6}},
+                      {{12, 9}, {15, 15}, {20, 30}},
+                      {{30, 30}, {40, 50}}},
+     .scale_xy = {1.2f, 1.1f, 1.05f},
+     .std = {1, 1, 1},
+     .size_divisor = 32,
+     .defaults = {SETTINGS, .fixed_h = DETECTOR_SIDE, .fixed_w = DETECTOR_SIDE}},
 };
 
 #define SMALL(kind_, build_)                                                                      \
@@ -120,11 +145,10 @@ static const qzi_detector detectors[4] = {
         .fill_rules = fill_rules, .config = &detectors[kind_], .build = build_, .fuse = qzi_fuse, \
         .detector = &detectors[kind_]                                                             \
     }
-static const qzi_arch archs[4] = {
-    SMALL(QZI_DETECTOR_RETINANET, build_one_stage),
-    SMALL(QZI_DETECTOR_FCOS, build_one_stage),
-    SMALL(QZI_DETECTOR_SSD, build_one_stage),
-    SMALL(QZI_DETECTOR_RCNN, build_rcnn),
+static const qzi_arch archs[KINDS] = {
+    SMALL(QZI_DETECTOR_RETINANET, build_one_stage), SMALL(QZI_DETECTOR_FCOS, build_one_stage),
+    SMALL(QZI_DETECTOR_SSD, build_one_stage),       SMALL(QZI_DETECTOR_RCNN, build_rcnn),
+    SMALL(QZI_DETECTOR_YOLO, build_yolo),
 };
 
 static void make_path(fixture *f)
@@ -287,7 +311,7 @@ static void test_levels(void **state)
 static void test_detections(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         const bool rcnn = kind == QZI_DETECTOR_RCNN;
         const int64_t count = rcnn ? 5 : 20;
         const int64_t boxes[2] = {count, 4}, masks[3] = {count, 28, 28};
@@ -314,11 +338,52 @@ static void test_detections(void **state)
     }
 }
 
+/* YOLO's settings choose what is written. */
+static void test_yolo(void **state)
+{
+    static const int32_t only[2] = {1, 3};
+    /* the top k of best classes, and of candidates where they may be too many, of what is kept, and
+     * of what is inside the input; Equal keeps classes apart */
+    static const struct {
+        int32_t multi_label, agnostic, topk_candidates, decode;
+        long top_k, equal;
+    } rows[] = {{0, 0, 1000, 0, 3, 1},
+                {0, 1, 1000, 0, 3, 0},
+                {0, 0, 30, 0, 4, 1},
+                {1, 0, 1000, 0, 3, 1},
+                {0, 0, 1000, 1, 3, 1}};
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(rows); i++) {
+        fixture f = {0};
+        qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
+        make_detector(&f, QZI_DETECTOR_YOLO, false);
+        f.model->detection.multi_label = rows[i].multi_label;
+        f.model->detection.agnostic = rows[i].agnostic;
+        f.model->detection.topk_candidates = rows[i].topk_candidates;
+        f.model->detection.decode = rows[i].decode;
+        options.postprocess = true;
+        options.only = i == 1 ? only : NULL;
+        options.only_count = 2;
+        QziOnnx__ModelProto *m = export_and_read(&f, &options);
+        check_order(m);
+        assert_int_equal(count_op(m, "TopK"), rows[i].top_k);
+        assert_int_equal(count_op(m, "Equal"), rows[i].equal);
+        assert_int_equal(find_node(m, "post.2.size_twice") != NULL, !rows[i].decode);
+        assert_int_equal(find_tensor(m, "post.candidates.only") != NULL, i == 1);
+        assert_string_equal(metadata_of(m, "only"), i == 1 ? "1,3" : "");
+        assert_string_equal(metadata_of(m, "resize"), "letterbox 64x64");
+        assert_string_equal(metadata_of(m, "pad"), "114");
+        assert_memory_equal(metadata_of(m, "anchors"), "4 5 8 8 9 6 12 9 ", 17);
+        qzi_onnx__model_proto__free_unpacked(m, NULL);
+        end_model(&f);
+    }
+}
+
 /* Equal scores: kept boxes go back to where they came from, so that the first candidate wins. */
 static void test_equal_scores(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         fixture f = {0};
         qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
         make_detector(&f, (qzi_detector_kind)kind, false);
@@ -416,6 +481,10 @@ static void test_refused(void **state)
     options.stage = QZ_ONNX_STAGE_BOX;
     refused(&f, &options, "leave postprocess out");
     options.postprocess = false;
+    options.only = (const int32_t[]){1};
+    options.only_count = 1;
+    refused(&f, &options, "go with YOLO");
+    options.only = NULL;
     options.stage = QZ_ONNX_STAGE_COUNT;
     refused(&f, &options, "no stage number 4");
     options.stage = QZ_ONNX_STAGE_ALL;
@@ -430,12 +499,24 @@ static void test_refused(void **state)
     options.aux = true;
     refused(&f, &options, "no auxiliary head");
     end_model(&f);
+    make_detector(&f, QZI_DETECTOR_YOLO, false);
+    options.aux = false;
+    options.only = (const int32_t[]){0, CLASSES};
+    options.only_count = 2;
+    refused(&f, &options, "go with YOLO and postprocess");
+    options.postprocess = true;
+    refused(&f, &options, "no class 4");
+    options.only = NULL;
+    options.height = 64;
+    options.width = 100;
+    refused(&f, &options, "multiples of 32");
+    end_model(&f);
 }
 
 static void test_memory(void **state)
 {
     (void)state;
-    for (int kind = 0; kind < 4; kind++) {
+    for (int kind = 0; kind < KINDS; kind++) {
         fixture f = {0};
         qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
         int64_t failed = 0;
@@ -463,6 +544,7 @@ int main(void)
         cmocka_unit_test(test_detections), cmocka_unit_test(test_refused),
         cmocka_unit_test(test_memory),     cmocka_unit_test(test_equal_scores),
         cmocka_unit_test(test_aux),        cmocka_unit_test(test_one_stage),
+        cmocka_unit_test(test_yolo),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -137,7 +137,8 @@ saved() {
 # smaller NAME SIDE: options with which calibration is quick
 smaller() {
     case $1 in
-    ssd*|yolo*) ;;
+    ssd*) ;;
+    yolo*) echo "--size $2" ;;
     *rcnn*) echo "--set min_size=$2 --set max_size=$2 --set rpn_post_nms_top_n_test=50" ;;
     retinanet*|fcos*) echo "--set min_size=$2 --set max_size=$2" ;;
     *) echo "--size $2" ;;
@@ -182,9 +183,20 @@ finds() {
         { [ "$3" = qdq ] || step "$title: objects" "$find" compare "$model" "$2" values 0.9; }
 }
 
+# settings_of NAME SIDE LEAST: the same objects as here, with SETTINGS and ONLY of the environment
+settings_of() {
+    title="$1 --postprocess, ${SETTINGS:-}, ${ONLY:-all}"
+    rm -rf values
+    mkdir values
+    "$find" input "$1" "$2" unit
+    step "$title" "$find" export "$1" fp32 "$2" f.onnx &&
+        step "$title: onnxruntime runs it" node_run f.onnx values unit values &&
+        step "$title: objects" "$find" compare "$1" "$2" values "$3"
+}
+
 # finding NAME: whether files of that model can find objects
 finding() {
-    case $1 in fcn*|deeplab*|lraspp*|yolo*) return 1 ;; esac
+    case $1 in fcn*|deeplab*|lraspp*) return 1 ;; esac
 }
 
 # whole NAME FORMAT...: as the model's kind asks for
@@ -286,7 +298,12 @@ elif [ "$suite" = detect ]; then
     sized "$name" 97 fp16
     saved "$name" 97 && sized "$name" 97 qdq
     sized yolov5n 128 fp32
-    saved yolov5n 128 && sized yolov5n 128 qdq
+    finds yolov5n 128 fp32
+    saved yolov5n 128 && sized yolov5n 128 qdq && finds yolov5n 128 qdq
+    SETTINGS='decode=1 agnostic=1 detections_per_img=20' settings_of yolov5n 128 1
+    SETTINGS='multi_label=1 topk_candidates=200' ONLY=3,22 settings_of yolov5n 96 1
+    SETTINGS='topk_candidates=50 nms_thresh=0.2' settings_of yolov5n 96 1
+    SETTINGS='score_thresh=1' settings_of yolov5n 64 none
 elif [ "$suite" = fast ]; then
     one squeezenet1_1 fp32 qdq qoperator
     one mobilenet_v3_small fp32 qdq qoperator

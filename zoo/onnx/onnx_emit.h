@@ -15,6 +15,7 @@
 #include "zoo/detection/detector.h"
 #include "zoo/onnx/onnx_doc.h"
 #include "zoo/qzoo_onnx.h"
+#include "zoo/qzoo_yolo.h"
 
 /* The forms in which a value of the graph can be at hand. */
 typedef enum qzi_onnx_form {
@@ -40,6 +41,7 @@ typedef struct qzi_onnx_emit {
     bool half;                      /* what is written now computes in half precision */
     const qzi_detector *detector;   /* NULL: no detector */
     const qz_detection_options *detection;
+    const qz_yolo_info *yolo; /* NULL: no YOLO */
     int32_t classes;
     const uint8_t *stage;          /* by node: qzi_detector_stage; NULL: the graph has one stage */
     int64_t rois[QZI_STAGE_COUNT]; /* of each stage but the first; QZI_ONNX_ROIS: any number */

@@ -75,6 +75,30 @@ static qz_status check_stage(const qz_model *model, const qz_onnx_options *o)
     return QZ_OK;
 }
 
+static bool is_yolo(const qz_model *model)
+{
+    return model->arch->detector && model->arch->detector->kind == QZI_DETECTOR_YOLO;
+}
+
+/* YOLO's sizes, and the classes that its objects are of. */
+static qz_status check_yolo(const qz_model *model, const qz_onnx_options *o)
+{
+    const char *name = model->arch->info.name;
+    if (o->only && !(is_yolo(model) && o->postprocess))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "only: the classes to look for go with YOLO and postprocess");
+    for (size_t i = 0; i < o->only_count && o->only; i++)
+        if (o->only[i] < 0 || o->only[i] >= model->num_classes)
+            return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "%s has no class %d; it has %d", name,
+                            (int)o->only[i], (int)model->num_classes);
+    const int32_t multiple = is_yolo(model) ? model->arch->detector->size_divisor : 1;
+    if (o->height % multiple || o->width % multiple)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "%s: images of %dx%d; both sides must be multiples of %d", name,
+                        (int)o->height, (int)o->width, (int)multiple);
+    return QZ_OK;
+}
+
 /* A file whose later stages run on boxes of the image has one image. */
 static qz_status check_batch(const qz_model *model, qz_onnx_options *o)
 {
@@ -100,11 +124,6 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "postprocess: goes with detectors only, and %s is none",
                         model->arch->info.name);
-    if (o->postprocess && model->arch->detector->kind == QZI_DETECTOR_YOLO)
-        return qzi_fail(model->ctx, QZ_ERR_UNSUPPORTED,
-                        "postprocess: the boxes of %s are not written into ONNX files yet; export "
-                        "its raw values",
-                        model->arch->info.name);
     if (o->aux && !(model->arch->has_aux_logits && has_outputs(model)))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "aux: %s has no auxiliary head's output",
                         model->arch->info.name);
@@ -126,6 +145,7 @@ static qz_status resolve(const qz_model *model, const qz_onnx_options *options, 
         o->images = NULL; /* the stages of a detector are run by its session alone */
     QZI_TRY(check_stage(model, o));
     QZI_TRY(check_batch(model, o));
+    QZI_TRY(check_yolo(model, o));
     return check_images(model, o);
 }
 
@@ -155,7 +175,10 @@ static void add_size(qzi_onnx_emit *e, const qz_preprocess *p)
     qzi_onnx_doc *doc = &e->doc;
     const qzi_detector *detector = e->detector;
     const char *size = qzi_onnx_text(doc, "%dx%d", (int)e->options->height, (int)e->options->width);
-    if (detector && detector->kind != QZI_DETECTOR_SSD) {
+    if (detector && detector->kind == QZI_DETECTOR_YOLO) {
+        qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "letterbox %s", size));
+        qzi_onnx_metadata(doc, "pad", qzi_onnx_text(doc, "%d", QZ_YOLO_PAD));
+    } else if (detector && detector->kind != QZI_DETECTOR_SSD) {
         qzi_onnx_metadata(doc, "resize", qzi_onnx_text(doc, "fit %s", size));
         qzi_onnx_metadata(doc, "pad", size);
     } else if (detector) {
@@ -193,6 +216,21 @@ static void add_recipe(qzi_onnx_emit *e, const qz_model *model)
         qzi_onnx_text(doc, "%.9g %.9g %.9g", (double)std[0], (double)std[1], (double)std[2]));
 }
 
+/* What YOLO's raw values need to become boxes, and which classes are looked for. */
+static void add_yolo(qzi_onnx_emit *e)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const float *anchors = &e->yolo->anchors[0][0][0];
+    const char *text = "", *only = "";
+    for (size_t i = 0; i < (size_t)QZ_YOLO_LEVELS * QZ_YOLO_ANCHORS * 2; i++)
+        text = qzi_onnx_text(doc, "%s%s%.9g", text, i ? " " : "", (double)anchors[i]);
+    qzi_onnx_metadata(doc, "anchors", text);
+    for (size_t i = 0; i < e->options->only_count && e->options->only; i++)
+        only = qzi_onnx_text(doc, "%s%s%d", only, i ? "," : "", (int)e->options->only[i]);
+    if (e->options->only)
+        qzi_onnx_metadata(doc, "only", only);
+}
+
 /* What a detector's outputs are. */
 static void add_detector(qzi_onnx_emit *e, const char *settings)
 {
@@ -206,6 +244,8 @@ static void add_detector(qzi_onnx_emit *e, const char *settings)
         qzi_onnx_metadata(doc, "boxes", "x1 y1 x2 y2 in pixels of the input");
     if (e->options->postprocess)
         qzi_onnx_metadata(doc, "absent", "score 0, label 0, box 0 0 0 0");
+    if (e->yolo)
+        add_yolo(e);
 }
 
 static qz_status add_metadata(qzi_onnx_emit *e, const qz_model *model)
@@ -433,7 +473,7 @@ static qz_status emit_graph(qzi_onnx_emit *e, const qz_model *model)
     if (e->stage && !one)
         QZI_TRY(e->options->postprocess ? emit_stages_to_detections(e) : emit_stages_on_boxes(e));
     else if (e->options->postprocess)
-        QZI_TRY(qzi_onnx_post_one_stage(e));
+        QZI_TRY(e->yolo ? qzi_onnx_post_yolo(e) : qzi_onnx_post_one_stage(e));
     for (size_t i = 0; i < e->graph->output_count; i++)
         if (!is_inner(e, &e->graph->outputs[i]))
             emit_output(e, &e->graph->outputs[i]);
@@ -511,6 +551,8 @@ qz_status qz_onnx_export(qz_model *model, const char *path, const qz_onnx_option
     e.used = used;
     e.detector = model->arch->detector;
     e.detection = &model->detection;
+    const qz_yolo_info yolo = is_yolo(model) ? qzi_model_yolo_info(model) : (qz_yolo_info){0};
+    e.yolo = is_yolo(model) ? &yolo : NULL;
     e.classes = model->num_classes;
     if (st == QZ_OK && has_stages(model)) {
         qzi_onnx_stages(e.graph, stage);

@@ -103,19 +103,24 @@ static const char *pair_of(const qzi_onnx_part *p, const char *name, float a, fl
                             1, v, 2);
 }
 
-/* Two corners as one box, inside the image. */
-static const char *box_of(const qzi_onnx_part *p, const char *name, const char *low,
-                          const char *high)
+const char *qzi_post_clip(const qzi_onnx_part *p, const char *name, const char *boxes)
 {
     qzi_onnx_doc *doc = &p->e->doc;
-    const char *const both[2] = {low, high};
     const float w = (float)p->e->options->width, h = (float)p->e->options->height;
     const float corner[4] = {w, h, w, h};
     const char *limit = qzi_onnx_numbers(doc, qzi_onnx_text(doc, "%s.%s_limit", p->prefix, name),
                                          QZ_F32, 1, corner, 4);
-    const char *box = qzi_part_concat(p, qzi_onnx_text(doc, "%s_raw", name), both, 2, -1);
-    box = qzi_part1(p, "Relu", qzi_onnx_text(doc, "%s_positive", name), box);
-    return qzi_part2(p, "Min", name, box, limit);
+    boxes = qzi_part1(p, "Relu", qzi_onnx_text(doc, "%s_positive", name), boxes);
+    return qzi_part2(p, "Min", name, boxes, limit);
+}
+
+/* Two corners as one box, inside the image. */
+static const char *box_of(const qzi_onnx_part *p, const char *name, const char *low,
+                          const char *high)
+{
+    const char *const both[2] = {low, high};
+    return qzi_post_clip(
+        p, name, qzi_part_concat(p, qzi_onnx_text(&p->e->doc, "%s_raw", name), both, 2, -1));
 }
 
 const char *qzi_post_decode(const qzi_onnx_part *p, const char *deltas, qzi_post_boxes from,
@@ -226,10 +231,17 @@ void qzi_post_output(qzi_onnx_emit *e, const char *name, const char *value, qz_d
     qzi_onnx_output(&e->doc, name, dtype, ndim, dims);
 }
 
-void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
-                         int64_t count, qzi_post_list *out)
+void qzi_post_outputs(qzi_onnx_emit *e, const qzi_post_list *found, int64_t count)
 {
     const int64_t dims[2] = {count, 4};
+    qzi_post_output(e, "boxes", found->boxes, QZ_F32, 2, dims);
+    qzi_post_output(e, "scores", found->scores, QZ_F32, 1, dims);
+    qzi_post_output(e, "labels", found->labels, QZ_S64, 1, dims);
+}
+
+void qzi_post_pick(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
+                   int64_t count, qzi_post_list *out)
+{
     const char *indices;
     const char *none = qzi_part_float(p, "none", -1.0f);
     const char *scores = qzi_part_scatter(
@@ -238,9 +250,13 @@ void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, cons
     out->scores = qzi_post_best(p, scores, count, 0.0f, &indices);
     out->boxes = qzi_post_padded(p, "boxes_kept", list->boxes, QZ_F32, count, 4, indices);
     out->labels = qzi_post_padded(p, "labels_kept", list->labels, QZ_S64, count, 0, indices);
-    qzi_post_output(p->e, "boxes", out->boxes, QZ_F32, 2, dims);
-    qzi_post_output(p->e, "scores", out->scores, QZ_F32, 1, dims);
-    qzi_post_output(p->e, "labels", out->labels, QZ_S64, 1, dims);
+}
+
+void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
+                         int64_t count, qzi_post_list *out)
+{
+    qzi_post_pick(p, list, kept, count, out);
+    qzi_post_outputs(p->e, out, count);
 }
 
 /* ---- classes that each have boxes of their own ---- */
@@ -360,8 +376,7 @@ static void level_candidates(qzi_onnx_emit *e, const qzi_anchors *anchors, int32
                   : qzi_post_decode(p, deltas, from, e->detector->box_weights);
 }
 
-/* Scores of each class apart: 1 x classes x candidates, -1 where one is of another class. */
-static const char *by_class(const qzi_onnx_part *p, const char *scores, const char *labels)
+const char *qzi_post_by_class(const qzi_onnx_part *p, const char *scores, const char *labels)
 {
     qzi_onnx_doc *doc = &p->e->doc;
     const int64_t classes = p->e->classes, column[2] = {classes, 1}, whole[3] = {1, classes, -1};
@@ -393,8 +408,8 @@ static qz_status by_levels(qzi_onnx_emit *e, const qzi_anchors *anchors)
     const char *all_labels = qzi_part_concat(p, "labels_all", labels, levels, 0);
     const qzi_post_kept kept =
         qzi_post_nms(p, qzi_part_reshape(p, "boxes_whole", all_boxes, whole, 3),
-                     by_class(p, all_scores, all_labels), o->detections_per_img, o->nms_thresh,
-                     (float)o->score_thresh);
+                     qzi_post_by_class(p, all_scores, all_labels), o->detections_per_img,
+                     o->nms_thresh, (float)o->score_thresh);
     const qzi_post_list list = {all_boxes, all_scores, all_labels};
     qzi_post_list out;
     qzi_post_detections(p, &list, kept.box, o->detections_per_img, &out);

@@ -40,6 +40,8 @@ qzi_post_boxes qzi_post_anchor_table(const qzi_onnx_part *p, const qzi_anchors *
 /* BoxCoder.decode of … x 4 deltas, then clip_boxes_to_image: … x 4. */
 const char *qzi_post_decode(const qzi_onnx_part *p, const char *deltas, qzi_post_boxes from,
                             const float weights[4]);
+/* clip_boxes_to_image: … x 4. */
+const char *qzi_post_clip(const qzi_onnx_part *p, const char *name, const char *boxes);
 /* remove_small_boxes: scores in which those of boxes shorter than `least` are -1. shape: that of
  * the scores. */
 const char *qzi_post_drop_small(const qzi_onnx_part *p, const char *boxes, const char *scores,
@@ -56,6 +58,9 @@ typedef struct qzi_post_kept {
 qzi_post_kept qzi_post_nms(const qzi_onnx_part *p, const char *boxes, const char *scores,
                            int64_t most, double overlap, float above);
 
+/* Scores of each class apart: 1 x classes x candidates, -1 where one is of another class. */
+const char *qzi_post_by_class(const qzi_onnx_part *p, const char *scores, const char *labels);
+
 /* K x 4, K, K. */
 typedef struct qzi_post_list {
     const char *boxes, *scores, *labels;
@@ -70,8 +75,13 @@ const char *qzi_post_padded(const qzi_onnx_part *p, const char *name, const char
 
 void qzi_post_output(qzi_onnx_emit *e, const char *name, const char *value, qz_dtype dtype,
                      int32_t ndim, const int64_t *dims);
-/* The outputs boxes, scores and labels: the best `count` of those in the list whose indices are
- * `kept`. Where scores are equal, the first in the list comes first. */
+/* The best `count` of those in the list whose indices are `kept`; zeros where there are fewer.
+ * Where scores are equal, the first in the list comes first. */
+void qzi_post_pick(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
+                   int64_t count, qzi_post_list *out);
+/* The outputs boxes, scores and labels of `count` objects. */
+void qzi_post_outputs(qzi_onnx_emit *e, const qzi_post_list *found, int64_t count);
+/* Both. */
 void qzi_post_detections(const qzi_onnx_part *p, const qzi_post_list *list, const char *kept,
                          int64_t count, qzi_post_list *out);
 
@@ -91,6 +101,7 @@ qz_status qzi_post_class_batches(const qzi_onnx_part *p, const char *boxes, cons
 /* ---- whole detectors ---- */
 
 qz_status qzi_onnx_post_one_stage(qzi_onnx_emit *e);
+qz_status qzi_onnx_post_yolo(qzi_onnx_emit *e);
 /* The proposals (R x 4); *valid: R x 1, whether there is one. */
 const char *qzi_onnx_post_rpn(qzi_onnx_emit *e, const char **valid);
 /* After the box stage: the outputs boxes, scores, labels; *boxes: D x 4, *labels: D. */
