@@ -239,6 +239,39 @@ typedef struct qzk_filter_row {
 #define QZK_FILTER_LOW_BITS 11
 #define QZK_FILTER_GROUP 4
 
+/*
+ * CONTRACT.md, "by channel". Rows of constants have an entry for each channel and QZK_WRAP more,
+ * which repeat them from the first on: vectors read over the end. Constants are finite, and |v| is
+ * below 2^60. lo and hi are bytes.
+ */
+#define QZK_WRAP 64
+
+/* v = fma(x, mult, shift) */
+typedef struct qzk_affine_channels_params {
+    const float *mult, *shift;
+    uint8_t lo, hi;
+    bool wide; /* |v| may reach 2^30 */
+} qzk_affine_channels_params;
+
+/* v = fma(a, a_mult, fma(b, b_mult, shift)) */
+typedef struct qzk_add_channels_params {
+    const float *a_mult, *b_mult, *shift;
+    uint8_t lo, hi;
+    bool wide;
+} qzk_add_channels_params;
+
+/* v = fma((a - a_zero) * (b - b_zero), mult, shift) */
+typedef struct qzk_mul_channels_params {
+    const float *a_zero, *b_zero, *mult, *shift;
+    bool wide;
+} qzk_mul_channels_params;
+
+/* v = fma((float)(sum - offset), mult, shift) */
+typedef struct qzk_avgpool_channels_params {
+    const int32_t *offset;
+    const float *mult, *shift;
+} qzk_avgpool_channels_params;
+
 /* One column of a bilinear resize: y = x[first] * w_first + x[second] * w_second. */
 typedef struct qzk_resize_tap {
     int64_t first, second; /* elements from the row's start to the two pixels */
@@ -324,6 +357,20 @@ typedef struct qzk_kernels {
     void (*u8_filter_row)(const qzk_filter_row *row);
     void (*u8_filter_column)(const uint8_t *x, size_t stride, const int32_t *weights, size_t taps,
                              uint8_t *y, size_t n);
+
+    /* By channel: sums, products, pixels times constants. b has the size of rows->x, and y may be
+     * either. */
+    void (*u8_affine_channels)(const qzk_rows *rows, const qzk_affine_channels_params *p);
+    void (*u8_add_channels)(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
+                            const qzk_add_channels_params *p);
+    void (*u8_mul_pair_channels)(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
+                                 const qzk_mul_channels_params *p);
+    /* A product with one factor b[c] for all pixels is an affine of mult[c] = (b[c] - b_zero[c]) *
+     * p->mult[c] and shift[c] = p->shift[c] - a_zero[c] * mult[c], written here. */
+    void (*u8_factor_channels)(const uint8_t *b, size_t c, const qzk_mul_channels_params *p,
+                               float *mult, float *shift);
+    void (*u8_avgpool_channels)(const uint8_t *const *taps, size_t count, size_t c,
+                                const qzk_avgpool_channels_params *p, uint8_t *y);
 
     /* RoIAlign, one bin: y[ch] = the sum of weights[t] * taps[t][ch], by fma in order from +0;
      * taps[t] points to c elements */

@@ -40,8 +40,8 @@ bool call_same_f32(call *c, size_t i, float got, float want);
 void *call_copy_of(call *c, const void *x, size_t n, size_t element);
 call_strided call_random_strided(call *c);
 
-/* The checks of check_activation.c, check_filter.c, check_group_norm.c, check_mul.c,
- * check_layer_norm.c, check_resize.c and check_shuffle.c: true when right. */
+/* The checks of check_activation.c, check_by_channel.c, check_filter.c, check_group_norm.c,
+ * check_mul.c, check_layer_norm.c, check_resize.c and check_shuffle.c: true when right. */
 bool check_f32_hardsigmoid(call *c);
 bool check_f32_hardswish(call *c);
 bool check_f32_sigmoid(call *c);
@@ -60,6 +60,11 @@ bool check_f32_resize_row(call *c);
 bool check_u8_mul(call *c);
 bool check_u8_mul_channels(call *c);
 bool check_u8_layer_norm(call *c);
+bool check_u8_affine_channels(call *c);
+bool check_u8_add_channels(call *c);
+bool check_u8_mul_pair_channels(call *c);
+bool check_u8_factor_channels(call *c);
+bool check_u8_avgpool_channels(call *c);
 bool check_u8_channel_sums(call *c);
 bool check_u8_l2_norm(call *c);
 bool check_u8_shuffle(call *c);

@@ -68,6 +68,17 @@ void qzk_u8_lut__ref(const uint8_t *x, uint8_t *y, size_t n, const uint8_t table
 void qzk_f32_affine__ref(const qzk_rows *rows, const float *scale, const float *shift);
 void qzk_u8_affine__ref(const qzk_rows *rows, const qzk_affine_params *p);
 
+/* by_channel_ref.c */
+void qzk_u8_affine_channels__ref(const qzk_rows *rows, const qzk_affine_channels_params *p);
+void qzk_u8_add_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
+                              const qzk_add_channels_params *p);
+void qzk_u8_mul_pair_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
+                                   const qzk_mul_channels_params *p);
+void qzk_u8_factor_channels__ref(const uint8_t *b, size_t c, const qzk_mul_channels_params *p,
+                                 float *mult, float *shift);
+void qzk_u8_avgpool_channels__ref(const uint8_t *const *taps, size_t count, size_t c,
+                                  const qzk_avgpool_channels_params *p, uint8_t *y);
+
 /* pool_ref.c */
 void qzk_f32_maxpool__ref(const float *const *taps, size_t count, size_t c, float *y);
 void qzk_f32_avgpool__ref(const float *const *taps, size_t count, size_t c, float divisor,

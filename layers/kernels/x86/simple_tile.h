@@ -6,6 +6,7 @@
 #include "layers/kernels/x86/activation_tile.h"
 #include "layers/kernels/x86/add_tile.h"
 #include "layers/kernels/x86/affine_tile.h"
+#include "layers/kernels/x86/by_channel_tile.h"
 #include "layers/kernels/x86/clamp_tile.h"
 #include "layers/kernels/x86/filter_tile.h"
 #include "layers/kernels/x86/group_norm_tile.h"
@@ -57,6 +58,11 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_resize_row = u8_resize_row;
     kernels->u8_filter_row = u8_filter_row;
     kernels->u8_filter_column = u8_filter_column;
+    kernels->u8_affine_channels = u8_affine_channels;
+    kernels->u8_add_channels = u8_add_channels;
+    kernels->u8_mul_pair_channels = u8_mul_pair_channels;
+    kernels->u8_factor_channels = u8_factor_channels;
+    kernels->u8_avgpool_channels = u8_avgpool_channels;
     kernels->f32_roi_bin = f32_roi_bin;
     kernels->u8_roi_bin = u8_roi_bin;
     kernels->quantize = quantize;
