@@ -213,6 +213,8 @@ typedef struct qz_node_info {
     int64_t out_shape[4];        /* NCHW at that size */
     float out_scale;             /* int8: parameters of the output */
     int32_t out_zero_point;
+    /* int8: each channel of the output has parameters of its own; out_scale is the largest */
+    bool by_channel;
 } qz_node_info;
 /* Nodes, in the order in which they are computed. */
 QZ_API size_t qz_graph_node_count(const qz_graph *graph);

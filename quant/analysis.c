@@ -106,8 +106,8 @@ static energy compare_views(const qzk_view *real, const qzi_node *node, const qz
         for (int32_t c = 0; c < view->c; c += (int32_t)QZI_ARRAY_LEN(q)) {
             int32_t n = QZI_MIN(view->c - c, (int32_t)QZI_ARRAY_LEN(q));
             for (int32_t i = 0; i < n; i++)
-                q[i] =
-                    qzi_reach_clamp(reach, (float)(x[c + i] - node->q.zero_point) * node->q.scale);
+                q[i] = qzi_reach_clamp(reach, (float)(x[c + i] - qzi_q_zero(node, c + i)) *
+                                                  qzi_q_scale(node, c + i));
             add_run(f + c, q, n, signal, noise);
         }
     }

@@ -78,12 +78,12 @@ static int list_models(const tool_options *o, qz_context *ctx, const qz_catalogu
 
 static json_t *node_json(const qz_node_info *n)
 {
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:I, s:[I,I,I,I]}", "name", n->name, "op",
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:b, s:s, s:I, s:[I,I,I,I]}", "name", n->name, "op",
                      n->op, "activation", n->activation, "fused", n->fused, "precision",
-                     n->is_int8 ? "int8" : "fp32", "reason", n->fallback_reason, "macs",
-                     (json_int_t)n->macs, "out", (json_int_t)n->out_shape[0],
-                     (json_int_t)n->out_shape[1], (json_int_t)n->out_shape[2],
-                     (json_int_t)n->out_shape[3]);
+                     n->is_int8 ? "int8" : "fp32", "by_channel", n->by_channel, "reason",
+                     n->fallback_reason, "macs", (json_int_t)n->macs, "out",
+                     (json_int_t)n->out_shape[0], (json_int_t)n->out_shape[1],
+                     (json_int_t)n->out_shape[2], (json_int_t)n->out_shape[3]);
 }
 
 #define CLASSES_SHOWN 10
@@ -135,7 +135,7 @@ static int list_ops(const tool_options *o, qz_context *ctx)
         table_cell(t, "%s", n.name);
         table_cell(t, "%s%s%s", n.op, *n.activation ? "+" : "", n.activation);
         table_cell(t, "%s", n.fused);
-        table_cell(t, "%s", n.is_int8 ? "int8" : "fp32");
+        table_cell(t, "%s%s", n.is_int8 ? "int8" : "fp32", n.by_channel ? " by channel" : "");
         table_cell(t, "%.2f", (double)n.macs * 1e-6);
         table_cell(t, "%lldx%lldx%lld", (long long)n.out_shape[1], (long long)n.out_shape[2],
                    (long long)n.out_shape[3]);

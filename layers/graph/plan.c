@@ -126,10 +126,9 @@ static void place_concat(planner *p, size_t i)
     for (size_t k = 0; k < node->in_count; k++) {
         qz_value v = node->in[k];
         const qzi_node *x = &p->graph->nodes[v];
-        bool same = x->dtype == QZ_F32 ||
-                    (x->q.scale == node->q.scale && x->q.zero_point == node->q.zero_point &&
-                     channel % 4 == 0 && /* view rule of kernels.h */
-                     (x->c % 4 == 0 || k + 1 == node->in_count));
+        bool same = x->dtype == QZ_F32 || (qzi_same_q(x, node, (int32_t)channel) &&
+                                           channel % 4 == 0 && /* view rule of kernels.h */
+                                           (x->c % 4 == 0 || k + 1 == node->in_count));
         if (same && p->values[v].parent == v && !is_alias(p, (size_t)v) && !is_narrow(x) &&
             p->plan->values[v].placed_in == QZ_NO_VALUE) {
             p->values[v].parent = (qz_value)i;

@@ -18,6 +18,7 @@ void qz_graph_node_at(const qz_graph *graph, size_t index, qz_node_info *info)
         .op = node->op == QZI_OP_ACTIVATION ? qzi_act_name(node->act) : qzi_op_name(node->op),
         .activation = node->op == QZI_OP_ACTIVATION ? "" : qzi_act_name(node->act),
         .fused = node->fused ? node->fused : "",
+        .by_channel = node->channel_q != NULL,
         .is_int8 = node->dtype == QZ_U8 || node->op == QZI_OP_DEQUANTIZE,
         .fallback_reason = node->fallback ? node->fallback : "",
     };
@@ -76,7 +77,10 @@ void qz_graph_print(const qz_graph *graph, void (*write)(void *user, const char 
                      (long long)info.out_shape[3]);
             write(user, line);
         }
-        if (node->dtype == QZ_U8) {
+        if (node->channel_q) {
+            snprintf(line, sizeof(line), "  uint8 by channel, scales up to %.9g", node->q.scale);
+            write(user, line);
+        } else if (node->dtype == QZ_U8) {
             snprintf(line, sizeof(line), "  uint8 scale %.9g zero point %d", node->q.scale,
                      node->q.zero_point);
             write(user, line);

@@ -4,6 +4,7 @@
 
 #include "layers/base/memory.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,6 +42,32 @@ static qz_status verify_names(const qz_graph *graph)
     return st;
 }
 
+static qz_status check_values(const qz_context *ctx, const qzi_node *node)
+{
+    for (int32_t c = 0; c < node->c; c++) {
+        const float scale = node->channel_q->scale[c];
+        if (!(scale > 0.0f) || !isfinite(scale))
+            return qzi_fail(ctx, QZ_ERR_INTERNAL, "%s: channel %d has the scale %g", node->name, c,
+                            (double)scale);
+    }
+    return QZ_OK;
+}
+
+/* Parameters by channel are where their ops can have them, and make sense. */
+static qz_status check_channel_q(const qzi_op_node *n)
+{
+    const qzi_node *y = n->node;
+    const qzi_op_class *op = qzi_op_get(y->op);
+    if (y->channel_q && (!op->writes_channel_q || y->dtype != QZ_U8))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: %s writes no parameters by channel", y->name,
+                        qzi_op_name(y->op));
+    for (size_t i = 0; i < qzi_node_data_count(y); i++)
+        if (n->inputs[i]->channel_q && !op->reads_channel_q)
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: %s reads no parameters by channel",
+                            y->name, qzi_op_name(y->op));
+    return y->channel_q ? check_values(n->ctx, y) : QZ_OK;
+}
+
 qz_status qzi_graph_verify(const qz_graph *graph)
 {
     const qzi_node *inputs[QZI_MAX_INPUTS];
@@ -67,7 +94,7 @@ qz_status qzi_graph_verify(const qz_graph *graph)
                                 node->name);
         }
         qzi_graph_op_node(graph, (qz_value)i, inputs, &n);
-        QZI_TRY(qzi_check_channel_q(&n));
+        QZI_TRY(check_channel_q(&n));
         QZI_TRY(qzi_op_get(node->op)->validate(&n));
     }
     for (size_t i = 0; i < graph->output_count; i++) {

@@ -3,23 +3,23 @@
  * activation.c - a stand-alone activation. In int8 ReLU and ReLU6 keep their input's parameters;
  * the others are a table from byte to byte.
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 static qz_status validate(const qzi_op_node *n)
 {
-    const qzi_node *x = n->inputs[0], *y = n->node;
+    const qzi_node *y = n->node;
     QZI_TRY(qzi_check_alike(n));
     if (y->act <= QZ_ACT_NONE || y->act >= QZ_ACT_COUNT)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: has no function", y->name);
     if (y->dtype != QZ_U8)
         return QZ_OK;
     QZI_TRY(qzi_check_scales(n));
-    if (!qzi_act_is_clamp(y->act)) {
-        if (!y->tables)
-            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without a table", y->name);
-    } else if (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point) {
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
+    if (qzi_act_is_clamp(y->act)) {
+        QZI_TRY(qzi_check_range(n));
+        return qzi_check_moves(n);
     }
+    if (!qzi_by_channel(n) && !y->tables)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without a table", y->name);
     return QZ_OK;
 }
 
@@ -85,7 +85,7 @@ static void apply(const qzi_op_run *r, qzk_region region)
     if (node->dtype == QZ_U8) {
         const bool clamp = qzi_act_is_clamp(node->act);
         int32_t lo, hi;
-        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
+        qzi_act_range_channels(node, &lo, &hi);
         const uint8_t *px = QZI_AT(uint8_t, x, region);
         uint8_t *py = QZI_AT(uint8_t, y, region);
         for (; pixels; pixels--, px += x->pixel_stride, py += y->pixel_stride) {
@@ -114,4 +114,6 @@ const qzi_op_class qzi_op_activation = {
     .run = run,
     .apply = apply,
     .in_place = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* add.c - a + b with an optional activation: the residual connection. */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
+
+#include <math.h>
 
 static qz_status validate(const qzi_op_node *n)
 {
@@ -9,6 +11,7 @@ static qz_status validate(const qzi_op_node *n)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: adds %d channels to %d", y->name, a->c, b->c);
     if (a->dtype != y->dtype || b->dtype != y->dtype)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: inputs and output differ in type", y->name);
+    QZI_TRY(qzi_check_range(n));
     return qzi_check_scales(n);
 }
 
@@ -21,11 +24,55 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
+/* By channel: rows of a_mult, b_mult, shift. */
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *a = n->inputs[0], *b = n->inputs[1], *y = n->node;
+    (void)kernels;
+    packed->bytes = qzi_by_channel(n) ? qzi_channel_rows_bytes(y->c, 3) : 0;
+    if (!packed->blob || packed->bytes == 0)
+        return QZ_OK;
+    float *a_mult = qzi_channel_row(packed->blob, y->c, 0);
+    float *b_mult = qzi_channel_row(packed->blob, y->c, 1);
+    float *shift = qzi_channel_row(packed->blob, y->c, 2);
+    for (int32_t c = 0; c < y->c; c++) {
+        const float s_y = qzi_q_scale(y, c), z_y = (float)qzi_q_zero(y, c);
+        a_mult[c] = qzi_q_scale(a, c) / s_y;
+        b_mult[c] = qzi_q_scale(b, c) / s_y;
+        shift[c] =
+            (z_y - (float)qzi_q_zero(a, c) * a_mult[c]) - (float)qzi_q_zero(b, c) * b_mult[c];
+        QZI_TRY(qzi_channel_term(n, packed->blob, c, 255.0f * (a_mult[c] + b_mult[c])));
+    }
+    qzi_channel_rows_wrap(packed->blob, y->c, 3);
+    return QZ_OK;
+}
+
+static void apply_by_channel(const qzi_op_run *r, qzk_region region)
+{
+    const qzk_view *x = &r->in[0], *b = &r->in[1], *y = &r->out;
+    int32_t lo, hi;
+    qzi_act_range_channels(r->node, &lo, &hi);
+    const qzk_add_channels_params p = {
+        .a_mult = qzi_channel_row_of(r, 0, region.channel),
+        .b_mult = qzi_channel_row_of(r, 1, region.channel),
+        .shift = qzi_channel_row_of(r, 2, region.channel),
+        .lo = (uint8_t)lo,
+        .hi = (uint8_t)hi,
+        .wide = qzi_channel_wide(r->packed->blob),
+    };
+    r->kernels->u8_add_channels(QZI_ROWS(uint8_t, x, y, region), QZI_AT(const uint8_t, b, region),
+                                b->pixel_stride, &p);
+}
+
 static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
     const qzk_view *a = &r->in[0], *b = &r->in[1], *y = &r->out;
     size_t c = (size_t)region.channels, pixels = (size_t)region.count;
+    if (qzi_run_by_channel(r)) {
+        apply_by_channel(r, region);
+        return;
+    }
     if (a->pixel_stride == (int64_t)c && b->pixel_stride == (int64_t)c &&
         y->pixel_stride == (int64_t)c) {
         c *= pixels; /* dense: one run */
@@ -75,7 +122,10 @@ const qzi_op_class qzi_op_add = {
     .op = QZI_OP_ADD,
     .validate = validate,
     .shape = shape,
+    .pack = pack,
     .run = run,
     .apply = apply,
     .in_place = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* batch_norm2d.c - batch norm in eval mode that no convolution absorbed, float and int8. */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 #include <math.h>
 
@@ -9,10 +9,11 @@ static qz_status validate(const qzi_op_node *n)
     QZI_TRY(qzi_check_alike(n));
     if (!(n->node->u.bn.eps >= 0.0f))
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: eps must not be negative", n->node->name);
+    QZI_TRY(qzi_check_range(n));
     return qzi_check_scales(n);
 }
 
-/* The blob is scale[c] and shift[c] of CONTRACT.md. */
+/* The blob is scale[c] and shift[c] of CONTRACT.md; rows of them by channel. */
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
     const qzi_node *node = n->node;
@@ -21,19 +22,21 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
     QZI_TRY(qzi_check_loaded(n, QZI_P_VAR));
     const float *gamma = n->params[QZI_P_WEIGHT]->data, *beta = n->params[QZI_P_BIAS]->data;
     const float *mean = n->params[QZI_P_MEAN]->data, *var = n->params[QZI_P_VAR]->data;
-    packed->bytes = 2 * c * sizeof(float);
+    const bool by_channel = qzi_by_channel(n);
+    packed->bytes = by_channel ? qzi_channel_rows_bytes(node->c, 2) : 2 * c * sizeof(float);
     if (!packed->blob)
         return QZ_OK;
-    float *scale = packed->blob, *shift = scale + c;
+    float *scale = by_channel ? qzi_channel_row(packed->blob, node->c, 0) : packed->blob;
+    float *shift = by_channel ? qzi_channel_row(packed->blob, node->c, 1) : scale + c;
     for (size_t i = 0; i < c; i++) {
         scale[i] = gamma[i] * qzi_rsqrtf(var[i] + node->u.bn.eps);
         shift[i] = beta[i] - mean[i] * scale[i];
-        if (node->dtype == QZ_U8) {
+        if (node->dtype == QZ_U8 && !by_channel) {
             scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
             shift[i] = shift[i] / node->q.scale;
         }
     }
-    return QZ_OK;
+    return by_channel ? qzi_channel_affine(n, packed->blob) : QZ_OK;
 }
 
 static void apply(const qzi_op_run *r, qzk_region region)
@@ -43,6 +46,10 @@ static void apply(const qzi_op_run *r, qzk_region region)
     const float *scale = (const float *)r->packed->blob + region.channel;
     const float *shift = scale + node->c;
     const size_t pixels = (size_t)region.count, c = (size_t)region.channels;
+    if (qzi_run_by_channel(r)) {
+        qzi_channel_affine_apply(r, region);
+        return;
+    }
     if (node->dtype == QZ_U8) {
         int32_t lo, hi, zp = node->q.zero_point;
         qzi_act_range_u8(node->act, &node->q, &lo, &hi);
@@ -74,4 +81,6 @@ const qzi_op_class qzi_op_batch_norm2d = {
     .run = run,
     .apply = apply,
     .in_place = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

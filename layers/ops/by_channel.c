@@ -1,12 +1,15 @@
 /* SPDX-License-Identifier: MIT */
 /* by_channel.c - uint8 values with a scale and a zero point for each channel. */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 #include <math.h>
 #include <string.h>
 
-/* No value may be as large: sums of two stay far from infinity. */
-#define MAX_MAGNITUDE 0x1p60f
+/* No term of a sum may be as large: sums stay far from infinity. */
+#define MAX_TERM 0x1p58f
+
+/* Sums of four terms that are smaller fit int32. */
+#define NARROW_TERM 0x1p28f
 
 void qzi_channel_q_free(const qz_context *ctx, qzi_channel_q *channel_q)
 {
@@ -87,37 +90,117 @@ qz_status qzi_check_range(const qzi_op_node *n)
     return QZ_OK;
 }
 
-qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult, float shift)
+/* ---- rows of constants ---- */
+
+/* What is before the rows of a blob. */
+typedef struct rows_head {
+    bool wide;
+} rows_head;
+
+size_t qzi_channel_row_bytes(int32_t c)
 {
-    /* written so that NaN fails */
-    if (fabsf(mult) * x_max < MAX_MAGNITUDE && fabsf(shift) < MAX_MAGNITUDE)
-        return QZ_OK;
-    return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
-                    "%s: the scales of channel %d are too far apart to compute with", n->node->name,
-                    c);
+    return QZI_ROUND_UP(((size_t)c + QZK_WRAP) * sizeof(float), (size_t)QZI_ALIGN);
 }
 
-static qz_status check_values(const qz_context *ctx, const qzi_node *node)
+size_t qzi_channel_rows_bytes(int32_t c, int rows)
 {
-    for (int32_t c = 0; c < node->c; c++) {
-        const float scale = node->channel_q->scale[c];
-        if (!(scale > 0.0f) || !isfinite(scale))
-            return qzi_fail(ctx, QZ_ERR_INTERNAL, "%s: channel %d has the scale %g", node->name, c,
-                            (double)scale);
+    return QZI_ALIGN + (size_t)rows * qzi_channel_row_bytes(c);
+}
+
+void *qzi_channel_row(void *blob, int32_t c, int i)
+{
+    return (char *)blob + QZI_ALIGN + (size_t)i * qzi_channel_row_bytes(c);
+}
+
+const float *qzi_channel_row_of(const qzi_op_run *r, int i, int32_t channel)
+{
+    return (const float *)qzi_channel_row(r->packed->blob, r->node->c, i) + channel;
+}
+
+void qzi_channel_row_wrap(void *row, int32_t c)
+{
+    float *x = row; /* or whole numbers, of the same size */
+    for (int32_t i = 0; i < QZK_WRAP; i++)
+        memcpy(&x[c + i], &x[i % c], sizeof(*x));
+}
+
+void qzi_channel_rows_wrap(void *blob, int32_t c, int rows)
+{
+    for (int i = 0; i < rows; i++)
+        qzi_channel_row_wrap(qzi_channel_row(blob, c, i), c);
+}
+
+qz_status qzi_channel_term(const qzi_op_node *n, void *blob, int32_t c, float magnitude)
+{
+    rows_head *head = blob;
+    if (!(fabsf(magnitude) < MAX_TERM)) /* NaN too */
+        return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
+                        "%s: the scales of channel %d are too far apart to compute with",
+                        n->node->name, c);
+    head->wide = (c > 0 && head->wide) || fabsf(magnitude) >= NARROW_TERM;
+    return QZ_OK;
+}
+
+bool qzi_channel_wide(const void *blob)
+{
+    return ((const rows_head *)blob)->wide;
+}
+
+qz_status qzi_channel_affine(const qzi_op_node *n, void *blob)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    float *mult = qzi_channel_row(blob, y->c, 0), *shift = qzi_channel_row(blob, y->c, 1);
+    for (int32_t c = 0; c < y->c; c++) {
+        const float s_y = qzi_q_scale(y, c);
+        mult[c] = (qzi_q_scale(x, c) * mult[c]) / s_y;
+        shift[c] = (shift[c] / s_y + (float)qzi_q_zero(y, c)) - (float)qzi_q_zero(x, c) * mult[c];
+        QZI_TRY(qzi_channel_term(n, blob, c, 255.0f * fabsf(mult[c]) + fabsf(shift[c])));
+    }
+    qzi_channel_rows_wrap(blob, y->c, 2);
+    return QZ_OK;
+}
+
+void qzi_channel_affine_apply(const qzi_op_run *r, qzk_region region)
+{
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    int32_t lo, hi;
+    qzi_act_range_channels(r->node, &lo, &hi);
+    const qzk_affine_channels_params p = {
+        .mult = qzi_channel_row_of(r, 0, region.channel),
+        .shift = qzi_channel_row_of(r, 1, region.channel),
+        .lo = (uint8_t)lo,
+        .hi = (uint8_t)hi,
+        .wide = qzi_channel_wide(r->packed->blob),
+    };
+    r->kernels->u8_affine_channels(QZI_ROWS(uint8_t, x, y, region), &p);
+}
+
+/* ---- bytes that move ---- */
+
+qz_status qzi_check_moved(const qzi_op_node *n, int32_t (*from)(const qzi_op_node *n, int32_t c))
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    if (x->dtype != y->dtype)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", y->name);
+    if (y->dtype != QZ_U8)
+        return QZ_OK;
+    const int32_t count = x->channel_q || y->channel_q ? y->c : 1;
+    for (int32_t c = 0; c < count; c++) {
+        const int32_t at = x->channel_q ? from(n, c) : 0;
+        if (!(qzi_q_scale(y, c) > 0.0f) || qzi_q_scale(y, c) != qzi_q_scale(x, at) ||
+            qzi_q_zero(y, c) != qzi_q_zero(x, at))
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
     }
     return QZ_OK;
 }
 
-qz_status qzi_check_channel_q(const qzi_op_node *n)
+static int32_t same_channel(const qzi_op_node *n, int32_t c)
 {
-    const qzi_node *y = n->node;
-    const qzi_op_class *op = qzi_op_get(y->op);
-    if (y->channel_q && (!op->writes_channel_q || y->dtype != QZ_U8))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: %s writes no parameters by channel", y->name,
-                        qzi_op_name(y->op));
-    for (size_t i = 0; i < qzi_node_data_count(y); i++)
-        if (n->inputs[i]->channel_q && !op->reads_channel_q)
-            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: %s reads no parameters by channel",
-                            y->name, qzi_op_name(y->op));
-    return y->channel_q ? check_values(n->ctx, y) : QZ_OK;
+    (void)n;
+    return c;
+}
+
+qz_status qzi_check_moves(const qzi_op_node *n)
+{
+    return qzi_check_moved(n, same_channel);
 }

@@ -3,7 +3,7 @@
  * channel_affine.c - a factor for each channel that is a parameter (layer scale), or a factor and
  * an offset that are constants (transform_input).
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 #include <string.h>
 
@@ -17,6 +17,7 @@ static qz_status validate(const qzi_op_node *n)
 }
 
 /* The blob is scale[c] and shift[c]; in int8 the scale from x - zp to y, the shift in steps of y.
+ * By channel they are rows.
  */
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
 {
@@ -25,16 +26,21 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
     (void)kernels;
     if (node->op == QZI_OP_LAYER_SCALE)
         QZI_TRY(qzi_check_loaded(n, QZI_P_WEIGHT));
-    packed->bytes = 2 * c * sizeof(float);
+    const bool by_channel = qzi_by_channel(n);
+    packed->bytes = by_channel ? qzi_channel_rows_bytes(node->c, 2) : 2 * c * sizeof(float);
     if (!packed->blob)
         return QZ_OK;
-    float *scale = packed->blob, *shift = scale + c;
+    float *scale = by_channel ? qzi_channel_row(packed->blob, node->c, 0) : packed->blob;
+    float *shift = by_channel ? qzi_channel_row(packed->blob, node->c, 1) : scale + c;
     if (node->op == QZI_OP_LAYER_SCALE) {
         memcpy(scale, n->params[QZI_P_WEIGHT]->data, c * sizeof(float));
         memset(shift, 0, c * sizeof(float));
     } else {
-        memcpy(scale, node->constants, 2 * c * sizeof(float));
+        memcpy(scale, node->constants, c * sizeof(float));
+        memcpy(shift, node->constants + c, c * sizeof(float));
     }
+    if (by_channel)
+        return qzi_channel_affine(n, packed->blob);
     for (size_t i = 0; i < c && node->dtype == QZ_U8; i++) {
         scale[i] = (n->inputs[0]->q.scale * scale[i]) / node->q.scale;
         shift[i] = shift[i] / node->q.scale;
@@ -48,7 +54,9 @@ static void apply(const qzi_op_run *r, qzk_region region)
     const qzk_view *x = &r->in[0], *y = &r->out;
     const float *scale = (const float *)r->packed->blob + region.channel;
     const float *shift = scale + node->c;
-    if (node->dtype == QZ_U8) {
+    if (qzi_run_by_channel(r)) {
+        qzi_channel_affine_apply(r, region);
+    } else if (node->dtype == QZ_U8) {
         const int32_t zp = node->q.zero_point;
         r->kernels->u8_affine(QZI_ROWS(uint8_t, x, y, region),
                               &(qzk_affine_params){scale, shift, r->inputs[0]->q.zero_point, zp,
@@ -73,6 +81,8 @@ const qzi_op_class qzi_op_layer_scale = {
     .run = run,
     .apply = apply,
     .in_place = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
 
 const qzi_op_class qzi_op_channel_affine = {
@@ -83,4 +93,6 @@ const qzi_op_class qzi_op_channel_affine = {
     .run = run,
     .apply = apply,
     .in_place = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

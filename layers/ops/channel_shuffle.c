@@ -1,13 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /* channel_shuffle.c - channel i of group g becomes channel i * groups + g (ShuffleNet). */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
+
+static int32_t channel_of(const qzi_op_node *n, int32_t c)
+{
+    const int32_t groups = n->node->u.shuffle.groups;
+    return c % groups * (n->node->c / groups) + c / groups;
+}
 
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;
     if (y->c != x->c || y->u.shuffle.groups < 1 || y->c % y->u.shuffle.groups != 0)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: channels do not divide into groups", y->name);
-    return qzi_check_moves(n);
+    return qzi_check_moved(n, channel_of);
 }
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
@@ -46,4 +52,6 @@ const qzi_op_class qzi_op_channel_shuffle = {
     .validate = validate,
     .shape = shape,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

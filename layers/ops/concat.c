@@ -3,7 +3,7 @@
  * concat.c - along channels. Inputs that the planner let their producers write in place cost
  * nothing; the others are moved, or go through a table where their parameters differ.
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 #include <math.h>
 #include <string.h>
@@ -24,6 +24,29 @@ void qzi_requant_table(qzi_qparams x, qzi_qparams y, uint8_t table[256])
     qzi_fpenv_leave(env);
 }
 
+bool qzi_same_q(const qzi_node *x, const qzi_node *y, int32_t channel)
+{
+    const int32_t count = x->channel_q || y->channel_q ? x->c : 1;
+    for (int32_t c = 0; c < count; c++)
+        if (qzi_q_scale(x, c) != qzi_q_scale(y, channel + c) ||
+            qzi_q_zero(x, c) != qzi_q_zero(y, channel + c))
+            return false;
+    return true;
+}
+
+/* By channel every input is moved: the parameters are those of the inputs, joined. */
+static qz_status check_joined(const qzi_op_node *n)
+{
+    int32_t channel = 0;
+    for (size_t i = 0; i < n->node->in_count; i++) {
+        if (!qzi_same_q(n->inputs[i], n->node, channel))
+            return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share the scales of %s",
+                            n->node->name, n->inputs[i]->name);
+        channel += n->inputs[i]->c;
+    }
+    return QZ_OK;
+}
+
 static qz_status validate(const qzi_op_node *n)
 {
     const qzi_node *y = n->node;
@@ -36,6 +59,8 @@ static qz_status validate(const qzi_op_node *n)
     }
     if (c != y->c)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: channels do not add up", y->name);
+    if (qzi_by_channel(n))
+        return check_joined(n);
     if (y->dtype == QZ_U8 && (!y->tables || !(y->q.scale > 0.0f)))
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: int8 without tables", y->name);
     return QZ_OK;
@@ -71,6 +96,7 @@ static void copy_rows(const char *x, size_t x_step, char *y, size_t y_step, int6
 static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
 {
     const qzi_node *node = r->node;
+    const bool by_channel = qzi_run_by_channel(r);
     size_t size = qz_dtype_size(node->dtype);
     int64_t offset = 0;
     for (size_t i = 0; i < node->in_count; i++) {
@@ -78,9 +104,8 @@ static void run_pixels(const qzi_op_run *r, int64_t begin, int64_t end)
         size_t c = (size_t)x->c;
         char *y = (char *)r->out.data + (size_t)(begin * r->out.pixel_stride + offset) * size;
         const char *px = (const char *)x->data + (size_t)(begin * x->pixel_stride) * size;
-        const qzi_qparams *q = &r->inputs[i]->q;
-        bool same = node->dtype != QZ_U8 ||
-                    (q->scale == node->q.scale && q->zero_point == node->q.zero_point);
+        /* by channel all are the same (validate) */
+        const bool same = node->dtype != QZ_U8 || by_channel || qzi_same_q(r->inputs[i], node, 0);
         offset += x->c;
         if (r->in_placed[i])
             continue;
@@ -112,4 +137,6 @@ const qzi_op_class qzi_op_concat = {
     .validate = validate,
     .shape = shape,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

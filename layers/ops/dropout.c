@@ -25,6 +25,8 @@ const qzi_op_class qzi_op_dropout = {
     .shape = qzi_shape_kept,
     .run = run,
     .alias = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
 
 const qzi_op_class qzi_op_stochastic_depth = {
@@ -33,4 +35,6 @@ const qzi_op_class qzi_op_stochastic_depth = {
     .shape = qzi_shape_kept,
     .run = run,
     .alias = true,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

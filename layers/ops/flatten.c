@@ -3,7 +3,21 @@
  * flatten.c - an image to features. Flattening a 1x1 image moves nothing; a larger one goes from
  * NHWC to torch's feature order (c, h, w).
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
+
+/* The channel of the image that feature c is of. */
+static int32_t channel_of(const qzi_op_node *n, int32_t c)
+{
+    return c / (n->node->c / n->inputs[0]->c);
+}
+
+static qz_status validate(const qzi_op_node *n)
+{
+    if (n->node->c % n->inputs[0]->c != 0)
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: its features are no planes of its input",
+                        n->node->name);
+    return qzi_check_moved(n, channel_of);
+}
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
 {
@@ -35,8 +49,10 @@ static void run(const qzi_op_run *r)
 
 const qzi_op_class qzi_op_flatten = {
     .op = QZI_OP_FLATTEN,
-    .validate = qzi_check_moves,
+    .validate = validate,
     .shape = shape,
     .run = run,
     .alias = true, /* where the image is 1x1 */
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

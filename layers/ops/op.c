@@ -44,17 +44,6 @@ void qzi_act_range_f32(qz_activation act, float *lo, float *hi)
     *hi = act == QZ_ACT_RELU6 ? 6.0f : INFINITY;
 }
 
-qz_status qzi_check_moves(const qzi_op_node *n)
-{
-    const qzi_node *x = n->inputs[0], *y = n->node;
-    if (x->dtype != y->dtype)
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: input and output differ in type", y->name);
-    if (y->dtype == QZ_U8 &&
-        (y->q.scale != x->q.scale || y->q.zero_point != x->q.zero_point || !(y->q.scale > 0.0f)))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
-    return QZ_OK;
-}
-
 qz_status qzi_check_alike(const qzi_op_node *n)
 {
     const qzi_node *x = n->inputs[0], *y = n->node;

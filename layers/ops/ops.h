@@ -282,9 +282,6 @@ qz_status qzi_node_set_channel_q(const qz_context *ctx, qzi_node *node, const fl
                                  const uint8_t *zero_point);
 void qzi_channel_q_free(const qz_context *ctx, qzi_channel_q *channel_q);
 
-/* Parameters by channel are where their ops can have them, and make sense: QZ_ERR_INTERNAL. */
-qz_status qzi_check_channel_q(const qzi_op_node *n);
-
 /*
  * Whether a uint8 node computes by CONTRACT.md's formulas "by channel": its value or an input has
  * parameters by channel, or it is a convolution or linear with a residual (a second input) or with
@@ -340,12 +337,8 @@ void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
 void qzi_act_range_channels(const qzi_node *node, int32_t *lo, int32_t *hi);
 qz_status qzi_check_range(const qzi_op_node *n);
 
-/*
- * By channel: QZ_ERR_NUMERIC where v = x * mult + shift could be NaN, or as large as 2^60, for
- * |x| <= x_max. Kernels then need no test for NaN.
- */
-qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult,
-                              float shift);
+/* Whether bytes of uint8 value x are the same numbers in y, from `channel` of y on. */
+bool qzi_same_q(const qzi_node *x, const qzi_node *y, int32_t channel);
 
 /* For ops that only move values: type, scale and zero point are those of input 0. */
 qz_status qzi_check_moves(const qzi_op_node *n);

@@ -5,7 +5,7 @@
  * Large windows of stride 1 take their maxima by rows first, then by columns: the same values, from
  * kw + kh pixels in place of kw * kh.
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 /* Taps on the stack: larger windows (global pooling of big images) take scratch. */
 #define STACK_TAPS 64
@@ -22,7 +22,7 @@ static qz_status validate_common(const qzi_op_node *n)
 static qz_status validate_pool(const qzi_op_node *n)
 {
     const qzi_pool2d_attr *a = &n->node->u.pool;
-    const qzi_node *x = n->inputs[0], *y = n->node;
+    const qzi_node *y = n->node;
     QZI_TRY(validate_common(n));
     if (a->kh < 1 || a->kw < 1 || a->stride_h < 1 || a->stride_w < 1 || a->pad_h < 0 ||
         a->pad_w < 0)
@@ -32,10 +32,7 @@ static qz_status validate_pool(const qzi_op_node *n)
     if (a->pad_h > a->kh / 2 || a->pad_w > a->kw / 2)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: padding is more than half of the kernel",
                         y->name);
-    if (y->op == QZI_OP_MAX_POOL2D && y->dtype == QZ_U8 &&
-        (x->q.scale != y->q.scale || x->q.zero_point != y->q.zero_point))
-        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: must share its input's scale", y->name);
-    return QZ_OK;
+    return y->op == QZI_OP_MAX_POOL2D ? qzi_check_moves(n) : QZ_OK;
 }
 
 static qz_status validate_adaptive(const qzi_op_node *n)
@@ -124,8 +121,94 @@ static window window_of(const qzi_node *node, const qzk_view *in, const qzk_view
     return w;
 }
 
-static void pool_pixel(const qzi_op_run *r, const void **taps, int64_t pixel)
+/* ---- averages by channel ---- */
+
+/* Rows of a node's constants: those of whole windows first. */
+enum { ROW_MULT, ROW_OFFSET, ROW_SHIFT, ROW_S_X, ROW_S_Y, ROW_ZERO, ROW_COUNT };
+
+/* CONTRACT.md: m of windows of `taps` pixels that are divided by `count`, and n * z_x. */
+static void average_rows(int32_t taps, int32_t count, int32_t c, const float *s_x, const float *s_y,
+                         const int32_t *zero, float *mult, int32_t *offset)
 {
+    for (int32_t i = 0; i < c; i++) {
+        mult[i] = s_x[i] / ((float)count * s_y[i]);
+        offset[i] = taps * zero[i];
+    }
+    qzi_channel_row_wrap(mult, c);
+    qzi_channel_row_wrap(offset, c);
+}
+
+/* Pixels of a whole window; 1 where windows differ (or shape() refuses them). */
+static int32_t usual_taps(const qzi_node *node)
+{
+    const int64_t taps = (int64_t)node->u.pool.kh * node->u.pool.kw;
+    return node->op == QZI_OP_ADAPTIVE_AVG_POOL2D || taps > MAX_TAPS ? 1 : (int32_t)taps;
+}
+
+static qz_status pack_average(const qzi_op_node *n, const qzk_kernels *kernels,
+                              qzi_packed_node *packed)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    (void)kernels;
+    packed->bytes = qzi_by_channel(n) ? qzi_channel_rows_bytes(y->c, ROW_COUNT) : 0;
+    if (!packed->blob || packed->bytes == 0)
+        return QZ_OK;
+    float *s_x = qzi_channel_row(packed->blob, y->c, ROW_S_X);
+    float *s_y = qzi_channel_row(packed->blob, y->c, ROW_S_Y);
+    float *shift = qzi_channel_row(packed->blob, y->c, ROW_SHIFT);
+    int32_t *zero = qzi_channel_row(packed->blob, y->c, ROW_ZERO);
+    for (int32_t c = 0; c < y->c; c++) {
+        s_x[c] = qzi_q_scale(x, c);
+        s_y[c] = qzi_q_scale(y, c);
+        shift[c] = (float)qzi_q_zero(y, c);
+        zero[c] = qzi_q_zero(x, c);
+        QZI_TRY(qzi_channel_term(n, packed->blob, c, 255.0f * (s_x[c] / s_y[c])));
+    }
+    const int32_t taps = usual_taps(y);
+    average_rows(taps, taps, y->c, s_x, s_y, zero, qzi_channel_row(packed->blob, y->c, ROW_MULT),
+                 qzi_channel_row(packed->blob, y->c, ROW_OFFSET));
+    qzi_channel_rows_wrap(packed->blob, y->c, ROW_COUNT);
+    return QZ_OK;
+}
+
+/* What a thread needs for pixels: room for pointers to their windows; and of averages by channel
+ * the constants of the last window, with room for others. */
+typedef struct pool_task {
+    const void **taps;
+    bool by_channel;
+    int32_t tap_count, count; /* of that window */
+    const float *mult;
+    const int32_t *offset;
+    char *rows;
+} pool_task;
+
+static void average_by_channel(const qzi_op_run *r, pool_task *task, int32_t tap_count,
+                               int32_t count, uint8_t *y)
+{
+    const int32_t c = r->node->c;
+    if (tap_count != task->tap_count || count != task->count) {
+        float *mult = (float *)(void *)task->rows;
+        int32_t *offset = (int32_t *)(void *)(task->rows + qzi_channel_row_bytes(c));
+        average_rows(tap_count, count, c, qzi_channel_row_of(r, ROW_S_X, 0),
+                     qzi_channel_row_of(r, ROW_S_Y, 0),
+                     qzi_channel_row(r->packed->blob, c, ROW_ZERO), mult, offset);
+        task->tap_count = tap_count;
+        task->count = count;
+        task->mult = mult;
+        task->offset = offset;
+    }
+    const qzk_avgpool_channels_params p = {
+        .offset = task->offset,
+        .mult = task->mult,
+        .shift = qzi_channel_row_of(r, ROW_SHIFT, 0),
+    };
+    r->kernels->u8_avgpool_channels((const uint8_t *const *)task->taps, (size_t)tap_count,
+                                    (size_t)c, &p, y);
+}
+
+static void pool_pixel(const qzi_op_run *r, pool_task *task, int64_t pixel)
+{
+    const void **taps = task->taps;
     const qzi_node *node = r->node;
     const qzk_view *in = &r->in[0], *out = &r->out;
     const qzk_kernels *k = r->kernels;
@@ -145,6 +228,8 @@ static void pool_pixel(const qzi_op_run *r, const void **taps, int64_t pixel)
             k->u8_maxpool((const uint8_t *const *)taps, count, c, y);
         else
             k->f32_maxpool((const float *const *)taps, count, c, y);
+    } else if (task->by_channel) {
+        average_by_channel(r, task, (int32_t)count, w.count, y);
     } else if (node->dtype == QZ_U8) {
         const qzi_qparams *qx = &r->inputs[0]->q, *qy = &node->q;
         const qzk_avgpool_params p = {
@@ -244,23 +329,42 @@ static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
     }
 }
 
+static bool averages_by_channel(const qzi_op_run *r)
+{
+    return r->node->op != QZI_OP_MAX_POOL2D && qzi_run_by_channel(r);
+}
+
+/* Of the pointers to taps; rows of averages by channel come after them. */
+static size_t tap_bytes(const qzi_op_run *r)
+{
+    const size_t taps = max_taps(r);
+    return taps > STACK_TAPS ? QZI_ROUND_UP(taps * sizeof(void *), (size_t)QZI_ALIGN) : 0;
+}
+
 static size_t scratch(const qzi_op_run *r)
 {
-    size_t taps = max_taps(r);
     if (is_separable(r))
         return (size_t)r->node->u.pool.kh * row_bytes(r);
-    return taps > STACK_TAPS ? taps * sizeof(void *) : 0;
+    return tap_bytes(r) + (averages_by_channel(r) ? 2 * qzi_channel_row_bytes(r->node->c) : 0);
 }
 
 static void run_task(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     const qzi_op_run *r = arg;
     const void *stack_taps[STACK_TAPS];
-    const void **taps = stack_taps;
-    if (scratch(r))
-        taps = (const void **)(void *)((char *)r->scratch + thread * r->scratch_stride);
+    const size_t bytes = tap_bytes(r);
+    pool_task task = {.taps = stack_taps, .by_channel = averages_by_channel(r)};
+    char *scratch = r->scratch ? (char *)r->scratch + thread * r->scratch_stride : NULL;
+    if (bytes > 0)
+        task.taps = (const void **)(void *)scratch;
+    if (task.by_channel) {
+        task.tap_count = task.count = usual_taps(r->node);
+        task.mult = qzi_channel_row_of(r, ROW_MULT, 0);
+        task.offset = qzi_channel_row(r->packed->blob, r->node->c, ROW_OFFSET);
+        task.rows = scratch + bytes;
+    }
     for (int64_t p = begin; p < end; p++)
-        pool_pixel(r, taps, p);
+        pool_pixel(r, &task, p);
 }
 
 static void run(const qzi_op_run *r)
@@ -282,20 +386,28 @@ const qzi_op_class qzi_op_max_pool2d = {
     .shape = pool_shape,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
 
 const qzi_op_class qzi_op_avg_pool2d = {
     .op = QZI_OP_AVG_POOL2D,
     .validate = validate_pool,
     .shape = pool_shape,
+    .pack = pack_average,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
 
 const qzi_op_class qzi_op_adaptive_avg_pool2d = {
     .op = QZI_OP_ADAPTIVE_AVG_POOL2D,
     .validate = validate_adaptive,
     .shape = adaptive_shape,
+    .pack = pack_average,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

@@ -21,6 +21,9 @@ static qz_status validate(const qzi_op_node *n)
     if (n->inputs[0]->flat || n->inputs[1]->flat)
         return qzi_fail(n->ctx, QZ_ERR_ARGUMENT, "%s: resizes images, not features", y->name);
     QZI_TRY(qzi_check_alike(n));
+    if (y->u.resize.mode == QZ_RESIZE_BILINEAR && (n->inputs[0]->channel_q || y->channel_q))
+        return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: bilinear reads no parameters by channel",
+                        y->name);
     return qzi_check_moves(n);
 }
 
@@ -178,4 +181,6 @@ const qzi_op_class qzi_op_resize2d = {
     .shape = shape,
     .scratch = scratch,
     .run = run,
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };

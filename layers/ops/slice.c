@@ -4,9 +4,14 @@
  * a uint8 slice that does not begin at a multiple of four channels is copied, and so is one that
  * picks channels of every period.
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/by_channel.h"
 
 #include <string.h>
+
+static int32_t channel_of(const qzi_op_node *n, int32_t c)
+{
+    return qzi_slice_channel(n->node, c);
+}
 
 static qz_status validate(const qzi_op_node *n)
 {
@@ -18,7 +23,7 @@ static qz_status validate(const qzi_op_node *n)
             x->c)
         return qzi_fail(n->ctx, QZ_ERR_INTERNAL, "%s: takes channels that its input has not",
                         y->name);
-    return qzi_check_moves(n);
+    return qzi_check_moved(n, channel_of);
 }
 
 static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out)
@@ -55,4 +60,6 @@ const qzi_op_class qzi_op_slice = {
     .shape = shape,
     .run = run,
     .alias = true, /* where it can */
+    .reads_channel_q = true,
+    .writes_channel_q = true,
 };
