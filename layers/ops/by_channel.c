@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* No term of a sum may be as large: sums stay far from infinity. */
-#define MAX_TERM 0x1p58f
+#define MAX_TERM 0x1p60f
 
 /* Sums of four terms that are smaller fit int32. */
 #define NARROW_TERM 0x1p28f
@@ -130,13 +130,20 @@ void qzi_channel_rows_wrap(void *blob, int32_t c, int rows)
         qzi_channel_row_wrap(qzi_channel_row(blob, c, i), c);
 }
 
+qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult, float shift)
+{
+    /* written so that NaN fails */
+    if (fabsf(mult) * x_max < MAX_TERM && fabsf(shift) < MAX_TERM)
+        return QZ_OK;
+    return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
+                    "%s: the scales of channel %d are too far apart to compute with", n->node->name,
+                    c);
+}
+
 qz_status qzi_channel_term(const qzi_op_node *n, void *blob, int32_t c, float magnitude)
 {
     rows_head *head = blob;
-    if (!(fabsf(magnitude) < MAX_TERM)) /* NaN too */
-        return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
-                        "%s: the scales of channel %d are too far apart to compute with",
-                        n->node->name, c);
+    QZI_TRY(qzi_check_magnitude(n, c, 1.0f, magnitude, 0.0f));
     head->wide = (c > 0 && head->wide) || fabsf(magnitude) >= NARROW_TERM;
     return QZ_OK;
 }

@@ -337,6 +337,13 @@ void qzi_act_range_f32(qz_activation act, float *lo, float *hi);
 void qzi_act_range_channels(const qzi_node *node, int32_t *lo, int32_t *hi);
 qz_status qzi_check_range(const qzi_op_node *n);
 
+/*
+ * By channel: QZ_ERR_NUMERIC where v = x * mult + shift could be NaN, or as large as 2^60, for
+ * |x| <= x_max. Kernels then need no test for NaN.
+ */
+qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult,
+                              float shift);
+
 /* Whether bytes of uint8 value x are the same numbers in y, from `channel` of y on. */
 bool qzi_same_q(const qzi_node *x, const qzi_node *y, int32_t channel);
 
