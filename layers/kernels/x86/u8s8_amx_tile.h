@@ -9,6 +9,7 @@
 #define QZOO_LAYERS_KERNELS_X86_U8S8_AMX_TILE_H
 
 #include "layers/kernels/x86/u8s8_dot.h"
+#include "layers/kernels/x86/u8s8_finish.h"
 
 enum {
     TILE_ROWS = 16,
@@ -39,12 +40,33 @@ typedef struct amx_job {
 typedef struct amx_pending {
     const int32_t *sums;
     const float *mult;
-    uint8_t *const *out; /* of each pixel, before `channel` is added */
+    uint8_t *const *out;            /* of each pixel, before `channel` is added */
+    const uint8_t *const *residual; /* of each pixel, by channel where there is one */
     int64_t channel;
     int32_t vectors, channels;
     int32_t done, pixels;
     vb_requant rq;
+    finish fin; /* of the sums' channels */
 } amx_pending;
+
+FINISH_TILE(1, false, true)
+FINISH_TILE(2, false, true)
+
+/* By channel. Behind the sums of the last pixel others are read, and not used. */
+static void finish_pixels_channels(const amx_pending *p, int32_t from, int32_t to)
+{
+    const finish_place place = {
+        .outs = p->out + from,
+        .residuals = p->residual + from,
+        .channel = p->channel,
+        .channels = p->channels,
+    };
+    const vb *sums = (const vb *)(const void *)(p->sums + (int64_t)from * p->vectors * VL);
+    if (p->vectors == 2)
+        finish_tile_2(&p->fin, sums, to - from, &place);
+    else
+        finish_tile_1(&p->fin, sums, to - from, &place);
+}
 
 VEC_INLINE void finish_pixels(const amx_pending *p, int32_t from, int32_t to, const int N,
                               int32_t channels)
@@ -69,6 +91,11 @@ static __attribute__((noinline)) void amx_finish(amx_pending *p, int32_t count)
 {
     const int32_t from = p->done, to = QZI_MIN(p->done + count, p->pixels);
     p->done = to;
+    if (p->fin.by_channel) {
+        if (from < to)
+            finish_pixels_channels(p, from, to);
+        return;
+    }
     if (p->vectors == 2 && p->channels == BLOCK_LANES)
         finish_pixels(p, from, to, 2, BLOCK_LANES);
     else if (p->vectors == 2)

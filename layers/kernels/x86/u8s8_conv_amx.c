@@ -43,9 +43,15 @@ typedef struct amx_plan {
 static bool amx_supports(const qzk_conv_shape *s)
 {
     const int32_t icg = s->ic / s->groups, ocg = s->oc / s->groups;
-    if (s->by_channel || (s->groups > 1 && (icg < MIN_GROUP || ocg < MIN_GROUP)))
+    if (s->groups > 1 && (icg < MIN_GROUP || ocg < MIN_GROUP))
         return false;
     return ocg >= MIN_CHANNELS && s->kh * s->kw * icg >= MIN_K;
+}
+
+/* The row of a pixel in the padding, and what copies of its last channels read behind it. */
+static size_t zp_bytes(const qzk_conv_shape *s)
+{
+    return QZI_ROUND_UP((size_t)QZK_CEIL4(s->ic) + VB, (size_t)QZI_ALIGN);
 }
 
 static amx_plan amx_plan_make(const qzk_conv_shape *s)
@@ -66,8 +72,8 @@ static amx_plan amx_plan_make(const qzk_conv_shape *s)
     const size_t all = (size_t)s->groups * (size_t)plan.vectors;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + all * VB;
-    plan.zp_at = plan.mult_at + all * VB;
-    plan.weights_at = plan.zp_at + VB;
+    plan.zp_at = plan.mult_at + all * VB * finish_vectors(s);
+    plan.weights_at = plan.zp_at + zp_bytes(s);
     plan.size = plan.weights_at + all * plan.vector_weights;
     return plan;
 }
@@ -85,7 +91,8 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
     int32_t *bias = (int32_t *)(void *)(blob + plan.bias_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, VB);
+    packed_zp_row(weights, s->ic, QZK_CEIL4(s->ic) + VB, zp_bytes(s), blob + plan.zp_at);
+    const size_t mult_step = s->by_channel ? (size_t)s->groups * (size_t)plan.vectors * VL : 0;
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
         const int32_t before = in_group / BLOCK_LANES * BLOCK_N, c = in_group % BLOCK_LANES;
@@ -98,6 +105,7 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
         const int8_t *from = weights->w_s8 + (size_t)o * (size_t)plan.icg * (size_t)taps;
         uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < plan.icg; i++) {
+            const uint32_t zp = packed_zp(weights, group * plan.icg + i);
             for (int32_t tap = 0; tap < taps; tap++) {
                 const int32_t run = tap / plan.run_taps;
                 const int32_t k = tap % plan.run_taps * plan.slot + i; /* in the run */
@@ -105,12 +113,12 @@ static void amx_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, v
                 const int8_t w = *from++;
                 to[step * (size_t)n_count * TILE_BYTES + (size_t)(k % STEP / 4) * VB +
                    (size_t)(k % 4)] = w;
-                sum += (uint32_t)w;
+                sum += (uint32_t)w * zp;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
         const size_t at = (vector + (size_t)n) * VL + (size_t)lane;
-        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
+        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, mult_step, packed);
     }
 }
 
@@ -135,7 +143,7 @@ typedef struct amx_work {
     int32_t parts;    /* of the output channels */
     bool parts_first; /* units go part by part through the blocks, else block by block */
     int64_t row_bytes;
-    size_t grid_at, sums_at, out_at, trash_at, scratch; /* in the scratch: first run_at */
+    size_t grid_at, sums_at, out_at, in_at, trash_at, scratch; /* in the scratch: first run_at */
 } amx_work;
 
 /* Positions of a block that are multiplied, in whole tiles. */
@@ -227,7 +235,9 @@ static amx_work amx_work_make(const qzk_conv_args *args)
     const int64_t behind =
         PIXELS * work.x_step * work.plan.pitch + (int64_t)(work.plan.run_steps + 1) * STEP;
     work.out_at = QZI_ROUND_UP((size_t)work.plan.runs * sizeof(int64_t), (size_t)QZI_ALIGN);
-    work.trash_at = QZI_ROUND_UP(work.out_at + most * sizeof(uint8_t *), (size_t)QZI_ALIGN);
+    work.in_at = QZI_ROUND_UP(work.out_at + most * sizeof(uint8_t *), (size_t)QZI_ALIGN);
+    const size_t residuals = args->residual.data ? most * sizeof(uint8_t *) : 0;
+    work.trash_at = QZI_ROUND_UP(work.in_at + residuals, (size_t)QZI_ALIGN);
     /* the trash is as long as a pixel of the output: any channel may be added */
     work.sums_at = QZI_ROUND_UP(work.trash_at + (size_t)s->oc + VB, (size_t)QZI_ALIGN);
     work.grid_at = work.sums_at + 2 * SUMS * sizeof(int32_t);
@@ -256,13 +266,24 @@ VEC_INLINE void copy_bytes(const uint8_t *from, uint8_t *to, int64_t bytes)
         vb_store(to + at, _mm512_maskz_loadu_epi8(~UINT64_C(0) >> (VB - (bytes - at)), from + at));
 }
 
+/* Columns of a grid that lie in the padding; writes as copy_bytes does. */
+static void grid_padding(const amx_work *work, int64_t group, int64_t columns, uint8_t *to)
+{
+    const uint8_t *zp = (const uint8_t *)work->args->packed + work->plan.zp_at;
+    if (!work->args->shape->by_channel && columns > 0) {
+        memset(to, zp[0], (size_t)(columns * work->plan.pitch));
+        return;
+    }
+    for (int64_t x = 0; x < columns; x++, to += work->plan.pitch)
+        copy_bytes(zp + group * work->plan.icg, to, work->plan.slot);
+}
+
 /* One row of the grid, from row y of the image. */
 static void grid_row(const amx_work *work, int64_t image, int64_t y, int64_t group, uint8_t *to)
 {
     const qzk_view *in = &work->args->in;
     const int64_t slot = work->plan.slot, pitch = work->plan.pitch, pick = work->x_pick,
                   pad = work->args->shape->pad_left;
-    const uint8_t zp = ((const uint8_t *)work->args->packed)[work->plan.zp_at];
     /* columns [first, end) lie inside the image */
     int64_t first = QZI_MIN(QZI_DIV_UP(pad, pick), work->columns);
     int64_t end = QZI_MIN((work->in_w - 1 + pad) / pick + 1, work->columns);
@@ -272,8 +293,7 @@ static void grid_row(const amx_work *work, int64_t image, int64_t y, int64_t gro
         (const uint8_t *)in->data +
         ((image * work->in_h + y) * work->in_w + first * pick - pad) * in->pixel_stride +
         group * work->plan.icg;
-    if (first > 0)
-        memset(to, zp, (size_t)(first * pitch));
+    grid_padding(work, group, first, to);
     to += first * pitch;
     if (pick == 1 && in->pixel_stride == slot && pitch == slot) {
         copy_bytes(from, to, (end - first) * slot);
@@ -282,8 +302,7 @@ static void grid_row(const amx_work *work, int64_t image, int64_t y, int64_t gro
         for (int64_t x = first; x < end; x++, to += pitch, from += pick * in->pixel_stride)
             copy_bytes(from, to, slot);
     }
-    if (end < work->columns)
-        memset(to, zp, (size_t)((work->columns - end) * pitch));
+    grid_padding(work, group, work->columns - end, to);
 }
 
 /* The grid of one group's channels for output rows [oy + skip, oy + rows). */
@@ -339,6 +358,24 @@ static void out_pointers(const amx_work *work, int64_t image, int64_t oy, int64_
         *out++ = trash;
 }
 
+/* The residual of each position, as out_pointers; of those that are not read, the trash. */
+static void residual_pointers(const amx_work *work, int64_t image, int64_t oy, int64_t rows,
+                              const uint8_t *trash, const uint8_t **in)
+{
+    const qzk_view *residual = &work->args->residual;
+    const uint8_t *from = (const uint8_t *)residual->data +
+                          (image * work->out_h + oy) * work->out_w * residual->pixel_stride;
+    const uint8_t **end = in + QZI_ROUND_UP(block_positions(work, rows), PIXELS);
+    for (int64_t r = 0; r < rows; r++) {
+        for (int64_t x = 0; x < work->out_w; x++, from += residual->pixel_stride)
+            *in++ = from;
+        for (int64_t x = work->out_w; x < work->positions && in < end; x++)
+            *in++ = trash;
+    }
+    while (in < end)
+        *in++ = trash;
+}
+
 static void few_multiply_all(const amx_work *work, const amx_job *job, const uint8_t *in,
                              int32_t vectors)
 {
@@ -364,6 +401,7 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
     const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)before;
     int32_t *sums = (int32_t *)(void *)(scratch + work->sums_at);
     uint8_t *const *out = (uint8_t *const *)(void *)(scratch + work->out_at);
+    const uint8_t *const *residual = (const uint8_t *const *)(void *)(scratch + work->in_at);
     const int32_t vectors = QZI_MIN(BLOCK_N, plan->vectors - before);
     const int64_t grid_stride = work->x_step * plan->pitch;
     amx_job job = {
@@ -390,7 +428,9 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
         }
         pending->sums = job.sums;
         pending->mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL;
+        pending->fin.mult = pending->mult;
         pending->out = out + i;
+        pending->residual = residual + i;
         pending->channel = group * plan->ocg + before * VL;
         pending->vectors = vectors;
         pending->channels = QZI_MIN(BLOCK_LANES, plan->ocg - before * VL);
@@ -416,7 +456,10 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
     const int64_t all = (int64_t)args->shape->groups * work.plan.blocks;
     const int64_t places = work.images * work.blocks;
     uint8_t *bytes = scratch;
-    amx_pending pending = {.rq = vb_requant_init(args)};
+    amx_pending pending = {
+        .rq = vb_requant_init(args),
+        .fin = finish_init(args, NULL, (size_t)args->shape->groups * (size_t)work.plan.vectors, 0),
+    };
     int64_t filled = -1, copied = -1;
     run_offsets(&work, scratch);
     __asm__ volatile("" ::"m"(config));
@@ -431,6 +474,9 @@ static void amx_run(const qzk_conv_args *args, int64_t begin, int64_t end, void 
             amx_finish(&pending, PIXELS); /* before its pointers are gone */
             out_pointers(&work, image, oy, rows, bytes + work.trash_at,
                          (uint8_t **)(void *)(bytes + work.out_at));
+            if (pending.fin.residual)
+                residual_pointers(&work, image, oy, rows, bytes + work.trash_at,
+                                  (const uint8_t **)(void *)(bytes + work.in_at));
             copied = -1;
         }
         filled = at;

@@ -20,6 +20,7 @@
  * and TILE_WIDE_LIST(X), and CONV_SYMBOL, CONV_KERNEL_NAME, CONV_ISA of the kernel.
  */
 #include "layers/kernels/x86/u8s8_dot.h"
+#include "layers/kernels/x86/u8s8_finish.h"
 #include "layers/kernels/x86/u8s8_rows.h"
 
 #ifndef TILE_WIDE_M
@@ -95,7 +96,7 @@ static conv_plan conv_plan_make(const qzk_conv_shape *s)
     const size_t all = (size_t)plan.groups * (size_t)plan.vectors;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + all * VB;
-    plan.zp_at = plan.mult_at + all * VB;
+    plan.zp_at = plan.mult_at + all * VB * finish_vectors(s);
     plan.skips = VEC_VNNI && (s->dil_h > 1 || s->dil_w > 1) &&
                  (s->pad_top > 0 || s->pad_left > 0) && plan.taps <= MAX_SKIP_TAPS &&
                  rows_run_bytes(s) == 0;
@@ -130,6 +131,12 @@ static size_t conv_packed_size(const qzk_conv_shape *shape)
     return conv_plan_make(shape).size;
 }
 
+/* Floats between the multipliers of a channel; 0: it has one. */
+static size_t packed_step(const qzk_conv_shape *s, const conv_plan *plan)
+{
+    return s->by_channel ? (size_t)plan->groups * (size_t)plan->vectors * VL : 0;
+}
+
 static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, void *packed)
 {
     const conv_plan plan = conv_plan_make(s);
@@ -139,7 +146,8 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
     uint32_t *sums = (uint32_t *)(void *)(blob + plan.sums_at);
     float *mult = (float *)(void *)(blob + plan.mult_at);
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, zp_bytes(s));
+    packed_zp_row(weights, s->ic, QZK_CEIL4(s->ic), zp_bytes(s), blob + plan.zp_at);
+    const size_t mult_step = packed_step(s, &plan);
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t group = o / plan.ocg, in_group = o % plan.ocg;
         const int32_t block_lanes = plan.tile_n * VL;
@@ -156,6 +164,7 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
         uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < icg; i++) {
             const int32_t k = first + i;
+            const uint32_t zp = packed_zp(weights, o / ocg * icg + i);
             for (int32_t tap = 0; tap < plan.taps; tap++) {
                 const int8_t w = *from++;
                 const size_t step = (size_t)tap * (size_t)plan.steps + (size_t)(k / STEP_CHANNELS);
@@ -163,12 +172,12 @@ static void conv_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, 
                            w);
                 if (plan.skips)
                     sums[((vector + (size_t)n) * (size_t)plan.taps + (size_t)tap) * VL +
-                         (size_t)lane] += (uint32_t)w * (uint32_t)weights->x_zp;
-                sum += (uint32_t)w;
+                         (size_t)lane] += (uint32_t)w * zp;
+                sum += (uint32_t)w * zp;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
-        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
+        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, mult_step, packed);
     }
 }
 
@@ -186,6 +195,7 @@ typedef struct tile_job {
     const uint8_t *zp_row; /* what the padding's rows point to */
     int64_t out_stride;
     vb_requant rq;
+    finish fin;
 } tile_job;
 
 /* Adds the taps that lie in the padding for all M pixels; a bit for each of them. */
@@ -228,8 +238,46 @@ VEC_INLINE void conv_step(vb *acc, const uint8_t *const *rows, int64_t at, const
     }
 }
 
+FINISH_TILE(1, false, false)
+FINISH_TILE(2, false, false)
+#if TILE_WIDE_M > 0
+FINISH_TILE(3, false, false)
+FINISH_TILE(4, false, false)
+#endif
+
+/* By channel. */
+VEC_INLINE void conv_finish_channels(const tile_job *job, const vb *acc, uint8_t *out, const int M,
+                                     const int N)
+{
+    const finish_place to = {
+        .out = out,
+        .stride = job->out_stride,
+        .residual = job->fin.residual,
+        .residual_stride = job->fin.residual_stride,
+        .channels = job->channels,
+    };
+    vb sums[MAX_SUMS + FINISH_PAD];
+    VEC_UNROLL
+    for (int i = 0; i < M * N + FINISH_PAD; i++)
+        vb_store(&sums[i], i < M * N ? acc[i] : VEC_LOGIC(setzero)());
+    if (N == 1)
+        finish_tile_1(&job->fin, sums, M, &to);
+    else if (N == 2)
+        finish_tile_2(&job->fin, sums, M, &to);
+#if TILE_WIDE_M > 0
+    else if (N == 3)
+        finish_tile_3(&job->fin, sums, M, &to);
+    else
+        finish_tile_4(&job->fin, sums, M, &to);
+#endif
+}
+
 VEC_INLINE void conv_finish(const tile_job *job, vb *acc, uint8_t *out, const int M, const int N)
 {
+    if (job->fin.by_channel) {
+        conv_finish_channels(job, acc, out, M, N);
+        return;
+    }
     const int32_t channels = job->channels;
     const int pixels = 4 / N; /* that one vector of bytes has */
     vb_scale(acc, M * N, job->mult, N, &job->rq);
@@ -335,7 +383,8 @@ static const tile_fn conv_tiles[TILE_WIDE_N][TILE_M] = {
 
 static bool conv_supports(const qzk_conv_shape *shape)
 {
-    return !shape->by_channel;
+    (void)shape;
+    return true;
 }
 
 static rows_plan conv_rows(const qzk_conv_args *args, const conv_plan *plan)
@@ -372,7 +421,9 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
     const int32_t before = (int32_t)(block % plan->blocks) * plan->tile_n; /* vectors */
     const int32_t channel = before * VL;
     const size_t vector = (size_t)group * (size_t)plan->vectors + (size_t)before;
-    const tile_job job = {
+    const float *mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL;
+    const int64_t out_channel = (int64_t)group * plan->ocg + channel;
+    tile_job job = {
         .taps = rows->taps,
         .steps = rows->run_bytes ? rows->run_bytes / STEP_CHANNELS : plan->steps,
         .pitch = plan->tile_m,
@@ -381,22 +432,24 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
         .w = (const int8_t *)blob + plan->weights_at +
              vector * VB * (size_t)plan->taps * (size_t)plan->steps,
         .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + vector * VL,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL,
+        .mult = mult,
         .sums = plan->skips ? (const int32_t *)(const void *)(blob + plan->sums_at) +
                                   vector * VL * (size_t)plan->taps
                             : NULL,
         .zp_row = blob + plan->zp_at,
         .out_stride = args->out.pixel_stride,
         .rq = vb_requant_init(args),
+        .fin = finish_init(args, mult, (size_t)plan->groups * (size_t)plan->vectors, out_channel),
     };
+    job.fin.residual = finish_at(&job.fin, first);
     const tile_fn *tiles = conv_tiles[QZI_MIN(plan->tile_n, plan->vectors - before) - 1];
-    uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride +
-                   (int64_t)group * plan->ocg + channel;
+    uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride + out_channel;
     for (int64_t i = 0; i < count; i += plan->tile_m) {
         const int64_t m = QZI_MIN(plan->tile_m, count - i);
         tiles[m - 1](&job, table, out);
         table += plan->tile_m * (int64_t)rows->taps;
         out += plan->tile_m * args->out.pixel_stride;
+        job.fin.residual = finish_at(&job.fin, plan->tile_m);
     }
 }
 

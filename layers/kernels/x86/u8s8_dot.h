@@ -78,6 +78,27 @@ VEC_INLINE void vb_store_slice(uint8_t *p, vb x, const int parts, const int part
     }
 }
 
+/*
+ * The same to be loaded: `bytes` of each of `parts` slices, no more than a slice has; what is
+ * behind them is not touched.
+ */
+VEC_INLINE vb vb_load_slices(const uint8_t *const *p, const int parts, int32_t bytes)
+{
+    if (parts == 1)
+        return bytes >= 64 ? vb_load(p[0])
+                           : _mm512_maskz_loadu_epi8((__mmask64)((UINT64_C(1) << bytes) - 1), p[0]);
+    if (parts == 2) {
+        const __mmask32 mask = bytes >= 32 ? ~(__mmask32)0 : (__mmask32)((1u << bytes) - 1);
+        return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(mask, p[0])),
+                                  _mm256_maskz_loadu_epi8(mask, p[1]), 1);
+    }
+    const __mmask16 mask = bytes >= 16 ? (__mmask16)~0u : (__mmask16)((1u << bytes) - 1);
+    vb x = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(mask, p[0]));
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(mask, p[1]), 1);
+    x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(mask, p[2]), 2);
+    return _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(mask, p[3]), 3);
+}
+
 /* VB / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
 VEC_INLINE vb vb_widen(const uint8_t *p)
 {
@@ -114,6 +135,19 @@ VEC_INLINE vb vb_collect(vb x, const int vectors)
         return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 2, 4, 6, 1, 3, 5, 7), x);
     return _mm512_permutexvar_epi32(
         _mm512_setr_epi32(0, 4, 8, 12, 1, 5, 9, 13, 2, 6, 10, 14, 3, 7, 11, 15), x);
+}
+
+/* The way back of vb_collect. */
+VEC_INLINE vb vb_uncollect(vb x, const int vectors)
+{
+    if (vectors == 4)
+        return x;
+    if (vectors == 3)
+        return _mm512_permutexvar_epi32(
+            _mm512_setr_epi32(0, 1, 2, 12, 3, 4, 5, 13, 6, 7, 8, 14, 9, 10, 11, 15), x);
+    if (vectors == 2)
+        return _mm512_permutexvar_epi64(_mm512_setr_epi64(0, 4, 1, 5, 2, 6, 3, 7), x);
+    return vb_collect(x, 1);
 }
 
 #else
@@ -172,6 +206,39 @@ VEC_INLINE void vb_store_slice(uint8_t *p, vb x, const int parts, const int part
     }
 }
 
+/* The first `bytes` bytes at p, at most 16, zeros behind. */
+VEC_INLINE __m128i vb_load_bytes(const uint8_t *p, int32_t bytes)
+{
+    uint8_t buffer[16] = {0};
+    if (bytes >= 16)
+        return _mm_loadu_si128((const __m128i *)p);
+    if (bytes == 8)
+        return _mm_loadl_epi64((const __m128i *)p);
+    memcpy(buffer, p, (size_t)bytes);
+    return _mm_loadu_si128((const __m128i *)buffer);
+}
+
+/*
+ * The same to be loaded: `bytes` of each of `parts` slices, no more than a slice has; what is
+ * behind them is not touched.
+ */
+VEC_INLINE vb vb_load_slices(const uint8_t *const *p, const int parts, int32_t bytes)
+{
+    if (parts == 1) {
+        if (bytes >= 32)
+            return vb_load(p[0]);
+        const __m128i low = vb_load_bytes(p[0], bytes);
+        return bytes <= 16 ? _mm256_zextsi128_si256(low)
+                           : _mm256_setr_m128i(low, vb_load_bytes(p[0] + 16, bytes - 16));
+    }
+    const int32_t most = QZI_MIN(bytes, VB / parts);
+    if (parts == 2)
+        return _mm256_setr_m128i(vb_load_bytes(p[0], most), vb_load_bytes(p[1], most));
+    return _mm256_setr_m128i(
+        _mm_unpacklo_epi64(vb_load_bytes(p[0], most), vb_load_bytes(p[1], most)),
+        _mm_unpacklo_epi64(vb_load_bytes(p[2], most), vb_load_bytes(p[3], most)));
+}
+
 /* VB / 2 bytes at p, or the first `dwords` 32-bit words of them, as 16-bit numbers. */
 VEC_INLINE vb vb_widen(const uint8_t *p)
 {
@@ -194,13 +261,25 @@ VEC_INLINE vb vb_spread(vb x, const int parts)
 
 /*
  * From 128-bit lanes of four words each, words i of which belong together for equal i / vectors
- * (1 or 2 here): brings them side by side.
+ * (1, 2 or 4 here): brings them side by side.
  */
 VEC_INLINE vb vb_collect(vb x, const int vectors)
 {
+    if (vectors == 4)
+        return x;
     if (vectors == 2)
         return _mm256_permute4x64_epi64(x, 0xd8);
     return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7));
+}
+
+/* The way back of vb_collect. */
+VEC_INLINE vb vb_uncollect(vb x, const int vectors)
+{
+    if (vectors == 4)
+        return x;
+    if (vectors == 2)
+        return _mm256_permute4x64_epi64(x, 0xd8);
+    return _mm256_permutevar8x32_epi32(x, _mm256_setr_epi32(0, 2, 4, 6, 1, 3, 5, 7));
 }
 
 #endif
@@ -275,6 +354,9 @@ VEC_INLINE void vb_put_weight(int8_t *step, size_t half_stride, int32_t lane, in
 /* The first bytes of the packed weights of every kernel. */
 typedef struct packed_head {
     int32_t limit; /* scaled sums may be too large for a conversion to integers */
+    /* by channel */
+    qz_activation act; /* a function, or NONE */
+    bool residual;
 } packed_head;
 #define PACKED_HEAD QZI_ALIGN /* bytes kept for it */
 
@@ -357,17 +439,60 @@ static inline float packed_mult(float mult)
     return mult > FLT_MAX ? FLT_MAX : mult < -FLT_MAX ? -FLT_MAX : mult;
 }
 
+/* The zero point of input channel c. */
+static inline uint32_t packed_zp(const qzk_conv_weights *weights, int32_t c)
+{
+    return weights->x_zps ? weights->x_zps[c] : (uint32_t)weights->x_zp;
+}
+
+/* A row of zero points, of pixels of `pixel` bytes whose first `ic` are channels. */
+static inline void packed_zp_row(const qzk_conv_weights *weights, int32_t ic, int32_t pixel,
+                                 size_t bytes, uint8_t *row)
+{
+    for (size_t i = 0; i < bytes; i++) {
+        const int32_t c = (int32_t)(i % (size_t)pixel);
+        row[i] = c < ic ? (uint8_t)packed_zp(weights, c) : 0;
+    }
+}
+
+/* The largest |v| of CONTRACT.md, "by channel", for sums of at most `bound`. */
+static inline double packed_largest(const qzk_conv_weights *w, int32_t o, double bound)
+{
+    const double x = bound * w->mult[o], zero = w->out_zero[o];
+    double v = x < 0 ? -x : x;
+    if (qzk_act_is_function(w->act)) /* none is larger than 6, or 6 times its argument */
+        v = 6 * (v > 1 ? v : 1) * (w->out_mult[o] < 0 ? -w->out_mult[o] : w->out_mult[o]);
+    if (w->residual_mult)
+        v += 255.0 * (w->residual_mult[o] < 0 ? -w->residual_mult[o] : w->residual_mult[o]);
+    return v + (zero < 0 ? -zero : zero);
+}
+
 /*
- * Packs bias and multiplier of output channel o, whose weights have that sum and that sum of
- * magnitudes; notes in the head whether its sums need a limit (|x - x_zp| is at most 255).
+ * Packs bias and multiplier of output channel o, the sum of whose weights times their zero points
+ * is `sum`, of their magnitudes `magnitude`. Notes in the head whether its sums need a limit (|x -
+ * x_zp| is at most 255). By channel, `mult` is followed at `step` by the second multiplier, and
+ * again by the zero; otherwise step is 0.
  */
 static inline void packed_channel(const qzk_conv_weights *weights, int32_t o, uint32_t sum,
-                                  uint32_t magnitude, int32_t *bias, float *mult, packed_head *head)
+                                  uint32_t magnitude, int32_t *bias, float *mult, size_t step,
+                                  packed_head *head)
 {
     const int32_t b = weights->bias_s32 ? weights->bias_s32[o] : 0;
-    *bias = (int32_t)((uint32_t)b - (uint32_t)weights->x_zp * sum);
-    *mult = packed_mult(weights->mult[o]);
-    const double bound = (255.0 * magnitude + (b < 0 ? -(double)b : b)) * *mult;
+    const double most = 255.0 * magnitude + (b < 0 ? -(double)b : b);
+    double bound;
+    *bias = (int32_t)((uint32_t)b - sum);
+    if (step > 0) {
+        const float *second = weights->residual_mult ? weights->residual_mult : weights->out_mult;
+        *mult = weights->mult[o];
+        mult[step] = second ? second[o] : 0.0f;
+        mult[2 * step] = weights->out_zero[o];
+        head->act = qzk_act_is_function(weights->act) ? weights->act : QZ_ACT_NONE;
+        head->residual = weights->residual_mult != NULL;
+        bound = packed_largest(weights, o, most);
+    } else {
+        *mult = packed_mult(weights->mult[o]);
+        bound = most * *mult;
+    }
     if (!(bound < 0x7fffff00 && bound > -0x7fffff00))
         head->limit = 1;
 }

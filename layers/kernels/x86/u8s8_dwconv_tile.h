@@ -19,6 +19,7 @@
  * CONV_KERNEL_NAME, CONV_ISA.
  */
 #include "layers/kernels/x86/u8s8_dot.h"
+#include "layers/kernels/x86/u8s8_finish.h"
 
 enum {
     MAX_SUMS = 4,                  /* vectors of sums of a block */
@@ -37,7 +38,7 @@ typedef struct dw_plan {
 
 static bool dw_supports(const qzk_conv_shape *s)
 {
-    return s->groups == s->ic && s->ic == s->oc && !s->by_channel;
+    return s->groups == s->ic && s->ic == s->oc;
 }
 
 static dw_plan dw_plan_make(const qzk_conv_shape *s)
@@ -54,8 +55,8 @@ static dw_plan dw_plan_make(const qzk_conv_shape *s)
     const size_t sums = (size_t)plan.blocks * MAX_SUMS * VB;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + sums;
-    plan.zp_at = plan.mult_at + sums;
-    plan.weights_at = plan.zp_at + VB;
+    plan.zp_at = plan.mult_at + sums * finish_vectors(s);
+    plan.weights_at = plan.zp_at + (size_t)plan.blocks * VB;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
 }
@@ -79,7 +80,9 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
     float *mult = (float *)(void *)(blob + plan.mult_at);
     const size_t row_set = (size_t)plan.rows * VB;
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, VB);
+    const size_t zp_bytes = (size_t)plan.blocks * VB;
+    const size_t mult_step = s->by_channel ? (size_t)plan.blocks * MAX_SUMS * VL : 0;
+    packed_zp_row(weights, s->ic, (int32_t)zp_bytes, zp_bytes, blob + plan.zp_at);
     for (int32_t c = 0; c < s->ic; c++) {
         const size_t block = (size_t)(c / VB);
         const int32_t sums = block_sums(&plan, (int64_t)block), in_block = c % VB;
@@ -91,7 +94,7 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
         for (int32_t ky = 0; ky < s->kh; ky++) {
             for (int32_t kx = 0; kx < s->kw; kx++) {
                 const int8_t w = *from++;
-                sum += (uint32_t)w;
+                sum += (uint32_t)w * packed_zp(weights, c);
                 magnitude += (uint32_t)(w < 0 ? -w : w);
                 for (int32_t r = 0; r < plan.rows; r++) {
                     const int32_t slot = r * s->stride_h + ky;
@@ -103,7 +106,7 @@ static void dw_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights, vo
             }
         }
         const size_t at = (block * MAX_SUMS + (size_t)v) * VL + (size_t)lane;
-        packed_channel(weights, c, sum, magnitude, bias + at, mult + at, packed);
+        packed_channel(weights, c, sum, magnitude, bias + at, mult + at, mult_step, packed);
     }
 }
 
@@ -164,14 +167,48 @@ typedef struct dw_job {
     const float *mult;
     int64_t out_stride, out_row;
     vb_requant rq;
+    finish fin;
+    int64_t residual_row;
 } dw_job;
+
+FINISH_TILE(1, false, false)
+FINISH_TILE(2, false, false)
+FINISH_TILE(4, false, false)
+
+/* By channel, where `residual` is the place of `out` in the residual. */
+VEC_INLINE void dw_finish_channels(const dw_job *job, const vb *acc, uint8_t *out,
+                                   const uint8_t *residual, const int P, const int R,
+                                   const int sums)
+{
+    const finish_place to = {
+        .out = out,
+        .stride = job->out_stride,
+        .row = job->out_row,
+        .residual = residual,
+        .residual_stride = job->fin.residual_stride,
+        .residual_row = job->residual_row,
+        .rows_log2 = R / 2, /* of 1, 2 and 4 */
+        .channels = job->channels,
+    };
+    vb copy[TILE_SUMS + FINISH_PAD];
+    VEC_UNROLL
+    for (int i = 0; i < P * R * sums + FINISH_PAD; i++)
+        vb_store(&copy[i], i < P * R * sums ? acc[i] : VEC_LOGIC(setzero)());
+    if (sums == 1)
+        finish_tile_1(&job->fin, copy, P * R, &to);
+    else if (sums == 2)
+        finish_tile_2(&job->fin, copy, P * R, &to);
+    else
+        finish_tile_4(&job->fin, copy, P * R, &to);
+}
 
 /*
  * P output pixels side by side in each of R rows, from interleaved columns. P, R and `sums` are
  * constants, and so are kw and quads for the usual kernels.
  */
-VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *out, const int P,
-                          const int R, const int sums, const int32_t kw, const int32_t quads)
+VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *out,
+                          const uint8_t *residual, const int P, const int R, const int sums,
+                          const int32_t kw, const int32_t quads)
 {
     const int64_t w_step = job->weight_rows * VB;
     vb acc[TILE_SUMS];
@@ -203,6 +240,10 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
             }
         }
     }
+    if (job->fin.by_channel) {
+        dw_finish_channels(job, acc, out, residual, P, R, sums);
+        return;
+    }
     vb_scale(acc, P * R * sums, job->mult, sums, &job->rq);
     const int pixels = 4 / sums; /* that one vector of bytes has */
     VEC_UNROLL
@@ -223,29 +264,33 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
 
 /* `count` output pixels in each of R rows. */
 VEC_INLINE void dw_row(const dw_job *job, const uint8_t *columns, int64_t count, uint8_t *out,
-                       const int R, const int sums, const int32_t kw, const int32_t quads)
+                       const uint8_t *residual, const int R, const int sums, const int32_t kw,
+                       const int32_t quads)
 {
     /* so many that the sums fit into registers, in whole vectors of bytes */
     const int P = sums == 4 ? QZI_MAX(TILE_SUMS / (4 * R), 1) : QZI_MAX(8 / (R * sums), 1);
     for (; count >= P; count -= P) {
-        dw_pixels(job, columns, out, P, R, sums, kw, quads);
+        dw_pixels(job, columns, out, residual, P, R, sums, kw, quads);
         columns += P * job->pixel_step;
         out += P * job->out_stride;
+        residual = residual ? residual + P * job->fin.residual_stride : NULL;
     }
     for (; P > 1 && count > 0; count--) {
-        dw_pixels(job, columns, out, 1, R, sums, kw, quads);
+        dw_pixels(job, columns, out, residual, 1, R, sums, kw, quads);
         columns += job->pixel_step;
         out += job->out_stride;
+        residual = residual ? residual + job->fin.residual_stride : NULL;
     }
 }
 
-typedef void (*dw_fn)(const dw_job *job, const uint8_t *columns, int64_t count, uint8_t *out);
+typedef void (*dw_fn)(const dw_job *job, const uint8_t *columns, int64_t count, uint8_t *out,
+                      const uint8_t *residual);
 
-#define DW_ROW(name, rows, sums, kw, quads)                                            \
-    static void dw_##name##_##rows##_##sums(const dw_job *job, const uint8_t *columns, \
-                                            int64_t count, uint8_t *out)               \
-    {                                                                                  \
-        dw_row(job, columns, count, out, rows, sums, kw, quads);                       \
+#define DW_ROW(name, rows, sums, kw, quads)                                                       \
+    static void dw_##name##_##rows##_##sums(const dw_job *job, const uint8_t *columns,            \
+                                            int64_t count, uint8_t *out, const uint8_t *residual) \
+    {                                                                                             \
+        dw_row(job, columns, count, out, residual, rows, sums, kw, quads);                        \
     }
 #if MAX_ROWS == 4
 #define DW_ROW_4(name, sums, kw, quads) DW_ROW(name, 4, sums, kw, quads)
@@ -320,6 +365,30 @@ static int64_t dw_units(const qzk_conv_args *args)
     return (int64_t)plan.blocks * args->out.n * QZI_DIV_UP(args->out.h, plan.rows);
 }
 
+/* `count` columns in the padding. */
+static void dw_fill_padding(const vb *zp, int64_t count, int32_t quads, int32_t sums, uint8_t *to)
+{
+    for (int64_t i = 0; i < count * quads; i++)
+        for (int32_t v = 0; v < sums; v++, to += VB)
+            vb_store(to, zp[v]);
+}
+
+/* A block's row of zero points, interleaved as its columns are. */
+static void dw_padding(const uint8_t *zp_row, int32_t sums, vb *zp)
+{
+    uint8_t *to = (uint8_t *)zp;
+    const vb row = vb_load(zp_row);
+    if (sums == 4) {
+        dw_interleave(row, row, row, row, to, 4);
+    } else if (sums == 2) {
+        const vb spread = vb_spread(row, 2);
+        dw_interleave(spread, spread, spread, spread, to, 2);
+    } else {
+        const vb spread = vb_spread(row, 1);
+        dw_interleave(spread, spread, spread, spread, to, 1);
+    }
+}
+
 /* Interleaves the `count` columns from `first` (some may lie in the padding), from row y0 down. */
 static void dw_fill(const dw_work *work, int64_t n, int64_t y0, int64_t first, int64_t count,
                     int64_t channel, int32_t sums, uint8_t *columns)
@@ -327,16 +396,15 @@ static void dw_fill(const dw_work *work, int64_t n, int64_t y0, int64_t first, i
     const qzk_conv_args *args = work->args;
     const qzk_view *in = &args->in;
     const int32_t quads = work->plan.quads;
-    const uint8_t *zp_row = (const uint8_t *)args->packed + work->plan.zp_at;
+    const uint8_t *zp_row = (const uint8_t *)args->packed + work->plan.zp_at + channel;
     const int32_t words = (int32_t)QZI_MIN(VL, QZI_DIV_UP(in->c - channel, 4));
     const int64_t inside = QZI_MAX(0, QZI_MIN(first + count, in->w) - QZI_MAX(first, 0));
     const int64_t left = inside > 0 ? QZI_MAX(0, -first) : count;
     const int64_t quad_bytes = (int64_t)sums * VB, to_step = quads * quad_bytes;
-    const vb zp = vb_load(zp_row);
-    for (int64_t at = 0; at < left * to_step; at += VB)
-        vb_store(columns + at, zp);
-    for (int64_t at = (left + inside) * to_step; at < count * to_step; at += VB)
-        vb_store(columns + at, zp);
+    vb zp[MAX_SUMS];
+    dw_padding(zp_row, sums, zp);
+    dw_fill_padding(zp, left, quads, sums, columns);
+    dw_fill_padding(zp, count - left - inside, quads, sums, columns + (left + inside) * to_step);
     for (int32_t q = 0; q < quads && inside > 0; q++) {
         dw_rows rows;
         for (int32_t i = 0; i < 4; i++) {
@@ -369,6 +437,7 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
     const int64_t channel = block * VB, rows = QZI_MIN(plan->rows, args->out.h - oy);
     const int32_t sums = block_sums(plan, block);
     const int64_t column_bytes = (int64_t)plan->quads * sums * VB;
+    const float *mult = (const float *)(const void *)(blob + plan->mult_at) + channel;
     dw_job job = {
         .kw = s->kw,
         .quads = plan->quads,
@@ -377,10 +446,12 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
         .tap_step = s->dil_w * column_bytes,
         .pixel_step = s->stride_w * column_bytes,
         .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + channel,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + channel,
+        .mult = mult,
         .out_stride = args->out.pixel_stride,
         .out_row = args->out.w * args->out.pixel_stride,
         .rq = vb_requant_init(args),
+        .fin = finish_init(args, mult, (size_t)plan->blocks * MAX_SUMS, channel),
+        .residual_row = args->out.w * args->residual.pixel_stride,
     };
     const int8_t *w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights;
     for (int64_t ox = 0; ox < args->out.w; ox += work->strip) {
@@ -390,11 +461,13 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
         uint8_t *out = (uint8_t *)args->out.data +
                        ((n * args->out.h + oy) * args->out.w + ox) * args->out.pixel_stride +
                        channel;
+        const uint8_t *residual = finish_at(&job.fin, (n * args->out.h + oy) * args->out.w + ox);
         for (int64_t r = 0; r < rows;) {
             const int64_t left = rows - r;
             const int which = left >= 4 && MAX_ROWS == 4 ? 2 : left >= 2 ? 1 : 0;
             job.w = w + r * VB;
-            work->fn[sums / 2][which](&job, columns, count, out + r * job.out_row);
+            work->fn[sums / 2][which](&job, columns, count, out + r * job.out_row,
+                                      residual ? residual + r * job.residual_row : NULL);
             r += (int64_t)1 << which;
         }
     }

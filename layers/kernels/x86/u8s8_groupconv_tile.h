@@ -12,6 +12,7 @@
  * CONV_ISA.
  */
 #include "layers/kernels/x86/u8s8_dot.h"
+#include "layers/kernels/x86/u8s8_finish.h"
 #include "layers/kernels/x86/u8s8_rows.h"
 
 enum { SUMS = 4 }; /* vectors of sums for a vector of input bytes */
@@ -27,7 +28,7 @@ typedef struct group_plan {
 static bool group_supports(const qzk_conv_shape *s)
 {
     const int32_t icg = s->ic / s->groups;
-    return s->ic == s->oc && s->groups > 1 && (icg == 4 || icg == 8 || icg == 16) && !s->by_channel;
+    return s->ic == s->oc && s->groups > 1 && (icg == 4 || icg == 8 || icg == 16);
 }
 
 static group_plan group_plan_make(const qzk_conv_shape *s)
@@ -40,7 +41,7 @@ static group_plan group_plan_make(const qzk_conv_shape *s)
     const size_t sums = (size_t)plan.blocks * SUMS * VB;
     plan.bias_at = PACKED_HEAD;
     plan.mult_at = plan.bias_at + sums;
-    plan.zp_at = plan.mult_at + sums;
+    plan.zp_at = plan.mult_at + sums * finish_vectors(s);
     plan.weights_at = plan.zp_at + (size_t)plan.blocks * VB;
     plan.size = plan.weights_at + (size_t)plan.blocks * plan.block_weights;
     return plan;
@@ -59,25 +60,28 @@ static void group_pack(const qzk_conv_shape *s, const qzk_conv_weights *weights,
     float *mult = (float *)(void *)(blob + plan.mult_at);
     const int8_t *from = weights->w_s8;
     memset(blob, 0, plan.size);
-    memset(blob + plan.zp_at, weights->x_zp, (size_t)plan.blocks * VB);
+    const size_t zp_bytes = (size_t)plan.blocks * VB;
+    const size_t mult_step = s->by_channel ? (size_t)plan.blocks * SUMS * VL : 0;
+    packed_zp_row(weights, s->ic, (int32_t)zp_bytes, zp_bytes, blob + plan.zp_at);
     for (int32_t o = 0; o < s->oc; o++) {
         const int32_t lane = o % VB / 4, v = o % 4;
         const size_t block = (size_t)(o / VB);
         int8_t *to = (int8_t *)blob + plan.weights_at + block * plan.block_weights;
         uint32_t sum = 0, magnitude = 0;
         for (int32_t i = 0; i < plan.words * 4; i++) {
+            const uint32_t zp = packed_zp(weights, o / (plan.words * 4) * plan.words * 4 + i);
             const int32_t rotation = (i / 4 - lane) & (plan.words - 1);
             for (int32_t tap = 0; tap < plan.taps; tap++) {
                 const int8_t w = *from++;
                 const size_t step = (size_t)tap * (size_t)plan.words + (size_t)rotation;
                 vb_put_weight(to + step * SUMS * VEC_WEIGHTS + (size_t)v * VB, SUMS * VB, lane,
                               i % 4, w);
-                sum += (uint32_t)w;
+                sum += (uint32_t)w * zp;
                 magnitude += (uint32_t)(w < 0 ? -w : w);
             }
         }
         const size_t at = (block * SUMS + (size_t)v) * VL + (size_t)lane;
-        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, packed);
+        packed_channel(weights, o, sum, magnitude, bias + at, mult + at, mult_step, packed);
     }
 }
 
@@ -92,7 +96,28 @@ typedef struct group_job {
     const float *mult;
     int64_t out_stride;
     vb_requant rq;
+    finish fin;
 } group_job;
+
+FINISH_TILE(4, true, false)
+
+/* By channel. */
+VEC_INLINE void group_finish_channels(const group_job *job, const vb *acc, uint8_t *out,
+                                      const int M)
+{
+    const finish_place to = {
+        .out = out,
+        .stride = job->out_stride,
+        .residual = job->fin.residual,
+        .residual_stride = job->fin.residual_stride,
+        .channels = job->channels,
+    };
+    vb sums[TILE_M * SUMS];
+    VEC_UNROLL
+    for (int i = 0; i < M * SUMS; i++)
+        vb_store(&sums[i], acc[i]);
+    finish_tile_4(&job->fin, sums, M, &to);
+}
 
 /* Turns the words of each group by one. */
 VEC_INLINE vb group_rotate(vb x, const int words)
@@ -136,6 +161,10 @@ VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uin
         }
     }
 
+    if (job->fin.by_channel) {
+        group_finish_channels(job, acc, out, M);
+        return;
+    }
     vb_scale(acc, M * SUMS, job->mult, SUMS, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
@@ -213,16 +242,19 @@ static void group_block(const qzk_conv_args *args, const group_plan *plan, int64
 {
     const uint8_t *blob = args->packed;
     const int64_t channel = block * VB;
-    const group_job job = {
+    const float *mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VL;
+    group_job job = {
         .taps = plan->taps,
         .channels = (int32_t)QZI_MIN(VB, args->shape->ic - channel),
         .x_offset = channel,
         .w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights,
         .bias = (const int32_t *)(const void *)(blob + plan->bias_at) + block * SUMS * VL,
-        .mult = (const float *)(const void *)(blob + plan->mult_at) + block * SUMS * VL,
+        .mult = mult,
         .out_stride = args->out.pixel_stride,
         .rq = vb_requant_init(args),
+        .fin = finish_init(args, mult, (size_t)plan->blocks * SUMS, channel),
     };
+    job.fin.residual = finish_at(&job.fin, first);
     const int words = plan->words / 2; /* 1, 2, 4 to 0, 1, 2 */
     const int part = job.channels < VB;
     uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride + channel;
@@ -232,6 +264,7 @@ static void group_block(const qzk_conv_args *args, const group_plan *plan, int64
             const int64_t m = left - done >= 6 ? 6 : QZI_MIN(left - done, 3);
             group_tiles[m == 6 ? 3 : m - 1][words][part](&job, table + done, out);
             out += m * args->out.pixel_stride;
+            job.fin.residual = finish_at(&job.fin, m);
             done += m;
         }
         table += TILE_M * (int64_t)plan->taps;

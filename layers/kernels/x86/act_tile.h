@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * act_tile.h - the activation functions of values by channel, as CONTRACT.md, "functions by
+ * channel", has them.
+ *
+ * act_class is a constant where act_value is inlined: a loop exists once for each class, and the
+ * tables of the quadratics stay in registers where there are 32 of them.
+ */
+#ifndef QZOO_LAYERS_KERNELS_X86_ACT_TILE_H
+#define QZOO_LAYERS_KERNELS_X86_ACT_TILE_H
+
+#include "layers/kernels/quadratic.h"
+#include "layers/kernels/x86/vec.h"
+
+typedef enum act_class {
+    ACT_HARDSWISH,
+    ACT_HARDSIGMOID,
+    ACT_LEAKY_RELU,
+    ACT_EVEN,  /* quadratics over |x|, with half of x */
+    ACT_WHOLE, /* quadratics over x */
+} act_class;
+
+static inline act_class act_class_of(qz_activation act)
+{
+    switch (act) {
+    case QZ_ACT_HARDSWISH:
+        return ACT_HARDSWISH;
+    case QZ_ACT_HARDSIGMOID:
+        return ACT_HARDSIGMOID;
+    case QZ_ACT_LEAKY_RELU:
+        return ACT_LEAKY_RELU;
+    case QZ_ACT_SILU:
+    case QZ_ACT_GELU:
+        return ACT_EVEN;
+    default:
+        return ACT_WHOLE;
+    }
+}
+
+/* The constants of a function. */
+typedef struct act_tables {
+    vf steps, first;
+#if VL == 16
+    vf c0[2], c1[2], c2[2];
+#else
+    const qzk_quadratic *q;
+#endif
+} act_tables;
+
+VEC_INLINE act_tables act_tables_load(qz_activation act)
+{
+    const qzk_quadratic *q = &qzk_quadratics[act];
+    act_tables t;
+    t.steps = vf_set1(q->steps);
+    t.first = vf_set1(q->first);
+#if VL == 16
+    VEC_UNROLL
+    for (int i = 0; i < 2; i++) {
+        t.c0[i] = vf_load(q->c0 + i * VL);
+        t.c1[i] = vf_load(q->c1 + i * VL);
+        t.c2[i] = vf_load(q->c2 + i * VL);
+    }
+#else
+    t.q = q;
+#endif
+    return t;
+}
+
+/* The quadratic of each lane's piece: the lowest five bits of t. */
+VEC_INLINE vf act_quadratic(vf u, vf t, const act_tables *tables)
+{
+#if VL == 16
+    const __m512i i = _mm512_castps_si512(t);
+    const vf c0 = _mm512_permutex2var_ps(tables->c0[0], i, tables->c0[1]);
+    const vf c1 = _mm512_permutex2var_ps(tables->c1[0], i, tables->c1[1]);
+    const vf c2 = _mm512_permutex2var_ps(tables->c2[0], i, tables->c2[1]);
+#else
+    const __m256i i = _mm256_and_si256(_mm256_castps_si256(t), _mm256_set1_epi32(31));
+    const vf c0 = _mm256_i32gather_ps(tables->q->c0, i, 4);
+    const vf c1 = _mm256_i32gather_ps(tables->q->c1, i, 4);
+    const vf c2 = _mm256_i32gather_ps(tables->q->c2, i, 4);
+#endif
+    return vf_fma(vf_fma(c2, u, c1), u, c0);
+}
+
+VEC_INLINE vf act_abs(vf x)
+{
+#if VL == 16
+    return _mm512_abs_ps(x);
+#else
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
+#endif
+}
+
+VEC_INLINE vf act_min(vf a, vf b)
+{
+#if VL == 16
+    return _mm512_min_ps(a, b);
+#else
+    return _mm256_min_ps(a, b);
+#endif
+}
+
+VEC_INLINE vf act_max(vf a, vf b)
+{
+#if VL == 16
+    return _mm512_max_ps(a, b);
+#else
+    return _mm256_max_ps(a, b);
+#endif
+}
+
+/* f(x) of finite x. */
+VEC_INLINE vf act_value(vf x, const act_class kind, const act_tables *tables)
+{
+    if (kind == ACT_HARDSWISH || kind == ACT_HARDSIGMOID) {
+        const vf gate = act_min(act_max(vf_add(x, vf_set1(3.0f)), vf_zero()), vf_set1(6.0f));
+        return kind == ACT_HARDSWISH ? vf_mul(x, gate) : gate;
+    }
+    if (kind == ACT_LEAKY_RELU) /* zeros may have another sign, which rounding drops */
+        return act_max(x, vf_mul(x, vf_set1(0.1f)));
+    const vf last = vf_set1(QZK_QUADRATIC_ZERO + QZK_QUADRATIC_PIECES - 1);
+    const vf u = kind == ACT_EVEN ? act_abs(x) : x;
+    vf t = act_min(vf_fma(u, tables->steps, tables->first), last);
+    if (kind == ACT_WHOLE) /* fma(x, 0, y) is y, but for the sign of a zero */
+        return act_quadratic(u, act_max(t, vf_set1(QZK_QUADRATIC_ZERO)), tables);
+    return vf_fma(x, vf_set1(0.5f), act_quadratic(u, t, tables));
+}
+
+#endif

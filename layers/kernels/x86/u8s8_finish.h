@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * u8s8_finish.h - from the sums of a tile to bytes, by channel: CONTRACT.md, "by channel".
+ *
+ * A tile hands over its sums in memory, so that its inner loop keeps its registers, and one
+ * function that is not inlined finishes them. A vector of bytes comes from four vectors of sums:
+ * of `vectors` (1 to 4) vectors of channels, 4 / vectors pixels side by side. The residual's bytes
+ * take the way back of the output's: slices of pixels, vb_uncollect, four shuffles of bytes.
+ */
+#ifndef QZOO_LAYERS_KERNELS_X86_U8S8_FINISH_H
+#define QZOO_LAYERS_KERNELS_X86_U8S8_FINISH_H
+
+#include "layers/kernels/x86/act_tile.h"
+#include "layers/kernels/x86/u8s8_dot.h"
+
+enum { FINISH_PAD = 3 }; /* vectors behind the sums that are read, zeros */
+
+/* How v is made: by a function (as act_class), by nothing, or with a residual. */
+enum { FINISH_PLAIN = ACT_WHOLE + 1, FINISH_RESIDUAL };
+
+/* What is the same for all tiles of a block. */
+typedef struct finish {
+    bool by_channel, limit;
+    qz_activation act;
+    const float *mult; /* then `step` further out_mult or residual_mult, then out_zero */
+    size_t step;
+    vb lo, hi;               /* bytes */
+    const uint8_t *residual; /* of the block's first channel in the first pixel; NULL: none */
+    int64_t residual_stride;
+} finish;
+
+/* Where the pixels of a tile are: pixel i in row i % rows, column i / rows; or, listed, each. */
+typedef struct finish_place {
+    uint8_t *out;
+    int64_t stride, row;
+    const uint8_t *residual;
+    int64_t residual_stride, residual_row;
+    int32_t rows_log2;    /* 1, 2 or 4 rows */
+    int32_t channels;     /* that are stored */
+    uint8_t *const *outs; /* listed, all but `channel` */
+    const uint8_t *const *residuals;
+    int64_t channel;
+} finish_place;
+
+/* The vectors of `mult` in packed weights: one for each vector of channels, by channel three. */
+static inline size_t finish_vectors(const qzk_conv_shape *s)
+{
+    return s->by_channel ? 3 : 1;
+}
+
+/* `mult`: of the block's first vector; `vectors`: of all channels. `channel`: the first. */
+VEC_INLINE finish finish_init(const qzk_conv_args *args, const float *mult, size_t vectors,
+                              int64_t channel)
+{
+    const packed_head *head = args->packed;
+    finish f = {.by_channel = args->shape->by_channel};
+    if (!f.by_channel)
+        return f;
+    f.limit = head->limit != 0;
+    f.act = head->act;
+    f.mult = mult;
+    f.step = vectors * VL;
+    f.lo = VEC_OP(set1_epi8)((char)(int32_t)args->lo);
+    f.hi = VEC_OP(set1_epi8)((char)(int32_t)args->hi);
+    if (head->residual) {
+        f.residual = (const uint8_t *)args->residual.data + channel;
+        f.residual_stride = args->residual.pixel_stride;
+    }
+    return f;
+}
+
+/* The residual `pixels` further. */
+VEC_INLINE const uint8_t *finish_at(const finish *f, int64_t pixels)
+{
+    return f->residual ? f->residual + pixels * f->residual_stride : NULL;
+}
+
+/* The float of byte `at` of each word of a 128-bit lane; `transposed`: bytes 4 * i + at. */
+VEC_INLINE vf finish_bytes(vb r, const int at, const bool transposed)
+{
+    const int first = transposed ? at : 4 * at, step = transposed ? 4 : 1;
+    const __m128i order =
+        _mm_setr_epi8((char)first, -1, -1, -1, (char)(first + step), -1, -1, -1,
+                      (char)(first + 2 * step), -1, -1, -1, (char)(first + 3 * step), -1, -1, -1);
+#if VB == 64
+    return _mm512_cvtepi32_ps(_mm512_shuffle_epi8(r, _mm512_broadcast_i32x4(order)));
+#else
+    return _mm256_cvtepi32_ps(_mm256_shuffle_epi8(r, _mm256_broadcastsi128_si256(order)));
+#endif
+}
+
+VEC_INLINE vb finish_pack(const vf *v, vb lo, vb hi)
+{
+    const vb ab = VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(v[0]), VEC_OP(cvtps_epi32)(v[1]));
+    const vb cd = VEC_OP(packs_epi32)(VEC_OP(cvtps_epi32)(v[2]), VEC_OP(cvtps_epi32)(v[3]));
+    return VEC_OP(min_epu8)(VEC_OP(max_epu8)(VEC_OP(packus_epi16)(ab, cd), lo), hi);
+}
+
+/* Four vectors of sums to scaled values; N and kind are constants. r: the residual's bytes. */
+VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const vb *acc, vb r, vf *v,
+                              const int N, const int kind, const bool transposed)
+{
+    VEC_UNROLL
+    for (int j = 0; j < 4; j++) {
+        const int n = j % N;
+        const vf sum = VEC_OP(cvtepi32_ps)(vb_load(acc + j));
+        const vf mult = vf_load(f->mult + n * VL);
+        const vf second = vf_load(f->mult + f->step + n * VL);
+        const vf zero = vf_load(f->mult + 2 * f->step + n * VL);
+        if (kind == FINISH_PLAIN)
+            v[j] = vf_fma(sum, mult, zero);
+        else if (kind == FINISH_RESIDUAL)
+            v[j] = vf_fma(sum, mult, vf_fma(finish_bytes(r, j, transposed), second, zero));
+        else
+            v[j] = vf_fma(act_value(vf_mul(sum, mult), (act_class)kind, tables), second, zero);
+    }
+    if (f->limit) {
+        VEC_UNROLL
+        for (int j = 0; j < 4; j++)
+            v[j] = act_min(v[j], vf_set1(255.0f));
+    }
+}
+
+VEC_INLINE uint8_t *finish_out(const finish_place *to, int32_t pixel, const bool listed)
+{
+    if (listed)
+        return to->outs[pixel] + to->channel;
+    const int32_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
+    return to->out + column * to->stride + row * to->row;
+}
+
+VEC_INLINE const uint8_t *finish_in(const finish_place *to, int32_t pixel, const bool listed)
+{
+    if (listed)
+        return to->residuals[pixel] + to->channel;
+    const int32_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
+    return to->residual + column * to->residual_stride + row * to->residual_row;
+}
+
+VEC_INLINE void finish_loop(const finish *f, const vb *acc, int32_t count, const finish_place *to,
+                            const int N, const int kind, const bool transposed, const bool listed)
+{
+    const int pixels = 4 / N; /* that one vector of bytes has */
+    const bool function = kind < FINISH_PLAIN;
+    const act_tables tables = act_tables_load(function ? f->act : QZ_ACT_NONE);
+    for (int32_t m = 0; m < count; m += pixels, acc += pixels * N) {
+        vf v[4];
+        vb r = VEC_LOGIC(setzero)();
+        if (kind == FINISH_RESIDUAL) {
+            const uint8_t *from[4];
+            VEC_UNROLL
+            for (int j = 0; j < pixels; j++) /* behind the last: again the last */
+                from[j] = finish_in(to, QZI_MIN(m + j, count - 1), listed);
+            r = vb_uncollect(vb_load_slices(from, pixels, to->channels), N);
+        }
+        finish_values(f, &tables, acc, r, v, N, kind, transposed);
+        vb q = finish_pack(v, f->lo, f->hi);
+        q = transposed ? vb_transpose4(q) : vb_collect(q, N);
+        VEC_UNROLL
+        for (int j = 0; j < pixels; j++)
+            if (m + j < count)
+                vb_store_slice(finish_out(to, m + j, listed), q, pixels, j, to->channels);
+    }
+}
+
+VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, const finish_place *to,
+                             const int N, const bool transposed, const bool listed)
+{
+    if (f->residual) {
+        finish_loop(f, acc, count, to, N, FINISH_RESIDUAL, transposed, listed);
+        return;
+    }
+    if (!qzk_act_is_function(f->act)) {
+        finish_loop(f, acc, count, to, N, FINISH_PLAIN, transposed, listed);
+        return;
+    }
+    switch (act_class_of(f->act)) {
+    case ACT_HARDSWISH:
+        finish_loop(f, acc, count, to, N, ACT_HARDSWISH, transposed, listed);
+        break;
+    case ACT_HARDSIGMOID:
+        finish_loop(f, acc, count, to, N, ACT_HARDSIGMOID, transposed, listed);
+        break;
+    case ACT_LEAKY_RELU:
+        finish_loop(f, acc, count, to, N, ACT_LEAKY_RELU, transposed, listed);
+        break;
+    case ACT_EVEN:
+        finish_loop(f, acc, count, to, N, ACT_EVEN, transposed, listed);
+        break;
+    case ACT_WHOLE:
+        finish_loop(f, acc, count, to, N, ACT_WHOLE, transposed, listed);
+        break;
+    }
+}
+
+/* Finishes `count` pixels; sums[pixel][vector], then FINISH_PAD vectors. */
+#define FINISH_TILE(n, transposed, listed)                                                       \
+    static __attribute__((noinline)) void finish_tile_##n(const finish *f, const vb *sums,       \
+                                                          int32_t count, const finish_place *to) \
+    {                                                                                            \
+        finish_kinds(f, sums, count, to, n, transposed, listed);                                 \
+    }
+
+#endif
