@@ -99,7 +99,7 @@ static const qzi_backend backends[] = {
         .per_channel = true,
         .own_average = true,
         .own_ranges = true,
-        .activations = QZ_OBSERVER_HISTOGRAM,
+        .activations = QZ_OBSERVER_MSE,
     },
 };
 

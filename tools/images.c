@@ -253,6 +253,8 @@ int images_of_calib(const tool_options *options, image_list *list)
     bool given = options->quant.calib.count > 0;
     int status = images_find(given ? options->quant.calib.items : synthetic,
                              given ? options->quant.calib.count : 1, list);
+    if (status == EXIT_DONE)
+        images_sort(list);
     if (status == EXIT_DONE && options->quant.calib_limit && list->synthetic)
         return tool_fail(EXIT_USAGE, "--calib-limit: goes with images only; synthetic:N says how "
                                      "many");

@@ -43,7 +43,7 @@ void images_gather_free(image_tensors *images);
  */
 int images_gather_batch(const tool_options *options, qz_context *ctx, const qz_model_info *info,
                         size_t most, qz_tensor *batch);
-/* The images that --calib names, or 32 synthetic images. */
+/* The images that --calib names in the order of their paths, or 32 synthetic images. */
 int images_of_calib(const tool_options *options, image_list *list);
 
 #endif

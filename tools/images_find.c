@@ -357,6 +357,12 @@ int images_find_below(const char *folder, image_list *list)
     return status;
 }
 
+void images_sort(image_list *list)
+{
+    if (!list->synthetic)
+        sort_from(list, 0);
+}
+
 void images_free(image_list *list)
 {
     for (size_t i = 0; list->paths && i < list->count; i++)

@@ -20,6 +20,8 @@ int images_find(const char *const *what, size_t count, image_list *list);
 /* All images below a folder, which may be none. */
 int images_find_below(const char *folder, image_list *list);
 void images_free(image_list *list);
+/* All files in the bytewise order of their paths, as those of one folder. */
+void images_sort(image_list *list);
 /* Keeps `limit` files, spread over the list: one of each of `limit` equal parts, drawn by a fixed
  * generator, so that the choice is the same everywhere. */
 void images_limit(image_list *list, size_t limit);

@@ -253,7 +253,7 @@ typedef struct qz_model_info {
                                  qz_model_set_preprocess; false: the architecture's is assumed */
     const char *calib;        /* "synthetic:32", "images:100", "imported"; "" before calibration */
     bool synthetic_calibration; /* any image was synthetic */
-    uint64_t calibration_hash;  /* of the images */
+    uint64_t calibration_hash;  /* a sum of the images' hashes: their order does not matter */
     bool converted;
     const char *backend;  /* "" for a float model that was never prepared */
     const char *observer; /* "" also */

@@ -334,6 +334,15 @@ static qz_status compare_image(qz_model *model, void *user, const qzi_detect_ima
     return qzi_model_detect_compare(model, user, image);
 }
 
+/* A sum, so that the order of the images does not matter. */
+static void add_to_hash(qz_model *model, const qz_tensor *images)
+{
+    const size_t each = (size_t)(qz_tensor_numel(images) / images->dims[0]);
+    for (int64_t i = 0; i < images->dims[0]; i++)
+        model->calibration_hash += qzi_fnv1a_numbers(
+            (const float *)images->data + (size_t)i * each, each, sizeof(float), QZI_FNV_OFFSET);
+}
+
 qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
 {
     if (!model)
@@ -346,8 +355,7 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
     QZI_TRY(check_images(model, images, "qz_model_calibrate"));
     QZI_TRY(model->arch->detector ? each_image(model, images, calibrate_image, NULL)
                                   : qzi_calibrate(model->calibration, images));
-    model->calibration_hash = qzi_fnv1a_numbers(images->data, (size_t)qz_tensor_numel(images),
-                                                sizeof(float), model->calibration_hash);
+    add_to_hash(model, images);
     model->calibration_images = qzi_calibration_images(model->calibration);
     qzi_provenance_calib(model);
     return QZ_OK;

@@ -65,7 +65,7 @@ struct qz_model {
         size_t sessions[2]; /* alive: of the float graph, of the int8 graph */
     } packings;
     qzi_sqnr *sqnr;
-    uint64_t calibration_hash; /* FNV-1a of the images fed, in order */
+    uint64_t calibration_hash; /* sum of FNV-1a of each image */
 };
 
 /* Sizes of weights, and the native size for the listings, of the graphs that the model has. */

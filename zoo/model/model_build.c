@@ -27,7 +27,6 @@ qz_status qzi_model_alloc(qz_context *ctx, const qzi_arch *arch, qz_model **mode
     }
     m->input_h = arch->info.input_h;
     m->input_w = arch->info.input_w;
-    m->calibration_hash = QZI_FNV_OFFSET;
     qzi_arena_init(&m->arena, ctx);
     m->packings.lock = qzi_mutex_create(ctx);
     if (!m->packings.lock) {

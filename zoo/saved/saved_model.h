@@ -49,7 +49,8 @@
  *   calibration_images  how many were seen; 0 where imported, and only there
  *   synthetic_images    how many of them were synthetic
  *   calib               the same in words, for readers: "images:100", "synthetic:32", "imported"
- *   calibration_hash    FNV-1a 64 of their float32 values in order, 16 hex digits
+ *   calibration_hash    the sum of FNV-1a 64 of each image's float32 values, 16 hex digits:
+ *                       the order of the images does not matter; 0 where imported
  *
  * Tensors, in this order:
  *   preprocess.mean, preprocess.std   float32 [3]
