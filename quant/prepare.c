@@ -14,8 +14,9 @@ struct qzi_calibration {
     qzi_qconfig qconfig;
     uint32_t threads;
     size_t node_count;
-    qzi_observer **observers; /* by node; NULL: none */
-    qzi_reach *reaches;       /* by node: what is observed, of observers that do not merge */
+    qzi_observer **observers;   /* by node; NULL: none */
+    qzi_reach *reaches;         /* by node: what is observed, of observers that do not merge */
+    qzi_statistics *statistics; /* in place of observers; NULL: there are observers */
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     size_t images;
@@ -104,13 +105,34 @@ static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
 {
     qzi_calibration *cal = user;
     qz_status st;
-    if (!cal->observers[node])
+    if (!cal->observers[node] && !cal->statistics)
         return QZ_OK;
     cal->broken = true; /* until the image is through */
-    st = qzi_reach_ends(cal->reaches[node])
+    st = cal->statistics ? qzi_statistics_observe(cal->statistics, node, view, cal->threads)
+         : qzi_reach_ends(cal->reaches[node])
              ? observe_reach(cal, node, view)
              : qzi_observer_observe(cal->observers[node], view, cal->threads);
     return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[node].name);
+}
+
+/* What both sorts have. */
+static qz_status create(qz_graph *graph, uint32_t threads, qzi_calibration **calibration)
+{
+    qzi_calibration *cal = qzi_calloc(graph->ctx, 1, sizeof(*cal));
+    *calibration = cal;
+    if (!cal)
+        return QZ_ERR_MEMORY;
+    cal->graph = graph;
+    cal->threads = threads;
+    cal->node_count = graph->node_count;
+    qzi_arena_init(&cal->arena, graph->ctx);
+    cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
+    cal->reaches = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->reaches));
+    if (!cal->observers || !cal->reaches)
+        return QZ_ERR_MEMORY;
+    for (size_t i = 0; i < graph->node_count; i++)
+        cal->reaches[i] = (qzi_reach){-INFINITY, INFINITY};
+    return qzi_packed_create(graph, QZ_ISA_AUTO, &cal->packed);
 }
 
 qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
@@ -118,33 +140,70 @@ qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t thre
 {
     qzi_calibration *cal;
     qz_status st;
-    cal = qzi_calloc(graph->ctx, 1, sizeof(*cal));
-    if (!cal)
-        return QZ_ERR_MEMORY;
-    cal->graph = graph;
+    QZI_GOTO(st, create(graph, threads, &cal));
     cal->qconfig = *qconfig;
-    cal->threads = threads;
-    cal->node_count = graph->node_count;
-    qzi_arena_init(&cal->arena, graph->ctx);
     QZI_GOTO(st, copy_list(&cal->arena, qconfig->exclude, qconfig->exclude_count,
                            &cal->qconfig.exclude));
     QZI_GOTO(st, copy_list(&cal->arena, qconfig->fallback, qconfig->fallback_count,
                            &cal->qconfig.fallback));
-    cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
-    cal->reaches = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->reaches));
-    if (!cal->observers || !cal->reaches) {
-        st = QZ_ERR_MEMORY;
-        goto fail;
-    }
-    for (size_t i = 0; i < graph->node_count; i++)
-        cal->reaches[i] = (qzi_reach){-INFINITY, INFINITY};
     QZI_GOTO(st, create_observers(cal));
-    QZI_GOTO(st, qzi_packed_create(graph, QZ_ISA_AUTO, &cal->packed));
     *calibration = cal;
     return QZ_OK;
 fail:
     qzi_calibration_destroy(cal);
     return st;
+}
+
+qz_status qzi_prepare_statistics(qz_graph *graph, uint32_t threads, qzi_calibration **calibration)
+{
+    qzi_calibration *cal;
+    qz_status st;
+    QZI_GOTO(st, create(graph, threads, &cal));
+    QZI_GOTO(st, qzi_statistics_create(graph, &cal->statistics));
+    *calibration = cal;
+    return QZ_OK;
+fail:
+    qzi_calibration_destroy(cal);
+    return st;
+}
+
+const qzi_statistics *qzi_calibration_statistics(const qzi_calibration *calibration)
+{
+    return calibration->statistics;
+}
+
+/* What the statistics have of a node, for its observer. */
+static qz_status merge_node(const qzi_calibration *cal, const qzi_statistics *s, size_t node)
+{
+    qzi_observer *o = cal->observers[node];
+    if (!o)
+        return QZ_OK;
+    const qz_status st = qzi_observer_merge_tally(
+        o, qzi_observer_channels(o) > 1 ? &s->channels[node] : &s->whole[node]);
+    return st == QZ_OK ? st
+                       : qzi_fail_prefix(cal->graph->ctx, st, "%s", cal->graph->nodes[node].name);
+}
+
+qz_status qzi_calibration_merge(qzi_calibration *calibration, const qzi_statistics *statistics,
+                                size_t images)
+{
+    qz_status st = QZ_OK;
+    if (!calibration->statistics && !qzi_observer_mergeable(calibration->qconfig.observer))
+        return qzi_fail(calibration->graph->ctx, QZ_ERR_UNSUPPORTED,
+                        "statistics do not serve the observer %s, which depends on the order of "
+                        "images; choose minmax, percentile, entropy or mse",
+                        qz_observer_name(calibration->qconfig.observer));
+    if (calibration->broken)
+        return qzi_calibration_check(calibration);
+    calibration->broken = true;
+    if (calibration->statistics)
+        st = qzi_statistics_merge(calibration->statistics, statistics);
+    for (size_t i = 0; i < calibration->node_count && st == QZ_OK; i++)
+        st = merge_node(calibration, statistics, i);
+    QZI_TRY(st);
+    calibration->broken = false;
+    calibration->images += images;
+    return QZ_OK;
 }
 
 void qzi_calibration_destroy(qzi_calibration *calibration)
@@ -156,6 +215,7 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
         qzi_observer_destroy(calibration->observers[i]);
     qzi_free(ctx, calibration->observers);
     qzi_free(ctx, calibration->reaches);
+    qzi_statistics_destroy(calibration->statistics);
     for (size_t i = 0; i < QZI_STAGES_MAX; i++)
         qzi_exec_destroy(calibration->exec[i]);
     qzi_packed_destroy(calibration->packed);

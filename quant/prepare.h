@@ -6,11 +6,24 @@
 #include "layers/graph/exec.h"
 #include "quant/observers/observer.h"
 #include "quant/qconfig.h"
+#include "quant/statistics.h"
 
 typedef struct qzi_calibration qzi_calibration;
 /* Refuses unknown names in exclude and fallback (QZ_ERR_UNKNOWN_NAME, naming the nearest ones). */
 qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
                       qzi_calibration **calibration);
+/* Instead of the observers of a qconfig, keeps the statistics that every backend may need; it cannot
+ * be converted. */
+qz_status qzi_prepare_statistics(qz_graph *graph, uint32_t threads, qzi_calibration **calibration);
+/* NULL: not of qzi_prepare_statistics. */
+const qzi_statistics *qzi_calibration_statistics(const qzi_calibration *calibration);
+/*
+ * Adds statistics of the same graph, of `images` images: to the observers, or to the calibration's
+ * own statistics. QZ_ERR_UNSUPPORTED: the observers depend on the order of images. Another failure
+ * leaves a calibration that must be made again.
+ */
+qz_status qzi_calibration_merge(qzi_calibration *calibration, const qzi_statistics *statistics,
+                                size_t images);
 void qzi_calibration_destroy(qzi_calibration *calibration);
 /* One or more images, NCHW float32: fed one after another. */
 qz_status qzi_calibrate(qzi_calibration *calibration, const qz_tensor *images);

@@ -11,5 +11,6 @@
 #include "quant/prepare.h"
 #include "quant/qconfig.h"
 #include "quant/qparams.h"
+#include "quant/statistics.h"
 
 #endif

@@ -189,6 +189,8 @@ static int compare(const tool_options *o, const subject *s, bench_row *row)
     const qz_sqnr_row *nodes;
     size_t node_count;
     image_tensors images;
+    if (options_statistics_alone(o))
+        return EXIT_DONE;
     int status = images_gather(o, s->ctx, &s->info, COMPARE_IMAGES, &images);
     if (status == EXIT_DONE) {
         qz_status st = qz_model_sqnr_each(s->model, images.list, images.count, &nodes, &node_count,

@@ -116,7 +116,8 @@ static int list_ops(const tool_options *o, qz_context *ctx)
     static const char *one_image[] = {"synthetic:1"};
     subject s;
     tool_options with = *o;
-    if (!with.quant.calib.count && !is_model_file(o->args.items[0])) {
+    if (!with.quant.calib.count && !with.quant.statistics.count &&
+        !is_model_file(o->args.items[0])) {
         with.quant.calib = (option_list){one_image, 1}; /* the decisions depend on no image */
         with.quant.calib_chosen = true;
     }

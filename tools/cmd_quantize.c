@@ -194,6 +194,11 @@ int cmd_quantize(const tool_options *o)
                          "%s: a model's name is needed, as in qzoo quantize resnet18 --weights %s; "
                          "a saved int8 model cannot be quantized again",
                          o->args.items[0], o->args.items[0]);
+    if (options_statistics_alone(o) && (o->out.report || o->out.json))
+        return tool_fail(EXIT_USAGE,
+                         "%s: compares int8 and fp32 on images of --calib; name some "
+                         "beside the statistics",
+                         o->out.report ? "--report" : "--json");
     int status = subject_context(o, &ctx);
     if (status)
         return status;
@@ -221,7 +226,7 @@ int cmd_quantize(const tool_options *o)
                        (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE)
             images_note_recipe(&s.info);
-        if (status == EXIT_DONE && !s.int8_only)
+        if (status == EXIT_DONE && !s.int8_only && !options_statistics_alone(o))
             status = report(o, &s);
         subject_close(&s);
     }

@@ -24,6 +24,10 @@ const tool_command tool_commands[] = {
      OPT_ANY_MODEL | OPT_CLASSES | OPT_PTQ | OPT_FLOAT | OPT_IMAGES | OPT_EVAL | OPT_MARKDOWN |
          OPT_SETTINGS,
      cmd_eval},
+    {"calibrate", "MODEL", "write statistics of calibration images, for --calib",
+     OPT_COMMON | OPT_MODEL | OPT_QUANT | OPT_RUN | OPT_FETCH | OPT_CATALOGUE | OPT_IMAGES |
+         OPT_SETTINGS | OPT_CALIBRATE,
+     cmd_calibrate},
     {"quantize", "MODEL", "calibrate and convert a model, and save it in int8",
      OPT_ANY_MODEL | OPT_CLASSES | OPT_IMAGES | OPT_QUANTIZE | OPT_SETTINGS, cmd_quantize},
     {"export", "MODEL|FILE", "write a model as ONNX in fp32, fp16 or int8",

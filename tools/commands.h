@@ -20,6 +20,7 @@ int cmd_list(const tool_options *options);
 int cmd_bench(const tool_options *options);
 int cmd_run(const tool_options *options);
 int cmd_eval(const tool_options *options);
+int cmd_calibrate(const tool_options *options);
 int cmd_quantize(const tool_options *options);
 int cmd_export(const tool_options *options);
 int cmd_weights(const tool_options *options);

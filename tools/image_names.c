@@ -37,6 +37,11 @@ bool images_is_image(const char *name)
     return false;
 }
 
+bool images_is_statistics(const char *name)
+{
+    return has_suffix(name, ".qzstats");
+}
+
 bool images_is_list(const char *name)
 {
     return has_suffix(name, ".txt");

@@ -11,6 +11,8 @@ bool has_suffix(const char *name, const char *suffix);
 bool images_is_image(const char *name);
 /* An array: .npy. */
 bool images_is_array(const char *name);
+/* Statistics of calibration images: .qzstats. */
+bool images_is_statistics(const char *name);
 /* A list of files: .txt. */
 bool images_is_list(const char *name);
 

@@ -157,8 +157,8 @@ const tool_option tool_option_table[] = {
     {"--backend", "WORD", OPT_QUANT, WORD(quant.backend, &backend_words, QZ_BACKEND_AUTO),
      "arithmetic of int8"},
     {"--calib", "C", OPT_QUANT, TEXTS(quant.calib),
-     "calibration images: a folder, files, a 'pattern', a .txt list, a .npy, or synthetic[:N] "
-     "(default: synthetic:32)"},
+     "calibration images: a folder, files, a 'pattern', a .txt list, a .npy, synthetic[:N] "
+     "(default: synthetic:32), or .qzstats files of calibrate, which are merged"},
     {"--calib-limit", "N", OPT_QUANT, WHOLE(quant.calib_limit, 1, 10000000, 0),
      "use N files of --calib, spread over all and the same everywhere"},
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
@@ -253,8 +253,8 @@ const tool_option tool_option_table[] = {
      "write the confusion matrix as csv, rows true and columns predicted; of int8 with --ptq"},
     {"--changes", "FILE", OPT_EVAL, TEXT(out.changes),
      "write the images whose answer int8 changed, one JSON object a line"},
-    {"-o", "FILE", OPT_QUANTIZE | OPT_EXPORT, TEXT(out.output),
-     "the file to write: .safetensors or .onnx"},
+    {"-o", "FILE", OPT_QUANTIZE | OPT_EXPORT | OPT_CALIBRATE, TEXT(out.output),
+     "the file to write: .safetensors, .onnx or .qzstats"},
     {"--report", "FILE", OPT_QUANTIZE, TEXT(out.report),
      "write the SQNR of each node, worst first (.json or text)"},
     {"--precision", "WORD", OPT_EXPORT, WORD(onnx.precision, &precision_words, -1),
@@ -376,6 +376,7 @@ void options_free(tool_options *options)
     }
     for (size_t i = 0; i < options->owned_count; i++)
         free(options->owned[i]);
+    free(options->quant.statistics.items);
     free(options->owned);
     free(options->args.items);
 }

@@ -33,10 +33,12 @@ typedef struct tool_options {
     } model;
     struct {
         bool ptq, reduce_range, per_channel, relu;
-        int backend;       /* qz_backend */
-        int observer;      /* qz_observer_kind */
-        double percentile; /* of QZ_OBSERVER_PERCENTILE; 0: the library's */
-        option_list calib, exclude, fallback;
+        int backend;            /* qz_backend */
+        int observer;           /* qz_observer_kind */
+        double percentile;      /* of QZ_OBSERVER_PERCENTILE; 0: the library's */
+        option_list calib;      /* images */
+        option_list statistics; /* the files of statistics that --calib names */
+        option_list exclude, fallback;
         long calib_limit;  /* 0: all */
         bool calib_chosen; /* by the command, not by the user */
         int head;          /* HEAD_* */
@@ -145,6 +147,7 @@ enum {
     OPT_CLASSES = 1 << 19,   /* --classes */
     OPT_DETECT = 1 << 20,    /* --score --draw --rois */
     OPT_SETTINGS = 1 << 21,  /* --set, and YOLO's --iou --rect … */
+    OPT_CALIBRATE = 1 << 22, /* -o */
 };
 
 typedef enum option_kind {
@@ -192,6 +195,11 @@ const tool_option *option_find(const char *name, size_t length);
 void *option_value(tool_options *options, const tool_option *option);
 /* How many of the command's arguments, from the first on, are models. */
 size_t options_model_count(const tool_options *options);
+/* Whether --calib names statistics and no images: there is nothing to compare int8 with fp32 on. */
+static inline bool options_statistics_alone(const tool_options *options)
+{
+    return options->quant.statistics.count > 0 && options->quant.calib.count == 0;
+}
 /* Whether the user gave the option of this name. */
 bool option_given(const tool_options *options, const char *name);
 /* The option's words, separated by `separator`; cut to `size` bytes. */

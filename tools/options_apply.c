@@ -43,6 +43,8 @@ static bool quantizes(const tool_options *o)
 {
     if (is_command(o, "export"))
         return exports_int8(o);
+    if (is_command(o, "calibrate"))
+        return false;
     return o->quant.ptq || is_command(o, "quantize") || is_command(o, "list") || may_be_int8(o);
 }
 
@@ -54,7 +56,7 @@ static bool calibrates_half(const tool_options *o)
 
 static bool calibrates(const tool_options *o)
 {
-    return quantizes(o) || calibrates_half(o);
+    return is_command(o, "calibrate") || quantizes(o) || calibrates_half(o);
 }
 
 static bool has_both(const tool_options *o)
@@ -160,7 +162,8 @@ static bool reads_images(const tool_options *o)
 /* Saved models and ONNX files keep the recipe, also where no image is read. */
 static bool uses_recipe(const tool_options *o)
 {
-    return reads_images(o) || is_command(o, "quantize") || is_command(o, "export");
+    return reads_images(o) || is_command(o, "quantize") || is_command(o, "export") ||
+           is_command(o, "calibrate");
 }
 
 /* Synthetic images and measured inputs have that size, too. */
@@ -173,6 +176,12 @@ static bool uses_size(const tool_options *o)
 static bool limits(const tool_options *o)
 {
     return o->quant.calib.count && strncmp(o->quant.calib.items[0], "synthetic", 9) != 0;
+}
+
+/* fp16 looks at images. */
+static bool has_images(const tool_options *o)
+{
+    return !calibrates_half(o) || o->quant.statistics.count == 0;
 }
 
 /* ---- evaluation ---- */
@@ -216,6 +225,7 @@ static const char needs_online[] = "does not go with --offline";
 static const rule rules[] = {
     {"--backend", quantizes, needs_int8},
     {"--calib", calibrates, needs_int8},
+    {"--calib", has_images, "statistics do not go with --precision fp16; name images"},
     {"--calib-limit", limits, "goes with --calib IMAGES only"},
     {"--observer", quantizes, needs_int8},
     {"--reduce-range", quantizes, needs_int8},

@@ -143,6 +143,12 @@ static int add_names(tool_options *o, const tool_option *option, const char *tex
     return EXIT_DONE;
 }
 
+/* A word of --calib: images, or statistics. */
+static int add_calib(tool_options *o, const char *text)
+{
+    return add_text(images_is_statistics(text) ? &o->quant.statistics : &o->quant.calib, text);
+}
+
 static int set_option(tool_options *o, const tool_option *option, const char *text)
 {
     void *value = option_value(o, option);
@@ -162,7 +168,7 @@ static int set_option(tool_options *o, const tool_option *option, const char *te
         *(const char **)value = text;
         return EXIT_DONE;
     case OPTION_TEXTS:
-        return add_text(value, text);
+        return value == &o->quant.calib ? add_calib(o, text) : add_text(value, text);
     case OPTION_NAMES:
         return add_names(o, option, text, value);
     case OPTION_EARLY:
@@ -191,8 +197,8 @@ static void set_presets(tool_options *o)
  */
 static bool belongs_to_calib(const char *command, const tool_option *option, const char *word)
 {
-    return strcmp(option->name, "--calib") == 0 && strcmp(command, "run") != 0 &&
-           images_is_image(word);
+    return strcmp(option->name, "--calib") == 0 &&
+           (images_is_statistics(word) || (strcmp(command, "run") != 0 && images_is_image(word)));
 }
 
 /* Reads the option at argv[*at] and its value; moves *at to the last word that belongs to it. */
@@ -224,7 +230,7 @@ static int parse_option(const char *command, unsigned groups, int argc, char **a
     o->given[option - tool_option_table] = true;
     while (status == EXIT_DONE && *at + 1 < argc &&
            belongs_to_calib(command, option, argv[*at + 1]))
-        status = add_text(&o->quant.calib, argv[++*at]);
+        status = add_calib(o, argv[++*at]);
     return status;
 }
 

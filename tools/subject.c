@@ -49,7 +49,23 @@ bool is_model_file(const char *name)
     return qz_model_is_file(name);
 }
 
-static int calibrate(const tool_options *options, subject *s)
+/* qzoo calibrate: the statistics are saved, and nothing is converted. */
+static bool keeps_statistics(const tool_options *options)
+{
+    return strcmp(options->command, "calibrate") == 0;
+}
+
+static int load_statistics(const tool_options *options, const subject *s)
+{
+    for (size_t i = 0; i < options->quant.statistics.count; i++) {
+        const qz_status st = qz_model_statistics_load(s->model, options->quant.statistics.items[i]);
+        if (st != QZ_OK)
+            return tool_fail_status(s->ctx, st);
+    }
+    return EXIT_DONE;
+}
+
+static int calibrate_images(const tool_options *options, const subject *s)
 {
     image_list list;
     int status = images_of_calib(options, &list);
@@ -73,7 +89,15 @@ static int calibrate(const tool_options *options, subject *s)
         images_release(&image);
     }
     images_free(&list);
-    if (status == EXIT_DONE) {
+    return status;
+}
+
+static int calibrate(const tool_options *options, subject *s)
+{
+    int status = load_statistics(options, s);
+    if (status == EXIT_DONE && !options_statistics_alone(options))
+        status = calibrate_images(options, s);
+    if (status == EXIT_DONE && !keeps_statistics(options)) {
         qz_status st = qz_model_convert(s->model);
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
@@ -114,7 +138,8 @@ static int open_file(const tool_options *options, const char *name, subject *s)
 static int settle_int8(const tool_options *options, subject *s)
 {
     s->int8_only = true;
-    if (options->quant.calib.count == 0 || options->quant.calib_chosen)
+    if ((options->quant.calib.count == 0 && options->quant.statistics.count == 0) ||
+        options->quant.calib_chosen)
         return EXIT_DONE;
     return tool_fail(EXIT_USAGE, "%s: an int8 model is already calibrated; leave out --calib",
                      options->model.weights);
@@ -173,6 +198,7 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.map = maps;
     o.map_count = options->model.map.count;
     o.quantize = ptq;
+    o.statistics = keeps_statistics(options);
     o.skip_fuse = options->model.fuse == FUSE_NONE;
     o.relu = options->quant.relu;
     o.backend = (qz_backend)options->quant.backend;

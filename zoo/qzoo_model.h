@@ -122,6 +122,11 @@ typedef struct qz_model_options {
      * QZ_ACT_SILU. For others QZ_ERR_ARGUMENT. */
     qz_activation activation;
     double percentile; /* of QZ_OBSERVER_PERCENTILE, at most 100; 0: QZ_PERCENTILE_DEFAULT */
+    /* with quantize: keep what every backend may need of the images, to be saved by
+     * qz_model_statistics_save; such a model cannot be converted. Options of the int8 model have
+     * no use then: backend, observer, percentile, reduce_range, per_channel, exclude, fallback and
+     * float_heads are QZ_ERR_ARGUMENT. */
+    bool statistics;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -175,6 +180,22 @@ QZ_API qz_status qz_model_calibrate_pixels(qz_model *model, const qz_pixels *ima
 /* Calibrates on the images 0 to count - 1 of qz_synthetic_image, at the model's input size. Such a
  * model says little about accuracy on photos, so the model remembers it (info.calib). */
 QZ_API qz_status qz_model_calibrate_synthetic(qz_model *model, size_t count);
+/*
+ * Statistics of a calibration set: a model created with quantize and `statistics` counts the values
+ * of all images that it is calibrated on, for any backend and for every observer but moving and
+ * histogram, and is saved, not converted. The same images make the same file in any order.
+ * QZ_ERR_STATE: the model has no statistics, or has seen no image. QZ_ERR_IO.
+ */
+QZ_API qz_status qz_model_statistics_save(qz_model *model, const char *path);
+/*
+ * Adds the statistics of a file, as if the model had been calibrated on its images; several files
+ * and images may be added one after another. QZ_ERR_UNSUPPORTED: the model's observer is moving or
+ * histogram, which depend on the order of images. QZ_ERR_MISMATCH: statistics of another network,
+ * of other weights, of a network built by other options, or of images prepared otherwise.
+ * QZ_ERR_FORMAT: damaged. QZ_ERR_IO, QZ_ERR_MEMORY, QZ_ERR_STATE (no observers); the message
+ * begins with the path.
+ */
+QZ_API qz_status qz_model_statistics_load(qz_model *model, const char *path);
 /* Makes the int8 model. Its graph has no float weights but those of layers that stay fp32 and of
  * norms. The float model stays beside it for comparison and float sessions, until
  * qz_model_drop_float or qz_model_finalize removes it; qz_model_get_memory reports what is held.

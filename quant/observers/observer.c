@@ -131,8 +131,7 @@ void qzi_observer_destroy(qzi_observer *observer)
     qzi_free(observer->ctx, observer);
 }
 
-/* The ends of all channels. */
-static void take_ends(qzi_observer *observer)
+void qzi_observer_take_ends(qzi_observer *observer)
 {
     const qzi_tally *tally = &observer->tally;
     for (int32_t c = 0; c < tally->channels; c++) {
@@ -145,7 +144,7 @@ static void take_ends(qzi_observer *observer)
 static qz_status observe_counts(qzi_observer *observer, const qzk_view *view, uint32_t threads)
 {
     QZI_TRY(qzi_tally_add(&observer->tally, view, threads));
-    take_ends(observer);
+    qzi_observer_take_ends(observer);
     return QZ_OK;
 }
 

@@ -118,5 +118,9 @@ qz_status qzi_observer_scaled_range(const qzi_observer *observer, const float *d
                                     float *max);
 /* Adds what another observer has seen; both are mergeable, of the same channels. */
 qz_status qzi_observer_merge(qzi_observer *observer, const qzi_observer *other);
+/* The same of counts. */
+qz_status qzi_observer_merge_tally(qzi_observer *observer, const qzi_tally *tally);
+/* Sets min, max and seen after the tally has changed. */
+void qzi_observer_take_ends(qzi_observer *observer);
 
 #endif

@@ -106,19 +106,25 @@ qz_status qzi_observer_scaled_range(const qzi_observer *observer, const float *d
     return st;
 }
 
+qz_status qzi_observer_merge_tally(qzi_observer *observer, const qzi_tally *tally)
+{
+    if (!observer->cls->search_profile)
+        return qzi_fail(observer->ctx, QZ_ERR_UNSUPPORTED,
+                        "the observer %s depends on the order of images: nothing can be merged",
+                        observer->cls->name);
+    qzi_fpenv env = qzi_fpenv_enter();
+    const qz_status st = qzi_tally_merge(&observer->tally, tally);
+    qzi_fpenv_leave(env);
+    if (st == QZ_OK)
+        qzi_observer_take_ends(observer);
+    return st;
+}
+
 qz_status qzi_observer_merge(qzi_observer *observer, const qzi_observer *other)
 {
-    if (!observer->cls->search_profile || !other->cls->search_profile)
+    if (!other->cls->search_profile)
         return qzi_fail(observer->ctx, QZ_ERR_UNSUPPORTED,
-                        "what the observer %s has seen cannot be merged: it depends on the order",
-                        (observer->cls->search_profile ? other : observer)->cls->name);
-    qzi_fpenv env = qzi_fpenv_enter();
-    const qz_status st = qzi_tally_merge(&observer->tally, &other->tally);
-    qzi_fpenv_leave(env);
-    if (st != QZ_OK || other->tally.values == 0)
-        return st;
-    observer->min = QZI_MIN(observer->min, other->min);
-    observer->max = QZI_MAX(observer->max, other->max);
-    observer->seen = true;
-    return QZ_OK;
+                        "the observer %s depends on the order of images: nothing can be merged",
+                        other->cls->name);
+    return qzi_observer_merge_tally(observer, &other->tally);
 }

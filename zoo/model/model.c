@@ -83,6 +83,7 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
         copy_names(model, options->fallback, options->fallback_count, "fallback", &q->fallback));
     q->fallback_count = options->fallback_count;
     model->float_heads = options->float_heads;
+    model->statistics = options->statistics;
     return QZ_OK;
 }
 
@@ -181,6 +182,12 @@ static qz_status create_or_destroy(qz_model *model, const qz_model_options *opti
 static qz_status take_options(qz_context *ctx, const qz_model_options *options, qz_model_options *o)
 {
     QZI_TRY(qzi_options_take(ctx, options, o, sizeof(*o), "qz_model_options"));
+    if (o->statistics &&
+        (!o->quantize || o->backend != QZ_BACKEND_AUTO || o->observer != QZ_OBSERVER_DEFAULT ||
+         o->percentile != 0.0 || o->reduce_range || o->per_channel || o->exclude_count > 0 ||
+         o->fallback_count > 0 || o->float_heads))
+        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
+                        "statistics go with quantize, and with no option of the int8 model");
     if (o->is_qat)
         return qzi_fail(ctx, QZ_ERR_UNSUPPORTED,
                         "quantization-aware training is not built yet; leave is_qat false");
@@ -288,7 +295,9 @@ qz_status qz_model_prepare(qz_model *model)
     QZI_TRY(qzi_model_divide(model));
     if (model->float_heads)
         QZI_TRY(qzi_model_float_heads(model));
-    QZI_TRY(qzi_prepare(model->graph, &model->qconfig, threads, &model->calibration));
+    QZI_TRY(model->statistics
+                ? qzi_prepare_statistics(model->graph, threads, &model->calibration)
+                : qzi_prepare(model->graph, &model->qconfig, threads, &model->calibration));
     model->prepared = true;
     return QZ_OK;
 }
@@ -339,8 +348,8 @@ static void add_to_hash(qz_model *model, const qz_tensor *images)
 {
     const size_t each = (size_t)(qz_tensor_numel(images) / images->dims[0]);
     for (int64_t i = 0; i < images->dims[0]; i++)
-        model->calibration_hash += qzi_fnv1a_numbers(
-            (const float *)images->data + (size_t)i * each, each, sizeof(float), QZI_FNV_OFFSET);
+        model->calibration_hash += qzi_fnv1a_numbers((const float *)images->data + (size_t)i * each,
+                                                     each, sizeof(float), QZI_FNV_OFFSET);
 }
 
 qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
@@ -482,6 +491,9 @@ qz_status qz_model_convert(qz_model *model)
     if (model->calibration_images == 0)
         return qzi_model_fail_state(model,
                                     "nothing was observed; call qz_model_calibrate with images");
+    if (qzi_calibration_statistics(model->calibration))
+        return qzi_model_fail_state(model, "the model keeps statistics; save them, and load them "
+                                           "into one that is created without");
     QZI_TRY(qzi_convert(model->graph, model->calibration, &model->int8_graph));
     qzi_calibration_destroy(model->calibration);
     model->calibration = NULL;

@@ -41,6 +41,7 @@ struct qz_model {
     uint32_t threads;               /* of calibration and analysis; 0: the context's */
     bool relu;                      /* ReLU6 was replaced */
     bool float_heads;               /* prepare excludes the last layers of the heads */
+    bool statistics;                /* prepare keeps statistics in place of observers */
     uint64_t graph_hash;            /* of an application's graph; 0: an architecture's */
     qz_graph *graph; /* float; NULL after finalize(drop_source) or in an opened int8 file */
     bool fused;

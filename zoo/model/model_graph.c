@@ -78,7 +78,7 @@ static uint64_t add_attributes(uint64_t hash, const qzi_node *node)
     }
 }
 
-static uint64_t graph_hash(const qz_graph *graph)
+uint64_t qzi_model_hash_graph(const qz_graph *graph)
 {
     uint64_t hash = QZI_FNV_OFFSET;
     for (size_t i = 0; i < graph->node_count; i++) {
@@ -154,7 +154,7 @@ static qz_status own_graph(qz_model *model, const char *name, const qz_preproces
     QZI_TRY(make_arch(model, name, recipe));
     QZI_TRY(qz_graph_finish(model->graph)); /* a poisoned graph has its own message */
     QZI_TRY(check_graph(model->ctx, name, model->graph));
-    model->graph_hash = graph_hash(model->graph);
+    model->graph_hash = qzi_model_hash_graph(model->graph);
     QZI_TRY(qzi_model_finish_graph(model));
     model->num_classes = model->graph->nodes[model->graph->outputs[0].value].c;
     return QZ_OK;
