@@ -12,8 +12,8 @@ typedef struct qzi_calibration qzi_calibration;
 /* Refuses unknown names in exclude and fallback (QZ_ERR_UNKNOWN_NAME, naming the nearest ones). */
 qz_status qzi_prepare(qz_graph *graph, const qzi_qconfig *qconfig, uint32_t threads,
                       qzi_calibration **calibration);
-/* Instead of the observers of a qconfig, keeps the statistics that every backend may need; it cannot
- * be converted. */
+/* Keeps the statistics that every backend may need, in place of a qconfig's observers; it cannot be
+ * converted. */
 qz_status qzi_prepare_statistics(qz_graph *graph, uint32_t threads, qzi_calibration **calibration);
 /* NULL: not of qzi_prepare_statistics. */
 const qzi_statistics *qzi_calibration_statistics(const qzi_calibration *calibration);

@@ -4,7 +4,6 @@
  * range and the parameters that follow from it.
  */
 #include "quant/observers/observer.h"
-#include "quant/qparams.h"
 
 #include <math.h>
 #include <string.h>
@@ -190,34 +189,4 @@ void qzi_observer_range(const qzi_observer *observer, float *min, float *max)
 {
     *min = observer->min;
     *max = observer->max;
-}
-
-static qz_status fail_unseen(const qzi_observer *observer)
-{
-    return qzi_fail(observer->ctx, QZ_ERR_STATE,
-                    "the observer has seen no values; calibrate first");
-}
-
-qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *max)
-{
-    if (!observer->seen)
-        return fail_unseen(observer);
-    if (observer->cls->search_profile)
-        return qzi_observer_scaled_range(observer, NULL, min, max);
-    if (!observer->cls->search) {
-        qzi_observer_range(observer, min, max);
-        return QZ_OK;
-    }
-    qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = observer->cls->search(observer, min, max);
-    qzi_fpenv_leave(env);
-    return st;
-}
-
-qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q)
-{
-    float min, max;
-    QZI_TRY(qzi_observer_search(observer, &min, &max));
-    *q = qzi_qparams_affine(min, max, 0, observer->qmax);
-    return QZ_OK;
 }

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* observer_channels.c - ranges and moments of mergeable observers, by channel and for all. */
+/* observer_range.c - what observers have found: ranges, parameters, and of mergeable ones moments and
+ * merging, by channel and for all. */
 #include "quant/observers/observer.h"
+#include "quant/qparams.h"
 
 #include <math.h>
 
@@ -127,4 +129,29 @@ qz_status qzi_observer_merge(qzi_observer *observer, const qzi_observer *other)
                         "the observer %s depends on the order of images: nothing can be merged",
                         other->cls->name);
     return qzi_observer_merge_tally(observer, &other->tally);
+}
+
+qz_status qzi_observer_search(const qzi_observer *observer, float *min, float *max)
+{
+    if (!observer->seen)
+        return qzi_fail(observer->ctx, QZ_ERR_STATE,
+                        "the observer has seen no values; calibrate first");
+    if (observer->cls->search_profile)
+        return qzi_observer_scaled_range(observer, NULL, min, max);
+    if (!observer->cls->search) {
+        qzi_observer_range(observer, min, max);
+        return QZ_OK;
+    }
+    qzi_fpenv env = qzi_fpenv_enter();
+    qz_status st = observer->cls->search(observer, min, max);
+    qzi_fpenv_leave(env);
+    return st;
+}
+
+qz_status qzi_observer_qparams(const qzi_observer *observer, qzi_qparams *q)
+{
+    float min, max;
+    QZI_TRY(qzi_observer_search(observer, &min, &max));
+    *q = qzi_qparams_affine(min, max, 0, observer->qmax);
+    return QZ_OK;
 }
