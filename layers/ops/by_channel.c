@@ -148,16 +148,6 @@ qz_status qzi_channel_term(const qzi_op_node *n, void *blob, int32_t c, float ma
     return QZ_OK;
 }
 
-qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult, float shift)
-{
-    /* written so that NaN fails */
-    if (fabsf(mult) * x_max < MAX_TERM && fabsf(shift) < MAX_TERM)
-        return QZ_OK;
-    return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
-                    "%s: the scales of channel %d are too far apart to compute with", n->node->name,
-                    c);
-}
-
 bool qzi_channel_wide(const void *blob)
 {
     return ((const rows_head *)blob)->wide;

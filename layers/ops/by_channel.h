@@ -29,10 +29,6 @@ void qzi_channel_rows_wrap(void *blob, int32_t c, int rows);
 qz_status qzi_channel_term(const qzi_op_node *n, void *blob, int32_t c, float magnitude);
 bool qzi_channel_wide(const void *blob);
 
-/* QZ_ERR_NUMERIC where v = x * mult + shift could be NaN, or as large as 2^60, for |x| <= x_max. */
-qz_status qzi_check_magnitude(const qzi_op_node *n, int32_t c, float x_max, float mult,
-                              float shift);
-
 /*
  * Rows 0 and 1 of v = x * mult + shift, in place of a real factor and offset: y = factor * real +
  * offset. Each row has factors and offsets when it is called.

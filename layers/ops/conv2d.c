@@ -4,7 +4,6 @@
  * pixels, so both share everything but their shape rule.
  */
 #include "layers/kernels/cut.h"
-#include "layers/ops/by_channel.h"
 #include "layers/ops/ops.h"
 
 #include <math.h>

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* observer_range.c - what observers have found: ranges, parameters, and of mergeable ones moments and
- * merging, by channel and for all. */
+/*
+ * observer_range.c - what observers have found: ranges and parameters; of mergeable ones ranges and
+ * moments by channel, and merging.
+ */
 #include "quant/observers/observer.h"
 #include "quant/qparams.h"
 
