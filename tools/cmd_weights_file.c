@@ -172,6 +172,8 @@ int weights_show(const tool_options *o, qz_context *ctx)
 
 /* ---- convert ---- */
 
+#define KEPT_METADATA 5
+
 /* The entries and metadata to write. `owned` has the memory that was made for them. */
 typedef struct output {
     qz_safetensors_entry *entries;
@@ -240,15 +242,31 @@ static bool add_f32(output *out, qz_context *ctx, const qz_state_dict *dict, siz
     return true;
 }
 
+/* What the file says beside its tensors: names of classes, and what a saved module is. */
+static void add_metadata(output *out, const qz_state_dict *dict)
+{
+    static const char *const keys[KEPT_METADATA] = {
+        QZ_METADATA_CLASSES, QZ_METADATA_MODULE_CLASS, QZ_METADATA_MODULE_ACTIVATIONS,
+        QZ_METADATA_MODULE_CLASSES, QZ_METADATA_MODULE_STRIDES};
+    for (size_t i = 0; i < KEPT_METADATA; i++) {
+        const char *value = qz_state_dict_metadata(dict, keys[i]);
+        if (!value)
+            continue;
+        out->metadata_keys[out->metadata_count] = keys[i];
+        out->metadata_values[out->metadata_count++] = value;
+    }
+}
+
 static bool gather(const tool_options *o, qz_context *ctx, const qz_state_dict *dict, output *out)
 {
     size_t n = qz_state_dict_count(dict) + 1;
     out->entries = calloc(3 * n, sizeof(*out->entries));
-    out->metadata_keys = calloc(n, sizeof(*out->metadata_keys));
-    out->metadata_values = calloc(n, sizeof(*out->metadata_values));
+    out->metadata_keys = calloc(n + KEPT_METADATA, sizeof(*out->metadata_keys));
+    out->metadata_values = calloc(n + KEPT_METADATA, sizeof(*out->metadata_values));
     out->owned = calloc(4 * n, sizeof(*out->owned));
     if (!out->entries || !out->metadata_keys || !out->metadata_values || !out->owned)
         return false;
+    add_metadata(out, dict);
     for (size_t i = 0; i < qz_state_dict_count(dict); i++) {
         const char *key = qz_state_dict_key(dict, i);
         const qz_tensor_quant *quant = qz_state_dict_quant(dict, i);

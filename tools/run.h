@@ -19,8 +19,10 @@ typedef struct run_state {
     json_t *results;
     json_t *coco_list; /* of --coco-results */
     qz_coco *coco;     /* the --annotations beside it; NULL: none */
-    bool nonfinite;    /* an output was no number */
-    int status;        /* of node_hook */
+    int64_t
+        *coco_ids;  /* YOLO: the category of each class, -1: none; NULL: their number is the id */
+    bool nonfinite; /* an output was no number */
+    int status;     /* of node_hook */
 } run_state;
 
 /* ---- outputs (run_outputs.c) ---- */

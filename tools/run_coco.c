@@ -4,16 +4,19 @@
  * which qzoo eval --detections and pycocotools' loadRes take.
  *
  * An image's id is that of the image of --annotations with its file name, or else the number at the
- * end of the file's name, as in COCO's own names. A category's id is the label; labels that are no
- * category of --annotations are left out. Masks are run lengths in pycocotools' text.
+ * end of the file's name, as in COCO's own names. A category's id is the label, and YOLO's is that
+ * of the category of the class's name, of --annotations or else of COCO. Labels that are no
+ * category are left out. Masks are run lengths in pycocotools' text.
  */
 #include "run.h"
 
 #include "eval_coco.h"
 #include "messages.h"
+#include "settings_yolo.h"
 
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 /* ---- ids ---- */
 
@@ -58,6 +61,52 @@ static int id_of(const run_state *r, const char *path, int64_t *id)
     return tool_fail(EXIT_INPUT, "%s: %s has no image of this name", path, r->o->eval.annotations);
 }
 
+/* ---- categories ---- */
+
+/* COCO's own number of the category of this name; -1. */
+static int64_t coco_id_of(const char *name)
+{
+    const char *known;
+    for (int32_t i = 1; name && (known = qz_coco_class(i)) != NULL; i++)
+        if (strcasecmp(known, name) == 0)
+            return i;
+    return -1;
+}
+
+/* The classes' categories among COCO's own. */
+static int map_to_coco(run_state *r, int32_t classes)
+{
+    int32_t outside = 0;
+    for (int32_t i = 0; i < classes; i++) {
+        r->coco_ids[i] = coco_id_of(qz_model_class(r->s.model, i));
+        outside += r->coco_ids[i] < 0;
+    }
+    if (outside == classes)
+        return tool_fail(EXIT_INPUT,
+                         "--coco-results: no class of the model has the name of a category of "
+                         "COCO's%s; give --annotations FILE.json with its categories",
+                         qz_model_class(r->s.model, 0) ? "" : ", and they have no names");
+    if (outside > 0)
+        tool_note(r->o->quiet,
+                  "qzoo: --coco-results: %d of %d classes are no categories of COCO's; their "
+                  "objects are left out",
+                  (int)outside, (int)classes);
+    return EXIT_DONE;
+}
+
+/* YOLO numbers its classes from 0, so that names alone say which category is meant. */
+static int map_categories(run_state *r)
+{
+    const int32_t classes = r->s.info.num_classes;
+    if (!settings_is_yolo(r->ctx, r->s.info.name))
+        return EXIT_DONE;
+    r->coco_ids = calloc((size_t)classes, sizeof(*r->coco_ids));
+    if (!r->coco_ids)
+        return tool_fail_memory();
+    return r->coco ? truth_map_categories(r->o, r->coco, r->s.model, classes, r->coco_ids)
+                   : map_to_coco(r, classes);
+}
+
 int run_coco_begin(run_state *r, const image_list *list)
 {
     int64_t id;
@@ -66,6 +115,8 @@ int run_coco_begin(run_state *r, const image_list *list)
         return EXIT_DONE;
     if (r->o->eval.annotations)
         status = truth_open(r->o, r->ctx, &r->coco);
+    if (status == EXIT_DONE)
+        status = map_categories(r);
     for (size_t i = 0; i < list->count && status == EXIT_DONE; i++)
         status = id_of(r, list->paths[i], &id);
     r->coco_list = json_array();
@@ -145,14 +196,15 @@ int run_coco_add(run_state *r, const char *path, const qz_detection *d, const ui
                  int32_t width, int32_t height)
 {
     int64_t id = 0;
-    if (!r->o->out.coco || (r->coco && !has_category(r->coco, d->label)))
+    const int64_t category = r->coco_ids ? r->coco_ids[d->label] : d->label;
+    if (!r->o->out.coco || category < 0 || (r->coco && !has_category(r->coco, category)))
         return EXIT_DONE;
     const int status = id_of(r, path, &id);
     if (status)
         return status;
     const double x = (double)d->x1, y = (double)d->y1;
-    json_t *item = json_pack("{s:I, s:i, s:[f,f,f,f], s:f}", "image_id", (json_int_t)id,
-                             "category_id", d->label, "bbox", x, y, (double)d->x2 - x,
+    json_t *item = json_pack("{s:I, s:I, s:[f,f,f,f], s:f}", "image_id", (json_int_t)id,
+                             "category_id", (json_int_t)category, "bbox", x, y, (double)d->x2 - x,
                              (double)d->y2 - y, "score", (double)d->score);
     if (mask)
         json_set(item, "segmentation", mask_json(mask, width, height));
@@ -166,6 +218,8 @@ int run_coco_end(run_state *r, int status)
     r->coco_list = NULL;
     qz_coco_close(r->coco);
     r->coco = NULL;
+    free(r->coco_ids);
+    r->coco_ids = NULL;
     if (!list || status) {
         json_decref(list);
         return status;

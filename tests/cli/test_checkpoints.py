@@ -163,12 +163,17 @@ def unexpected(weights):
 
 def names(weights):
     for words in ({"classes": list("abcde")}, {"class_to_idx": {c: i for i, c in enumerate("abcde")}},
+                  {"idx_to_class": dict(enumerate("abcde"))},
                   {"meta": {"class_names": dict(enumerate("abcde"))}},
                   {"hyper_parameters": {"class_names": tuple("abcde")}}):
         tf.save("x.pth", {"state_dict": weights, **words})
         status, out, err, _ = classify("x.pth")
         if status or not re.search(r"%\s+[0-4]\s+[a-e]\b", out):
             complain("names of classes %s" % words, out + err)
+    run("weights", "convert", "x.pth", "y.safetensors")
+    status, out, err, _ = classify("y.safetensors")
+    if status or not re.search(r"%\s+[0-4]\s+[a-e]\b", out):
+        complain("names of classes of a converted file", out + err)
     tf.save("x.pth", {"state_dict": weights, "classes": list("abc")})
     status, out, err, got = classify("x.pth")
     if status or got != plain or "3 names" not in err:

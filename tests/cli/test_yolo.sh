@@ -211,6 +211,27 @@ one=$(macs 1) three=$(macs 3)
 ran=$((ran + 1))
 [ "$three" = $((3 * one)) ] || complain "bench --batch 3 counts $three multiply-adds, one image has $one"
 
+# ---- result files: COCO's numbers of categories, by name ----
+cp photo.bmp photo_0007.bmp
+run7="run $net photo_0007.bmp --threads 1 --size 64 --quiet"
+seq 80 | sed 's/^/thing/' >things.txt
+# the class of the best object has the name of COCO's 90, which is the model's 79 otherwise
+best=$(awk '{ print $1 + 1; exit }' coco)
+sed "s/^thing$best\$/Toothbrush/" things.txt >one.txt
+expect 0 '' $run7 --coco-results r.json --classes 79 --protocol ultralytics
+has r.json '"category_id": 90'
+lacks r.json '"category_id": 79'
+expect 0 '' $run7 --coco-results r.json --classes one.txt
+ran=$((ran + 1))
+[ "$(grep -o '"category_id": [0-9]*' r.json | sort -u)" = '"category_id": 90' ] ||
+    complain 'r.json has other categories than the one that a class has the name of'
+expect 3 'no class of the model has the name' $run7 --coco-results r.json --classes things.txt
+sed 's/"a.bmp"/"photo_0007.bmp"/; s/90/4711/g' gt.json >seven.json
+expect 3 'none of its categories has the name' $run7 --coco-results r.json --annotations seven.json \
+    --classes things.txt
+expect 0 '' $run7 --coco-results r.json --annotations seven.json --classes one.txt
+has r.json '"category_id": 4711'
+
 # ---- ONNX --------------------------------------------------------------------------------------
 "$qzoo" export $net $small --score 0.5 --iou 0.3 --max-det 9 --agnostic --decode darknet --postprocess \
     --classes 0,3 -o x.onnx --quiet >out 2>err
@@ -230,4 +251,4 @@ else
     expect 2 '--protocol' export $net $small --protocol coco -o x.onnx
 fi
 
-done_at_least 114
+done_at_least 125

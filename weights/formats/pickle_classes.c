@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * pickle_classes.c - names of classes that a checkpoint keeps beside its weights: `classes`,
- * `class_names` (a list, or a dict of indices) or torchvision's `class_to_idx`; of a module also
+ * `class_names` (a list, or a dict of indices), torchvision's `class_to_idx` or its inverse
+ * `idx_to_class`; of a module also
  * ultralytics' `names`. They become the metadata string "classes": one a line, in the order of the
  * indices.
  */
@@ -93,7 +94,8 @@ static qz_status take(qz_state_dict *dict, const qzi_pickle_object *value)
 
 qz_status qzi_pickle_take_classes(qz_state_dict *dict, const qzi_pickle_object *items, bool module)
 {
-    static const char *const words[] = {"classes", "class_names", "class_to_idx", "names"};
+    static const char *const words[] = {"classes", "class_names", "class_to_idx", "idx_to_class",
+                                        "names"};
     for (size_t i = 0; i < QZI_ARRAY_LEN(words) - !module; i++) {
         qzi_pickle_object *value = qzi_pickle_member(items, words[i]);
         if (qz_state_dict_metadata(dict, QZ_METADATA_CLASSES))
