@@ -19,6 +19,7 @@ struct qzi_calibration {
     qzi_statistics *statistics; /* in place of observers; NULL: there are observers */
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
+    qzi_kept kept;
     size_t images;
     bool broken; /* an image failed when some observers had seen it */
 };
@@ -105,6 +106,9 @@ static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
 {
     qzi_calibration *cal = user;
     qz_status st;
+    if (graph->nodes[node].op == QZI_OP_INPUT && graph->nodes[node].u.input.index == 0 &&
+        qzi_qconfig_needs_images(&cal->qconfig))
+        QZI_TRY(qzi_kept_add(&cal->kept, view));
     if (!cal->observers[node] && !cal->statistics)
         return QZ_OK;
     cal->broken = true; /* until the image is through */
@@ -126,6 +130,7 @@ static qz_status create(qz_graph *graph, uint32_t threads, qzi_calibration **cal
     cal->threads = threads;
     cal->node_count = graph->node_count;
     qzi_arena_init(&cal->arena, graph->ctx);
+    qzi_kept_init(&cal->kept, graph->ctx);
     cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
     cal->reaches = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->reaches));
     if (!cal->observers || !cal->reaches)
@@ -219,6 +224,7 @@ void qzi_calibration_destroy(qzi_calibration *calibration)
     for (size_t i = 0; i < QZI_STAGES_MAX; i++)
         qzi_exec_destroy(calibration->exec[i]);
     qzi_packed_destroy(calibration->packed);
+    qzi_kept_free(&calibration->kept);
     qzi_arena_free(&calibration->arena);
     qzi_free(ctx, calibration);
 }
@@ -290,6 +296,16 @@ const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration,
 {
     return node >= 0 && (size_t)node < calibration->node_count ? calibration->observers[node]
                                                                : NULL;
+}
+
+const qzi_kept *qzi_calibration_kept(const qzi_calibration *calibration)
+{
+    return &calibration->kept;
+}
+
+uint32_t qzi_calibration_threads(const qzi_calibration *calibration)
+{
+    return calibration->threads;
 }
 
 const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration)

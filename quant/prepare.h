@@ -6,6 +6,7 @@
 #include "layers/graph/exec.h"
 #include "quant/observers/observer.h"
 #include "quant/qconfig.h"
+#include "quant/refine/kept.h"
 #include "quant/statistics.h"
 
 typedef struct qzi_calibration qzi_calibration;
@@ -38,6 +39,9 @@ qz_status qzi_calibration_run(qzi_calibration *calibration, size_t stage,
                               const qzi_exec_input *inputs, size_t input_count, qzi_exec **exec);
 void qzi_calibration_count_image(qzi_calibration *calibration);
 size_t qzi_calibration_images(const qzi_calibration *calibration);
+/* Images that a recipe needs again; none where the qconfig's recipe needs none. */
+const qzi_kept *qzi_calibration_kept(const qzi_calibration *calibration);
+uint32_t qzi_calibration_threads(const qzi_calibration *calibration);
 /* The copy that the calibration keeps. */
 const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration);
 /* QZ_ERR_STATE where there is nothing to convert from: no image yet, or one that failed halfway. */

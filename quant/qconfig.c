@@ -87,11 +87,13 @@ static const qzi_backend backends[] = {
         .name = "fbgemm",
         .per_channel = true,
         .activations = QZ_OBSERVER_HISTOGRAM,
+        .recipe = QZ_RECIPE_NONE,
     },
     {
         .id = QZ_BACKEND_QNNPACK,
         .name = "qnnpack",
         .activations = QZ_OBSERVER_HISTOGRAM,
+        .recipe = QZ_RECIPE_NONE,
     },
     {
         .id = QZ_BACKEND_NATIVE,
@@ -100,6 +102,7 @@ static const qzi_backend backends[] = {
         .own_average = true,
         .own_ranges = true,
         .activations = QZ_OBSERVER_MSE,
+        .recipe = QZ_RECIPE_FAST,
     },
 };
 
@@ -159,4 +162,49 @@ bool qz_backend_parse(const char *name, qz_backend *backend)
         }
     }
     return false;
+}
+
+/* ---- words of recipes ---- */
+
+static const char *const recipe_names[] = {"default", "none", "fast"};
+static const char *const bias_correction_names[] = {"default", "none", "images"};
+
+/* The number of a word; -1: there is none. */
+static int find_word(const char *const *words, size_t count, const char *word)
+{
+    for (size_t i = 0; word && i < count; i++)
+        if (strcmp(words[i], word) == 0)
+            return (int)i;
+    return -1;
+}
+
+const char *qz_recipe_name(qz_recipe recipe)
+{
+    return (size_t)recipe < QZI_ARRAY_LEN(recipe_names) ? recipe_names[recipe] : NULL;
+}
+
+bool qz_recipe_parse(const char *name, qz_recipe *recipe)
+{
+    const int i = find_word(recipe_names, QZI_ARRAY_LEN(recipe_names), name);
+    if (i >= 0)
+        *recipe = (qz_recipe)i;
+    return i >= 0;
+}
+
+const char *qz_bias_correction_name(qz_bias_correction kind)
+{
+    return (size_t)kind < QZI_ARRAY_LEN(bias_correction_names) ? bias_correction_names[kind] : NULL;
+}
+
+bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind)
+{
+    const int i = find_word(bias_correction_names, QZI_ARRAY_LEN(bias_correction_names), name);
+    if (i >= 0)
+        *kind = (qz_bias_correction)i;
+    return i >= 0;
+}
+
+bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig)
+{
+    return qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES;
 }

@@ -22,6 +22,7 @@ typedef struct qzi_backend {
     bool by_channel;              /* scales for each channel, functions and sums in convolutions */
     bool own_ranges;              /* histograms count all values, also those that torch drops */
     qz_observer_kind activations; /* observer of activations */
+    qz_recipe recipe;             /* where none is chosen */
 } qzi_backend;
 
 /* AUTO: this machine's. Never NULL for a valid id. */
@@ -42,6 +43,8 @@ typedef struct qzi_qconfig {
     bool reduce_range;
     /* histograms count all values: the backend does, or torch has no int8 model to be equal to */
     bool own_ranges;
+    qz_recipe recipe;                   /* never DEFAULT; steps are below */
+    qz_bias_correction bias_correction; /* never DEFAULT */
     bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;
@@ -55,5 +58,8 @@ static inline bool qzi_qconfig_by_channel(const qzi_qconfig *qconfig)
 {
     return qconfig->backend->by_channel && !qconfig->imported;
 }
+
+/* Whether a step of the recipe looks at images. */
+bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig);
 
 #endif

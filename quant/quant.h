@@ -11,6 +11,7 @@
 #include "quant/prepare.h"
 #include "quant/qconfig.h"
 #include "quant/qparams.h"
+#include "quant/refine/refine.h"
 #include "quant/statistics.h"
 
 #endif

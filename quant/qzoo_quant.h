@@ -44,6 +44,38 @@ QZ_API bool qz_observer_parse(const char *name, qz_observer_kind *kind);
  * 100, at most 6 decimals). *percentile is 0 where the word has no number. */
 QZ_API bool qz_observer_parse_word(const char *word, qz_observer_kind *kind, double *percentile);
 
+/* Steps beyond ranges and rounding that make an int8 model better, together. */
+typedef enum qz_recipe {
+    QZ_RECIPE_DEFAULT = 0, /* the backend's: native fast, the others none, which is PyTorch's */
+    QZ_RECIPE_NONE,
+    QZ_RECIPE_FAST /* bias correction by images */
+} qz_recipe;
+/* "default", "none", "fast"; NULL for others. */
+QZ_API const char *qz_recipe_name(qz_recipe recipe);
+/* The inverse; false, and *recipe unchanged, for another word or NULL. */
+QZ_API bool qz_recipe_parse(const char *name, qz_recipe *recipe);
+
+/* Adding the mean error of each layer's output to its bias. */
+typedef enum qz_bias_correction {
+    QZ_BIAS_CORRECTION_DEFAULT = 0, /* the recipe's */
+    QZ_BIAS_CORRECTION_NONE,
+    QZ_BIAS_CORRECTION_IMAGES /* measured on calibration images, layer by layer in order */
+} qz_bias_correction;
+/* "default", "none", "images"; NULL for others. */
+QZ_API const char *qz_bias_correction_name(qz_bias_correction kind);
+QZ_API bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind);
+
+/* What a model's outputs are like after a step of its recipe, on calibration images. */
+typedef struct qz_recipe_step {
+    const char *name;      /* "nearest": before all steps; "bias correction" */
+    double output_db;      /* SQNR; of several outputs the lowest */
+    double top1_agreement; /* share of images with float's top class; NaN: no classifier */
+    size_t images;
+    size_t layers;  /* that the step changed */
+    size_t skipped; /* that it left, because running an image alone does not reach them */
+    double seconds;
+} qz_recipe_step;
+
 /* One node of the int8 model beside the float model. dB: 20 log10(|float| / |float - int8|);
  * infinity where nothing differs, NaN where there is nothing to compare. */
 typedef struct qz_sqnr_row {

@@ -6,6 +6,7 @@
 #include "messages.h"
 #include "output_file.h"
 #include "provenance.h"
+#include "recipe_steps.h"
 #include "report.h"
 #include "subject.h"
 
@@ -105,6 +106,9 @@ static json_t *report_json(const comparison *c)
         json_set(root, "outputs_db", kinds);
     else
         json_decref(kinds);
+    json_set(root, "recipe", json_text(c->s->info.recipe));
+    json_set(root, "bias_correction", json_text(c->s->info.bias_correction));
+    json_set(root, "steps", recipe_steps_json(c->s));
     provenance_json(root, &c->s->info, true);
     return root;
 }
@@ -134,7 +138,8 @@ static int write_report(const char *path, const comparison *c)
         return status;
     report_table *t = table_of(c->rows, c->count);
     print_output(file.stream, c);
-    status = output_close(&file, table_print(t, file.stream));
+    status = recipe_steps_print(file.stream, c->s);
+    status = output_close(&file, status ? status : table_print(t, file.stream));
     table_free(t);
     return status;
 }
@@ -167,6 +172,8 @@ static int report(const tool_options *o, const subject *s)
         status = table_print(t, stdout);
         table_free(t);
         print_output(stdout, &c);
+        if (status == EXIT_DONE)
+            status = recipe_steps_print(stdout, s);
         if (*text)
             printf("%s\n", text);
     }

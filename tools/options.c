@@ -22,6 +22,16 @@ static const char *observer_word(int i)
     return qz_observer_name((qz_observer_kind)i);
 }
 
+static const char *recipe_word(int i)
+{
+    return qz_recipe_name((qz_recipe)(i + 1)); /* without "default" */
+}
+
+static const char *bias_correction_word(int i)
+{
+    return qz_bias_correction_name((qz_bias_correction)(i + 1));
+}
+
 static const char *isa_word(int i)
 {
     return qz_isa_name((qz_isa)i);
@@ -92,6 +102,9 @@ static const option_words interpolation_words = {.word = interpolation_word};
 static const option_words backend_words = {.word = backend_word};
 static const option_words observer_words = {observer_word, NULL, "percentile",
                                             offsetof(tool_options, quant.percentile)};
+static const option_words recipe_words = {.word = recipe_word, .later = "best"};
+static const option_words bias_correction_words = {.word = bias_correction_word,
+                                                   .later = "analytic"};
 static const option_words isa_words = {.word = isa_word};
 static const option_words fuse_words = {.word = fuse_word};
 static const option_words precision_words = {.word = precision_word};
@@ -163,6 +176,12 @@ const tool_option tool_option_table[] = {
      "use N files of --calib, spread over all and the same everywhere"},
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
      "how calibration finds ranges; percentile:P: P % of the values lie inside (default: 99.99)"},
+    {"--recipe", "WORD", OPT_QUANT, WORD(quant.recipe, &recipe_words, -1),
+     "steps that make int8 better (default: native fast, others none); fast: --bias-correction "
+     "images"},
+    {"--bias-correction", "WORD", OPT_QUANT,
+     WORD(quant.bias_correction, &bias_correction_words, -1),
+     "add the mean error of each layer's output to its bias (default: as --recipe)"},
     {"--reduce-range", NULL, OPT_QUANT, FLAG(quant.reduce_range),
      "use 7-bit activations, as torch's fbgemm does"},
     {"--per-channel", NULL, OPT_QUANT, FLAG(quant.per_channel),

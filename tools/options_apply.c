@@ -48,6 +48,12 @@ static bool quantizes(const tool_options *o)
     return o->quant.ptq || is_command(o, "quantize") || is_command(o, "list") || may_be_int8(o);
 }
 
+/* The graph that `list` shows depends on no values. */
+static bool converts_float(const tool_options *o)
+{
+    return quantizes(o) && !is_command(o, "list");
+}
+
 /* Half precision looks for values that are too large for it on the images of --calib. */
 static bool calibrates_half(const tool_options *o)
 {
@@ -184,6 +190,17 @@ static bool has_images(const tool_options *o)
     return !calibrates_half(o) || o->quant.statistics.count == 0;
 }
 
+/* Statistics alone are no images, which bias correction looks at. */
+static bool has_images_to_correct(const tool_options *o)
+{
+    const qz_bias_correction bias = (qz_bias_correction)(o->quant.bias_correction + 1);
+    const qz_recipe recipe = (qz_recipe)(o->quant.recipe + 1);
+    const bool corrects = bias != QZ_BIAS_CORRECTION_DEFAULT ? bias == QZ_BIAS_CORRECTION_IMAGES
+                          : recipe != QZ_RECIPE_DEFAULT      ? recipe == QZ_RECIPE_FAST
+                                                        : o->quant.backend == QZ_BACKEND_NATIVE;
+    return !corrects || o->quant.statistics.count == 0 || o->quant.calib.count > 0;
+}
+
 /* ---- evaluation ---- */
 
 static bool has_annotations(const tool_options *o)
@@ -225,9 +242,14 @@ static const char needs_online[] = "does not go with --offline";
 static const rule rules[] = {
     {"--backend", quantizes, needs_int8},
     {"--calib", calibrates, needs_int8},
+    {"--calib", has_images_to_correct,
+     "bias correction needs images, which statistics do not hold; name images beside them, or give "
+     "--recipe none"},
     {"--calib", has_images, "statistics do not go with --precision fp16; name images"},
     {"--calib-limit", limits, "goes with --calib IMAGES only"},
     {"--observer", quantizes, needs_int8},
+    {"--recipe", converts_float, needs_int8},
+    {"--bias-correction", converts_float, needs_int8},
     {"--reduce-range", quantizes, needs_int8},
     {"--per-channel", quantizes, needs_int8},
     {"--exclude", quantizes, needs_int8},

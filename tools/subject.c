@@ -204,6 +204,8 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.backend = (qz_backend)options->quant.backend;
     o.observer = (qz_observer_kind)options->quant.observer;
     o.percentile = options->quant.percentile;
+    o.recipe = (qz_recipe)(options->quant.recipe + 1);
+    o.bias_correction = (qz_bias_correction)(options->quant.bias_correction + 1);
     o.reduce_range = options->quant.reduce_range;
     o.per_channel = options->quant.per_channel;
     o.allow_missing = options->model.allow_missing;

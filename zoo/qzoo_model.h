@@ -127,6 +127,10 @@ typedef struct qz_model_options {
      * no use then: backend, observer, percentile, reduce_range, per_channel, exclude, fallback and
      * float_heads are QZ_ERR_ARGUMENT. */
     bool statistics;
+    /* steps that make int8 better, which need images of calibration; and a step by itself, whatever
+     * the recipe says of it */
+    qz_recipe recipe;
+    qz_bias_correction bias_correction;
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -201,6 +205,10 @@ QZ_API qz_status qz_model_statistics_load(qz_model *model, const char *path);
  * qz_model_drop_float or qz_model_finalize removes it; qz_model_get_memory reports what is held.
  */
 QZ_API qz_status qz_model_convert(qz_model *model);
+/* The steps that the recipe took while converting, and what each gained; none without a recipe, and
+ * of an opened model. They belong to the model. */
+QZ_API qz_status qz_model_recipe_steps(const qz_model *model, const qz_recipe_step **steps,
+                                       size_t *count);
 /* Frees the float model of a converted one, with all that was packed of it. Float sessions and
  * qz_model_sqnr are then QZ_ERR_STATE; int8 sessions of any bundle, saving and export go on.
  * QZ_ERR_STATE before convert, and while float sessions are alive; done already is QZ_OK. */
@@ -289,13 +297,15 @@ typedef struct qz_model_info {
     bool letterbox;
     int32_t letterbox_stride;
     qz_preprocess preprocess;
-    uint64_t params;           /* parameters, no buffers, auxiliary heads counted */
-    uint64_t macs;             /* at input_h x input_w, batch 1 */
-    size_t fp32_weights_bytes; /* of the fused float model */
-    size_t int8_weights_bytes; /* int8 weights, scales, biases, tables, float islands */
-    size_t warning_count;      /* of loading: unexpected keys */
-    const char *warning;       /* one line, or "" */
-    const char *note;          /* how the file's keys became the network's: one line, or "" */
+    uint64_t params;             /* parameters, no buffers, auxiliary heads counted */
+    uint64_t macs;               /* at input_h x input_w, batch 1 */
+    size_t fp32_weights_bytes;   /* of the fused float model */
+    size_t int8_weights_bytes;   /* int8 weights, scales, biases, tables, float islands */
+    size_t warning_count;        /* of loading: unexpected keys */
+    const char *warning;         /* one line, or "" */
+    const char *note;            /* how the file's keys became the network's: one line, or "" */
+    const char *recipe;          /* "none", "fast"; "" for a float model that was never prepared */
+    const char *bias_correction; /* "none", "images"; "" also */
 } qz_model_info;
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);

@@ -25,6 +25,7 @@ struct qzi_exec {
     qzi_node_hook hook;
     void *hook_user;
     double *seconds; /* by node; NULL: no profile */
+    bool stepped;    /* the run is node by node: every value is seen */
 };
 
 qz_status qzi_exec_create(const qzi_packed *packed, const qz_graph *graph, uint32_t threads,
@@ -91,13 +92,13 @@ size_t qzi_exec_arena_bytes(const qzi_exec *exec)
 }
 
 /* Whether followers run inside the convolution now. A node hook must see every value, so a hook
- * disables them. */
+ * disables them, and so do single steps. */
 static bool follows(const qzi_exec *e, const qzi_plan *plan, qz_value head)
 {
     const qzi_shape *y = &plan->shapes[head];
     const int64_t values = (int64_t)y->n * y->h * y->w * y->c;
     const int64_t slow_values = qzi_packed_kernel(e->packed, head)->slow_values;
-    return !e->hook && (slow_values == 0 || values <= slow_values);
+    return !e->hook && !e->stepped && (slow_values == 0 || values <= slow_values);
 }
 
 qz_value qzi_exec_head(const qzi_exec *exec, qz_value node)
@@ -302,6 +303,7 @@ typedef struct exec_task {
     qzi_exec *exec;
     const qzi_exec_input *inputs;
     size_t input_count;
+    size_t first, end; /* nodes */
     qz_status status;
 } exec_task;
 
@@ -322,38 +324,35 @@ static void prepare_followers(const qzi_exec *e, const qzi_plan *plan, size_t i,
     run->followers = followers->list;
 }
 
-static qz_status run_nodes(const exec_task *task)
+static qz_status run_node(const exec_task *task, size_t i)
 {
     qzi_exec *e = task->exec;
     const qzi_plan *plan = e->current;
+    const qzi_node *node = &e->graph->nodes[i];
     node_run run;
     exec_followers followers;
-    for (size_t i = 0; i < e->graph->node_count; i++) {
-        const qzi_node *node = &e->graph->nodes[i];
-        QZI_TRY(qzi_check_cancelled(e->ctx));
-        if (!plan->values[i].needed ||
-            (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head)))
-            continue;
-        if (!plan->values[i].aliased) {
-            double start = e->seconds ? qzi_now() : 0.0;
-            prepare_node(e, plan, i, &run);
-            if (plan->values[i].follower != QZ_NO_VALUE && plan->values[i].head == QZ_NO_VALUE &&
-                follows(e, plan, (qz_value)i))
-                prepare_followers(e, plan, i, &run.r, &followers);
-            run.r.scratch = e->scratch;
-            run.r.scratch_stride = e->scratch_stride[i];
-            if (node->op == QZI_OP_INPUT)
-                run.r.external = &task->inputs[node->u.input.index];
-            run.r.op->run(&run.r);
-            if (e->seconds)
-                e->seconds[i] += qzi_now() - start;
-        }
-        if (e->hook) {
-            qzk_view view = view_of(e, plan, (qz_value)i);
-            QZI_TRY(e->hook(e->hook_user, e->graph, (qz_value)i, &view));
-        }
+    QZI_TRY(qzi_check_cancelled(e->ctx));
+    if (!plan->values[i].needed ||
+        (plan->values[i].head != QZ_NO_VALUE && follows(e, plan, plan->values[i].head)))
+        return QZ_OK;
+    if (!plan->values[i].aliased) {
+        double start = e->seconds ? qzi_now() : 0.0;
+        prepare_node(e, plan, i, &run);
+        if (plan->values[i].follower != QZ_NO_VALUE && plan->values[i].head == QZ_NO_VALUE &&
+            follows(e, plan, (qz_value)i))
+            prepare_followers(e, plan, i, &run.r, &followers);
+        run.r.scratch = e->scratch;
+        run.r.scratch_stride = e->scratch_stride[i];
+        if (node->op == QZI_OP_INPUT)
+            run.r.external = &task->inputs[node->u.input.index];
+        run.r.op->run(&run.r);
+        if (e->seconds)
+            e->seconds[i] += qzi_now() - start;
     }
-    return QZ_OK;
+    if (!e->hook)
+        return QZ_OK;
+    const qzk_view view = view_of(e, plan, (qz_value)i);
+    return e->hook(e->hook_user, e->graph, (qz_value)i, &view);
 }
 
 static qz_status check_finite(const qzi_exec *e, const qzi_exec_input *inputs, size_t input_count)
@@ -374,20 +373,52 @@ static void lead_run(void *context)
     if (task->status != QZ_OK)
         return;
     qzi_fpenv env = qzi_fpenv_enter();
-    task->status = run_nodes(task);
+    for (size_t i = task->first; i < task->end && task->status == QZ_OK; i++)
+        task->status = run_node(task, i);
     qzi_fpenv_leave(env);
 }
 
-qz_status qzi_exec_run_inputs(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count)
+/* Checks everything but the values of the inputs, and makes the plan. */
+static qz_status begin(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count)
 {
     qzi_shape shapes[MAX_INPUTS] = {0};
     if (input_count > MAX_INPUTS)
         return qzi_fail(exec->ctx, QZ_ERR_UNSUPPORTED, "more than %d inputs", MAX_INPUTS);
     QZI_TRY(check_inputs(exec, inputs, input_count, shapes));
-    QZI_TRY(find_plan(exec, shapes)); /* bounds the sizes, before anything is read */
-    exec_task task = {.exec = exec, .inputs = inputs, .input_count = input_count};
+    return find_plan(exec, shapes); /* bounds the sizes, before anything is read */
+}
+
+static qz_status run_range(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count,
+                           size_t first, size_t end)
+{
+    exec_task task = {exec, inputs, input_count, first, end, QZ_OK};
     qzi_team_run(exec->ctx, exec->threads, lead_run, &task);
     return task.status;
+}
+
+qz_status qzi_exec_run_inputs(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count)
+{
+    exec->stepped = false;
+    QZI_TRY(begin(exec, inputs, input_count));
+    return run_range(exec, inputs, input_count, 0, exec->graph->node_count);
+}
+
+qz_status qzi_exec_begin(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count)
+{
+    exec->stepped = true;
+    return begin(exec, inputs, input_count);
+}
+
+qz_status qzi_exec_step(qzi_exec *exec, const qzi_exec_input *inputs, qz_value node)
+{
+    /* values are read, and looked at, where an INPUT node takes them */
+    const size_t count = exec->graph->nodes[node].op == QZI_OP_INPUT ? exec->graph->input_count : 0;
+    return run_range(exec, inputs, count, (size_t)node, (size_t)node + 1);
+}
+
+qzk_view qzi_exec_value(const qzi_exec *exec, qz_value node)
+{
+    return view_of(exec, exec->current, node);
 }
 
 qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_count, bool finite)

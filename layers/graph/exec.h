@@ -26,6 +26,9 @@ qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **pack
  */
 qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t h, int32_t w,
                                      qzi_packed **packed);
+/* Packs one node again, after its parameters changed but not their shapes. The caller owns `packed`
+ * and no run is under way. */
+qz_status qzi_packed_repack(qzi_packed *packed, const qz_graph *graph, qz_value node);
 void qzi_packed_destroy(qzi_packed *packed);
 size_t qzi_packed_bytes(const qzi_packed *packed);
 const qzk_kernels *qzi_packed_kernels(const qzi_packed *packed);
@@ -66,6 +69,16 @@ qz_status qzi_exec_run(qzi_exec *exec, const qz_tensor *inputs, size_t input_cou
  * the same n.
  */
 qz_status qzi_exec_run_inputs(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count);
+/*
+ * The same run node by node, for passes that change a node before it runs: qzi_exec_begin, then
+ * qzi_exec_step for each node in the graph's order with the same inputs. A node that no output
+ * depends on is skipped. Several executors may take their steps in turn.
+ */
+qz_status qzi_exec_begin(qzi_exec *exec, const qzi_exec_input *inputs, size_t input_count);
+qz_status qzi_exec_step(qzi_exec *exec, const qzi_exec_input *inputs, qz_value node);
+/* The value of a node that the run needs (qzi_exec_needs): from its step on, or in a hook's call,
+ * until the last node that reads the value has run. */
+qzk_view qzi_exec_value(const qzi_exec *exec, qz_value node);
 /* Whether the graph's one input is an image of 3 channels in uint8; *q: its parameters. */
 bool qzi_exec_takes_bytes(const qzi_exec *exec, qzi_qparams *q);
 /* One run of such a graph from bytes. The image must be inside its h x w. */

@@ -111,6 +111,18 @@ qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t 
     return st;
 }
 
+qz_status qzi_packed_repack(qzi_packed *packed, const qz_graph *graph, qz_value node)
+{
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    qzi_graph_op_node(graph, node, inputs, &n);
+    qzi_fpenv env = qzi_fpenv_enter();
+    const qz_status st =
+        qzi_op_get(graph->nodes[node].op)->pack(&n, &packed->kernels, &packed->nodes[node]);
+    qzi_fpenv_leave(env);
+    return st;
+}
+
 void qzi_packed_destroy(qzi_packed *packed)
 {
     if (!packed)

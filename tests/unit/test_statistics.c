@@ -168,6 +168,7 @@ static void models_are_those_of_the_images(void **state)
             options.quantize = true;
             options.backend = (qz_backend)backend;
             options.observer = kinds[k];
+            options.recipe = QZ_RECIPE_NONE; /* others look at images */
             options.percentile = kinds[k] == QZ_OBSERVER_PERCENTILE ? 99.0 : 0.0;
             for (int files = 0; files < 2; files++) {
                 qz_model *model = create(ctx, &options);

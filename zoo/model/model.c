@@ -52,6 +52,24 @@ static qz_status copy_names(qz_model *model, const char *const *names, size_t co
     return QZ_OK;
 }
 
+/* The recipe, and the steps that it or their own options choose. */
+static qz_status resolve_recipe(qz_model *model, const qz_model_options *options)
+{
+    qzi_qconfig *q = &model->qconfig;
+    q->recipe = options->recipe != QZ_RECIPE_DEFAULT ? options->recipe : q->backend->recipe;
+    q->bias_correction = options->bias_correction != QZ_BIAS_CORRECTION_DEFAULT
+                             ? options->bias_correction
+                         : q->recipe >= QZ_RECIPE_FAST ? QZ_BIAS_CORRECTION_IMAGES
+                                                       : QZ_BIAS_CORRECTION_NONE;
+    if (!qz_recipe_name(q->recipe))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no recipe number %d",
+                        (int)options->recipe);
+    if (!qz_bias_correction_name(q->bias_correction))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no bias correction number %d",
+                        (int)options->bias_correction);
+    return QZ_OK;
+}
+
 static qz_status resolve_qconfig(qz_model *model, const qz_model_options *options)
 {
     qzi_qconfig *q = &model->qconfig;
@@ -74,6 +92,7 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
     qzi_observer_word(q->observer, q->percentile, model->observer);
     q->per_channel = options->per_channel || q->backend->per_channel;
     q->reduce_range = options->reduce_range;
+    QZI_TRY(resolve_recipe(model, options));
     /* PyTorch's truncated histograms (bench/NOTES.md) cost detectors up to 4 dB, and there is no
      * int8 detector or segmenter of PyTorch's to be equal to */
     q->own_ranges = q->backend->own_ranges || strcmp(model->arch->info.task, "classification") != 0;
@@ -185,7 +204,8 @@ static qz_status take_options(qz_context *ctx, const qz_model_options *options, 
     if (o->statistics &&
         (!o->quantize || o->backend != QZ_BACKEND_AUTO || o->observer != QZ_OBSERVER_DEFAULT ||
          o->percentile != 0.0 || o->reduce_range || o->per_channel || o->exclude_count > 0 ||
-         o->fallback_count > 0 || o->float_heads))
+         o->fallback_count > 0 || o->float_heads || o->recipe != QZ_RECIPE_DEFAULT ||
+         o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "statistics go with quantize, and with no option of the int8 model");
     if (o->is_qat)
@@ -494,10 +514,21 @@ qz_status qz_model_convert(qz_model *model)
     if (qzi_calibration_statistics(model->calibration))
         return qzi_model_fail_state(model, "the model keeps statistics; save them, and load them "
                                            "into one that is created without");
-    QZI_TRY(qzi_convert(model->graph, model->calibration, &model->int8_graph));
+    QZI_TRY(qzi_refine_convert(model->graph, model->calibration, &model->int8_graph,
+                               &model->recipe_report));
     qzi_calibration_destroy(model->calibration);
     model->calibration = NULL;
     return qzi_model_measure(model);
+}
+
+qz_status qz_model_recipe_steps(const qz_model *model, const qz_recipe_step **steps, size_t *count)
+{
+    if (!model || !steps || !count)
+        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
+                        "qz_model_recipe_steps: model, steps or count is NULL");
+    *steps = model->recipe_report.steps;
+    *count = model->recipe_report.count;
+    return QZ_OK;
 }
 
 /* ---- analysis ---- */

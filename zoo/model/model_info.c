@@ -64,7 +64,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     memset(info, 0, sizeof(*info));
     info->weights_file = info->calib = "";
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
-    info->note = "";
+    info->note = info->recipe = info->bias_correction = "";
     if (!model)
         return;
     const qz_arch_info *arch = &model->arch->info;
@@ -84,6 +84,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
         info->backend = model->qconfig.backend->name;
         if (!model->qconfig.imported) /* else another quantizer observed */
             info->observer = model->observer;
+        info->recipe = qz_recipe_name(model->qconfig.recipe);
+        info->bias_correction = qz_bias_correction_name(model->qconfig.bias_correction);
     }
     info->calibration_images = model->calibration_images;
     info->num_classes = model->num_classes;

@@ -119,6 +119,21 @@ static qz_status get_list(const qzi_saved_reader *r, const char *key, const char
     return QZ_OK;
 }
 
+/* What was done beyond rounding to nearest; nothing where the keys are absent. */
+static qz_status read_recipe(const qzi_saved_reader *r, qzi_qconfig *q)
+{
+    const char *recipe = qz_state_dict_metadata(r->dict, "recipe");
+    const char *bias = qz_state_dict_metadata(r->dict, "bias_correction");
+    q->recipe = QZ_RECIPE_NONE;
+    q->bias_correction = QZ_BIAS_CORRECTION_NONE;
+    if (recipe && (!qz_recipe_parse(recipe, &q->recipe) || q->recipe <= QZ_RECIPE_NONE))
+        return fail_value(r, "recipe", recipe);
+    if (bias && (!qz_bias_correction_parse(bias, &q->bias_correction) ||
+                 q->bias_correction <= QZ_BIAS_CORRECTION_NONE))
+        return fail_value(r, "bias_correction", bias);
+    return QZ_OK;
+}
+
 /* Which format the backend's models have. */
 static qz_status check_edition(const qzi_saved_reader *r)
 {
@@ -154,6 +169,7 @@ static qz_status read_qconfig(const qzi_saved_reader *r)
     qzi_observer_word(q->observer, q->percentile, r->model->observer);
     QZI_TRY(get_flag(r, "per_channel", &q->per_channel));
     QZI_TRY(get_flag(r, "reduce_range", &q->reduce_range));
+    QZI_TRY(read_recipe(r, q));
     QZI_TRY(get_list(r, "exclude", &q->exclude, &q->exclude_count));
     return get_list(r, "fallback", &q->fallback, &q->fallback_count);
 }

@@ -116,6 +116,10 @@ static qz_status add_metadata(struct writer *w)
     QZI_TRY(add_text(w, "observer", q->imported ? "" : m->observer));
     QZI_TRY(add_number(w, "per_channel", q->per_channel));
     QZI_TRY(add_number(w, "reduce_range", q->reduce_range));
+    if (q->recipe != QZ_RECIPE_NONE)
+        QZI_TRY(add_text(w, "recipe", qz_recipe_name(q->recipe)));
+    if (q->bias_correction != QZ_BIAS_CORRECTION_NONE)
+        QZI_TRY(add_text(w, "bias_correction", qz_bias_correction_name(q->bias_correction)));
     QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
     QZI_TRY(add_list(w, "fallback", q->fallback, q->fallback_count));
     if (m->arch->detector) {

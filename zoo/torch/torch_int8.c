@@ -42,6 +42,8 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "an observer";
     else if (options->reduce_range)
         what = "reduce_range";
+    else if (options->recipe > QZ_RECIPE_NONE || options->bias_correction > QZ_BIAS_CORRECTION_NONE)
+        what = "a recipe";
     else if (options->skip_fuse)
         what = "an unfused network";
     else if (options->exclude_count > 0 || options->fallback_count > 0 || options->float_heads)

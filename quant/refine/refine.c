@@ -1,0 +1,96 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * refine.c - the steps of a recipe in their order, and what each of them gains.
+ *
+ * Gains are measured on the kept images, those that the steps themselves look at.
+ */
+#include "quant/refine/refine.h"
+#include "quant/convert.h"
+#include "quant/refine/bias_correct.h"
+#include "quant/refine/outcome.h"
+
+typedef struct refinement {
+    qz_graph *graph, *int8_graph;
+    const qzi_qconfig *qconfig;
+    const qzi_kept *kept;
+    uint32_t threads;
+    size_t images; /* of the kept ones, that fit into memory at once */
+    qzi_float_means *means;
+    qzi_outcome outcome;
+    qzi_recipe_report *report;
+    double start; /* of the step */
+} refinement;
+
+/* One float run of each image: what layers see, and the outputs. */
+static qz_status run_float(refinement *r)
+{
+    qzi_packed *packed = NULL;
+    qzi_exec *exec = NULL;
+    qz_status st;
+    QZI_GOTO(st, qzi_packed_create(r->graph, QZ_ISA_AUTO, &packed));
+    QZI_GOTO(st, qzi_exec_create(packed, r->graph, r->threads, &exec));
+    if (r->means)
+        qzi_exec_set_hook(exec, qzi_float_means_hook, r->means);
+    for (size_t i = 0; i < r->images; i++) {
+        QZI_GOTO(st, qzi_walk_run(exec, r->graph, &r->kept->image[i]));
+        QZI_GOTO(st, qzi_outcome_take(&r->outcome, exec));
+    }
+fail:
+    qzi_exec_destroy(exec);
+    qzi_packed_destroy(packed);
+    return st;
+}
+
+/* Ends a step: its time, and what the outputs are like now. */
+static qz_status end_step(refinement *r, const char *name, size_t layers, size_t skipped)
+{
+    qz_recipe_step *step = &r->report->steps[r->report->count];
+    *step = (qz_recipe_step){
+        .name = name, .layers = layers, .skipped = skipped, .seconds = qzi_now() - r->start};
+    QZI_TRY(qzi_outcome_measure(&r->outcome, r->int8_graph, r->kept, r->threads, step));
+    r->report->count++;
+    r->start = qzi_now();
+    return QZ_OK;
+}
+
+static qz_status refine(refinement *r)
+{
+    size_t layers = 0, skipped = 0;
+    QZI_TRY(qzi_outcome_create(r->graph, &r->outcome));
+    if (r->qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES)
+        QZI_TRY(qzi_float_means_create(r->graph, r->int8_graph, r->threads, &r->means));
+    QZI_TRY(qzi_walk_count(r->graph, r->int8_graph, r->kept, &r->images));
+    QZI_TRY(run_float(r));
+    QZI_TRY(end_step(r, "nearest", 0, 0));
+    if (r->means) {
+        QZI_TRY(qzi_bias_correct(r->graph, r->int8_graph, r->kept, r->images, r->means, r->threads,
+                                 &layers, &skipped));
+        QZI_TRY(end_step(r, "bias correction", layers, skipped));
+    }
+    return QZ_OK;
+}
+
+qz_status qzi_refine_convert(qz_graph *graph, const qzi_calibration *calibration,
+                             qz_graph **int8_graph, qzi_recipe_report *report)
+{
+    refinement r = {.graph = graph,
+                    .qconfig = qzi_calibration_qconfig(calibration),
+                    .kept = qzi_calibration_kept(calibration),
+                    .threads = qzi_calibration_threads(calibration),
+                    .report = report,
+                    .start = qzi_now()};
+    report->count = 0;
+    if (qzi_qconfig_needs_images(r.qconfig) && r.kept->count == 0)
+        return qzi_fail(graph->ctx, QZ_ERR_STATE,
+                        "bias correction needs images, and only statistics were given; calibrate "
+                        "with images too, or choose recipe none");
+    QZI_TRY(qzi_convert(graph, calibration, &r.int8_graph));
+    const qz_status st = qzi_qconfig_needs_images(r.qconfig) ? refine(&r) : QZ_OK;
+    qzi_float_means_destroy(r.means);
+    qzi_outcome_free(&r.outcome);
+    if (st == QZ_OK)
+        *int8_graph = r.int8_graph;
+    else
+        qz_graph_destroy(r.int8_graph);
+    return st;
+}
