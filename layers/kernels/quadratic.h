@@ -19,6 +19,7 @@ typedef struct qzk_quadratic {
     uint32_t mask;      /* u: these bits of x, all of them or all but the sign */
     float half;         /* f = fma(x, half, fma(fma(c2, u, c1), u, c0)) */
     float c0[QZK_QUADRATIC_PIECES], c1[QZK_QUADRATIC_PIECES], c2[QZK_QUADRATIC_PIECES];
+    float rows[QZK_QUADRATIC_PIECES][4]; /* the same by piece: c0, c1, c2, 0 */
 } qzk_quadratic;
 
 /* By qz_activation; those that are not made of quadratics are zeros. */

@@ -109,16 +109,6 @@ static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_sha
     return check_residual(n, in, out);
 }
 
-/* CONTRACT.md, "by channel": no |x * mult + zero| may reach 2^60 for |x| <= most, or be NaN. */
-static qz_status check_reach(const qzi_op_node *n, int32_t o, float most, float mult, float zero)
-{
-    if (fabsf(mult) * most + fabsf(zero) < 0x1p60f)
-        return QZ_OK;
-    return qzi_fail(n->ctx, QZ_ERR_NUMERIC,
-                    "%s: the scales of channel %d are too far apart to compute with", n->node->name,
-                    o);
-}
-
 /*
  * CONTRACT.md, "by channel": what the kernel multiplies by and adds, [oc] each. mult has s_x * s_w,
  * and becomes the first; second is out_mult or residual_mult.
@@ -135,18 +125,18 @@ static qz_status by_channel(const qzi_op_node *n, float *mult, float *second, fl
         if (function) {
             second[o] = 1.0f / (qzk_act_divisor(y->act) * s_y);
             /* no function is larger than 6 or 6 times its argument */
-            QZI_TRY(check_reach(n, o, sum, mult[o], 0.0f));
-            QZI_TRY(check_reach(n, o, 6.0f * sum, mult[o] * second[o], 0.0f));
-            QZI_TRY(check_reach(n, o, 6.0f, second[o], zero[o]));
+            QZI_TRY(qzi_check_magnitude(n, o, sum, mult[o], 0.0f));
+            QZI_TRY(qzi_check_magnitude(n, o, 6.0f * sum, mult[o] * second[o], 0.0f));
+            QZI_TRY(qzi_check_magnitude(n, o, 6.0f, second[o], zero[o]));
             continue;
         }
         mult[o] = mult[o] / s_y;
         if (r) {
             second[o] = qzi_q_scale(r, o) / s_y;
             zero[o] = zero[o] - (float)qzi_q_zero(r, o) * second[o];
-            QZI_TRY(check_reach(n, o, 255.0f, second[o], zero[o]));
+            QZI_TRY(qzi_check_magnitude(n, o, 255.0f, second[o], zero[o]));
         }
-        QZI_TRY(check_reach(n, o, sum, mult[o], zero[o]));
+        QZI_TRY(qzi_check_magnitude(n, o, sum, mult[o], zero[o]));
     }
     w->act = y->act;
     w->out_zero = zero;

@@ -66,6 +66,13 @@ VEC_INLINE act_tables act_tables_load(qz_activation act)
     return t;
 }
 
+#if VL == 8
+VEC_INLINE __m256 act_two_rows(const float low[4], const float high[4])
+{
+    return _mm256_insertf128_ps(_mm256_castps128_ps256(_mm_loadu_ps(low)), _mm_loadu_ps(high), 1);
+}
+#endif
+
 /* The quadratic of each lane's piece: the lowest five bits of t. */
 VEC_INLINE vf act_quadratic(vf u, vf t, const act_tables *tables)
 {
@@ -75,10 +82,20 @@ VEC_INLINE vf act_quadratic(vf u, vf t, const act_tables *tables)
     const vf c1 = _mm512_permutex2var_ps(tables->c1[0], i, tables->c1[1]);
     const vf c2 = _mm512_permutex2var_ps(tables->c2[0], i, tables->c2[1]);
 #else
+    /* rows of coefficients and a transposition: gathers take three times as long */
+    int32_t at[VL];
     const __m256i i = _mm256_and_si256(_mm256_castps_si256(t), _mm256_set1_epi32(31));
-    const vf c0 = _mm256_i32gather_ps(tables->q->c0, i, 4);
-    const vf c1 = _mm256_i32gather_ps(tables->q->c1, i, 4);
-    const vf c2 = _mm256_i32gather_ps(tables->q->c2, i, 4);
+    _mm256_storeu_si256((__m256i *)at, i);
+    const float(*rows)[4] = tables->q->rows;
+    const __m256 r0 = act_two_rows(rows[at[0]], rows[at[4]]);
+    const __m256 r1 = act_two_rows(rows[at[1]], rows[at[5]]);
+    const __m256 r2 = act_two_rows(rows[at[2]], rows[at[6]]);
+    const __m256 r3 = act_two_rows(rows[at[3]], rows[at[7]]);
+    const __m256 low01 = _mm256_unpacklo_ps(r0, r1), low23 = _mm256_unpacklo_ps(r2, r3);
+    const __m256 high01 = _mm256_unpackhi_ps(r0, r1), high23 = _mm256_unpackhi_ps(r2, r3);
+    const vf c0 = _mm256_shuffle_ps(low01, low23, 0x44);
+    const vf c1 = _mm256_shuffle_ps(low01, low23, 0xee);
+    const vf c2 = _mm256_shuffle_ps(high01, high23, 0x44);
 #endif
     return vf_fma(vf_fma(c2, u, c1), u, c0);
 }
@@ -114,7 +131,12 @@ VEC_INLINE vf act_max(vf a, vf b)
 VEC_INLINE vf act_value(vf x, const act_class kind, const act_tables *tables)
 {
     if (kind == ACT_HARDSWISH || kind == ACT_HARDSIGMOID) {
+#if VL == 16
+        /* the same: x between -3 and 3 in one instruction, which keeps the sign, and 3 more */
+        const vf gate = vf_add(_mm512_range_ps(x, vf_set1(3.0f), 2), vf_set1(3.0f));
+#else
         const vf gate = act_min(act_max(vf_add(x, vf_set1(3.0f)), vf_zero()), vf_set1(6.0f));
+#endif
         return kind == ACT_HARDSWISH ? vf_mul(x, gate) : gate;
     }
     if (kind == ACT_LEAKY_RELU) /* zeros may have another sign, which rounding drops */

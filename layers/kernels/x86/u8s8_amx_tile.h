@@ -49,8 +49,8 @@ typedef struct amx_pending {
     finish fin; /* of the sums' channels */
 } amx_pending;
 
-FINISH_TILE(1, false, true)
-FINISH_TILE(2, false, true)
+FINISH_TILE(1, false, FINISH_LISTED)
+FINISH_TILE(2, false, FINISH_LISTED)
 
 /* By channel. Behind the sums of the last pixel others are read, and not used. */
 static void finish_pixels_channels(const amx_pending *p, int32_t from, int32_t to)

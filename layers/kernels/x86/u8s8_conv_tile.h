@@ -238,11 +238,11 @@ VEC_INLINE void conv_step(vb *acc, const uint8_t *const *rows, int64_t at, const
     }
 }
 
-FINISH_TILE(1, false, false)
-FINISH_TILE(2, false, false)
+FINISH_TILE(1, false, FINISH_LINE)
+FINISH_TILE(2, false, FINISH_LINE)
 #if TILE_WIDE_M > 0
-FINISH_TILE(3, false, false)
-FINISH_TILE(4, false, false)
+FINISH_TILE(3, false, FINISH_LINE)
+FINISH_TILE(4, false, FINISH_LINE)
 #endif
 
 /* By channel. */

@@ -171,9 +171,9 @@ typedef struct dw_job {
     int64_t residual_row;
 } dw_job;
 
-FINISH_TILE(1, false, false)
-FINISH_TILE(2, false, false)
-FINISH_TILE(4, false, false)
+FINISH_TILE(1, false, FINISH_ROWS)
+FINISH_TILE(2, false, FINISH_ROWS)
+FINISH_TILE(4, false, FINISH_ROWS)
 
 /* By channel, where `residual` is the place of `out` in the residual. */
 VEC_INLINE void dw_finish_channels(const dw_job *job, const vb *acc, uint8_t *out,

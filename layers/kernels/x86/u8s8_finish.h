@@ -121,28 +121,40 @@ VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const v
     }
 }
 
-VEC_INLINE uint8_t *finish_out(const finish_place *to, int32_t pixel, const bool listed)
+/* How the pixels of a tile are placed; a constant where it is used. */
+typedef enum finish_layout { FINISH_LINE, FINISH_ROWS, FINISH_LISTED } finish_layout;
+
+VEC_INLINE uint8_t *finish_out(const finish_place *to, int64_t pixel, const finish_layout layout)
 {
-    if (listed)
+    if (layout == FINISH_LISTED)
         return to->outs[pixel] + to->channel;
-    const int32_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
+    if (layout == FINISH_LINE)
+        return to->out + pixel * to->stride;
+    const int64_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
     return to->out + column * to->stride + row * to->row;
 }
 
-VEC_INLINE const uint8_t *finish_in(const finish_place *to, int32_t pixel, const bool listed)
+VEC_INLINE const uint8_t *finish_in(const finish_place *to, int64_t pixel,
+                                    const finish_layout layout)
 {
-    if (listed)
+    if (layout == FINISH_LISTED)
         return to->residuals[pixel] + to->channel;
-    const int32_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
+    if (layout == FINISH_LINE)
+        return to->residual + pixel * to->residual_stride;
+    const int64_t column = pixel >> to->rows_log2, row = pixel - (column << to->rows_log2);
     return to->residual + column * to->residual_stride + row * to->residual_row;
 }
 
-VEC_INLINE void finish_loop(const finish *f, const vb *acc, int32_t count, const finish_place *to,
-                            const int N, const int kind, const bool transposed, const bool listed)
+VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
+                            const finish_place *place, const int N, const int kind,
+                            const bool transposed, const finish_layout layout)
 {
+    /* copies: bytes that are stored could be theirs, for all that a compiler knows */
+    const finish f = *fin;
+    const finish_place to = *place;
     const int pixels = 4 / N; /* that one vector of bytes has */
     const bool function = kind < FINISH_PLAIN;
-    const act_tables tables = act_tables_load(function ? f->act : QZ_ACT_NONE);
+    const act_tables tables = act_tables_load(function ? f.act : QZ_ACT_NONE);
     for (int32_t m = 0; m < count; m += pixels, acc += pixels * N) {
         vf v[4];
         vb r = VEC_LOGIC(setzero)();
@@ -150,55 +162,55 @@ VEC_INLINE void finish_loop(const finish *f, const vb *acc, int32_t count, const
             const uint8_t *from[4];
             VEC_UNROLL
             for (int j = 0; j < pixels; j++) /* behind the last: again the last */
-                from[j] = finish_in(to, QZI_MIN(m + j, count - 1), listed);
-            r = vb_uncollect(vb_load_slices(from, pixels, to->channels), N);
+                from[j] = finish_in(&to, QZI_MIN(m + j, count - 1), layout);
+            r = vb_uncollect(vb_load_slices(from, pixels, to.channels), N);
         }
-        finish_values(f, &tables, acc, r, v, N, kind, transposed);
-        vb q = finish_pack(v, f->lo, f->hi);
+        finish_values(&f, &tables, acc, r, v, N, kind, transposed);
+        vb q = finish_pack(v, f.lo, f.hi);
         q = transposed ? vb_transpose4(q) : vb_collect(q, N);
         VEC_UNROLL
         for (int j = 0; j < pixels; j++)
             if (m + j < count)
-                vb_store_slice(finish_out(to, m + j, listed), q, pixels, j, to->channels);
+                vb_store_slice(finish_out(&to, m + j, layout), q, pixels, j, to.channels);
     }
 }
 
 VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, const finish_place *to,
-                             const int N, const bool transposed, const bool listed)
+                             const int N, const bool transposed, const finish_layout layout)
 {
     if (f->residual) {
-        finish_loop(f, acc, count, to, N, FINISH_RESIDUAL, transposed, listed);
+        finish_loop(f, acc, count, to, N, FINISH_RESIDUAL, transposed, layout);
         return;
     }
     if (!qzk_act_is_function(f->act)) {
-        finish_loop(f, acc, count, to, N, FINISH_PLAIN, transposed, listed);
+        finish_loop(f, acc, count, to, N, FINISH_PLAIN, transposed, layout);
         return;
     }
     switch (act_class_of(f->act)) {
     case ACT_HARDSWISH:
-        finish_loop(f, acc, count, to, N, ACT_HARDSWISH, transposed, listed);
+        finish_loop(f, acc, count, to, N, ACT_HARDSWISH, transposed, layout);
         break;
     case ACT_HARDSIGMOID:
-        finish_loop(f, acc, count, to, N, ACT_HARDSIGMOID, transposed, listed);
+        finish_loop(f, acc, count, to, N, ACT_HARDSIGMOID, transposed, layout);
         break;
     case ACT_LEAKY_RELU:
-        finish_loop(f, acc, count, to, N, ACT_LEAKY_RELU, transposed, listed);
+        finish_loop(f, acc, count, to, N, ACT_LEAKY_RELU, transposed, layout);
         break;
     case ACT_EVEN:
-        finish_loop(f, acc, count, to, N, ACT_EVEN, transposed, listed);
+        finish_loop(f, acc, count, to, N, ACT_EVEN, transposed, layout);
         break;
     case ACT_WHOLE:
-        finish_loop(f, acc, count, to, N, ACT_WHOLE, transposed, listed);
+        finish_loop(f, acc, count, to, N, ACT_WHOLE, transposed, layout);
         break;
     }
 }
 
 /* Finishes `count` pixels; sums[pixel][vector], then FINISH_PAD vectors. */
-#define FINISH_TILE(n, transposed, listed)                                                       \
+#define FINISH_TILE(n, transposed, layout)                                                       \
     static __attribute__((noinline)) void finish_tile_##n(const finish *f, const vb *sums,       \
                                                           int32_t count, const finish_place *to) \
     {                                                                                            \
-        finish_kinds(f, sums, count, to, n, transposed, listed);                                 \
+        finish_kinds(f, sums, count, to, n, transposed, layout);                                 \
     }
 
 #endif

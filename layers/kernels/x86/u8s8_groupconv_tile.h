@@ -99,7 +99,7 @@ typedef struct group_job {
     finish fin;
 } group_job;
 
-FINISH_TILE(4, true, false)
+FINISH_TILE(4, true, FINISH_LINE)
 
 /* By channel. */
 VEC_INLINE void group_finish_channels(const group_job *job, const vb *acc, uint8_t *out,

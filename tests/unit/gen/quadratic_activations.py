@@ -100,6 +100,10 @@ def largest_error(name, pieces):
     return worst
 
 
+def hexadecimal(v):
+    return v.hex().replace("0000000p", "p") + "f"
+
+
 def main():
     out = ["/* SPDX-License-Identifier: MIT */",
            "/* By tests/unit/gen/quadratic_activations.py. */"]
@@ -115,13 +119,17 @@ def main():
             out.append("    .c%d = {" % k)
             line = "       "
             for piece in pieces:
-                text = " %sf," % piece[k].hex().replace("0000000p", "p")
+                text = " %s," % hexadecimal(piece[k])
                 if len(line) + len(text) > 100:
                     out.append(line)
                     line = "       "
                 line += text
             out.append(line)
             out.append("    },")
+        out.append("    .rows = {")
+        for piece in pieces:
+            out.append("        {%s}," % ", ".join(hexadecimal(c) for c in piece))
+        out.append("    },")
         out.append("},")
     with open(sys.argv[1], "w", encoding="ascii") as file:
         file.write("\n".join(out) + "\n")
