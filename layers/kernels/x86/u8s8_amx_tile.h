@@ -39,7 +39,7 @@ typedef struct amx_job {
 /* Sums that wait to be requantized. */
 typedef struct amx_pending {
     const int32_t *sums;
-    const float *mult;
+    const float *mult, *zero;       /* zero: by channel, where vb_scale finishes */
     uint8_t *const *out;            /* of each pixel, before `channel` is added */
     const uint8_t *const *residual; /* of each pixel, by channel where there is one */
     int64_t channel;
@@ -78,7 +78,7 @@ VEC_INLINE void finish_pixels(const amx_pending *p, int32_t from, int32_t to, co
         VEC_UNROLL
         for (int i = 0; i < 4; i++)
             acc[i] = vb_load(p->sums + (m * N + i) * VL);
-        vb_scale(acc, 4, p->mult, N, &rq);
+        vb_scale(acc, 4, p->mult, p->zero, N, &rq);
         const vb q = vb_collect(vb_narrow(acc[0], acc[1], acc[2], acc[3], &rq), N);
         VEC_UNROLL
         for (int j = 0; j < at_once; j++)
@@ -91,7 +91,7 @@ static __attribute__((noinline)) void amx_finish(amx_pending *p, int32_t count)
 {
     const int32_t from = p->done, to = QZI_MIN(p->done + count, p->pixels);
     p->done = to;
-    if (p->fin.by_channel) {
+    if (p->fin.later) {
         if (from < to)
             finish_pixels_channels(p, from, to);
         return;

@@ -429,6 +429,9 @@ static void amx_block(const amx_work *work, int64_t block, const uint8_t *in, in
         pending->sums = job.sums;
         pending->mult = (const float *)(const void *)(blob + plan->mult_at) + vector * VL;
         pending->fin.mult = pending->mult;
+        pending->zero = work->args->shape->by_channel && !pending->fin.later
+                            ? pending->mult + 2 * pending->fin.step
+                            : NULL;
         pending->out = out + i;
         pending->residual = residual + i;
         pending->channel = group * plan->ocg + before * VL;

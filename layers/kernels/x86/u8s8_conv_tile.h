@@ -274,13 +274,13 @@ VEC_INLINE void conv_finish_channels(const tile_job *job, const vb *acc, uint8_t
 
 VEC_INLINE void conv_finish(const tile_job *job, vb *acc, uint8_t *out, const int M, const int N)
 {
-    if (job->fin.by_channel) {
+    if (job->fin.later) {
         conv_finish_channels(job, acc, out, M, N);
         return;
     }
     const int32_t channels = job->channels;
     const int pixels = 4 / N; /* that one vector of bytes has */
-    vb_scale(acc, M * N, job->mult, N, &job->rq);
+    vb_scale(acc, M * N, job->mult, job->fin.zero, N, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m += pixels) {
         const int last = M * N - 1, i = m * N;

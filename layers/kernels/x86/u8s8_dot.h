@@ -387,14 +387,25 @@ VEC_INLINE vb_requant vb_requant_init(const qzk_conv_args *args)
     return rq;
 }
 
-/* (float)acc * mult for `count` vectors, as the bits of floats; mult repeats after `period`. */
-VEC_INLINE void vb_scale(vb *acc, const int count, const float *mult, const int period,
-                         const vb_requant *rq)
+/*
+ * (float)acc * mult for `count` vectors, as the bits of floats; mult repeats after `period`. By
+ * channel, with a zero of each channel added in the same rounding.
+ */
+VEC_INLINE void vb_scale(vb *acc, const int count, const float *mult, const float *zero,
+                         const int period, const vb_requant *rq)
 {
-    VEC_UNROLL
-    for (int i = 0; i < count; i++) {
-        const vf m = vf_load(mult + i % period * VL);
-        acc[i] = VEC_CAST(VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc[i]), m));
+    if (zero) {
+        VEC_UNROLL
+        for (int i = 0; i < count; i++) {
+            const vf m = vf_load(mult + i % period * VL), z = vf_load(zero + i % period * VL);
+            acc[i] = VEC_CAST(vf_fma(VEC_OP(cvtepi32_ps)(acc[i]), m, z));
+        }
+    } else {
+        VEC_UNROLL
+        for (int i = 0; i < count; i++) {
+            const vf m = vf_load(mult + i % period * VL);
+            acc[i] = VEC_CAST(VEC_OP(mul_ps)(VEC_OP(cvtepi32_ps)(acc[i]), m));
+        }
     }
     if (rq->limit) {
         VEC_UNROLL

@@ -240,11 +240,11 @@ VEC_INLINE void dw_pixels(const dw_job *job, const uint8_t *columns, uint8_t *ou
             }
         }
     }
-    if (job->fin.by_channel) {
+    if (job->fin.later) {
         dw_finish_channels(job, acc, out, residual, P, R, sums);
         return;
     }
-    vb_scale(acc, P * R * sums, job->mult, sums, &job->rq);
+    vb_scale(acc, P * R * sums, job->mult, job->fin.zero, sums, &job->rq);
     const int pixels = 4 / sums; /* that one vector of bytes has */
     VEC_UNROLL
     for (int i = 0; i < P * R; i += pixels) {

@@ -15,12 +15,14 @@
 
 enum { FINISH_PAD = 3 }; /* vectors behind the sums that are read, zeros */
 
-/* How v is made: by a function (as act_class), by nothing, or with a residual. */
-enum { FINISH_PLAIN = ACT_WHOLE + 1, FINISH_RESIDUAL };
+/* How v is made: by a function (as act_class), or with a residual. Otherwise vb_scale does it. */
+enum { FINISH_RESIDUAL = ACT_WHOLE + 1 };
 
 /* What is the same for all tiles of a block. */
 typedef struct finish {
-    bool by_channel, limit;
+    bool later;        /* sums are not finished where they are */
+    const float *zero; /* where they are finished there by channel: out_zero */
+    bool limit;
     qz_activation act;
     const float *mult; /* then `step` further out_mult or residual_mult, then out_zero */
     size_t step;
@@ -53,9 +55,11 @@ VEC_INLINE finish finish_init(const qzk_conv_args *args, const float *mult, size
                               int64_t channel)
 {
     const packed_head *head = args->packed;
-    finish f = {.by_channel = args->shape->by_channel};
-    if (!f.by_channel)
+    finish f = {.later = false};
+    if (!args->shape->by_channel)
         return f;
+    f.later = head->residual || head->act != QZ_ACT_NONE;
+    f.zero = f.later ? NULL : mult + 2 * vectors * VL;
     f.limit = head->limit != 0;
     f.act = head->act;
     f.mult = mult;
@@ -107,9 +111,7 @@ VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const v
         const vf mult = vf_load(f->mult + n * VL);
         const vf second = vf_load(f->mult + f->step + n * VL);
         const vf zero = vf_load(f->mult + 2 * f->step + n * VL);
-        if (kind == FINISH_PLAIN)
-            v[j] = vf_fma(sum, mult, zero);
-        else if (kind == FINISH_RESIDUAL)
+        if (kind == FINISH_RESIDUAL)
             v[j] = vf_fma(sum, mult, vf_fma(finish_bytes(r, j, transposed), second, zero));
         else
             v[j] = vf_fma(act_value(vf_mul(sum, mult), (act_class)kind, tables), second, zero);
@@ -153,7 +155,7 @@ VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
     const finish f = *fin;
     const finish_place to = *place;
     const int pixels = 4 / N; /* that one vector of bytes has */
-    const bool function = kind < FINISH_PLAIN;
+    const bool function = kind != FINISH_RESIDUAL;
     const act_tables tables = act_tables_load(function ? f.act : QZ_ACT_NONE);
     for (int32_t m = 0; m < count; m += pixels, acc += pixels * N) {
         vf v[4];
@@ -180,10 +182,6 @@ VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, cons
 {
     if (f->residual) {
         finish_loop(f, acc, count, to, N, FINISH_RESIDUAL, transposed, layout);
-        return;
-    }
-    if (!qzk_act_is_function(f->act)) {
-        finish_loop(f, acc, count, to, N, FINISH_PLAIN, transposed, layout);
         return;
     }
     switch (act_class_of(f->act)) {

@@ -161,11 +161,11 @@ VEC_INLINE void group_tile(const group_job *job, const uint8_t *const *rows, uin
         }
     }
 
-    if (job->fin.by_channel) {
+    if (job->fin.later) {
         group_finish_channels(job, acc, out, M);
         return;
     }
-    vb_scale(acc, M * SUMS, job->mult, SUMS, &job->rq);
+    vb_scale(acc, M * SUMS, job->mult, job->fin.zero, SUMS, &job->rq);
     VEC_UNROLL
     for (int m = 0; m < M; m++) {
         const vb *a = acc + m * SUMS;
