@@ -266,6 +266,13 @@ typedef struct qzk_mul_channels_params {
     bool wide;
 } qzk_mul_channels_params;
 
+/* v = fma(f(fma(x, x_mult, x_shift)), mult, shift); mult divides by qzk_act_divisor, too */
+typedef struct qzk_act_channels_params {
+    qz_activation act; /* a function */
+    const float *x_mult, *x_shift, *mult, *shift;
+    bool wide;
+} qzk_act_channels_params;
+
 /* v = fma((float)(sum - offset), mult, shift) */
 typedef struct qzk_avgpool_channels_params {
     const int32_t *offset;
@@ -358,9 +365,10 @@ typedef struct qzk_kernels {
     void (*u8_filter_column)(const uint8_t *x, size_t stride, const int32_t *weights, size_t taps,
                              uint8_t *y, size_t n);
 
-    /* By channel: sums, products, pixels times constants. b has the size of rows->x, and y may be
+    /* By channel: pixels times constants, functions, sums, products. b has the size of rows->x, and y may be
      * either. */
     void (*u8_affine_channels)(const qzk_rows *rows, const qzk_affine_channels_params *p);
+    void (*u8_act_channels)(const qzk_rows *rows, const qzk_act_channels_params *p);
     void (*u8_add_channels)(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
                             const qzk_add_channels_params *p);
     void (*u8_mul_pair_channels)(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,

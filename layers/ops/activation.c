@@ -73,11 +73,56 @@ void qzi_act_table(qz_activation act, qzi_qparams x, qzi_qparams y, uint8_t tabl
     qzi_fpenv_leave(env);
 }
 
+/* By channel, of a function: rows of x_mult, x_shift, mult, shift. */
+static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
+{
+    const qzi_node *x = n->inputs[0], *y = n->node;
+    (void)kernels;
+    packed->bytes =
+        qzi_by_channel(n) && !qzi_act_is_clamp(y->act) ? qzi_channel_rows_bytes(y->c, 4) : 0;
+    if (!packed->blob || packed->bytes == 0)
+        return QZ_OK;
+    float *x_mult = qzi_channel_row(packed->blob, y->c, 0);
+    float *x_shift = qzi_channel_row(packed->blob, y->c, 1);
+    float *mult = qzi_channel_row(packed->blob, y->c, 2);
+    float *shift = qzi_channel_row(packed->blob, y->c, 3);
+    for (int32_t c = 0; c < y->c; c++) {
+        x_mult[c] = qzi_q_scale(x, c);
+        x_shift[c] = -((float)qzi_q_zero(x, c) * x_mult[c]);
+        mult[c] = 1.0f / (qzk_act_divisor(y->act) * qzi_q_scale(y, c));
+        shift[c] = (float)qzi_q_zero(y, c);
+        /* no function is larger than 6 or 6 times its argument */
+        const float most = 6.0f * QZI_MAX(255.0f * x_mult[c], 1.0f);
+        QZI_TRY(qzi_channel_term(n, packed->blob, c, most));
+        QZI_TRY(qzi_channel_term(n, packed->blob, c, most * mult[c]));
+    }
+    qzi_channel_rows_wrap(packed->blob, y->c, 4);
+    return QZ_OK;
+}
+
+static void apply_function(const qzi_op_run *r, qzk_region region)
+{
+    const qzk_view *x = &r->in[0], *y = &r->out;
+    const qzk_act_channels_params p = {
+        .act = r->node->act,
+        .x_mult = qzi_channel_row_of(r, 0, region.channel),
+        .x_shift = qzi_channel_row_of(r, 1, region.channel),
+        .mult = qzi_channel_row_of(r, 2, region.channel),
+        .shift = qzi_channel_row_of(r, 3, region.channel),
+        .wide = qzi_channel_wide(r->packed->blob),
+    };
+    r->kernels->u8_act_channels(QZI_ROWS(uint8_t, x, y, region), &p);
+}
+
 static void apply(const qzi_op_run *r, qzk_region region)
 {
     const qzi_node *node = r->node;
     const qzk_view *x = &r->in[0], *y = &r->out;
     size_t c = (size_t)region.channels, pixels = (size_t)region.count;
+    if (qzi_run_by_channel(r) && !qzi_act_is_clamp(node->act)) {
+        apply_function(r, region);
+        return;
+    }
     if (x->pixel_stride == y->pixel_stride && x->pixel_stride == (int64_t)c) {
         c *= pixels; /* dense: one run */
         pixels = 1;
@@ -111,6 +156,7 @@ const qzi_op_class qzi_op_activation = {
     .op = QZI_OP_ACTIVATION,
     .validate = validate,
     .shape = qzi_shape_kept,
+    .pack = pack,
     .run = run,
     .apply = apply,
     .in_place = true,

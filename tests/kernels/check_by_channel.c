@@ -6,6 +6,7 @@
 #include "check_call.h"
 
 #include <math.h>
+#include <stdio.h>
 
 /* A row of constants of c->n channels, which repeats for QZK_WRAP more. */
 static float *random_row(call *c, float reach, bool wide)
@@ -77,6 +78,65 @@ bool check_u8_affine_channels(call *c)
                            p.lo, p.hi);
         if (!call_same_u8(c, i, y[i], want))
             return false;
+    }
+    return true;
+}
+
+/* A function, written once more in double where it is made of quadratics. */
+static double function_of(qz_activation act, double x)
+{
+    switch (act) {
+    case QZ_ACT_SIGMOID:
+        return 1.0 / (1.0 + exp(-x));
+    case QZ_ACT_SILU:
+        return x / (1.0 + exp(-x));
+    case QZ_ACT_GELU:
+        return 0.5 * x * erfc(-x * sqrt(0.5));
+    case QZ_ACT_MISH:
+        return x * tanh(x > 30.0 ? x : log1p(exp(x)));
+    case QZ_ACT_LEAKY_RELU:
+        return x < 0.0 ? 0.1 * x : x;
+    default: /* times 6 */
+        return (act == QZ_ACT_HARDSWISH ? x : 1.0) * fmin(fmax(x + 3.0, 0.0), 6.0);
+    }
+}
+
+/* Bytes of ref, which are within the function's error of the real numbers. */
+bool check_u8_act_channels(call *c)
+{
+    static qzk_kernels ref;
+    qzk_init(&ref, QZ_ISA_REF);
+    call_strided s = call_random_strided(c);
+    uint8_t *x = call_random_u8(c, s.x_size);
+    const uint8_t *x0 = call_copy_of(c, x, s.x_size, 1);
+    uint8_t *y = c->in_place ? x : call_fresh(c, s.y_size, 1);
+    const uint8_t *y0 = call_copy_of(c, y, s.y_size, 1);
+    uint8_t *want = call_copy_of(c, y, s.y_size, 1);
+    const bool wide = check_one_in(c->rng, 4);
+    qzk_act_channels_params p = {.wide = wide};
+    p.act = (qz_activation)check_range(c->rng, QZ_ACT_HARDSWISH, QZ_ACT_COUNT - 1);
+    p.x_mult = random_row(c, 0.2f, wide);
+    p.x_shift = random_row(c, 6, wide);
+    p.mult = random_row(c, 40, wide);
+    p.shift = random_zeros(c);
+    ref.u8_act_channels(&(qzk_rows){x0, want, s.pixels, c->n, s.x_stride, s.y_stride}, &p);
+    c->k->u8_act_channels(&(qzk_rows){x, y, s.pixels, c->n, s.x_stride, s.y_stride}, &p);
+    for (size_t i = 0; i < s.y_size; i++) {
+        const place at = place_of(&s, i);
+        if (!call_same_u8(c, i, y[i], at.channel < c->n ? want[i] : y0[i]))
+            return false;
+        if (wide || at.channel >= c->n)
+            continue;
+        const double real =
+            x0[at.pixel * (size_t)s.x_stride + at.channel] * (double)p.x_mult[at.channel] +
+            (double)p.x_shift[at.channel];
+        const double v =
+            function_of(p.act, real) * (double)p.mult[at.channel] + (double)p.shift[at.channel];
+        const double error = 0.501 + fabs((double)p.mult[at.channel]) * 5e-4;
+        if (fabs(y[i] - fmin(fmax(v, 0.0), 255.0)) > error) {
+            snprintf(c->how, sizeof(c->how), "element %zu is %d instead of %g", i, y[i], v);
+            return false;
+        }
     }
     return true;
 }

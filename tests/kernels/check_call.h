@@ -61,6 +61,7 @@ bool check_u8_mul(call *c);
 bool check_u8_mul_channels(call *c);
 bool check_u8_layer_norm(call *c);
 bool check_u8_affine_channels(call *c);
+bool check_u8_act_channels(call *c);
 bool check_u8_add_channels(call *c);
 bool check_u8_mul_pair_channels(call *c);
 bool check_u8_factor_channels(call *c);

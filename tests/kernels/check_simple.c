@@ -408,6 +408,7 @@ static const struct {
     FUNCTION(u8_filter_row, false),
     FUNCTION(u8_filter_column, false),
     FUNCTION(u8_affine_channels, true),
+    FUNCTION(u8_act_channels, true),
     FUNCTION(u8_add_channels, true),
     FUNCTION(u8_mul_pair_channels, true),
     FUNCTION(u8_factor_channels, false),

@@ -1,14 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* by_channel_ref.c - ops of uint8 values whose parameters differ by channel. */
+#include "layers/kernels/ref/act_ref.h"
 #include "layers/kernels/ref/fma_ref.h"
 #include "layers/kernels/ref/ref.h"
 #include "layers/kernels/ref/requant.h"
-
-/* clamp(rne(v), lo, hi): the same as rounding what is clamped, as bounds are whole. */
-static uint8_t to_byte(float v, uint8_t lo, uint8_t hi)
-{
-    return (uint8_t)qzk_rnef(qzk_clampf(v, lo, hi));
-}
 
 void qzk_u8_affine_channels__ref(const qzk_rows *rows, const qzk_affine_channels_params *p)
 {
@@ -16,7 +11,20 @@ void qzk_u8_affine_channels__ref(const qzk_rows *rows, const qzk_affine_channels
     uint8_t *y = rows->y;
     for (size_t i = 0; i < rows->pixels; i++, x += rows->x_stride, y += rows->y_stride)
         for (size_t ch = 0; ch < rows->c; ch++)
-            y[ch] = to_byte(qzk_ref_fmaf(x[ch], p->mult[ch], p->shift[ch]), p->lo, p->hi);
+            y[ch] = qzk_ref_byte(qzk_ref_fmaf(x[ch], p->mult[ch], p->shift[ch]), p->lo, p->hi);
+}
+
+void qzk_u8_act_channels__ref(const qzk_rows *rows, const qzk_act_channels_params *p)
+{
+    const uint8_t *x = rows->x;
+    uint8_t *y = rows->y;
+    for (size_t i = 0; i < rows->pixels; i++, x += rows->x_stride, y += rows->y_stride) {
+        for (size_t ch = 0; ch < rows->c; ch++) {
+            const float real = qzk_ref_fmaf(x[ch], p->x_mult[ch], p->x_shift[ch]);
+            const float f = qzk_ref_act(p->act, real);
+            y[ch] = qzk_ref_byte(qzk_ref_fmaf(f, p->mult[ch], p->shift[ch]), 0, 255);
+        }
+    }
 }
 
 void qzk_u8_add_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
@@ -27,7 +35,7 @@ void qzk_u8_add_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_
     for (size_t i = 0; i < rows->pixels; i++) {
         for (size_t ch = 0; ch < rows->c; ch++) {
             const float other = qzk_ref_fmaf(b[ch], p->b_mult[ch], p->shift[ch]);
-            y[ch] = to_byte(qzk_ref_fmaf(x[ch], p->a_mult[ch], other), p->lo, p->hi);
+            y[ch] = qzk_ref_byte(qzk_ref_fmaf(x[ch], p->a_mult[ch], other), p->lo, p->hi);
         }
         x += rows->x_stride;
         b += b_stride;
@@ -44,7 +52,7 @@ void qzk_u8_mul_pair_channels__ref(const qzk_rows *rows, const uint8_t *b, int64
         for (size_t ch = 0; ch < rows->c; ch++) {
             /* exact */
             const float product = ((float)x[ch] - p->a_zero[ch]) * ((float)b[ch] - p->b_zero[ch]);
-            y[ch] = to_byte(qzk_ref_fmaf(product, p->mult[ch], p->shift[ch]), 0, 255);
+            y[ch] = qzk_ref_byte(qzk_ref_fmaf(product, p->mult[ch], p->shift[ch]), 0, 255);
         }
         x += rows->x_stride;
         b += b_stride;
@@ -69,6 +77,6 @@ void qzk_u8_avgpool_channels__ref(const uint8_t *const *taps, size_t count, size
         for (size_t t = 0; t < count; t++)
             sum += taps[t][ch];
         const float x = (float)(sum - p->offset[ch]);
-        y[ch] = to_byte(qzk_ref_fmaf(x, p->mult[ch], p->shift[ch]), 0, 255);
+        y[ch] = qzk_ref_byte(qzk_ref_fmaf(x, p->mult[ch], p->shift[ch]), 0, 255);
     }
 }

@@ -45,6 +45,7 @@ void qzk_init_ref(qzk_kernels *kernels)
     kernels->u8_filter_row = qzk_u8_filter_row__ref;
     kernels->u8_filter_column = qzk_u8_filter_column__ref;
     kernels->u8_affine_channels = qzk_u8_affine_channels__ref;
+    kernels->u8_act_channels = qzk_u8_act_channels__ref;
     kernels->u8_add_channels = qzk_u8_add_channels__ref;
     kernels->u8_mul_pair_channels = qzk_u8_mul_pair_channels__ref;
     kernels->u8_factor_channels = qzk_u8_factor_channels__ref;

@@ -70,6 +70,7 @@ void qzk_u8_affine__ref(const qzk_rows *rows, const qzk_affine_params *p);
 
 /* by_channel_ref.c */
 void qzk_u8_affine_channels__ref(const qzk_rows *rows, const qzk_affine_channels_params *p);
+void qzk_u8_act_channels__ref(const qzk_rows *rows, const qzk_act_channels_params *p);
 void qzk_u8_add_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
                               const qzk_add_channels_params *p);
 void qzk_u8_mul_pair_channels__ref(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,

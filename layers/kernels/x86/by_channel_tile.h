@@ -10,35 +10,46 @@
 #define QZOO_LAYERS_KERNELS_X86_BY_CHANNEL_TILE_H
 
 #include "layers/base/base.h"
+#include "layers/kernels/x86/act_tile.h"
 #include "layers/kernels/x86/vec.h"
 
 /* Bytes of a dense run that are done with all constants before the next ones: they remain in the
  * first cache. */
 #define BY_CHANNEL_RUN 16384
 
-typedef enum by_channel_op { BY_CHANNEL_AFFINE, BY_CHANNEL_ADD, BY_CHANNEL_MUL } by_channel_op;
+/* A formula. Where it is inlined it is a constant: a loop exists once for each. */
+typedef struct by_channel_op {
+    int inputs, rows; /* of constants */
+    bool is_function;
+    act_class kind; /* of a function */
+} by_channel_op;
+
+#define BY_CHANNEL_AFFINE ((by_channel_op){.inputs = 1, .rows = 2})
+#define BY_CHANNEL_ADD ((by_channel_op){.inputs = 2, .rows = 3})
+#define BY_CHANNEL_MUL ((by_channel_op){.inputs = 2, .rows = 4})
+#define BY_CHANNEL_FUNCTION(class) \
+    ((by_channel_op){.inputs = 1, .rows = 4, .is_function = true, .kind = (class)})
 
 typedef struct by_channel_call {
-    const uint8_t *x, *b; /* b: of ADD and MUL */
+    const uint8_t *x, *b; /* b: of two inputs */
     uint8_t *y;
     size_t pixels, c;
     int64_t x_stride, b_stride, y_stride;
     const float *row[4]; /* of constants, in the order of the formula */
     uint8_t lo, hi;
     bool wide;
+    act_tables tables; /* of a function */
 } by_channel_call;
 
-VEC_INLINE int by_channel_rows(const by_channel_op op)
-{
-    return op == BY_CHANNEL_AFFINE ? 2 : op == BY_CHANNEL_ADD ? 3 : 4;
-}
-
 /* The value v of CONTRACT.md, of one constant of each row. */
-VEC_INLINE vf by_channel_value(const by_channel_op op, vf x, vf b, const vf *k)
+VEC_INLINE vf by_channel_value(const by_channel_op op, vf x, vf b, const vf *k,
+                               const act_tables *tables)
 {
-    if (op == BY_CHANNEL_ADD)
+    if (op.is_function)
+        return vf_fma(act_value(vf_fma(x, k[0], k[1]), op.kind, tables), k[2], k[3]);
+    if (op.rows == 3)
         return vf_fma(x, k[0], vf_fma(b, k[1], k[2]));
-    if (op == BY_CHANNEL_MUL)
+    if (op.rows == 4)
         return vf_fma(vf_mul(vf_sub(x, k[0]), vf_sub(b, k[1])), k[2], k[3]);
     return vf_fma(x, k[0], k[1]);
 }
@@ -56,24 +67,24 @@ VEC_INLINE by_channel_constants by_channel_load(const by_channel_op op, const by
     for (int q = 0; q < 4; q++)
         VEC_UNROLL
     for (int i = 0; i < 4; i++)
-        c.k[q][i] =
-            i < by_channel_rows(op) ? vf_load(t->row[i] + channel + (size_t)q * VL) : vf_zero();
+        c.k[q][i] = i < op.rows ? vf_load(t->row[i] + channel + (size_t)q * VL) : vf_zero();
     return c;
 }
 
 /* VB bytes; values fit int32, and saturation clamps to 0 and 255. */
 VEC_INLINE void by_channel_vector(const by_channel_op op, const by_channel_constants *c,
-                                  const uint8_t *x, const uint8_t *b, uint8_t *y, vb lo, vb hi)
+                                  const act_tables *tables, const uint8_t *x, const uint8_t *b,
+                                  uint8_t *y, vb lo, vb hi)
 {
     vb v[4];
     VEC_UNROLL
     for (int q = 0; q < 4; q++) {
         const vf from = vf_from_i32(vi_load_u8(x + q * VL));
-        const vf other = op == BY_CHANNEL_AFFINE ? vf_zero() : vf_from_i32(vi_load_u8(b + q * VL));
-        v[q] = vf_to_i32(by_channel_value(op, from, other, c->k[q]));
+        const vf other = op.inputs == 1 ? vf_zero() : vf_from_i32(vi_load_u8(b + q * VL));
+        v[q] = vf_to_i32(by_channel_value(op, from, other, c->k[q], tables));
     }
     const vb bytes = vb_unlace(vb_pack16(vb_pack32(v[0], v[1]), vb_pack32(v[2], v[3])));
-    vb_store(y, op == BY_CHANNEL_MUL ? bytes : vb_min(vb_max(bytes, lo), hi));
+    vb_store(y, op.rows == 4 ? bytes : vb_min(vb_max(bytes, lo), hi));
 }
 
 /* At most VL channels of all pixels, of any size: clamped before they are rounded. */
@@ -83,18 +94,19 @@ VEC_INLINE void by_channel_column(const by_channel_op op, const by_channel_call 
     const vf lo = vf_set1(t->lo), hi = vf_set1(t->hi);
     const uint8_t *x = t->x + channel, *b = t->b + (t->b ? channel : 0);
     uint8_t *y = t->y + channel;
+    const act_tables tables = t->tables;
     vf k[4];
     VEC_UNROLL
     for (int i = 0; i < 4; i++)
-        k[i] = i < by_channel_rows(op) ? vf_load(t->row[i] + channel) : vf_zero();
+        k[i] = i < op.rows ? vf_load(t->row[i] + channel) : vf_zero();
     for (size_t p = 0; p < t->pixels; p++, x += t->x_stride, y += t->y_stride) {
         const vb from = n == VL ? vi_load_u8(x) : vi_load_u8_n(x, n);
         vf other = vf_zero();
-        if (op != BY_CHANNEL_AFFINE) {
+        if (op.inputs == 2) {
             other = vf_from_i32(n == VL ? vi_load_u8(b) : vi_load_u8_n(b, n));
             b += t->b_stride;
         }
-        const vf v = by_channel_value(op, vf_from_i32(from), other, k);
+        const vf v = by_channel_value(op, vf_from_i32(from), other, k, &tables);
         const vb q = vf_to_i32(vf_clamp(v, lo, hi));
         if (n == VL)
             vi_store_u8(y, q);
@@ -113,16 +125,17 @@ VEC_INLINE void by_channel_columns(const by_channel_op op, const by_channel_call
 VEC_INLINE void by_channel_strided(const by_channel_op op, const by_channel_call *t)
 {
     const vb lo = vb_set1_8(t->lo), hi = vb_set1_8(t->hi);
+    const act_tables tables = t->tables;
     size_t i = 0;
     for (; i + VB <= t->c && !t->wide; i += VB) {
         const by_channel_constants k = by_channel_load(op, t, i);
         const uint8_t *x = t->x + i, *b = t->b + (t->b ? i : 0);
         uint8_t *y = t->y + i;
         for (size_t p = 0; p < t->pixels; p++) {
-            by_channel_vector(op, &k, x, b, y, lo, hi);
+            by_channel_vector(op, &k, &tables, x, b, y, lo, hi);
             x += t->x_stride;
             y += t->y_stride;
-            if (op != BY_CHANNEL_AFFINE)
+            if (op.inputs == 2)
                 b += t->b_stride;
         }
     }
@@ -139,6 +152,7 @@ VEC_INLINE size_t by_channel_period(size_t c)
 VEC_INLINE void by_channel_dense(const by_channel_op op, const by_channel_call *t)
 {
     const vb lo = vb_set1_8(t->lo), hi = vb_set1_8(t->hi);
+    const act_tables tables = t->tables;
     const size_t bytes = t->pixels * t->c, whole = bytes / VB * VB;
     const size_t period = by_channel_period(t->c);
     const size_t run = QZI_MAX(BY_CHANNEL_RUN / period, (size_t)1) * period;
@@ -147,7 +161,8 @@ VEC_INLINE void by_channel_dense(const by_channel_op op, const by_channel_call *
         for (size_t i = 0; i < period && first + i < end; i += VB) {
             const by_channel_constants k = by_channel_load(op, t, i % t->c);
             for (size_t at = first + i; at < end; at += period)
-                by_channel_vector(op, &k, t->x + at, t->b + (t->b ? at : 0), t->y + at, lo, hi);
+                by_channel_vector(op, &k, &tables, t->x + at, t->b + (t->b ? at : 0), t->y + at, lo,
+                                  hi);
         }
     }
     if (whole == bytes)
@@ -158,7 +173,7 @@ VEC_INLINE void by_channel_dense(const by_channel_op op, const by_channel_call *
     tail.y += whole;
     tail.pixels = 1;
     tail.c = bytes - whole;
-    for (int i = 0; i < by_channel_rows(op); i++)
+    for (int i = 0; i < op.rows; i++)
         tail.row[i] += whole % t->c;
     by_channel_columns(op, &tail, 0);
 }
@@ -166,15 +181,15 @@ VEC_INLINE void by_channel_dense(const by_channel_op op, const by_channel_call *
 VEC_INLINE void by_channel_run(const by_channel_op op, const by_channel_call *t)
 {
     const int64_t c = (int64_t)t->c;
-    const bool dense =
-        t->x_stride == c && t->y_stride == c && (op == BY_CHANNEL_AFFINE || t->b_stride == c);
+    const bool dense = t->x_stride == c && t->y_stride == c && (op.inputs == 1 || t->b_stride == c);
     if (dense && !t->wide && c > 0)
         by_channel_dense(op, t);
     else
         by_channel_strided(op, t);
 }
 
-VEC_INLINE by_channel_call by_channel_of(const qzk_rows *rows)
+/* All that is no constant of the formula; act: NONE, or a function. */
+VEC_INLINE by_channel_call by_channel_of(const qzk_rows *rows, qz_activation act)
 {
     return (by_channel_call){
         .x = rows->x,
@@ -184,12 +199,13 @@ VEC_INLINE by_channel_call by_channel_of(const qzk_rows *rows)
         .x_stride = rows->x_stride,
         .y_stride = rows->y_stride,
         .hi = 255,
+        .tables = act_tables_load(act),
     };
 }
 
 static void u8_affine_channels(const qzk_rows *rows, const qzk_affine_channels_params *p)
 {
-    by_channel_call t = by_channel_of(rows);
+    by_channel_call t = by_channel_of(rows, QZ_ACT_NONE);
     t.row[0] = p->mult;
     t.row[1] = p->shift;
     t.lo = p->lo;
@@ -198,10 +214,37 @@ static void u8_affine_channels(const qzk_rows *rows, const qzk_affine_channels_p
     by_channel_run(BY_CHANNEL_AFFINE, &t);
 }
 
+static void u8_act_channels(const qzk_rows *rows, const qzk_act_channels_params *p)
+{
+    by_channel_call t = by_channel_of(rows, p->act);
+    t.row[0] = p->x_mult;
+    t.row[1] = p->x_shift;
+    t.row[2] = p->mult;
+    t.row[3] = p->shift;
+    t.wide = p->wide;
+    switch (act_class_of(p->act)) {
+    case ACT_HARDSWISH:
+        by_channel_run(BY_CHANNEL_FUNCTION(ACT_HARDSWISH), &t);
+        break;
+    case ACT_HARDSIGMOID:
+        by_channel_run(BY_CHANNEL_FUNCTION(ACT_HARDSIGMOID), &t);
+        break;
+    case ACT_LEAKY_RELU:
+        by_channel_run(BY_CHANNEL_FUNCTION(ACT_LEAKY_RELU), &t);
+        break;
+    case ACT_EVEN:
+        by_channel_run(BY_CHANNEL_FUNCTION(ACT_EVEN), &t);
+        break;
+    case ACT_WHOLE:
+        by_channel_run(BY_CHANNEL_FUNCTION(ACT_WHOLE), &t);
+        break;
+    }
+}
+
 static void u8_add_channels(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
                             const qzk_add_channels_params *p)
 {
-    by_channel_call t = by_channel_of(rows);
+    by_channel_call t = by_channel_of(rows, QZ_ACT_NONE);
     t.b = b;
     t.b_stride = b_stride;
     t.row[0] = p->a_mult;
@@ -216,7 +259,7 @@ static void u8_add_channels(const qzk_rows *rows, const uint8_t *b, int64_t b_st
 static void u8_mul_pair_channels(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,
                                  const qzk_mul_channels_params *p)
 {
-    by_channel_call t = by_channel_of(rows);
+    by_channel_call t = by_channel_of(rows, QZ_ACT_NONE);
     t.b = b;
     t.b_stride = b_stride;
     t.row[0] = p->a_zero;

@@ -59,6 +59,7 @@ static void simple_fill(qzk_kernels *kernels)
     kernels->u8_filter_row = u8_filter_row;
     kernels->u8_filter_column = u8_filter_column;
     kernels->u8_affine_channels = u8_affine_channels;
+    kernels->u8_act_channels = u8_act_channels;
     kernels->u8_add_channels = u8_add_channels;
     kernels->u8_mul_pair_channels = u8_mul_pair_channels;
     kernels->u8_factor_channels = u8_factor_channels;
