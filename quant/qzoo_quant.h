@@ -48,7 +48,7 @@ QZ_API bool qz_observer_parse_word(const char *word, qz_observer_kind *kind, dou
 typedef enum qz_recipe {
     QZ_RECIPE_DEFAULT = 0, /* the backend's: native fast, the others none, which is PyTorch's */
     QZ_RECIPE_NONE,
-    QZ_RECIPE_FAST /* bias correction by images */
+    QZ_RECIPE_FAST /* ranges by mse, bias correction by images */
 } qz_recipe;
 /* "default", "none", "fast"; NULL for others. */
 QZ_API const char *qz_recipe_name(qz_recipe recipe);

@@ -177,8 +177,8 @@ const tool_option tool_option_table[] = {
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
      "how calibration finds ranges; percentile:P: P % of the values lie inside (default: 99.99)"},
     {"--recipe", "WORD", OPT_QUANT, WORD(quant.recipe, &recipe_words, -1),
-     "steps that make int8 better (default: native fast, others none); fast: --bias-correction "
-     "images"},
+     "steps that make int8 better (default: native fast, others none); fast: --observer mse and "
+     "--bias-correction images"},
     {"--bias-correction", "WORD", OPT_QUANT,
      WORD(quant.bias_correction, &bias_correction_words, -1),
      "add the mean error of each layer's output to its bias (default: as --recipe)"},

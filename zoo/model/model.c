@@ -77,8 +77,10 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
     if (!q->backend)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no backend number %d",
                         (int)options->backend);
-    q->observer =
-        options->observer != QZ_OBSERVER_DEFAULT ? options->observer : q->backend->activations;
+    QZI_TRY(resolve_recipe(model, options));
+    q->observer = options->observer != QZ_OBSERVER_DEFAULT ? options->observer
+                  : q->recipe >= QZ_RECIPE_FAST            ? QZ_OBSERVER_MSE
+                                                           : q->backend->activations;
     if (!qz_observer_name(q->observer))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no observer number %d",
                         (int)options->observer);
@@ -92,7 +94,6 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
     qzi_observer_word(q->observer, q->percentile, model->observer);
     q->per_channel = options->per_channel || q->backend->per_channel;
     q->reduce_range = options->reduce_range;
-    QZI_TRY(resolve_recipe(model, options));
     /* PyTorch's truncated histograms (bench/NOTES.md) cost detectors up to 4 dB, and there is no
      * int8 detector or segmenter of PyTorch's to be equal to */
     q->own_ranges = q->backend->own_ranges || strcmp(model->arch->info.task, "classification") != 0;
