@@ -91,10 +91,10 @@ static void choice_takes_the_first(void **state)
 {
     (void)state;
     const qzk_conv_shape shapes[] = {
-        {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1},  /* dense */
-        {32, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1}, /* depthwise */
-        {64, 64, 4, 3, 3, 1, 1, 1, 1, 1, 1},  /* grouped */
-        {6, 9, 3, 2, 5, 3, 1, 7, 0, 1, 4},    /* odd */
+        {64, 64, 1, 3, 3, 1, 1, 1, 1, 1, 1, false},  /* dense */
+        {32, 32, 32, 3, 3, 1, 1, 1, 1, 1, 1, false}, /* depthwise */
+        {64, 64, 4, 3, 3, 1, 1, 1, 1, 1, 1, false},  /* grouped */
+        {6, 9, 3, 2, 5, 3, 1, 7, 0, 1, 4, false},    /* odd */
     };
     for (qzk_conv_list which = 0; which < QZK_LIST_F32_WINOGRAD; which++) {
         const qzk_conv_kernel *const *all;
