@@ -23,7 +23,7 @@ typedef struct energy {
 
 /* A node of the int8 graph and its counterpart. */
 typedef struct pair {
-    qz_value float_node; /* QZ_NO_VALUE: not compared */
+    qz_value float_node; /* has the same value; QZ_NO_VALUE: not compared */
     energy image, total; /* `total` takes `image` over when the whole image is through */
     double weight_db, bias_db;
 } pair;
@@ -199,9 +199,21 @@ static int64_t weight_at(const qzi_node *node, int64_t o, int64_t i, int64_t per
     return qzi_conv_transpose2d_index(conv, i / taps, o, i % taps);
 }
 
-static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
+/* What weight i of output channel o is multiplied by before it is quantized: its input's scale
+ * where that differs by channel. The error then counts as much as it does in the layer's sums. */
+static double folded(const qzi_node *node, const qzi_node *x, int32_t o, int64_t i)
 {
-    const qzi_node *real = &s->float_graph->nodes[p->float_node];
+    const qzi_conv2d_attr *conv = &node->u.conv;
+    const int32_t taps = conv->kh * conv->kw, icg = conv->ic / conv->groups;
+    if (!x->channel_q)
+        return 1.0;
+    return (double)x->channel_q->scale[o / (conv->oc / conv->groups) * icg + (int32_t)(i / taps)];
+}
+
+/* `real`: the layer of the float graph, whose value may be that of another node. */
+static void compare_weights(const qzi_sqnr *s, const qzi_node *node, const qzi_node *real, pair *p)
+{
+    const qzi_node *x = &s->int8_graph->nodes[node->in[0]];
     const qzi_qweights *qw = node->qw;
     const qzi_param *weight = qzi_node_param(s->float_graph, real, QZI_P_WEIGHT);
     const qzi_param *bias = qzi_node_param(s->float_graph, real, QZI_P_BIAS);
@@ -216,7 +228,7 @@ static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
         for (int32_t o = 0; o < oc; o++) {
             for (int64_t i = 0; i < per; i++) {
                 const int64_t at = weight_at(node, o, i, per);
-                double value = w[at];
+                double value = (double)w[at] * folded(node, x, o, i);
                 double difference = value - (double)((float)qw->w[at] * qw->scales[o]);
                 e.signal += value * value;
                 e.noise += difference * difference;
@@ -227,7 +239,7 @@ static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
     if (bias && bias->tensor.data && qz_tensor_numel(&bias->tensor) == oc) {
         energy e = {0.0, 0.0};
         const float *b = bias->tensor.data;
-        float sx = s->int8_graph->nodes[node->in[0]].q.scale;
+        const float sx = x->channel_q ? 1.0f : x->q.scale; /* the weights have it */
         for (int32_t o = 0; o < oc; o++) {
             double difference = b[o] - (double)qw->bias[o] * (double)(sx * qw->scales[o]);
             e.signal += (double)b[o] * b[o];
@@ -236,6 +248,13 @@ static void compare_weights(const qzi_sqnr *s, const qzi_node *node, pair *p)
         p->bias_db = decibels(e);
     }
     qzi_fpenv_leave(env);
+}
+
+/* Whether a convolution of the int8 graph computes what follows it in the float graph, too. */
+static bool is_joined(const qzi_node *node, const qzi_node *layer)
+{
+    return qzi_op_has_weights(node->op) &&
+           (node->in_count > layer->in_count || node->act != layer->act);
 }
 
 static void pair_nodes(qzi_sqnr *s)
@@ -253,9 +272,13 @@ static void pair_nodes(qzi_sqnr *s)
         p->float_node = find_node(s->float_graph, node->name, &next);
         if (p->float_node == QZ_NO_VALUE)
             continue;
+        const qzi_node *layer = &s->float_graph->nodes[p->float_node];
+        if (is_joined(node, layer) && node->source >= 0 &&
+            (size_t)node->source < s->float_graph->node_count)
+            p->float_node = node->source;
         s->kept[p->float_node].wanted = true;
         if (node->qw)
-            compare_weights(s, node, p);
+            compare_weights(s, node, layer, p);
     }
 }
 

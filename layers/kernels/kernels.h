@@ -365,8 +365,8 @@ typedef struct qzk_kernels {
     void (*u8_filter_column)(const uint8_t *x, size_t stride, const int32_t *weights, size_t taps,
                              uint8_t *y, size_t n);
 
-    /* By channel: pixels times constants, functions, sums, products. b has the size of rows->x, and y may be
-     * either. */
+    /* By channel: pixels times constants, functions, sums, products. b has the size of rows->x, and
+     * y may be either. */
     void (*u8_affine_channels)(const qzk_rows *rows, const qzk_affine_channels_params *p);
     void (*u8_act_channels)(const qzk_rows *rows, const qzk_act_channels_params *p);
     void (*u8_add_channels)(const qzk_rows *rows, const uint8_t *b, int64_t b_stride,

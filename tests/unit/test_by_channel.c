@@ -5,6 +5,8 @@
  */
 #include "by_channel.h"
 
+#include "layers/graph/plan.h"
+
 static const size sizes[] = {{2, 5, 6, 7}, {1, 24, 9, 8}, {2, 40, 5, 5}, {1, 72, 7, 3}};
 
 /* ---- one op each ---- */
@@ -172,13 +174,60 @@ static void test_far_apart(void **state)
         }
 }
 
+/* A 1x1 convolution with weights of int8, whose value is uniform. */
+static qz_value conv(qz_graph *g, qz_value x, int32_t c)
+{
+    const qz_value y = qz_conv2d(g, "conv", x, &(qz_conv2d_options){.out_channels = c});
+    qzi_node *node = &g->nodes[y];
+    const size_t count = (size_t)c * (size_t)g->nodes[x].c;
+    node->dtype = QZ_U8;
+    node->q = (qzi_qparams){0.03f, 128};
+    qzi_qweights *qw = node->qw = qzi_calloc(ctx, 1, sizeof(*qw));
+    qw->w = qzi_alloc(ctx, count);
+    qw->scales = qzi_alloc(ctx, (size_t)c * sizeof(float));
+    qw->bias = qzi_calloc(ctx, (size_t)c, sizeof(int32_t));
+    qw->bias_f32 = qzi_calloc(ctx, (size_t)c, sizeof(float));
+    for (size_t i = 0; i < count; i++)
+        qw->w[i] = (int8_t)((int32_t)draw(256) - 128);
+    for (int32_t o = 0; o < c; o++)
+        qw->scales[o] = 0.004f;
+    return y;
+}
+
+/* Ops by channel follow a convolution, region by region: the bytes of passes of their own. */
+static void test_followers(void **state)
+{
+    static const size follow_sizes[] = {{2, 24, 9, 8}, {1, 40, 14, 14}, {1, 136, 7, 7}};
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(follow_sizes); i++) {
+        const size *s = &follow_sizes[i];
+        qz_graph *g = new_graph();
+        qzi_plan *plan;
+        const qz_value x = input(g, s), side = scaled(g, "side", x, false);
+        const qz_value head = conv(g, x, s->c);
+        qz_value y = qz_add(g, "add", head, side, QZ_ACT_NONE);
+        draw_q(g, y, false);
+        y = qz_activate(g, "act", y, QZ_ACT_HARDSWISH);
+        draw_q(g, y, false);
+        y = scaled(g, "scaled", y, false);
+        y = qz_batch_norm2d(g, "norm", y, 1e-5f);
+        draw_q(g, y, false);
+        finish(g, y);
+        ASSERT_OK(ctx, qzi_plan_create(g, &(qzi_shape){s->n, s->h, s->w, s->c}, &plan));
+        for (qz_value v = head + 1; v <= y; v++)
+            assert_int_equal(plan->values[v].head, head);
+        qzi_plan_destroy(plan);
+        check_graph(g, s, "followers");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_add),       cmocka_unit_test(test_mul),
         cmocka_unit_test(test_pools),     cmocka_unit_test(test_large_window),
         cmocka_unit_test(test_affine),    cmocka_unit_test(test_functions),
-        cmocka_unit_test(test_far_apart),
+        cmocka_unit_test(test_followers), cmocka_unit_test(test_far_apart),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
