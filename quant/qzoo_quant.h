@@ -63,6 +63,7 @@ typedef enum qz_bias_correction {
 } qz_bias_correction;
 /* "default", "none", "images"; NULL for others. */
 QZ_API const char *qz_bias_correction_name(qz_bias_correction kind);
+/* The inverse; false, and *kind unchanged, for another word or NULL. */
 QZ_API bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind);
 
 /* What a model's outputs are like after a step of its recipe, on calibration images. */
