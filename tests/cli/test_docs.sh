@@ -11,18 +11,29 @@ complain() {
     echo "FAIL: $*"
 }
 
-# completions LINE...: what bash offers after these words
+# offered WORD...: what bash offers after these words, into $offers. A subshell for each line would
+# take most of this test's time.
+offers=
 # shellcheck disable=SC1091
 source "$tools/completions/qzoo" || complain "the completion is no bash"
 offered() {
     # shellcheck disable=SC2034 # read by _qzoo
     COMP_WORDS=("$@") COMP_CWORD=$(($# - 1))
     _qzoo
-    printf '%s\n' "${COMPREPLY[@]}"
+    local IFS=$'\n'
+    offers="${COMPREPLY[*]}"
 }
+# contains LINES LINE MESSAGE
 contains() {
     ran=$((ran + 1))
-    grep -qxF -e "$2" <<<"$1" || complain "$3"
+    [[ $'\n'$1$'\n' == *$'\n'"$2"$'\n'* ]] || complain "$3"
+}
+# completes LAST MESSAGE WORD...: LAST is among what is offered after the words
+completes() {
+    local last=$1 message=$2
+    shift 2
+    offered "$@"
+    contains "$offers" "$last" "$message"
 }
 
 commands=$("$docs" commands)
@@ -39,41 +50,41 @@ for command in $commands; do
         continue
     fi
     grep -q '^\.SH EXAMPLES' "$page" || complain "qzoo-$command.1 has no examples"
-    contains "$(offered qzoo "${command:0:1}")" "$command" "completion lacks $command"
+    completes "$command" "completion lacks $command" qzoo "${command:0:1}"
+    text=$(<"$page")
     options=$("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p')
     [ -n "$options" ] || complain "qzoo $command --help lists no options"
     for option in $options; do
         ran=$((ran + 1))
-        grep -qF -e "\\fB${option//-/\\-}\\fR" "$page" || complain "qzoo-$command.1 lacks $option"
-        contains "$(offered qzoo "$command" "${option:0:2}")" "$option" \
-            "completion of $command lacks $option"
-        contains "$(offered "zoo-$command" -)" "$option" \
-            "completion of zoo-$command lacks $option"
+        [[ $text == *"\\fB${option//-/\\-}\\fR"* ]] || complain "qzoo-$command.1 lacks $option"
+        completes "$option" "completion of $command lacks $option" qzoo "$command" "${option:0:2}"
+        completes "$option" "completion of zoo-$command lacks $option" "zoo-$command" -
     done
     # and no option that the program refuses
-    for option in $(offered qzoo "$command" -); do
-        grep -qx -e "$option" <<<"$options" ||
+    offered qzoo "$command" -
+    for option in $offers; do
+        [[ $'\n'$options$'\n' == *$'\n'"$option"$'\n'* ]] ||
             complain "completion of $command offers $option, which is no option"
     done
 done
 for pair in '--backend qnnpack' '--observer histogram' '--isa ref' '--fuse none'; do
     read -r option value <<<"$pair"
-    contains "$(offered qzoo bench "$option" "${value:0:1}")" "$value" "completion lacks $pair"
-    contains "$(offered qzoo bench "$option" = "${value:0:1}")" "$value" \
-        "completion lacks ${pair/ /=}"
+    completes "$value" "completion lacks $pair" qzoo bench "$option" "${value:0:1}"
+    completes "$value" "completion lacks ${pair/ /=}" qzoo bench "$option" = "${value:0:1}"
 done
-contains "$(offered qzoo bench resnet5)" resnet50 "completion lacks model names"
+completes resnet50 "completion lacks model names" qzoo bench resnet5
 for subcommand in list fetch verify path prune show convert; do
-    contains "$(offered qzoo weights "${subcommand:0:1}")" "$subcommand" "completion lacks weights $subcommand"
-    contains "$(offered zoo-weights "${subcommand:0:1}")" "$subcommand" "completion lacks zoo-weights $subcommand"
+    completes "$subcommand" "completion lacks weights $subcommand" qzoo weights "${subcommand:0:1}"
+    completes "$subcommand" "completion lacks zoo-weights $subcommand" zoo-weights "${subcommand:0:1}"
 done
-contains "$(offered qzoo weights fetch resnet50 :)" IMAGENET1K_V2 "completion lacks weights"
-contains "$(offered qzoo weights fetch resnet50)" resnet50:IMAGENET1K_V2 "completion lacks weights by name"
-contains "$(offered qzoo weights fetch resnet50 : IMA)" IMAGENET1K_V2 "completion lacks weights behind a colon"
-contains "$(offered qzoo bench resnet50 --weights I)" IMAGENET1K_V1 "completion lacks tags"
-contains "$(offered qzoo bench resnet50 --weights d)" default "completion lacks the tag default"
+completes IMAGENET1K_V2 "completion lacks weights" qzoo weights fetch resnet50 :
+completes resnet50:IMAGENET1K_V2 "completion lacks weights by name" qzoo weights fetch resnet50
+completes IMAGENET1K_V2 "completion lacks weights behind a colon" qzoo weights fetch resnet50 : IMA
+completes IMAGENET1K_V1 "completion lacks tags" qzoo bench resnet50 --weights I
+completes default "completion lacks the tag default" qzoo bench resnet50 --weights d
 # the instruction sets of this CPU, no others
-for isa in $(offered qzoo bench --isa ''); do
+offered qzoo bench --isa ''
+for isa in $offers; do
     ran=$((ran + 1))
     "$qzoo" run squeezenet1_1 none.npy --isa "$isa" >/dev/null 2>"${TMPDIR:-/tmp}/isa.$$"
     [ $? != 5 ] || complain "completion offers --isa $isa, which this CPU lacks: $(cat "${TMPDIR:-/tmp}/isa.$$")"
@@ -82,14 +93,16 @@ rm -f "${TMPDIR:-/tmp}/isa.$$"
 
 # zsh and fish, where they are
 zsh_file=$tools/completions/_qzoo fish_file=$tools/completions/qzoo.fish
+fish_text=$(<"$fish_file")
 for command in $commands; do
+    line=$(grep -E "^ +$command\) subcommands=" "$zsh_file")
     for option in $("$qzoo" "$command" --help | sed -nE 's/^  (-[^ ]+) .*/\1/p'); do
         ran=$((ran + 1))
-        grep -E "^ +$command\) subcommands=" "$zsh_file" | grep -qE -e "[' ]${option}[' ]" ||
+        [[ $line == *[\'\ ]"$option"[\'\ ]* ]] ||
             complain "zsh's completion of $command lacks $option"
         word=${option#-} kind=-s
         [ "${option#--}" = "$option" ] || word=${option#--} kind=-l
-        grep -qF -e "complete -c zoo-$command $kind $word " "$fish_file" ||
+        [[ $fish_text == *"complete -c zoo-$command $kind $word "* ]] ||
             complain "fish's completion of $command lacks $option"
     done
 done

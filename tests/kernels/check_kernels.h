@@ -61,6 +61,7 @@ typedef struct check_buffer {
     size_t size;
     unsigned char *pages; /* between the guards */
     size_t pages_size;
+    bool readable_only;
 } check_buffer;
 check_buffer check_buffer_new(size_t size, size_t align, bool at_front);
 void check_buffer_free(check_buffer *buffer);

@@ -77,18 +77,39 @@ static unsigned char canary(size_t i)
     return (unsigned char)(0xA5 ^ (i * 0x3D));
 }
 
+/*
+ * Regions between guard pages that no buffer uses now, by their number of pages. Each region is
+ * mapped once: on some machines the first touch of a page takes longer than all else that a call
+ * does to it.
+ */
+enum { CACHED_PAGES = 64, CACHED_EACH = 96 };
+static struct {
+    unsigned char *pages[CACHED_EACH];
+    size_t count;
+} cached[CACHED_PAGES + 1];
+
+static unsigned char *map_guarded(size_t size, size_t page)
+{
+    unsigned char *all = mmap(NULL, size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (all == MAP_FAILED || mprotect(all + page, size, PROT_READ | PROT_WRITE) != 0)
+        return NULL;
+    return all + page;
+}
+
 check_buffer check_buffer_new(size_t size, size_t align, bool at_front)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
     check_buffer b = {.size = size};
     b.pages_size = QZI_ROUND_UP(QZI_MAX(size, 1), page);
-    unsigned char *all =
-        mmap(NULL, b.pages_size + 2 * page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-    if (all == MAP_FAILED || mprotect(all + page, b.pages_size, PROT_READ | PROT_WRITE) != 0) {
+    const size_t count = b.pages_size / page;
+    if (count <= CACHED_PAGES && cached[count].count > 0)
+        b.pages = cached[count].pages[--cached[count].count];
+    else
+        b.pages = map_guarded(b.pages_size, page);
+    if (!b.pages) {
         fprintf(stderr, "check_kernels: no memory for a buffer of %zu bytes\n", size);
         exit(2);
     }
-    b.pages = all + page;
     b.data = at_front ? b.pages : b.pages + ((b.pages_size - size) & ~(align - 1));
     for (size_t i = 0; i < b.pages_size; i++)
         b.pages[i] = canary(i);
@@ -98,14 +119,21 @@ check_buffer check_buffer_new(size_t size, size_t align, bool at_front)
 void check_buffer_free(check_buffer *buffer)
 {
     size_t page = (size_t)sysconf(_SC_PAGESIZE);
-    if (buffer->pages)
+    const size_t count = buffer->pages_size / page;
+    if (buffer->pages && count <= CACHED_PAGES && cached[count].count < CACHED_EACH) {
+        if (buffer->readable_only)
+            check_buffer_protect(buffer, false);
+        cached[count].pages[cached[count].count++] = buffer->pages;
+    } else if (buffer->pages) {
         munmap(buffer->pages - page, buffer->pages_size + 2 * page);
+    }
     *buffer = (check_buffer){0};
 }
 
 void check_buffer_protect(check_buffer *buffer, bool readable_only)
 {
     mprotect(buffer->pages, buffer->pages_size, readable_only ? PROT_READ : PROT_READ | PROT_WRITE);
+    buffer->readable_only = readable_only;
 }
 
 bool check_buffer_intact(const check_buffer *buffer)
