@@ -58,7 +58,10 @@ for command in $commands; do
         ran=$((ran + 1))
         [[ $text == *"\\fB${option//-/\\-}\\fR"* ]] || complain "qzoo-$command.1 lacks $option"
         completes "$option" "completion of $command lacks $option" qzoo "$command" "${option:0:2}"
-        completes "$option" "completion of zoo-$command lacks $option" "zoo-$command" -
+    done
+    offered "zoo-$command" -
+    for option in $options; do
+        contains "$offers" "$option" "completion of zoo-$command lacks $option"
     done
     # and no option that the program refuses
     offered qzoo "$command" -

@@ -8,6 +8,7 @@ bytes.
 """
 import hashlib
 import http.server
+import itertools
 import json
 import os
 import random
@@ -19,6 +20,7 @@ import sys
 import tempfile
 import threading
 import time
+import traceback
 
 QZOO = os.path.abspath(sys.argv[1])
 WORK = tempfile.mkdtemp(prefix="qzoo-fetch-")
@@ -121,7 +123,7 @@ class Faults(http.server.BaseHTTPRequestHandler):
     def do_slow(self, count):
         self.send(200, BODY[:1000], [("ETag", '"v1"')], len(BODY))
         self.wfile.flush()
-        time.sleep(6)
+        time.sleep(60)      # nobody waits for the end
 
     def ranged(self, etag, data):
         begin = self.headers.get("Range")
@@ -177,11 +179,11 @@ def start_faults():
 
 class Case:
     """A cache of its own, and a catalogue whose entry `net` has the URL given."""
-    number = 0
+    numbers = itertools.count(1)
 
-    def __init__(self, url, sha=SHA, size=None):
-        Case.number += 1
-        self.home = os.path.join(WORK, "home%d" % Case.number)
+    def __init__(self, url, sha=SHA, size=None, hub="no-hub"):
+        self.home = os.path.join(WORK, "home%d" % next(Case.numbers))
+        self.hub = os.path.join(WORK, hub)
         os.makedirs(self.home)
         entry = {"model": "net", "tag": "V1", "url": url, "sha256": sha}
         if size is not None:
@@ -191,7 +193,7 @@ class Case:
 
     def env(self):
         env = {k: v for k, v in os.environ.items() if "proxy" not in k.lower()}
-        env.update(QZOO_HOME=self.home, TORCH_HOME=os.path.join(WORK, "hub"))
+        env.update(QZOO_HOME=self.home, TORCH_HOME=self.hub)
         env.pop("QZOO_MIRROR", None)
         return env
 
@@ -233,12 +235,17 @@ def fast(*args):
     return ("fetch", "net", "--retries", "0") + args
 
 
+def path(kind):
+    return "/%s/%s" % (kind, FILE)
+
+
+def url_of(port, kind):
+    return "http://127.0.0.1:%d%s" % (port, path(kind))
+
+
 def fault_cases(port):
     def url(kind):
-        return "http://127.0.0.1:%d/%s/%s" % (port, kind, FILE)
-
-    def path(kind):
-        return "/%s/%s" % (kind, FILE)
+        return url_of(port, kind)
 
     Case(url("ok")).expect("fetch", 0, FILE, *fast(), files=[FILE])
     c = Case(url("ok"), size=len(BODY))
@@ -264,40 +271,9 @@ def fault_cases(port):
     Case(url("ok"), sha="0" * 64).expect("wrong hash", 4, "it was removed", *fast(), files=[])
     Case(url("wrong")).expect("damaged on the way", 4, "it was removed", *fast(), files=[])
     Case(url("short"), size=len(BODY)).expect("wrong size", 4, "1000 bytes", *fast(), files=[])
-    Case(url("status500")).expect("500", 4, "HTTP status 500", *fast(), files=[])
-    check("500: no retry", Faults.seen[path("status500")] == 1)
-    Case(url("status500")).expect("500 retried", 4, "HTTP status 500", "fetch", "net",
-                                  "--retries", "1")
-    check("500: one retry", Faults.seen[path("status500")] == 3)
-    Case(url("status503once")).expect("503, then well", 0, FILE, "fetch", "net", files=[FILE])
     Case(url("loop")).expect("redirect loop", 4, "redirects", *fast(), files=[])
     Case(url("missing").replace("/missing/", "/nosuch/")).expect(
         "broken server", 4, "127.0.0.1", *fast(), files=[])
-    began = time.time()
-    Case(url("slow")).expect("slow server", 4, "nothing came for 2 seconds",
-                             *fast("--timeout", "2"))
-    check("slow server: in time", time.time() - began < 6)
-
-    c = Case(url("cut"))
-    c.expect("cut", 4, "ended after 1500000 bytes", *fast(),
-             files=[FILE + ".part", FILE + ".part-info"])
-    c.expect("resumed by another process", 0, FILE, *fast(), files=[FILE])
-    check("resumed: range", Faults.ranges[path("cut")] == [None, "bytes=1500000-"],
-          Faults.ranges[path("cut")])
-    Faults.seen.pop(path("cut"))
-    Faults.ranges.pop(path("cut"))
-    Case(url("cut")).expect("cut and resumed at once", 0, FILE, "fetch", "net", files=[FILE])
-    check("resumed at once: range", Faults.ranges[path("cut")] == [None, "bytes=1500000-"])
-    Case(url("changed")).expect("changed meanwhile", 0, FILE, "fetch", "net", files=[FILE])
-    Case(url("liar")).expect("bad first half", 0, FILE, "fetch", "net", files=[FILE])
-    Case(url("elsewhere")).expect("another range", 4, "another part", "fetch", "net")
-    Case(url("wrongcut")).expect("cut and wrong", 4, "it was removed", "fetch", "net", files=[])
-    check("cut and wrong: twice at most", Faults.seen[path("wrongcut")] <= 5,
-          Faults.seen[path("wrongcut")])
-    Case(url("cutmega")).expect("cut without a validator, late", 4, "ended after", "fetch", "net",
-                                "--retries", "1")
-    check("cut late: two tries", Faults.seen[path("cutmega")] == 2, Faults.seen[path("cutmega")])
-    Case(url("cutalways")).expect("cut without a validator", 4, "ended after", *fast())
     port_closed = free_port()
     Case("http://127.0.0.1:%d/%s" % (port_closed, FILE)).expect(
         "no server", 4, "127.0.0.1", *fast(), files=[])
@@ -343,7 +319,7 @@ def fault_cases(port):
     # torch hub's cache: read, never written, and only with the right bytes
     hub = os.path.join(WORK, "hub", "hub", "checkpoints")
     os.makedirs(hub)
-    c = Case("https://example.invalid/" + FILE)
+    c = Case("https://example.invalid/" + FILE, hub="hub")
     for name in (FILE, FILE.replace("-", "_")):
         with open(os.path.join(hub, name), "wb") as f:
             f.write(BODY)
@@ -354,6 +330,43 @@ def fault_cases(port):
         c.expect("torch hub damaged", 4, "not in the cache", "path", "net")
         os.remove(os.path.join(hub, name))
     check("torch hub: not written", os.listdir(hub) == [])
+
+
+def retry_cases(port):
+    def url(kind):
+        return url_of(port, kind)
+
+    Case(url("status500")).expect("500", 4, "HTTP status 500", *fast(), files=[])
+    check("500: no retry", Faults.seen[path("status500")] == 1)
+    Case(url("status500")).expect("500 retried", 4, "HTTP status 500", "fetch", "net",
+                                  "--retries", "1")
+    check("500: one retry", Faults.seen[path("status500")] == 3)
+    Case(url("status503once")).expect("503, then well", 0, FILE, "fetch", "net", files=[FILE])
+    began = time.time()
+    Case(url("slow")).expect("slow server", 4, "nothing came for 2 seconds",
+                             *fast("--timeout", "2"))
+    check("slow server: in time", time.time() - began < 30)
+
+    c = Case(url("cut"))
+    c.expect("cut", 4, "ended after 1500000 bytes", *fast(),
+             files=[FILE + ".part", FILE + ".part-info"])
+    c.expect("resumed by another process", 0, FILE, *fast(), files=[FILE])
+    check("resumed: range", Faults.ranges[path("cut")] == [None, "bytes=1500000-"],
+          Faults.ranges[path("cut")])
+    Faults.seen.pop(path("cut"))
+    Faults.ranges.pop(path("cut"))
+    Case(url("cut")).expect("cut and resumed at once", 0, FILE, "fetch", "net", files=[FILE])
+    check("resumed at once: range", Faults.ranges[path("cut")] == [None, "bytes=1500000-"])
+    Case(url("changed")).expect("changed meanwhile", 0, FILE, "fetch", "net", files=[FILE])
+    Case(url("liar")).expect("bad first half", 0, FILE, "fetch", "net", files=[FILE])
+    Case(url("elsewhere")).expect("another range", 4, "another part", "fetch", "net")
+    Case(url("wrongcut")).expect("cut and wrong", 4, "it was removed", "fetch", "net", files=[])
+    check("cut and wrong: twice at most", Faults.seen[path("wrongcut")] <= 5,
+          Faults.seen[path("wrongcut")])
+    Case(url("cutmega")).expect("cut without a validator, late", 4, "ended after", "fetch", "net",
+                                "--retries", "1")
+    check("cut late: two tries", Faults.seen[path("cutmega")] == 2, Faults.seen[path("cutmega")])
+    Case(url("cutalways")).expect("cut without a validator", 4, "ended after", *fast())
 
 
 # ---- --weights by name in the other commands ----
@@ -385,7 +398,7 @@ def named_cases(port, model, name):
     bench = ("bench", model, "--weights", "default", "--runs", "1", "--warmup", "0",
              "--size", "96")
     quantize = ("quantize", model, "--weights", "default", "--calib", "synthetic:1", "--size", "96",
-                "-o", os.path.join(WORK, "q.safetensors"))
+                "-o", os.path.join(WORK, model + "-q.safetensors"))
     c = case()
     expect("bench fetches nothing unasked", qzoo(c, *bench), 4, "qzoo weights fetch")
     expect("offline", qzoo(c, *(quantize + ("--offline",))), 4, "offline")
@@ -411,8 +424,8 @@ http {
   uwsgi_temp_path %(root)s/t4; scgi_temp_path %(root)s/t5;
   server {
     listen 127.0.0.1:%(port)d; root %(root)s/www;
-    location /slow/ { alias %(root)s/www/; limit_rate 400k; }
-    location /noranges/ { alias %(root)s/www/; max_ranges 0; limit_rate_after 1m; limit_rate 400k; }
+    location /slow/ { alias %(root)s/www/; limit_rate 800k; }
+    location /noranges/ { alias %(root)s/www/; max_ranges 0; limit_rate_after 1m; limit_rate 800k; }
     location /forbidden/ { return 403; }
     location /error/ { return 500; }
     location /loop/ { return 302 /loop$request_uri; }
@@ -535,12 +548,26 @@ def with_nginx():
     return None
 
 
+def in_thread(cases, *args):
+    """Runs cases; what they raise is a failed check."""
+    try:
+        cases(*args)
+    except Exception:
+        check(cases.__name__, False, traceback.format_exc())
+
+
+# Most of each group's time is waiting: for timeouts, between tries, for a slow server. So the groups
+# run side by side; each has files and paths of its own.
 try:
     faults = start_faults()
-    fault_cases(faults)
-    named_cases(faults, "squeezenet1_1", "squeezenet1_1-onnxzoo.pth")
-    named_cases(faults, "yolov5n", "yolov5n.pth")
-    with_nginx()
+    groups = [threading.Thread(target=in_thread, args=args) for args in (
+        (with_nginx,), (fault_cases, faults), (retry_cases, faults),
+        (named_cases, faults, "squeezenet1_1", "squeezenet1_1-onnxzoo.pth"),
+        (named_cases, faults, "yolov5n", "yolov5n.pth"))]
+    for group in groups:
+        group.start()
+    for group in groups:
+        group.join()
 finally:
     shutil.rmtree(WORK, ignore_errors=True)
 print("%d checks, %d failed, %d skipped" % (ran, len(bad), len(skipped)))
