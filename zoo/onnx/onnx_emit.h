@@ -65,9 +65,16 @@ const char *qzi_onnx_give(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form);
 const char *qzi_onnx_want(qzi_onnx_emit *e, qz_value value, qzi_onnx_form form);
 /* Names of all inputs of a node in a form. */
 const char *const *qzi_onnx_want_inputs(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx_form form);
-/* Scale and zero point of a value, as initializers. */
+/* Scale and zero point of a value, as initializers. By channel [c, 1, 1] ([c] of features) and
+ * [c]. */
 const char *qzi_onnx_scale(qzi_onnx_emit *e, qz_value value);
 const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value);
+/* A QuantizeLinear or DequantizeLinear with the parameters of a value. By channel the scale is in a
+ * Div before or a Mul behind it, and only the zero point has an axis: onnxruntime makes integer ops
+ * of what is between nodes with one scale and of what is between nodes with several alike, and then
+ * refuses these. */
+void qzi_onnx_quantizer(qzi_onnx_emit *e, qz_value value, const char *op, const char *name,
+                        const char *in, const char *out);
 /* How many images or RoIs the value has: 0 or QZI_ONNX_ROIS where any number goes. */
 int64_t qzi_onnx_batch(const qzi_onnx_emit *e, qz_value value);
 /* NxCxHxW, or NxC. Returns how many dims there are. */
@@ -117,6 +124,8 @@ typedef struct qzi_onnx_weights {
 qzi_onnx_weights qzi_onnx_int8_weights(qzi_onnx_emit *e, const qzi_node *node);
 /* What a fused clamp still takes from the bytes of the value; false: nothing. */
 bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi);
+/* Whether the node computes by CONTRACT.md's formulas by channel: no integer form says that. */
+bool qzi_onnx_by_channel(const qzi_onnx_emit *e, qz_value value);
 /* Dequantized, the node's float form, quantized: where no integer form is. */
 qz_status qzi_onnx_through_float(qzi_onnx_emit *e, qz_value value);
 

@@ -7,6 +7,10 @@
  * A fused ReLU or ReLU6 is what QuantizeLinear does anyway where the parameters of the value hold
  * no more than the clamp leaves; where they hold more (they are those of a concat), a Clip on the
  * bytes' own values follows, because one in between would keep the op from being fused.
+ *
+ * By channel: values have a Div or Mul (qzi_onnx_quantizer). A convolution whose input has scales
+ * by channel, which are a part of its weights, dequantizes the bytes with scale 1; its function or
+ * residual comes before QuantizeLinear, so that nothing is rounded in between.
  */
 #include "zoo/onnx/onnx_emit.h"
 
@@ -88,7 +92,8 @@ static void dequantized_weights(qzi_onnx_emit *e, const qzi_node *node, qzi_onnx
     const qzi_onnx_weights made = qzi_onnx_int8_weights(e, node);
     const size_t scales = made.per_channel ? (size_t)node->u.conv.oc : 1;
     const int64_t dims[1] = {(int64_t)scales};
-    const float sx = e->graph->nodes[node->in[0]].q.scale;
+    const qzi_node *x = &e->graph->nodes[node->in[0]];
+    const float sx = x->channel_q ? 1.0f : x->q.scale;
     float *bias_scale = qzi_onnx_alloc(doc, scales, sizeof(*bias_scale));
     call->weight = qzi_onnx_text(doc, "%s.weight_dequantized", node->name);
     call->bias = qzi_onnx_text(doc, "%s.bias_dequantized", node->name);
@@ -128,15 +133,13 @@ bool qzi_onnx_clamp_range(const qzi_node *node, int32_t *lo, int32_t *hi)
 static void quantize(qzi_onnx_emit *e, qz_value value, const char *name, const char *in,
                      const char *out)
 {
-    const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
-    QZI_ONNX_NODE(&e->doc, "QuantizeLinear", name, out, in, scale, zero_point);
+    qzi_onnx_quantizer(e, value, "QuantizeLinear", name, in, out);
 }
 
 static const char *dequantize(qzi_onnx_emit *e, qz_value value, const char *in, const char *out)
 {
-    const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
-    QZI_ONNX_NODE(&e->doc, "DequantizeLinear", qzi_onnx_text(&e->doc, "%s_dequantize", out), out,
-                  in, scale, zero_point);
+    qzi_onnx_quantizer(e, value, "DequantizeLinear", qzi_onnx_text(&e->doc, "%s_dequantize", out),
+                       in, out);
     return out;
 }
 
@@ -193,6 +196,83 @@ static void channel_shuffle(qzi_onnx_emit *e, qz_value value, const char *in)
     moved(e, value, "Reshape", "joined", in, together_shape, NULL, true);
 }
 
+bool qzi_onnx_by_channel(const qzi_onnx_emit *e, qz_value value)
+{
+    const qzi_node *inputs[QZI_MAX_INPUTS];
+    qzi_op_node n;
+    qzi_graph_op_node(e->graph, value, inputs, &n);
+    return qzi_by_channel(&n);
+}
+
+/* ---- convolutions by channel ---- */
+
+static bool is_uniform(const uint8_t *zero_point, int32_t c)
+{
+    for (int32_t i = 1; i < c; i++)
+        if (zero_point[i] != zero_point[0])
+            return false;
+    return true;
+}
+
+/* The input's bytes less their zero points, whose scales are in the weights. */
+static const char *unscaled(qzi_onnx_emit *e, const qzi_node *node)
+{
+    qzi_onnx_doc *doc = &e->doc;
+    const qzi_node *x = &e->graph->nodes[node->in[0]];
+    const uint8_t *zero_point = x->channel_q->zero_point;
+    const bool each = !is_uniform(zero_point, x->c);
+    const int64_t row[3] = {x->c, 1, 1};
+    const uint8_t zero = each ? 0 : zero_point[0];
+    const float one = 1.0f;
+    const char *in = qzi_onnx_want(e, node->in[0], QZI_ONNX_U8);
+    const char *out = qzi_onnx_text(doc, "%s_input", node->name);
+    const char *bytes = each ? qzi_onnx_text(doc, "%s_bytes", out) : out;
+    const char *ones =
+        qzi_onnx_numbers(doc, qzi_onnx_text(doc, "%s_scale", out), QZ_F32, 0, &one, 1);
+    const char *zeros =
+        qzi_onnx_numbers(doc, qzi_onnx_text(doc, "%s_zero_point", out), QZ_U8, 0, &zero, 1);
+    QZI_ONNX_NODE(doc, "DequantizeLinear", qzi_onnx_text(doc, "%s_dequantize", out), bytes, in,
+                  ones, zeros);
+    if (!each)
+        return out;
+    float *shift = qzi_onnx_alloc(doc, (size_t)x->c, sizeof(*shift));
+    for (int32_t c = 0; shift && c < x->c; c++)
+        shift[c] = (float)zero_point[c];
+    if (!shift)
+        return out;
+    const char *less = qzi_onnx_tensor(doc, qzi_onnx_text(doc, "%s_shift", out), QZ_F32,
+                                       x->flat ? 1 : 3, row, shift);
+    QZI_ONNX_NODE(doc, "Sub", out, out, bytes, less);
+    return out;
+}
+
+/* Inputs of an int8 node as numbers. */
+static const char *const *number_inputs(qzi_onnx_emit *e, const qzi_node *node)
+{
+    if (!node->qw || !e->graph->nodes[node->in[0]].channel_q)
+        return qzi_onnx_want_inputs(e, node, QZI_ONNX_F32);
+    const char **names = qzi_onnx_alloc(&e->doc, node->in_count, sizeof(*names));
+    if (!names)
+        return NULL;
+    names[0] = unscaled(e, node);
+    for (size_t i = 1; i < node->in_count; i++)
+        names[i] = qzi_onnx_want(e, node->in[i], QZI_ONNX_F32);
+    return names;
+}
+
+/* The float form, and a residual that it reads. */
+static qz_status float_form(qzi_onnx_emit *e, qzi_onnx_call *call, const char *out)
+{
+    const qzi_node *node = &e->graph->nodes[call->value];
+    const bool sums = node->qw && node->in_count > 1;
+    call->out = sums ? qzi_onnx_text(&e->doc, "%s_addend", node->name) : out;
+    QZI_TRY(qzi_onnx_float_op(e, call));
+    if (sums)
+        QZI_ONNX_NODE(&e->doc, "Add", qzi_onnx_text(&e->doc, "%s_sum", node->name), out, call->out,
+                      call->in[1]);
+    return e->doc.status;
+}
+
 /* ---- nodes ---- */
 
 /* The float form between bytes, with the clamp that is left behind it. */
@@ -203,19 +283,21 @@ static qz_status between(qzi_onnx_emit *e, qz_value value, bool weights)
     int32_t lo, hi;
     const bool clamps = qzi_onnx_clamp_range(node, &lo, &hi);
     const bool alone = node->op == QZI_OP_ACTIVATION && qzi_act_is_clamp(node->act);
-    qzi_onnx_call call = {.value = value, .in = qzi_onnx_want_inputs(e, node, QZI_ONNX_F32)};
+    qzi_onnx_call call = {.value = value, .in = number_inputs(e, node)};
     QZI_TRY(doc->status);
-    if (alone) { /* on the bytes that it reads, which have its parameters */
+    if (!qzi_act_is_clamp(node->act))
+        call.act = node->act; /* of an ACTIVATION, the op itself */
+    if (alone) {              /* on the bytes that it reads, which have its parameters */
         clamp(e, value, qzi_onnx_want(e, node->in[0], QZI_ONNX_U8), lo, hi);
         return doc->status;
     }
     if (weights)
         dequantized_weights(e, node, &call);
-    call.out = qzi_onnx_text(doc, "%s_float", node->name);
-    QZI_TRY(qzi_onnx_float_op(e, &call));
+    const char *number = qzi_onnx_text(doc, "%s_float", node->name);
+    QZI_TRY(float_form(e, &call, number));
     const char *quantized = clamps ? qzi_onnx_text(doc, "%s_unclamped_quantized", node->name)
                                    : qzi_onnx_give(e, value, QZI_ONNX_U8);
-    quantize(e, value, qzi_onnx_text(doc, "%s_quantize", node->name), call.out, quantized);
+    quantize(e, value, qzi_onnx_text(doc, "%s_quantize", node->name), number, quantized);
     if (clamps)
         clamp(e, value, quantized, lo, hi);
     return doc->status;
@@ -236,7 +318,7 @@ qz_status qzi_onnx_qdq_op(qzi_onnx_emit *e, qz_value value)
                  qzi_onnx_give(e, value, QZI_ONNX_U8));
         return e->doc.status;
     }
-    if (node->op == QZI_OP_CHANNEL_SHUFFLE) {
+    if (node->op == QZI_OP_CHANNEL_SHUFFLE && !node->channel_q) {
         channel_shuffle(e, value, qzi_onnx_want(e, node->in[0], QZI_ONNX_F32));
         return e->doc.status;
     }

@@ -96,6 +96,8 @@ static bool moves_bytes(const qzi_onnx_emit *e, const qzi_node *node)
     case QZI_OP_RESIZE2D:
         return node->u.resize.mode == QZ_RESIZE_NEAREST;
     case QZI_OP_CONCAT:
+        if (node->channel_q)
+            return true; /* joined: it has its inputs' parameters */
         for (size_t i = 0; i < node->in_count; i++)
             if (!same_parameters(&e->graph->nodes[node->in[i]], node))
                 return false;
@@ -123,6 +125,8 @@ static bool integer_form(qzi_onnx_emit *e, qz_value value, const char *out)
 {
     const qzi_node *node = &e->graph->nodes[value];
     int64_t pads[4];
+    if (qzi_onnx_by_channel(e, value))
+        return false;
     switch (node->op) {
     case QZI_OP_CONV2D:
     case QZI_OP_LINEAR:

@@ -69,10 +69,9 @@ static void convert(qzi_onnx_emit *e, qz_value value, qzi_onnx_form from, qzi_on
     const char *source = e->values[value].name[from];
     const char *name = qzi_onnx_give(e, value, to);
     if (from == QZI_ONNX_U8) {
-        const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
-        QZI_ONNX_NODE(&e->doc, "DequantizeLinear",
-                      qzi_onnx_text(&e->doc, "%s_dequantize", e->graph->nodes[value].name), name,
-                      source, scale, zero_point);
+        qzi_onnx_quantizer(e, value, "DequantizeLinear",
+                           qzi_onnx_text(&e->doc, "%s_dequantize", e->graph->nodes[value].name),
+                           source, name);
         return;
     }
     QziOnnx__NodeProto *cast =
@@ -105,6 +104,10 @@ const char *qzi_onnx_scale(qzi_onnx_emit *e, qz_value value)
 {
     const qzi_node *node = &e->graph->nodes[value];
     const char **name = &e->values[value].scale;
+    const int64_t row[3] = {node->c, 1, 1};
+    if (!*name && node->channel_q)
+        *name = qzi_onnx_tensor(&e->doc, qzi_onnx_text(&e->doc, "%s_scale", node->name), QZ_F32,
+                                node->flat ? 1 : 3, row, node->channel_q->scale);
     if (!*name)
         *name = qzi_onnx_numbers(&e->doc, qzi_onnx_text(&e->doc, "%s_scale", node->name), QZ_F32, 0,
                                  &node->q.scale, 1);
@@ -116,10 +119,47 @@ const char *qzi_onnx_zero_point(qzi_onnx_emit *e, qz_value value)
     const qzi_node *node = &e->graph->nodes[value];
     const uint8_t zero_point = (uint8_t)node->q.zero_point;
     const char **name = &e->values[value].zero_point;
+    const int64_t channels = node->c;
+    if (!*name && node->channel_q)
+        *name = qzi_onnx_tensor(&e->doc, qzi_onnx_text(&e->doc, "%s_zero_point", node->name), QZ_U8,
+                                1, &channels, node->channel_q->zero_point);
     if (!*name)
         *name = qzi_onnx_numbers(&e->doc, qzi_onnx_text(&e->doc, "%s_zero_point", node->name),
                                  QZ_U8, 0, &zero_point, 1);
     return *name;
+}
+
+/* As many ones as the value has channels. */
+static const char *ones_of(qzi_onnx_emit *e, const qzi_node *node)
+{
+    const int64_t channels = node->c;
+    const char *name = qzi_onnx_text(&e->doc, "%s_ones", node->name);
+    if (qzi_onnx_has_tensor(&e->doc, name))
+        return name;
+    float *ones = qzi_onnx_alloc(&e->doc, (size_t)node->c, sizeof(*ones));
+    for (int32_t c = 0; ones && c < node->c; c++)
+        ones[c] = 1.0f;
+    return ones ? qzi_onnx_tensor(&e->doc, name, QZ_F32, 1, &channels, ones) : name;
+}
+
+void qzi_onnx_quantizer(qzi_onnx_emit *e, qz_value value, const char *op, const char *name,
+                        const char *in, const char *out)
+{
+    const qzi_node *node = &e->graph->nodes[value];
+    const char *scale = qzi_onnx_scale(e, value), *zero_point = qzi_onnx_zero_point(e, value);
+    if (!node->channel_q) {
+        QZI_ONNX_NODE(&e->doc, op, name, out, in, scale, zero_point);
+        return;
+    }
+    const char *ones = ones_of(e, node);
+    const char *units = qzi_onnx_text(&e->doc, "%s_units", name);
+    if (strcmp(op, "QuantizeLinear") == 0) {
+        QZI_ONNX_NODE(&e->doc, "Div", units, units, in, scale);
+        QZI_ONNX_NODE(&e->doc, op, name, out, units, ones, zero_point);
+    } else {
+        QZI_ONNX_NODE(&e->doc, op, name, units, in, ones, zero_point);
+        QZI_ONNX_NODE(&e->doc, "Mul", units, out, units, scale);
+    }
 }
 
 int64_t qzi_onnx_batch(const qzi_onnx_emit *e, qz_value value)
