@@ -3,7 +3,8 @@
  * qconfig.c - the backends as data: types, granularity, observer, and for each op whether it
  * computes in int8, with what is known of it and where from.
  *
- * All activations are quint8 affine, all weights qint8 symmetric; reduce_range is nobody's default
+ * All activations are quint8 affine (native: by channel, where all readers can; channels.h), all
+ * weights qint8 symmetric; reduce_range is nobody's default
  * (CONTRACT.md: our kernels cannot saturate).
  */
 #include "quant/qconfig.h"
@@ -21,15 +22,18 @@
 #define KEEPS "keeps the parameters of its input"
 #define OBSERVES "observes its output"
 #define TABLE "a table of 256 entries from the float function"
+#define JOINS "computes the function or the sum behind it too, rounded once"
 #define FIXED TABLE "; scale 1/256 and zero point 0, whatever is observed"
 
 static const qzi_support support[] = {
-    {"conv2d", ALL, true, "", "torch.ao.nn.quantized.Conv2d"},
+    {"conv2d", TORCH, true, "", "torch.ao.nn.quantized.Conv2d"},
+    {"conv2d", NATIVE, true, JOINS, ""},
     {"strided_pointwise", ALL, true,
      "a 1x1 convolution with stride above 1; some int8 libraries refuse it or compute it in float",
      "published experience calls it unsupported; torch itself runs the stride-2 1x1 convolutions "
      "of ResNet's shortcuts in int8, in fbgemm and in qnnpack"},
-    {"linear", ALL, true, "features, or every pixel of an image", "torch.ao.nn.quantized.Linear"},
+    {"linear", TORCH, true, "features, or every pixel of an image", "torch.ao.nn.quantized.Linear"},
+    {"linear", NATIVE, true, JOINS, ""},
     {"conv_transpose2d", ALL, true, "",
      "torch.ao.nn.quantized.ConvTranspose2d, which refuses scales for each channel"},
     {"batch_norm2d", ALL, true, "only where it could not be folded into a convolution",
@@ -52,8 +56,10 @@ static const qzi_support support[] = {
      "as relu; stays ReLU6, where torchvision's quantizable models replace it by ReLU (--relu)",
      "torchvision.models.quantization.utils"},
     {"hardswish", ALL, true, TABLE "; " OBSERVES, "torch.ao.nn.quantized.Hardswish"},
-    {"hardsigmoid", ALL, true, FIXED, "torch's quantized hardsigmoid"},
-    {"sigmoid", ALL, true, FIXED, "torch's quantized sigmoid"},
+    {"hardsigmoid", TORCH, true, FIXED, "torch's quantized hardsigmoid"},
+    {"hardsigmoid", NATIVE, true, TABLE "; " OBSERVES, ""},
+    {"sigmoid", TORCH, true, FIXED, "torch's quantized sigmoid"},
+    {"sigmoid", NATIVE, true, TABLE "; " OBSERVES, ""},
     {"silu", ALL, true, TABLE "; " OBSERVES, "torch has no quantized SiLU"},
     {"gelu", TORCH, false, "this backend has no int8 GELU",
      "torch has no quantized module of it: given a quantized tensor it computes in float and keeps "
@@ -100,6 +106,7 @@ static const qzi_backend backends[] = {
         .name = "native",
         .per_channel = true,
         .own_average = true,
+        .by_channel = true,
         .own_ranges = true,
         .activations = QZ_OBSERVER_MSE,
         .recipe = QZ_RECIPE_FAST,

@@ -1,31 +1,107 @@
 /* SPDX-License-Identifier: MIT */
 /* values.c - from what was observed to scales and zero points of values. */
 #include "quant/values.h"
+#include "quant/decide.h"
+#include "quant/qparams.h"
 
-static qz_status find_value(const qzi_observer *observer, qzi_value_q *value)
+/*
+ * A channel's range is at least this part of that of all: what calibration has not seen of a quiet
+ * channel is not cut off at once. A channel that was always 0 gets the range of all.
+ */
+#define LEAST_RANGE 0x1p-8f
+
+static qz_status find_free(const qzi_observer *o, int32_t channels, float *scale,
+                           uint8_t *zero_point)
 {
-    return qzi_observer_qparams(observer, &value->q);
+    float low, high;
+    qzi_observer_range(o, &low, &high);
+    const float all = QZI_MAX(high, 0.0f) - QZI_MIN(low, 0.0f), least = all * LEAST_RANGE;
+    for (int32_t c = 0; c < channels; c++) {
+        float min, max;
+        QZI_TRY(qzi_observer_channel_range(o, c, &min, &max));
+        min = QZI_MIN(min, 0.0f);
+        max = QZI_MAX(max, 0.0f);
+        if (max - min == 0.0f) {
+            min = QZI_MIN(low, 0.0f);
+            max = QZI_MAX(high, 0.0f);
+        } else if (max - min < least) {
+            const float factor = least / (max - min);
+            min *= factor;
+            max *= factor;
+        }
+        const qzi_qparams q = qzi_qparams_affine(min, max, 0, o->qmax);
+        scale[c] = q.scale;
+        zero_point[c] = (uint8_t)q.zero_point;
+    }
+    return QZ_OK;
 }
 
-qz_status qzi_values_find(const qz_graph *graph, const qzi_calibration *calibration,
-                          const float *const *divisors, qzi_values *values)
+/* One zero point, and scales s * t[c]. */
+static qz_status find_divided(const qzi_observer *o, int32_t channels, const float *divisors,
+                              float *scale, uint8_t *zero_point)
 {
-    *values = (qzi_values){0};
-    (void)divisors;
-    qzi_arena_init(&values->arena, graph->ctx);
-    values->list = qzi_calloc(graph->ctx, graph->node_count, sizeof(*values->list));
-    if (!values->list)
+    float min, max;
+    QZI_TRY(qzi_observer_scaled_range(o, divisors, &min, &max));
+    const qzi_qparams q = qzi_qparams_affine(min, max, 0, o->qmax);
+    for (int32_t c = 0; c < channels; c++) {
+        scale[c] = q.scale * divisors[c];
+        zero_point[c] = (uint8_t)q.zero_point;
+    }
+    return QZ_OK;
+}
+
+static qz_status find_value(const qzi_observer *o, qzi_channel_kind kind, const float *divisors,
+                            qzi_arena *arena, qzi_value_q *value)
+{
+    const int32_t channels = qzi_observer_channels(o);
+    if (channels == 1 || kind == QZI_CHANNELS_NONE || (kind == QZI_CHANNELS_DENSE && !divisors))
+        return qzi_observer_qparams(o, &value->q);
+    float *scale = qzi_arena_alloc(arena, (size_t)channels * sizeof(*scale));
+    uint8_t *zero_point = qzi_arena_alloc(arena, (size_t)channels);
+    if (!scale || !zero_point)
         return QZ_ERR_MEMORY;
+    const qzi_fpenv env = qzi_fpenv_enter();
+    const qz_status st = kind == QZI_CHANNELS_DENSE
+                             ? find_divided(o, channels, divisors, scale, zero_point)
+                             : find_free(o, channels, scale, zero_point);
+    qzi_fpenv_leave(env);
+    value->q = (qzi_qparams){scale[0], zero_point[0]};
+    value->scale = scale;
+    value->zero_point = zero_point;
+    return st;
+}
+
+static qz_status find_all(const qz_graph *graph, const qzi_calibration *calibration,
+                          const qzi_decision *decisions, const float *const *divisors,
+                          qzi_values *values)
+{
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
         if (!observer)
             continue;
         QZI_TRY(qzi_check_cancelled(graph->ctx));
-        const qz_status st = find_value(observer, &values->list[i]);
+        const qz_status st =
+            find_value(observer, decisions[i].channels, divisors ? divisors[i] : NULL,
+                       &values->arena, &values->list[i]);
         if (st != QZ_OK)
             return qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
     }
     return QZ_OK;
+}
+
+qz_status qzi_values_find(const qz_graph *graph, const qzi_calibration *calibration,
+                          const float *const *divisors, qzi_values *values)
+{
+    qzi_decision *decisions = NULL;
+    *values = (qzi_values){0};
+    qzi_arena_init(&values->arena, graph->ctx);
+    values->list = qzi_calloc(graph->ctx, graph->node_count, sizeof(*values->list));
+    if (!values->list)
+        return QZ_ERR_MEMORY;
+    QZI_TRY(qzi_decide(graph, qzi_calibration_qconfig(calibration), &decisions));
+    const qz_status st = find_all(graph, calibration, decisions, divisors, values);
+    qzi_decisions_free(graph, decisions);
+    return st;
 }
 
 void qzi_values_free(qzi_values *values)

@@ -42,11 +42,13 @@ int main(void)
         "|---|---|---|---|---|");
     for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
         const qzi_backend *b = qzi_backend_get(backends[i]);
-        printf("| %s | int8 symmetric, %s | uint8 affine, one scale a tensor, %s observer | %s | "
+        printf("| %s | int8 symmetric, %s | uint8 affine, %s, %s observer | %s | "
                "%s |\n",
                b->name,
                b->per_channel ? "one scale a channel"
                               : "one scale a tensor (`--per-channel`: a channel)",
+               b->by_channel ? "one scale a channel where all readers can take that"
+                             : "one scale a tensor",
                qz_observer_name(b->activations),
                b->own_average ? "parameters of their own" : "keep those of their input",
                b->own_ranges ? "counts all values"

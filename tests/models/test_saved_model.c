@@ -355,7 +355,7 @@ static void test_damaged(void **state)
     uint64_t header = 0;
     memcpy(&header, bytes, sizeof(header));
 
-    refused(ctx, "qzoo.int8/2", "qzoo.int8/3", bytes, size, QZ_ERR_UNSUPPORTED, "qzoo.int8/3");
+    refused(ctx, "qzoo.int8/2", "qzoo.int8/4", bytes, size, QZ_ERR_UNSUPPORTED, "qzoo.int8/4");
     refused(ctx, "qzoo.int8/2", "qzoo.int9/1", bytes, size, QZ_ERR_FORMAT, "not a saved");
     refused(ctx, "\"squeezenet1_1\"", "\"squeezenet7_1\"", bytes, size, QZ_ERR_UNSUPPORTED,
             "squeezenet7_1");

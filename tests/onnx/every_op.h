@@ -139,7 +139,7 @@ typedef struct fixture {
     char path[64];
 } fixture;
 
-static inline void make_model(fixture *f, qz_backend backend, bool int8)
+static inline void make_model_of(fixture *f, const qzi_backend *backend, bool int8)
 {
     float *image = malloc((size_t)3 * SIDE * (SIDE + 1) * sizeof(*image));
     qz_tensor images = {.dtype = QZ_F32, .ndim = 4, .dims = {1, 3, SIDE, SIDE + 1}, .data = image};
@@ -152,7 +152,7 @@ static inline void make_model(fixture *f, qz_backend backend, bool int8)
     ASSERT_OK(f->ctx, qzi_model_fuse(f->model));
     /* relu6 has something to cut off */
     ((float *)qzi_graph_param(f->model->graph, "c2.bias")->tensor.data)[0] = 9.0f;
-    f->model->qconfig.backend = qzi_backend_get(backend);
+    f->model->qconfig.backend = backend;
     f->model->qconfig.observer = QZ_OBSERVER_MINMAX;
     f->model->qconfig.per_channel = true;
     if (int8) {
@@ -168,6 +168,11 @@ static inline void make_model(fixture *f, qz_backend backend, bool int8)
     const int fd = mkstemp(f->path);
     assert_true(fd >= 0);
     close(fd);
+}
+
+static inline void make_model(fixture *f, qz_backend backend, bool int8)
+{
+    make_model_of(f, qzi_backend_get(backend), int8);
 }
 
 static inline void end_model(fixture *f)

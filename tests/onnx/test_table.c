@@ -103,7 +103,10 @@ static void test_table(void **state)
     long bad = 0;
     (void)state;
     read_table(&t);
-    make_model(&f, QZ_BACKEND_NATIVE, true);
+    /* every op in int8, with one scale for a value: the forms that integer ops have */
+    qzi_backend backend = *qzi_backend_get(QZ_BACKEND_NATIVE);
+    backend.by_channel = false;
+    make_model_of(&f, &backend, true);
     for (size_t i = 0; i < 3; i++) {
         qz_onnx_options options = QZ_ONNX_OPTIONS_INIT;
         options.format = formats[i];
