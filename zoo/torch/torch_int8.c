@@ -191,7 +191,10 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
     const bool qat = is_qat(import->dict);
     QZI_TRY(check_options(model, import->path, options));
     /* PyTorch's backends decide alike, by the ops alone; the weights show which backend it is */
-    model->qconfig = (qzi_qconfig){.backend = qzi_backend_get(QZ_BACKEND_FBGEMM), .imported = true};
+    model->qconfig = (qzi_qconfig){.backend = qzi_backend_get(QZ_BACKEND_FBGEMM),
+                                   .imported = true,
+                                   .recipe = QZ_RECIPE_NONE,
+                                   .bias_correction = QZ_BIAS_CORRECTION_NONE};
     if (qat)
         QZI_TRY(qzi_torch_load_qat(import));
     qzi_replace_relu6(model->graph); /* torchvision's quantizable models have no ReLU6 */
