@@ -2,7 +2,8 @@
 /*
  * fuzz_saved.c - libFuzzer target: saved int8 models. A true one is made once; the input changes
  * bytes of its header or its tensors, or cuts it, by four bytes a change: what, where (two), value.
- * So most inputs come past the container's reader. What still opens must run.
+ * So most inputs come past the container's reader. What still opens must run. A single byte behind
+ * the changes chooses a model of backend native, whose values have scales by channel.
  */
 #define _GNU_SOURCE /* memfd_create */
 #include "fuzz_load.h"
@@ -17,8 +18,10 @@
 
 enum { SIDE = 32, CHANGE = 4 };
 
-static uint8_t *base;
-static size_t base_size, header_size;
+typedef struct saved {
+    uint8_t *bytes;
+    size_t size, header_size;
+} saved;
 
 static qz_context *context(void)
 {
@@ -27,7 +30,7 @@ static qz_context *context(void)
     return ctx;
 }
 
-static void make_base(void)
+static saved make_base(bool native)
 {
     static float pixels[3 * SIDE * SIDE];
     char path[] = "/tmp/fuzz_saved.XXXXXX";
@@ -37,10 +40,13 @@ static void make_base(void)
     qz_model_options options = QZ_MODEL_OPTIONS_INIT;
     options.quantize = true;
     options.num_classes = 1;
+    options.backend = native ? QZ_BACKEND_NATIVE : QZ_BACKEND_AUTO;
+    saved made = {0};
     qz_synthetic_image(0, SIDE, SIDE, pixels);
     int fd = mkstemp(path);
     fuzz_check(fd >= 0 && close(fd) == 0);
-    fuzz_check(qz_model_create(ctx, "squeezenet1_1", &options, &model) == QZ_OK);
+    fuzz_check(qz_model_create(ctx, native ? "mobilenet_v3_small" : "squeezenet1_1", &options,
+                               &model) == QZ_OK);
     fuzz_check(qz_model_calibrate(model, &image) == QZ_OK && qz_model_convert(model) == QZ_OK);
     fuzz_check(qz_model_save(model, path) == QZ_OK);
     qz_model_destroy(model);
@@ -48,26 +54,28 @@ static void make_base(void)
 
     FILE *file = fopen(path, "rb");
     fuzz_check(file && fseek(file, 0, SEEK_END) == 0);
-    base_size = (size_t)ftell(file);
+    made.size = (size_t)ftell(file);
     rewind(file);
-    base = malloc(base_size);
-    fuzz_check(base && fread(base, 1, base_size, file) == base_size);
+    made.bytes = malloc(made.size);
+    fuzz_check(made.bytes && fread(made.bytes, 1, made.size, file) == made.size);
     fclose(file);
     unlink(path);
     for (int i = 0; i < 8; i++)
-        header_size |= (size_t)base[i] << (8 * i);
-    header_size += 8;
-    fuzz_check(header_size < base_size);
+        made.header_size |= (size_t)made.bytes[i] << (8 * i);
+    made.header_size += 8;
+    fuzz_check(made.header_size < made.size);
+    return made;
 }
 
 /* The changed file's size; `bytes` holds the base. */
-static size_t change(uint8_t *bytes, const uint8_t *data, size_t size)
+static size_t change(const saved *base, uint8_t *bytes, const uint8_t *data, size_t size)
 {
-    size_t end = base_size;
+    size_t end = base->size;
     for (; size >= CHANGE; data += CHANGE, size -= CHANGE) {
         size_t where = (size_t)data[1] << 8 | data[2];
-        size_t at = data[0] & 1 ? header_size + where * (base_size - header_size) / 65536
-                                : where % header_size;
+        size_t at = data[0] & 1
+                        ? base->header_size + where * (base->size - base->header_size) / 65536
+                        : where % base->header_size;
         if ((data[0] & 0x3e) == 0x3e)
             end = at < end ? at : end;
         else
@@ -91,16 +99,19 @@ static void run(qz_context *ctx, qz_model *model)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
+    static saved bases[2];
+    const bool native = size % CHANGE == 1;
+    saved *base = &bases[native];
     char path[64];
-    if (!base)
-        make_base();
+    if (!base->bytes)
+        *base = make_base(native);
     int fd = memfd_create("fuzz_saved", 0);
-    fuzz_check(fd >= 0 && ftruncate(fd, (off_t)base_size) == 0);
-    uint8_t *bytes = mmap(NULL, base_size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    fuzz_check(fd >= 0 && ftruncate(fd, (off_t)base->size) == 0);
+    uint8_t *bytes = mmap(NULL, base->size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     fuzz_check(bytes != MAP_FAILED);
-    memcpy(bytes, base, base_size);
-    size_t end = change(bytes, data, size);
-    munmap(bytes, base_size);
+    memcpy(bytes, base->bytes, base->size);
+    size_t end = change(base, bytes, data, size);
+    munmap(bytes, base->size);
     fuzz_check(ftruncate(fd, (off_t)end) == 0);
 
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
