@@ -92,7 +92,7 @@ VEC_INLINE vb vb_load_slices(const uint8_t *const *p, const int parts, int32_t b
         return _mm512_inserti64x4(_mm512_castsi256_si512(_mm256_maskz_loadu_epi8(mask, p[0])),
                                   _mm256_maskz_loadu_epi8(mask, p[1]), 1);
     }
-    const __mmask16 mask = bytes >= 16 ? (__mmask16)~0u : (__mmask16)((1u << bytes) - 1);
+    const __mmask16 mask = (__mmask16)(bytes >= 16 ? 0xffffu : (1u << bytes) - 1);
     vb x = _mm512_castsi128_si512(_mm_maskz_loadu_epi8(mask, p[0]));
     x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(mask, p[1]), 1);
     x = _mm512_inserti32x4(x, _mm_maskz_loadu_epi8(mask, p[2]), 2);
