@@ -33,7 +33,7 @@ typedef enum qz_observer_kind {
      * theirs can be saved and merged; native takes them for each channel. */
     QZ_OBSERVER_PERCENTILE, /* P percent of the values lie inside, as many below as above */
     QZ_OBSERVER_ENTROPY,    /* least Kullback-Leibler divergence */
-    QZ_OBSERVER_MSE         /* least squared error, of rounding three times */
+    QZ_OBSERVER_MSE         /* least squared error */
 } qz_observer_kind;
 #define QZ_PERCENTILE_DEFAULT 99.99
 /* "minmax", "moving", "histogram", "percentile", "entropy", "mse" */

@@ -1,25 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * observer_mse.c - the range whose quantized values have the least squared error, in which an error
- * of rounding counts WEIGHT times one of clipping.
+ * observer_mse.c - the range whose quantized values have the least squared error.
  *
  * With a step s = (high - low) / qmax the error of N values is close to
- *   WEIGHT N s^2 / 12  +  sum over x > high of (x - high)^2  +  sum over x < low of (low - x)^2.
+ *   N s^2 / 12  +  sum over x > high of (x - high)^2  +  sum over x < low of (low - x)^2.
  * Each term is convex in (low, high), so the least error is where the derivatives are 0:
- *   sum over x > high of (x - high) = sum over x < low of (low - x)
- *     = WEIGHT N (high - low) / (12 qmax^2).
+ *   sum over x > high of (x - high) = sum over x < low of (low - x) = N (high - low) / (12 qmax^2).
  * For a width on the right, each sum determines its end; these ends move together when the width
  * grows, so that one bisection over the width finds where the ends are that width apart. low stays
  * at most 0 and high at least 0. Exact zeros are not among the N values: they have no error.
- *
- * Rounding disturbs every output that reads a value, clipping few. With equal weights ranges come
- * out too wide: bench/ACCURACY.md has what 1, 3 and 10 give.
  */
 #include "quant/observers/observer.h"
 
 #include <math.h>
-
-#define WEIGHT 3.0
 
 /* One tail: distances from 0 outwards, bin by bin. */
 typedef struct tail {
@@ -104,7 +97,7 @@ qz_status qzi_search_mse(const qz_context *ctx, const qzi_profile *profile, int3
     tail above, below;
     const size_t size = TAIL_ARRAYS * ((size_t)profile->bins + 1);
     const double values = profile->total - profile->zeros;
-    const double factor = WEIGHT * values / (12.0 * (double)qmax * (double)qmax);
+    const double factor = values / (12.0 * (double)qmax * (double)qmax);
     double *memory = qzi_alloc(ctx, 2 * size * sizeof(*memory));
     if (!memory)
         return QZ_ERR_MEMORY;

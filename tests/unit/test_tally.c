@@ -269,7 +269,6 @@ static void fill_outliers(float *x, size_t n, bool relu)
     x[n / 2] = relu ? 0.0f : -1.5f;
 }
 
-/* Rounding counts three times. */
 static double error_of(const float *x, size_t n, float min, float max)
 {
     const double low = fmin(min, 0.0), high = fmax(max, 0.0), step = (high - low) / 255.0;
@@ -277,10 +276,9 @@ static double error_of(const float *x, size_t n, float min, float max)
     double sum = 0.0;
     for (size_t i = 0; i < n; i++) {
         double q = nearbyint((double)x[i] / step) + zero;
-        const bool clipped = q < 0.0 || q > 255.0;
         q = q < 0.0 ? 0.0 : q > 255.0 ? 255.0 : q;
         const double d = (q - zero) * step - (double)x[i];
-        sum += (clipped ? 1.0 : 3.0) * d * d;
+        sum += d * d;
     }
     return sum / (double)n;
 }
