@@ -258,8 +258,11 @@ VEC_INLINE void conv_finish_channels(const tile_job *job, const vb *acc, uint8_t
     };
     vb sums[MAX_SUMS + FINISH_PAD];
     VEC_UNROLL
-    for (int i = 0; i < M * N + FINISH_PAD; i++)
-        vb_store(&sums[i], i < M * N ? acc[i] : VEC_LOGIC(setzero)());
+    for (int i = 0; i < M * N; i++)
+        vb_store(&sums[i], acc[i]);
+    VEC_UNROLL
+    for (int i = 0; i < FINISH_PAD; i++)
+        vb_store(&sums[M * N + i], VEC_LOGIC(setzero)());
     if (N == 1)
         finish_tile_1(&job->fin, sums, M, &to);
     else if (N == 2)

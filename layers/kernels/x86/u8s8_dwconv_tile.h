@@ -191,9 +191,13 @@ VEC_INLINE void dw_finish_channels(const dw_job *job, const vb *acc, uint8_t *ou
         .channels = job->channels,
     };
     vb copy[TILE_SUMS + FINISH_PAD];
+    const int count = P * R * sums;
     VEC_UNROLL
-    for (int i = 0; i < P * R * sums + FINISH_PAD; i++)
-        vb_store(&copy[i], i < P * R * sums ? acc[i] : VEC_LOGIC(setzero)());
+    for (int i = 0; i < count; i++)
+        vb_store(&copy[i], acc[i]);
+    VEC_UNROLL
+    for (int i = 0; i < FINISH_PAD; i++)
+        vb_store(&copy[count + i], VEC_LOGIC(setzero)());
     if (sums == 1)
         finish_tile_1(&job->fin, copy, P * R, &to);
     else if (sums == 2)
