@@ -277,6 +277,7 @@ typedef struct qzk_act_channels_params {
 typedef struct qzk_avgpool_channels_params {
     const int32_t *offset;
     const float *mult, *shift;
+    bool wide;
 } qzk_avgpool_channels_params;
 
 /* One column of a bilinear resize: y = x[first] * w_first + x[second] * w_second. */

@@ -120,8 +120,8 @@ const float *qzi_channel_row_of(const qzi_op_run *r, int i, int32_t channel)
 void qzi_channel_row_wrap(void *row, int32_t c)
 {
     float *x = row; /* or whole numbers, of the same size */
-    for (int32_t i = 0; i < QZK_WRAP; i++)
-        memcpy(&x[c + i], &x[i % c], sizeof(*x));
+    for (int32_t i = 0; i < QZK_WRAP; i += c)
+        memcpy(&x[c + i], x, (size_t)QZI_MIN(c, QZK_WRAP - i) * sizeof(*x));
 }
 
 void qzi_channel_rows_wrap(void *blob, int32_t c, int rows)

@@ -201,6 +201,7 @@ static void average_by_channel(const qzi_op_run *r, pool_task *task, int32_t tap
         .offset = task->offset,
         .mult = task->mult,
         .shift = qzi_channel_row_of(r, ROW_SHIFT, 0),
+        .wide = qzi_channel_wide(r->packed->blob),
     };
     r->kernels->u8_avgpool_channels((const uint8_t *const *)task->taps, (size_t)tap_count,
                                     (size_t)c, &p, y);

@@ -255,11 +255,9 @@ bool check_u8_avgpool_channels(call *c)
     int32_t *offset = call_space(c, c->n + QZK_WRAP, 4);
     for (size_t i = 0; i < c->n + QZK_WRAP; i++)
         offset[i] = (int32_t)count * (int32_t)zeros[i];
-    const qzk_avgpool_channels_params p = {
-        .offset = offset,
-        .mult = random_row(c, 2.0f / (float)count, check_one_in(c->rng, 4)),
-        .shift = random_zeros(c),
-    };
+    qzk_avgpool_channels_params p = {.offset = offset, .wide = check_one_in(c->rng, 4)};
+    p.mult = random_row(c, 2.0f / (float)count, p.wide);
+    p.shift = random_zeros(c);
     c->k->u8_avgpool_channels(taps, count, c->n, &p, y);
     for (size_t i = 0; i < c->n; i++) {
         int32_t sum = 0;

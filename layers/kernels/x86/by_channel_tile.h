@@ -284,11 +284,33 @@ static void u8_factor_channels(const uint8_t *b, size_t c, const qzk_mul_channel
     }
 }
 
+VEC_INLINE vf by_channel_average(vb sum, const qzk_avgpool_channels_params *p, size_t channel)
+{
+    const vf x = vf_from_i32(vi_sub32(sum, vb_load(p->offset + channel)));
+    return vf_fma(x, vf_load(p->mult + channel), vf_load(p->shift + channel));
+}
+
 static void u8_avgpool_channels(const uint8_t *const *taps, size_t count, size_t c,
                                 const qzk_avgpool_channels_params *p, uint8_t *y)
 {
     const vf lo = vf_zero(), hi = vf_set1(255.0f);
-    for (size_t i = 0; i < c; i += VL) {
+    size_t i = 0;
+    for (; i + VB <= c && !p->wide; i += VB) {
+        vb sum0 = vb_zero(), sum1 = vb_zero(), sum2 = vb_zero(), sum3 = vb_zero();
+        for (size_t t = 0; t < count; t++) {
+            const uint8_t *x = taps[t] + i;
+            sum0 = vi_add32(sum0, vi_load_u8(x));
+            sum1 = vi_add32(sum1, vi_load_u8(x + VL));
+            sum2 = vi_add32(sum2, vi_load_u8(x + 2 * VL));
+            sum3 = vi_add32(sum3, vi_load_u8(x + 3 * VL));
+        }
+        const vb a = vf_to_i32(by_channel_average(sum0, p, i));
+        const vb b = vf_to_i32(by_channel_average(sum1, p, i + VL));
+        const vb d = vf_to_i32(by_channel_average(sum2, p, i + 2 * VL));
+        const vb e = vf_to_i32(by_channel_average(sum3, p, i + 3 * VL));
+        vb_store(y + i, vb_unlace(vb_pack16(vb_pack32(a, b), vb_pack32(d, e))));
+    }
+    for (; i < c; i += VL) {
         const size_t n = QZI_MIN(c - i, (size_t)VL);
         vb sum = vb_zero();
         if (n == VL)
@@ -297,9 +319,7 @@ static void u8_avgpool_channels(const uint8_t *const *taps, size_t count, size_t
         else
             for (size_t t = 0; t < count; t++)
                 sum = vi_add32(sum, vi_load_u8_n(taps[t] + i, n));
-        const vf x = vf_from_i32(vi_sub32(sum, vb_load(p->offset + i)));
-        const vf v = vf_fma(x, vf_load(p->mult + i), vf_load(p->shift + i));
-        const vb q = vf_to_i32(vf_clamp(v, lo, hi));
+        const vb q = vf_to_i32(vf_clamp(by_channel_average(sum, p, i), lo, hi));
         if (n == VL)
             vi_store_u8(y + i, q);
         else
