@@ -48,6 +48,25 @@ static inline float draw_float(void)
     return (float)(int32_t)draw(2001) / 1000.0f - 1.0f;
 }
 
+/* Random int8 weights and biases of a convolution, and for each channel a scale from `least` on. */
+static inline void draw_qweights(qzi_node *node, float least)
+{
+    const qzi_conv2d_attr *a = &node->u.conv;
+    const size_t oc = (size_t)a->oc, count = oc * (size_t)(a->ic / a->groups * a->kh * a->kw);
+    qzi_qweights *qw = node->qw = qzi_calloc(ctx, 1, sizeof(*qw));
+    qw->w = qzi_alloc(ctx, count);
+    qw->scales = qzi_alloc(ctx, oc * sizeof(float));
+    qw->bias = qzi_alloc(ctx, oc * sizeof(int32_t));
+    qw->bias_f32 = qzi_calloc(ctx, oc, sizeof(float));
+    qw->per_channel = true;
+    for (size_t i = 0; i < count; i++)
+        qw->w[i] = (int8_t)((int32_t)draw(256) - 128);
+    for (size_t o = 0; o < oc; o++) {
+        qw->scales[o] = least + 0.0001f * (float)draw(20);
+        qw->bias[o] = (int32_t)draw(20000) - 10000;
+    }
+}
+
 /* Random parameters, all of a graph's. */
 static inline void draw_params(qz_graph *g)
 {

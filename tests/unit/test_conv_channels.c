@@ -20,25 +20,6 @@ typedef struct layer {
     bool channels;    /* its value has parameters by channel */
 } layer;
 
-/* Random int8 weights and biases, a scale for each channel. */
-static void add_qweights(qzi_node *node)
-{
-    const qzi_conv2d_attr *a = &node->u.conv;
-    const size_t oc = (size_t)a->oc, count = oc * (size_t)(a->ic / a->groups * a->kh * a->kw);
-    qzi_qweights *qw = node->qw = qzi_calloc(ctx, 1, sizeof(*qw));
-    qw->w = qzi_alloc(ctx, count);
-    qw->scales = qzi_alloc(ctx, oc * sizeof(float));
-    qw->bias = qzi_alloc(ctx, oc * sizeof(int32_t));
-    qw->bias_f32 = qzi_calloc(ctx, oc, sizeof(float));
-    qw->per_channel = true;
-    for (size_t i = 0; i < count; i++)
-        qw->w[i] = (int8_t)((int32_t)draw(256) - 128);
-    for (size_t o = 0; o < oc; o++) {
-        qw->scales[o] = 0.0003f + 0.0001f * (float)draw(20);
-        qw->bias[o] = (int32_t)draw(20000) - 10000;
-    }
-}
-
 static void add_channel_q(qzi_node *node)
 {
     float scale[256];
@@ -83,7 +64,7 @@ static qz_graph *make(const layer *layers, size_t count)
     for (size_t i = 0; i < count; i++) {
         qzi_node *node = &g->nodes[i + 1];
         node->act = layers[i].act;
-        add_qweights(node);
+        draw_qweights(node, 0.0003f);
         if (layers[i].channels)
             add_channel_q(node);
         if (layers[i].residual) {

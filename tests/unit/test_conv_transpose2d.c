@@ -83,26 +83,6 @@ static float *all_values(const qz_graph *g, const layer *l, const float *x, cons
     return y;
 }
 
-/* Random int8 weights and biases, a scale for each channel. */
-static void add_qweights(qz_graph *g)
-{
-    qzi_node *node = &g->nodes[1];
-    const qzi_conv2d_attr *a = &node->u.conv;
-    const size_t oc = (size_t)a->oc, count = (size_t)qz_tensor_numel(&g->params[0].tensor);
-    qzi_qweights *qw = node->qw = qzi_calloc(ctx, 1, sizeof(*qw));
-    qw->w = qzi_alloc(ctx, count);
-    qw->scales = qzi_alloc(ctx, oc * sizeof(float));
-    qw->bias = qzi_alloc(ctx, oc * sizeof(int32_t));
-    qw->bias_f32 = qzi_calloc(ctx, oc, sizeof(float));
-    qw->per_channel = true;
-    for (size_t i = 0; i < count; i++)
-        qw->w[i] = (int8_t)((int32_t)draw(256) - 128);
-    for (size_t o = 0; o < oc; o++) {
-        qw->scales[o] = 0.001f + 0.0001f * (float)draw(20);
-        qw->bias[o] = (int32_t)draw(20000) - 10000;
-    }
-}
-
 static int64_t out_size(int32_t in, int32_t k, int32_t s, int32_t p, int32_t extra)
 {
     return (int64_t)(in - 1) * s - 2 * p + k + extra;
@@ -125,7 +105,7 @@ static void check(const layer *l)
         qz_graph *g = make(l);
         if (u8) {
             make_u8(g, qx, qy);
-            add_qweights(g);
+            draw_qweights(&g->nodes[1], 0.001f);
         }
         qz_tensor x = draw_image(l->n, l->ic, l->h, l->w, u8 ? qx : (qzi_qparams){0});
         snprintf(what, sizeof(what), "%s n%d %d->%d groups %d %dx%d k %dx%d s %dx%d p %dx%d +%dx%d",

@@ -3,6 +3,7 @@
  * onnx_qoperator.c - int8 as integer ops on bytes: ONNX's own, com.microsoft's where ONNX has none,
  * and the float form between DequantizeLinear and QuantizeLinear where neither has one.
  */
+#include "quant/channels.h"
 #include "zoo/onnx/onnx_emit.h"
 
 /* What an integer op knows of a value. */
@@ -85,26 +86,12 @@ static void concat(qzi_onnx_emit *e, qz_value value, const char *out)
 /* Ops that reorder or choose bytes of their input: float's own forms take bytes. */
 static bool moves_bytes(const qzi_onnx_emit *e, const qzi_node *node)
 {
-    switch (node->op) {
-    case QZI_OP_MAX_POOL2D:
-    case QZI_OP_FLATTEN:
-    case QZI_OP_SLICE:
-    case QZI_OP_CHANNEL_SHUFFLE:
-    case QZI_OP_DROPOUT:
-    case QZI_OP_STOCHASTIC_DEPTH:
-        return true;
-    case QZI_OP_RESIZE2D:
-        return node->u.resize.mode == QZ_RESIZE_NEAREST;
-    case QZI_OP_CONCAT:
-        if (node->channel_q)
-            return true; /* joined: it has its inputs' parameters */
-        for (size_t i = 0; i < node->in_count; i++)
-            if (!same_parameters(&e->graph->nodes[node->in[i]], node))
-                return false;
-        return true;
-    default:
-        return false;
-    }
+    if (node->op != QZI_OP_CONCAT || node->channel_q) /* joined: it has its inputs' parameters */
+        return qzi_channels_moved(node);
+    for (size_t i = 0; i < node->in_count; i++)
+        if (!same_parameters(&e->graph->nodes[node->in[i]], node))
+            return false;
+    return true;
 }
 
 static void clip(qzi_onnx_emit *e, const char *name, const char *in, int32_t lo, int32_t hi,

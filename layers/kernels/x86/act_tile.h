@@ -100,33 +100,6 @@ VEC_INLINE vf act_quadratic(vf u, vf t, const act_tables *tables)
     return vf_fma(vf_fma(c2, u, c1), u, c0);
 }
 
-VEC_INLINE vf act_abs(vf x)
-{
-#if VL == 16
-    return _mm512_abs_ps(x);
-#else
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), x);
-#endif
-}
-
-VEC_INLINE vf act_min(vf a, vf b)
-{
-#if VL == 16
-    return _mm512_min_ps(a, b);
-#else
-    return _mm256_min_ps(a, b);
-#endif
-}
-
-VEC_INLINE vf act_max(vf a, vf b)
-{
-#if VL == 16
-    return _mm512_max_ps(a, b);
-#else
-    return _mm256_max_ps(a, b);
-#endif
-}
-
 /* f(x) of finite x. */
 VEC_INLINE vf act_value(vf x, const act_class kind, const act_tables *tables)
 {
@@ -135,17 +108,17 @@ VEC_INLINE vf act_value(vf x, const act_class kind, const act_tables *tables)
         /* the same: x between -3 and 3 in one instruction, which keeps the sign, and 3 more */
         const vf gate = vf_add(_mm512_range_ps(x, vf_set1(3.0f), 2), vf_set1(3.0f));
 #else
-        const vf gate = act_min(act_max(vf_add(x, vf_set1(3.0f)), vf_zero()), vf_set1(6.0f));
+        const vf gate = vf_min(vf_max(vf_add(x, vf_set1(3.0f)), vf_zero()), vf_set1(6.0f));
 #endif
         return kind == ACT_HARDSWISH ? vf_mul(x, gate) : gate;
     }
     if (kind == ACT_LEAKY_RELU) /* zeros may have another sign, which rounding drops */
-        return act_max(x, vf_mul(x, vf_set1(0.1f)));
+        return vf_max(x, vf_mul(x, vf_set1(0.1f)));
     const vf last = vf_set1(QZK_QUADRATIC_ZERO + QZK_QUADRATIC_PIECES - 1);
-    const vf u = kind == ACT_EVEN ? act_abs(x) : x;
-    vf t = act_min(vf_fma(u, tables->steps, tables->first), last);
+    const vf u = kind == ACT_EVEN ? vf_abs(x) : x;
+    vf t = vf_min(vf_fma(u, tables->steps, tables->first), last);
     if (kind == ACT_WHOLE) /* fma(x, 0, y) is y, but for the sign of a zero */
-        return act_quadratic(u, act_max(t, vf_set1(QZK_QUADRATIC_ZERO)), tables);
+        return act_quadratic(u, vf_max(t, vf_set1(QZK_QUADRATIC_ZERO)), tables);
     return vf_fma(x, vf_set1(0.5f), act_quadratic(u, t, tables));
 }
 

@@ -8,10 +8,6 @@
 #include "layers/kernels/x86/vec.h"
 
 #if VL == 16
-VEC_INLINE vf vf_abs(vf v)
-{
-    return _mm512_abs_ps(v);
-}
 VEC_INLINE vf vf_negate(vf v)
 {
     return _mm512_xor_ps(v, _mm512_set1_ps(-0.0f));
@@ -37,10 +33,6 @@ VEC_INLINE vf vf_only(vf v, vmask m)
     return _mm512_maskz_mov_ps(m, v);
 }
 #else
-VEC_INLINE vf vf_abs(vf v)
-{
-    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
-}
 VEC_INLINE vf vf_negate(vf v)
 {
     return _mm256_xor_ps(v, _mm256_set1_ps(-0.0f));

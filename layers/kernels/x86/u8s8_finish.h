@@ -119,7 +119,7 @@ VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const v
     if (f->limit) {
         VEC_UNROLL
         for (int j = 0; j < 4; j++)
-            v[j] = act_min(v[j], vf_set1(255.0f));
+            v[j] = vf_min(v[j], vf_set1(255.0f));
     }
 }
 

@@ -89,6 +89,19 @@ VEC_INLINE vf vf_div(vf a, vf b)
 {
     return _mm512_div_ps(a, b);
 }
+/* Of NaN and another, and of two zeros, b. */
+VEC_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm512_min_ps(a, b);
+}
+VEC_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm512_max_ps(a, b);
+}
+VEC_INLINE vf vf_abs(vf v)
+{
+    return _mm512_abs_ps(v);
+}
 /* The rule of max pooling: x > acc or x is NaN ? x : acc. */
 VEC_INLINE vf vf_pool_max(vf acc, vf x)
 {
@@ -171,6 +184,19 @@ VEC_INLINE vf vf_mul(vf a, vf b)
 VEC_INLINE vf vf_div(vf a, vf b)
 {
     return _mm256_div_ps(a, b);
+}
+/* Of NaN and another, and of two zeros, b. */
+VEC_INLINE vf vf_min(vf a, vf b)
+{
+    return _mm256_min_ps(a, b);
+}
+VEC_INLINE vf vf_max(vf a, vf b)
+{
+    return _mm256_max_ps(a, b);
+}
+VEC_INLINE vf vf_abs(vf v)
+{
+    return _mm256_andnot_ps(_mm256_set1_ps(-0.0f), v);
 }
 /* The rule of max pooling: x > acc or x is NaN ? x : acc. */
 VEC_INLINE vf vf_pool_max(vf acc, vf x)
