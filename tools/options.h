@@ -32,7 +32,7 @@ typedef struct tool_options {
         int fuse;         /* FUSE_* */
     } model;
     struct {
-        bool ptq, reduce_range, per_channel, relu;
+        bool ptq, reduce_range, per_channel, per_tensor, relu;
         int backend;            /* qz_backend */
         int observer;           /* qz_observer_kind */
         double percentile;      /* of QZ_OBSERVER_PERCENTILE; 0: the library's */

@@ -201,6 +201,11 @@ static bool has_images_to_correct(const tool_options *o)
     return !corrects || o->quant.statistics.count == 0 || o->quant.calib.count > 0;
 }
 
+static bool has_no_channels(const tool_options *o)
+{
+    return !o->quant.per_channel;
+}
+
 /* ---- evaluation ---- */
 
 static bool has_annotations(const tool_options *o)
@@ -252,6 +257,8 @@ static const rule rules[] = {
     {"--bias-correction", converts_float, needs_int8},
     {"--reduce-range", quantizes, needs_int8},
     {"--per-channel", quantizes, needs_int8},
+    {"--per-tensor", quantizes, needs_int8},
+    {"--per-tensor", has_no_channels, "contradicts --per-channel; give one of them"},
     {"--exclude", quantizes, needs_int8},
     {"--fallback", quantizes, needs_int8},
     {"--head", quantizes, needs_int8},

@@ -208,6 +208,7 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.bias_correction = (qz_bias_correction)(options->quant.bias_correction + 1);
     o.reduce_range = options->quant.reduce_range;
     o.per_channel = options->quant.per_channel;
+    o.per_tensor = options->quant.per_tensor;
     o.allow_missing = options->model.allow_missing;
     o.num_classes = (int32_t)options->model.num_classes;
     o.transform_input = options->model.transform_input;

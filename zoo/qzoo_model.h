@@ -79,7 +79,7 @@ typedef struct qz_model_options {
     qz_backend backend;
     qz_observer_kind observer;
     bool reduce_range;
-    bool per_channel;           /* also where the backend's default is per tensor */
+    bool per_channel;           /* a weight scale for each output channel, whatever the backend's */
     bool allow_missing;         /* parameters that the file lacks keep their random fill */
     int32_t num_classes;        /* 0: those of the file; without one, the architecture's own */
     const char *const *exclude; /* node names that stay fp32; copied */
@@ -124,13 +124,15 @@ typedef struct qz_model_options {
     double percentile; /* of QZ_OBSERVER_PERCENTILE, at most 100; 0: QZ_PERCENTILE_DEFAULT */
     /* with quantize: keep what every backend may need of the images, to be saved by
      * qz_model_statistics_save; such a model cannot be converted. Options of the int8 model have
-     * no use then: backend, observer, percentile, reduce_range, per_channel, exclude, fallback and
-     * float_heads are QZ_ERR_ARGUMENT. */
+     * no use then: backend, observer, percentile, reduce_range, per_channel, per_tensor, exclude,
+     * fallback and float_heads are QZ_ERR_ARGUMENT. */
     bool statistics;
     /* steps that make int8 better, which need images of calibration; and a step by itself, whatever
      * the recipe says of it */
     qz_recipe recipe;
     qz_bias_correction bias_correction;
+    bool per_tensor; /* one weight scale a layer, also where the backend has one a channel; with
+                        per_channel QZ_ERR_ARGUMENT */
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -306,6 +308,7 @@ typedef struct qz_model_info {
     const char *note;            /* how the file's keys became the network's: one line, or "" */
     const char *recipe;          /* "none", "fast"; "" for a float model that was never prepared */
     const char *bias_correction; /* "none", "images"; "" also */
+    const char *weight_scales;   /* "channel", "tensor": one for each; "" also */
 } qz_model_info;
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);

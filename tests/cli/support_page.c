@@ -45,7 +45,7 @@ int main(void)
         printf("| %s | int8 symmetric, %s | uint8 affine, %s, %s observer | %s | "
                "%s |\n",
                b->name,
-               b->per_channel ? "one scale a channel"
+               b->per_channel ? "one scale a channel (`--per-tensor`: a tensor)"
                               : "one scale a tensor (`--per-channel`: a channel)",
                b->by_channel ? "one scale a channel where all readers can take that"
                              : "one scale a tensor",

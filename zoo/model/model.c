@@ -92,7 +92,10 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
                         options->percentile);
     q->percentile = options->percentile;
     qzi_observer_word(q->observer, q->percentile, model->observer);
-    q->per_channel = options->per_channel || q->backend->per_channel;
+    if (options->per_channel && options->per_tensor)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "per_channel and per_tensor contradict each other; choose one");
+    q->per_channel = options->per_channel || (q->backend->per_channel && !options->per_tensor);
     q->reduce_range = options->reduce_range;
     /* PyTorch's truncated histograms (bench/NOTES.md) cost detectors up to 4 dB, and there is no
      * int8 detector or segmenter of PyTorch's to be equal to */
@@ -204,9 +207,9 @@ static qz_status take_options(qz_context *ctx, const qz_model_options *options, 
     QZI_TRY(qzi_options_take(ctx, options, o, sizeof(*o), "qz_model_options"));
     if (o->statistics &&
         (!o->quantize || o->backend != QZ_BACKEND_AUTO || o->observer != QZ_OBSERVER_DEFAULT ||
-         o->percentile != 0.0 || o->reduce_range || o->per_channel || o->exclude_count > 0 ||
-         o->fallback_count > 0 || o->float_heads || o->recipe != QZ_RECIPE_DEFAULT ||
-         o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT))
+         o->percentile != 0.0 || o->reduce_range || o->per_channel || o->per_tensor ||
+         o->exclude_count > 0 || o->fallback_count > 0 || o->float_heads ||
+         o->recipe != QZ_RECIPE_DEFAULT || o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "statistics go with quantize, and with no option of the int8 model");
     if (o->is_qat)

@@ -42,6 +42,8 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "an observer";
     else if (options->reduce_range)
         what = "reduce_range";
+    else if (options->per_channel || options->per_tensor)
+        what = "a choice of weight scales";
     else if (options->recipe > QZ_RECIPE_NONE || options->bias_correction > QZ_BIAS_CORRECTION_NONE)
         what = "a recipe";
     else if (options->skip_fuse)

@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * test_weight_options.c - options of an int8 model's weights, in every backend: what each does to
+ * the weights, that saved models keep them, and what is refused.
+ */
+#include "assert_ok.h"
+#include "counting.h"
+#include "zoo/model/model.h"
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+enum { SIDE = 16, CLASSES = 10, IMAGES = 4 };
+
+static const qz_backend backends[] = {QZ_BACKEND_FBGEMM, QZ_BACKEND_QNNPACK, QZ_BACKEND_NATIVE};
+static const qz_preprocess recipe = {.crop_h = SIDE, .crop_w = SIDE, .std = {1, 1, 1}};
+
+static qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t oc, int32_t groups,
+                     int32_t k)
+{
+    return qz_conv2d(
+        g, name, x,
+        &(qz_conv2d_options){
+            .out_channels = oc, .kernel_h = k, .padding_h = k / 2, .groups = groups, .bias = true});
+}
+
+static qz_graph *build(qz_context *ctx)
+{
+    qz_graph *g = NULL;
+    ASSERT_OK(ctx, qz_graph_create(ctx, &g));
+    qz_value x = conv(g, "stem", qz_graph_input(g, "input", 3), 16, 1, 3);
+    x = qz_activate(g, "relu", x, QZ_ACT_RELU);
+    x = qz_activate(g, "relu6", conv(g, "depthwise", x, 16, 16, 3), QZ_ACT_RELU6);
+    x = conv(g, "project", x, 24, 1, 1);
+    x = qz_flatten(g, "flatten", qz_adaptive_avg_pool2d(g, "avgpool", x, 1, 1));
+    qz_graph_output(g, "logits", qz_linear(g, "fc", x, CLASSES, true));
+    return g;
+}
+
+/* Calibrated and converted. */
+static qz_model *make(qz_context *ctx, const qz_model_options *options)
+{
+    qz_model *model = NULL;
+    ASSERT_OK(ctx, qz_model_from_graph(ctx, "small", build(ctx), &recipe, options, &model));
+    ASSERT_OK(ctx, qz_model_calibrate_synthetic(model, IMAGES));
+    ASSERT_OK(ctx, qz_model_convert(model));
+    return model;
+}
+
+static qz_model_options options_of(qz_backend backend)
+{
+    qz_model_options options = QZ_MODEL_OPTIONS_INIT;
+    options.quantize = true;
+    options.backend = backend;
+    return options;
+}
+
+static const qzi_node *node_of(const qz_model *model, const char *name)
+{
+    const qz_value value = qzi_graph_find(model->int8_graph, name);
+    assert_true(value >= 0);
+    return &model->int8_graph->nodes[value];
+}
+
+/* How many scales a layer's weights have. */
+static size_t count_scales(const qz_model *model, const char *name)
+{
+    const qzi_node *node = node_of(model, name);
+    size_t count = 0;
+    for (int32_t o = 0; o < node->u.conv.oc; o++) {
+        int32_t before = 0;
+        while (before < o && node->qw->scales[before] != node->qw->scales[o])
+            before++;
+        count += before == o;
+    }
+    return count;
+}
+
+static uint64_t hash_of(const qz_model *model)
+{
+    uint64_t hash = QZI_FNV_OFFSET;
+    for (size_t i = 0; i < model->int8_graph->node_count; i++) {
+        const qzi_node *node = &model->int8_graph->nodes[i];
+        if (!node->qw)
+            continue;
+        const size_t oc = (size_t)node->u.conv.oc;
+        const size_t per = (size_t)(node->u.conv.ic / node->u.conv.groups * node->u.conv.kh) *
+                           (size_t)node->u.conv.kw;
+        hash = qzi_fnv1a_numbers(node->qw->w, oc * per, 1, hash);
+        hash = qzi_fnv1a_numbers(node->qw->scales, oc, sizeof(float), hash);
+        hash = qzi_fnv1a_numbers(node->qw->bias, oc, sizeof(int32_t), hash);
+    }
+    return hash;
+}
+
+/* The model as a file of its own gives it back: the same weights and facts. */
+static void check_saved(qz_context *ctx, qz_model *model)
+{
+    char path[] = "/tmp/qzoo-weights-XXXXXX";
+    qz_model *opened = NULL;
+    qz_model_info want, got;
+    close(mkstemp(path));
+    ASSERT_OK(ctx, qz_model_save(model, path));
+    ASSERT_OK(ctx, qz_model_open_graph(ctx, path, build(ctx), &opened));
+    assert_true(hash_of(opened) == hash_of(model));
+    qz_model_get_info(model, &want);
+    qz_model_get_info(opened, &got);
+    assert_string_equal(got.weight_scales, want.weight_scales);
+    assert_string_equal(got.recipe, want.recipe);
+    qz_model_destroy(opened);
+    unlink(path);
+}
+
+/* ---- one scale a layer, or one a channel ---- */
+
+static void test_scales(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
+        uint64_t hash[3];
+        counting memory = COUNTING_INIT;
+        qz_context *ctx = counting_context(&memory, 1);
+        for (int way = 0; way < 3; way++) { /* the backend's, per channel, per tensor */
+            qz_model_options options = options_of(backends[i]);
+            qz_model_info info;
+            options.per_channel = way == 1;
+            options.per_tensor = way == 2;
+            const bool channels =
+                way == 1 || (way == 0 && qzi_backend_get(backends[i])->per_channel);
+            qz_model *model = make(ctx, &options);
+            hash[way] = hash_of(model);
+            qz_model_get_info(model, &info);
+            assert_string_equal(info.weight_scales, channels ? "channel" : "tensor");
+            assert_int_equal(count_scales(model, "stem"), channels ? 16 : 1);
+            assert_int_equal(count_scales(model, "project"), channels ? 24 : 1);
+            assert_int_equal(count_scales(model, "fc"), channels ? CLASSES : 1);
+            check_saved(ctx, model);
+            qz_model_destroy(model);
+        }
+        assert_true(hash[1] != hash[2]);
+        assert_true(hash[0] == hash[qzi_backend_get(backends[i])->per_channel ? 1 : 2]);
+        qz_context_destroy(ctx);
+        assert_int_equal(memory.live, 0);
+    }
+}
+
+static void refuse(qz_context *ctx, const qz_model_options *options, const char *text)
+{
+    qz_model *model = NULL;
+    const qz_status st = qz_model_from_graph(ctx, "small", build(ctx), &recipe, options, &model);
+    assert_int_equal(st, QZ_ERR_ARGUMENT);
+    assert_null(model);
+    if (!strstr(qz_context_message(ctx), text))
+        fail_msg("message '%s' lacks '%s'", qz_context_message(ctx), text);
+}
+
+static void test_refused(void **state)
+{
+    (void)state;
+    counting memory = COUNTING_INIT;
+    qz_context *ctx = counting_context(&memory, 1);
+    qz_model_options options = options_of(QZ_BACKEND_FBGEMM);
+    options.per_channel = options.per_tensor = true;
+    refuse(ctx, &options, "per_tensor");
+    options = options_of(QZ_BACKEND_AUTO);
+    options.statistics = options.per_tensor = true;
+    refuse(ctx, &options, "statistics");
+    qz_context_destroy(ctx);
+    assert_int_equal(memory.live, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_refused),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
