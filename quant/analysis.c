@@ -9,6 +9,7 @@
  */
 #include "quant/analysis.h"
 #include "quant/decide.h"
+#include "quant/detail.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -40,13 +41,14 @@ struct qzi_sqnr {
     const qzi_packed *packed[2];       /* float, int8 */
     qzi_exec *exec[2][QZI_STAGES_MAX]; /* made when a stage first runs */
     uint32_t threads;
-    pair *pairs; /* [int8_graph->node_count] */
-    kept *kept;  /* [float_graph->node_count] */
+    pair *pairs;         /* [int8_graph->node_count] */
+    kept *kept;          /* [float_graph->node_count] */
+    qzi_detail *details; /* [int8_graph->node_count]; NULL: not asked for */
     energy output;
     uint64_t images, agreements;
     bool classifies; /* the first output is N x C */
     qz_sqnr_row *rows;
-    size_t row_count;
+    qz_analysis_row *analysis; /* with details */
 };
 
 static double decibels(energy e)
@@ -167,8 +169,12 @@ static qz_status compare_value(void *user, const qz_graph *graph, qz_value node,
     const qzi_reach reach = qzi_reach_of(s->float_graph, p->float_node);
     clamp_view(real, reach);
     p->image = compare_views(real, &graph->nodes[node], view, reach);
+    qz_status st = QZ_OK;
+    if (s->details)
+        st = qzi_detail_add(s->ctx, &s->details[node], real, &graph->nodes[node], view, reach,
+                            s->threads);
     drop_kept(s, p->float_node);
-    return QZ_OK;
+    return st;
 }
 
 /* ---- create ---- */
@@ -284,7 +290,7 @@ static void pair_nodes(qzi_sqnr *s)
 
 qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_packed,
                           const qz_graph *int8_graph, const qzi_packed *int8_packed,
-                          uint32_t threads, qzi_sqnr **sqnr)
+                          uint32_t threads, bool details, qzi_sqnr **sqnr)
 {
     const qz_context *ctx = float_graph->ctx;
     *sqnr = NULL;
@@ -302,7 +308,11 @@ qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_p
     s->kept = qzi_calloc(ctx, float_graph->node_count, sizeof(*s->kept));
     s->rows = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->rows));
     qz_status st = QZ_OK;
-    if (!s->pairs || !s->kept || !s->rows) {
+    if (details) {
+        s->details = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->details));
+        s->analysis = qzi_calloc(ctx, int8_graph->node_count, sizeof(*s->analysis));
+    }
+    if (!s->pairs || !s->kept || !s->rows || (details && (!s->details || !s->analysis))) {
         st = QZ_ERR_MEMORY;
         goto fail;
     }
@@ -333,6 +343,10 @@ void qzi_sqnr_destroy(qzi_sqnr *sqnr)
         qzi_exec_destroy(sqnr->exec[0][i]);
         qzi_exec_destroy(sqnr->exec[1][i]);
     }
+    for (size_t i = 0; sqnr->details && i < sqnr->int8_graph->node_count; i++)
+        qzi_detail_free(sqnr->ctx, &sqnr->details[i]);
+    qzi_free(sqnr->ctx, sqnr->details);
+    qzi_free(sqnr->ctx, sqnr->analysis);
     qzi_free(sqnr->ctx, sqnr->kept);
     qzi_free(sqnr->ctx, sqnr->pairs);
     qzi_free(sqnr->ctx, sqnr->rows);
@@ -489,12 +503,21 @@ qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count)
             .weight_db = p->weight_db,
             .bias_db = p->bias_db,
         };
+        if (sqnr->details) {
+            qzi_detail_row(&sqnr->details[order[i].node], &graph->nodes[order[i].node],
+                           p->total.signal, p->total.noise, &sqnr->analysis[i]);
+            sqnr->analysis[i].sqnr = sqnr->rows[i];
+        }
     }
     qzi_free(sqnr->ctx, order);
-    sqnr->row_count = n;
     *rows = sqnr->rows;
     *count = n;
     return QZ_OK;
+}
+
+const qz_analysis_row *qzi_sqnr_analysis(const qzi_sqnr *sqnr)
+{
+    return sqnr->analysis;
 }
 
 double qzi_sqnr_output_db(const qzi_sqnr *sqnr)

@@ -7,11 +7,12 @@
 #include "quant/prepare.h"
 #include "quant/qzoo_quant.h"
 
-/* SQNR of each node; rows are sorted by activation, the worst first. */
+/* SQNR of each node, with `details` all of qz_analysis_row; rows are sorted by activation, the worst
+ * first. */
 typedef struct qzi_sqnr qzi_sqnr;
 qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_packed,
                           const qz_graph *int8_graph, const qzi_packed *int8_packed,
-                          uint32_t threads, qzi_sqnr **sqnr);
+                          uint32_t threads, bool details, qzi_sqnr **sqnr);
 void qzi_sqnr_destroy(qzi_sqnr *sqnr);
 qz_status qzi_sqnr_add(qzi_sqnr *sqnr, const qz_tensor *image);
 /*
@@ -29,6 +30,8 @@ double qzi_sqnr_worst_output_db(const qzi_sqnr *sqnr, const char *skip);
 double qzi_sqnr_kind_db(const qzi_sqnr *sqnr, const char *kind);
 /* Rows stay valid until the next call or destroy. */
 qz_status qzi_sqnr_rows(qzi_sqnr *sqnr, const qz_sqnr_row **rows, size_t *count);
+/* The same rows with details, after qzi_sqnr_rows; NULL: created without. */
+const qz_analysis_row *qzi_sqnr_analysis(const qzi_sqnr *sqnr);
 double qzi_sqnr_output_db(const qzi_sqnr *sqnr);      /* of the first graph output */
 double qzi_sqnr_top1_agreement(const qzi_sqnr *sqnr); /* share of images with the same top-1 */
 

@@ -88,6 +88,24 @@ typedef struct qz_sqnr_row {
     double bias_db;
 } qz_sqnr_row;
 
+/* More of the same node's output, over all images. Numbers are NaN where they have no meaning, and
+ * all of them where the float model computed NaN or infinity. */
+typedef struct qz_analysis_row {
+    qz_sqnr_row sqnr;
+    double mse;    /* mean of (float - int8)^2 */
+    double cosine; /* of the angle between all values in float and in int8 */
+    /* Kullback-Leibler divergence of the int8 values' distribution from float's, in nats, by
+     * histograms of at most 64 bins */
+    double kl;
+    double min, max;           /* of the float values */
+    double int8_min, int8_max; /* what bytes can hold, of any channel; NaN: a float node */
+    double clipped;            /* share of float values that lie beyond their channel's bytes */
+    int32_t channels;
+    int32_t scales;            /* of the int8 value: 1, or one for each channel; 0: a float node */
+    int32_t constant_channels; /* that had one value in all images, zero_channels included */
+    int32_t zero_channels;     /* that were always 0 */
+} qz_analysis_row;
+
 #ifdef __cplusplus
 }
 #endif

@@ -28,18 +28,44 @@ static void cell_db(report_table *t, double db)
         table_cell(t, "%.2f", db);
 }
 
-static report_table *table_of(const qz_sqnr_row *rows, size_t count)
+static void cell_number(report_table *t, const char *format, double value)
 {
-    static const char *const headers[] = {"<node",         "<op",       "<precision",
-                                          "activation dB", "weight dB", "bias dB"};
-    report_table *t = table_new(headers, 6);
+    if (isnan(value))
+        table_cell(t, "-");
+    else
+        table_cell(t, format, value);
+}
+
+/* `all`: also the columns that do not fit the screen. */
+static report_table *table_of(const qz_analysis_row *rows, size_t count, bool all)
+{
+    static const char *const headers[] = {
+        "<node",    "<op",     "<precision", "activation dB", "weight dB", "bias dB",
+        "mse",      "cosine",  "kl",         "min",           "max",       "int8 min",
+        "int8 max", "clipped", "scales",     "channels",      "constant",  "always 0"};
+    report_table *t = table_new(headers, all ? sizeof(headers) / sizeof(*headers) : 6);
     for (size_t i = 0; i < count; i++) {
-        table_cell(t, "%s", rows[i].name);
-        table_cell(t, "%s", rows[i].op);
-        table_cell(t, "%s", rows[i].is_int8 ? "int8" : "fp32");
-        cell_db(t, rows[i].activation_db);
-        cell_db(t, rows[i].weight_db);
-        cell_db(t, rows[i].bias_db);
+        const qz_analysis_row *r = &rows[i];
+        table_cell(t, "%s", r->sqnr.name);
+        table_cell(t, "%s", r->sqnr.op);
+        table_cell(t, "%s", r->sqnr.is_int8 ? "int8" : "fp32");
+        cell_db(t, r->sqnr.activation_db);
+        cell_db(t, r->sqnr.weight_db);
+        cell_db(t, r->sqnr.bias_db);
+        if (!all)
+            continue;
+        cell_number(t, "%.3g", r->mse);
+        cell_number(t, "%.5f", r->cosine);
+        cell_number(t, "%.5f", r->kl);
+        cell_number(t, "%.4g", r->min);
+        cell_number(t, "%.4g", r->max);
+        cell_number(t, "%.4g", r->int8_min);
+        cell_number(t, "%.4g", r->int8_max);
+        cell_number(t, "%.4f %%", 100.0 * r->clipped);
+        table_cell(t, "%d", (int)r->scales);
+        table_cell(t, "%d", (int)r->channels);
+        table_cell(t, "%d", (int)r->constant_channels);
+        table_cell(t, "%d", (int)r->zero_channels);
     }
     return t;
 }
@@ -47,7 +73,7 @@ static report_table *table_of(const qz_sqnr_row *rows, size_t count)
 /* How far int8 is from fp32, and on what it was measured. */
 typedef struct comparison {
     const subject *s;
-    const qz_sqnr_row *rows;
+    const qz_analysis_row *rows;
     size_t count;
     double output_db, agreement;
     size_t images;
@@ -87,16 +113,32 @@ static void print_kinds(FILE *out, const comparison *c)
         fputc('\n', out);
 }
 
+static json_t *node_json(const qz_analysis_row *r)
+{
+    json_t *node = json_pack(
+        "{s:s, s:s, s:s, s:o, s:o, s:o}", "name", r->sqnr.name, "op", r->sqnr.op, "precision",
+        r->sqnr.is_int8 ? "int8" : "fp32", "activation_db", json_number(r->sqnr.activation_db),
+        "weight_db", json_number(r->sqnr.weight_db), "bias_db", json_number(r->sqnr.bias_db));
+    json_set(node, "mse", json_number(r->mse));
+    json_set(node, "cosine", json_number(r->cosine));
+    json_set(node, "kl", json_number(r->kl));
+    json_set(node, "min", json_number(r->min));
+    json_set(node, "max", json_number(r->max));
+    json_set(node, "int8_min", json_number(r->int8_min));
+    json_set(node, "int8_max", json_number(r->int8_max));
+    json_set(node, "clipped", json_number(r->clipped));
+    json_set(node, "scales", json_integer(r->scales));
+    json_set(node, "channels", json_integer(r->channels));
+    json_set(node, "constant_channels", json_integer(r->constant_channels));
+    json_set(node, "zero_channels", json_integer(r->zero_channels));
+    return node;
+}
+
 static json_t *report_json(const comparison *c)
 {
     json_t *nodes = json_array();
-    for (size_t i = 0; i < c->count; i++) {
-        const qz_sqnr_row *r = &c->rows[i];
-        json_add(nodes, json_pack("{s:s, s:s, s:s, s:o, s:o, s:o}", "name", r->name, "op", r->op,
-                                  "precision", r->is_int8 ? "int8" : "fp32", "activation_db",
-                                  json_number(r->activation_db), "weight_db",
-                                  json_number(r->weight_db), "bias_db", json_number(r->bias_db)));
-    }
+    for (size_t i = 0; i < c->count; i++)
+        json_add(nodes, node_json(&c->rows[i]));
     json_t *root = json_pack("{s:s, s:s, s:s, s:o, s:o, s:I, s:o}", "schema", "qzoo.sqnr/1",
                              "model", c->s->info.name, "backend", c->s->info.backend, "output_db",
                              json_number(c->output_db), "top1_agreement", json_number(c->agreement),
@@ -137,12 +179,22 @@ static int write_report(const char *path, const comparison *c)
     int status = output_open(path, &file);
     if (status)
         return status;
-    report_table *t = table_of(c->rows, c->count);
+    report_table *t = table_of(c->rows, c->count, true);
     print_output(file.stream, c);
     status = recipe_steps_print(file.stream, c->s);
     status = output_close(&file, status ? status : table_print(t, file.stream));
     table_free(t);
     return status;
+}
+
+/* advice() of the worst nodes, of which it names three layers at most. */
+static const char *advice_of(const comparison *c, char *text, size_t size)
+{
+    qz_sqnr_row worst[4 * WORST_SHOWN];
+    size_t count = 0;
+    for (; count < c->count && count < sizeof(worst) / sizeof(*worst); count++)
+        worst[count] = c->rows[count].sqnr;
+    return advice(&c->s->info, worst, count, c->output_db, c->agreement, text, size);
 }
 
 static int report(const tool_options *o, const subject *s)
@@ -151,8 +203,8 @@ static int report(const tool_options *o, const subject *s)
     image_tensors images;
     int status = images_gather(o, s->ctx, &s->info, REPORT_IMAGES, &images);
     if (status == EXIT_DONE) {
-        qz_status st = qz_model_sqnr_each(s->model, images.list, images.count, &c.rows, &c.count,
-                                          &c.output_db, &c.agreement);
+        qz_status st = qz_model_analyse(s->model, images.list, images.count, &c.rows, &c.count,
+                                        &c.output_db, &c.agreement);
         for (size_t i = 0; i < images.count; i++)
             c.images += (size_t)images.list[i].dims[0];
         if (st != QZ_OK)
@@ -160,15 +212,14 @@ static int report(const tool_options *o, const subject *s)
     }
     json_t *json = status == EXIT_DONE ? report_json(&c) : NULL;
     char text[600] = "";
-    if (status == EXIT_DONE &&
-        *advice(&s->info, c.rows, c.count, c.output_db, c.agreement, text, sizeof(text)))
+    if (status == EXIT_DONE && *advice_of(&c, text, sizeof(text)))
         json_set(json, "advice", json_text(text));
     if (status == EXIT_DONE)
         status = json_check();
     if (status == EXIT_DONE && o->out.report)
         status = write_report(o->out.report, &c);
     if (status == EXIT_DONE && report_prints(o)) {
-        report_table *t = table_of(c.rows, c.count < WORST_SHOWN ? c.count : WORST_SHOWN);
+        report_table *t = table_of(c.rows, c.count < WORST_SHOWN ? c.count : WORST_SHOWN, false);
         printf("worst nodes over %zu images (SQNR against fp32):\n", c.images);
         status = table_print(t, stdout);
         table_free(t);

@@ -347,6 +347,11 @@ QZ_API qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const q
 QZ_API qz_status qz_model_sqnr_each(qz_model *model, const qz_tensor *images, size_t tensor_count,
                                     const qz_sqnr_row **rows, size_t *count, double *output_db,
                                     double *top1_agreement);
+/* The same with more of each node: error, angle, divergence, ranges, clipped values, dead channels.
+ * It takes about twice as long. */
+QZ_API qz_status qz_model_analyse(qz_model *model, const qz_tensor *images, size_t tensor_count,
+                                  const qz_analysis_row **rows, size_t *count, double *output_db,
+                                  double *top1_agreement);
 /* Of the last comparison: the SQNR of all outputs "kind" or "kind.K" together, such as a detector's
  * "bbox_regression", "objectness" and "cls_logits". NaN: there is no such output, or no comparison.
  */

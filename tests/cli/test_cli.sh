@@ -109,6 +109,11 @@ expect 0 '"qzoo.sqnr/1"' quantize squeezenet1_1 --calib calib -o m2.safetensors 
     --threads 2 --report r.json
 same m1.safetensors m2.safetensors
 grep -q 'activation dB' r.txt || complain "quantize --report wrote no text"
+for key in mse cosine kl min max int8_min int8_max clipped scales channels constant_channels \
+    zero_channels; do
+    has r.json "\"$key\": [-0-9]"
+done
+has r.txt 'cosine .* constant'
 expect 0 'int8' run m1.safetensors other.bmp --dump-outputs d4
 expect 0 'int8' run squeezenet1_1 other.bmp --ptq --calib calib --dump-outputs d5
 same d4/output.npy d5/output.npy

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * model.c - a model's life: build, load weights, fuse, prepare, calibrate, convert; its analysis.
+ * model.c - a model's life: build, load weights, fuse, prepare, calibrate, convert.
  *
  * Weights load before fusing, by torchvision's keys. A model may be shared by sessions on several
  * threads; the calls here change it, so they belong to one thread at a time.
@@ -12,6 +12,7 @@
 #include "zoo/model/model_build.h"
 #include "zoo/model/model_detect.h"
 #include "zoo/model/model_graph.h"
+#include "zoo/model/model_images.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
 #include "zoo/model/provenance.h"
@@ -326,45 +327,10 @@ qz_status qz_model_prepare(qz_model *model)
     return QZ_OK;
 }
 
-/* NCHW float32: what the graph's one input takes. */
-static qz_status check_images(const qz_model *model, const qz_tensor *images, const char *what)
-{
-    if (!images || !images->data || images->dtype != QZ_F32 || images->ndim != 4 ||
-        images->dims[0] < 1 || images->dims[1] != qzi_model_channels(model) ||
-        images->dims[2] < 1 || images->dims[3] < 1 || images->dims[0] > INT32_MAX ||
-        images->dims[2] > INT32_MAX || images->dims[3] > INT32_MAX || qz_tensor_numel(images) < 0)
-        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
-                        "%s: images must be float32, N x %d x H x W, with data", what,
-                        (int)qzi_model_channels(model));
-    return QZ_OK;
-}
-
-/* A detector takes images one by one. */
-static qz_status each_image(qz_model *model, const qz_tensor *images,
-                            qz_status (*fn)(qz_model *, void *, const qzi_detect_image *),
-                            void *user)
-{
-    const size_t each = (size_t)(qz_tensor_numel(images) / images->dims[0]);
-    if (!qzi_all_finite(images->data, (size_t)qz_tensor_numel(images)))
-        return qzi_fail(model->ctx, QZ_ERR_NUMERIC, "an image has NaN or infinity; remove it");
-    for (int64_t i = 0; i < images->dims[0]; i++) {
-        const qzi_detect_image image = {.chw = (const float *)images->data + (size_t)i * each,
-                                        .width = (int32_t)images->dims[3],
-                                        .height = (int32_t)images->dims[2]};
-        QZI_TRY(fn(model, user, &image));
-    }
-    return QZ_OK;
-}
-
 static qz_status calibrate_image(qz_model *model, void *user, const qzi_detect_image *image)
 {
     (void)user;
     return qzi_model_detect_calibrate(model, image);
-}
-
-static qz_status compare_image(qz_model *model, void *user, const qzi_detect_image *image)
-{
-    return qzi_model_detect_compare(model, user, image);
 }
 
 /* A sum, so that the order of the images does not matter. */
@@ -385,8 +351,8 @@ qz_status qz_model_calibrate(qz_model *model, const qz_tensor *images)
     if (!model->calibration)
         return qzi_model_fail_state(model,
                                     "no observers: create with quantize, or call qz_model_prepare");
-    QZI_TRY(check_images(model, images, "qz_model_calibrate"));
-    QZI_TRY(model->arch->detector ? each_image(model, images, calibrate_image, NULL)
+    QZI_TRY(qzi_model_check_images(model, images, "qz_model_calibrate"));
+    QZI_TRY(model->arch->detector ? qzi_model_each_image(model, images, calibrate_image, NULL)
                                   : qzi_calibrate(model->calibration, images));
     add_to_hash(model, images);
     model->calibration_images = qzi_calibration_images(model->calibration);
@@ -533,58 +499,4 @@ qz_status qz_model_recipe_steps(const qz_model *model, const qz_recipe_step **st
     *steps = model->recipe_report.steps;
     *count = model->recipe_report.count;
     return QZ_OK;
-}
-
-/* ---- analysis ---- */
-
-static qz_status sqnr_begin(qz_model *model)
-{
-    const qzi_packed *float_packed = NULL, *int8_packed = NULL;
-    uint32_t threads = model->threads != 0 ? model->threads : qz_context_threads(model->ctx);
-    QZI_TRY(qzi_model_packed(model, false, false, QZ_ISA_AUTO, &float_packed));
-    QZI_TRY(qzi_model_packed(model, true, false, QZ_ISA_AUTO, &int8_packed));
-    return qzi_sqnr_create(model->graph, float_packed, model->int8_graph, int8_packed, threads,
-                           &model->sqnr);
-}
-
-qz_status qz_model_sqnr_each(qz_model *model, const qz_tensor *images, size_t tensor_count,
-                             const qz_sqnr_row **rows, size_t *count, double *output_db,
-                             double *top1_agreement)
-{
-    const char *function = "qz_model_sqnr";
-    if (!model || !rows || !count || tensor_count < 1)
-        return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
-                        "%s: model, rows or count is NULL, or there is no image", function);
-    if (!model->int8_graph)
-        return qzi_model_fail_state(model, "nothing to compare; convert first");
-    if (!model->graph)
-        return qzi_model_fail_state(model,
-                                    "there is no float model to compare with (an opened int8 file, "
-                                    "or it was dropped)");
-    for (size_t i = 0; i < tensor_count; i++)
-        QZI_TRY(check_images(model, images ? &images[i] : NULL, function));
-    qzi_sqnr_destroy(model->sqnr);
-    model->sqnr = NULL;
-    QZI_TRY(sqnr_begin(model));
-    for (size_t i = 0; i < tensor_count; i++)
-        QZI_TRY(model->arch->detector ? each_image(model, &images[i], compare_image, model->sqnr)
-                                      : qzi_sqnr_add(model->sqnr, &images[i]));
-    QZI_TRY(qzi_sqnr_rows(model->sqnr, rows, count));
-    if (output_db)
-        *output_db = model->arch->detector ? qzi_sqnr_worst_output_db(model->sqnr, "features.")
-                                           : qzi_sqnr_output_db(model->sqnr);
-    if (top1_agreement)
-        *top1_agreement = qzi_sqnr_top1_agreement(model->sqnr);
-    return QZ_OK;
-}
-
-qz_status qz_model_sqnr(qz_model *model, const qz_tensor *images, const qz_sqnr_row **rows,
-                        size_t *count, double *output_db, double *top1_agreement)
-{
-    return qz_model_sqnr_each(model, images, 1, rows, count, output_db, top1_agreement);
-}
-
-double qz_model_sqnr_kind(const qz_model *model, const char *kind)
-{
-    return model && model->sqnr && kind ? qzi_sqnr_kind_db(model->sqnr, kind) : (double)NAN;
 }
