@@ -18,6 +18,7 @@ const usage = `usage: compare [OPTION...] MODEL[:STAGE]...
   --rounds N           pairs of measurements (3)
   --seconds S          of each measurement (1)
   --backend B          arithmetic of int8 (auto)
+  --work DIR           keep the int8 models in DIR, and take those that are there already
   --json FILE          the same as JSON
 ratio: onnxruntime's median latency over ours, pair by pair; above 1 we are faster.`;
 
@@ -25,6 +26,7 @@ const root = path.join(__dirname, '..', '..');
 const options = {
   qzoo: path.join(root, 'build', 'tools', 'qzoo'), precision: 'fp32,int8', style: 'qdq', threads: '1,2',
   rounds: '3', seconds: '1', backend: 'auto', json: '',
+  work: '',
 };
 const models = [];
 
@@ -166,7 +168,7 @@ function printRow(row) {
 }
 
 (async () => {
-  const work = fs.mkdtempSync(path.join(os.tmpdir(), 'qzoo-peers-'));
+  const work = options.work || fs.mkdtempSync(path.join(os.tmpdir(), 'qzoo-peers-'));
   const version = JSON.parse(fs.readFileSync(path.join(process.env.QZOO_ORT_NODE, 'package.json'))).version;
   const rows = [];
   let status = 0;
@@ -185,7 +187,7 @@ function printRow(row) {
           }
         }
   } finally {
-    fs.rmSync(work, { recursive: true, force: true });
+    if (!options.work) fs.rmSync(work, { recursive: true, force: true });
   }
   if (!about) process.exit(1);
   for (const precision of precisions)
