@@ -5,15 +5,12 @@
  * Values that share storage form a group with one root: an alias (dropout, a slice of the channels)
  * is a part of its input, an element-wise op may write over its dying input, and a concat's inputs
  * are written by their producers straight into their slices. A group lives from its first
- * definition to its last reader; groups are placed largest first at the lowest offset where no
- * group alive at the same time is placed (Pisarchyk and Lee, "Efficient Memory Management for Deep
- * Neural Net Inference", greedy by size). Where that takes more than what is alive at once, the
- * group that ended highest is placed first, and so on for some orders: test_plan has what it
- * brings.
+ * definition to its last reader; place.c says where groups are placed. test_plan has what the
+ * orders of placement bring.
  */
 #include "layers/graph/plan.h"
+#include "layers/graph/place.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 /* Orders of placement that are tried. */
@@ -21,13 +18,6 @@
 
 /* Channels of the largest vector of bytes. */
 #define NARROW 64
-
-typedef struct group {
-    qz_value root;
-    size_t bytes, offset;
-    size_t best;        /* offset in the best order so far */
-    size_t first, last; /* node indexes, inclusive; last = node count for outputs */
-} group;
 
 typedef struct planner_value {
     qz_value root;     /* resolved in finish_groups */
@@ -43,7 +33,7 @@ typedef struct planner {
     const qz_graph *graph;
     qzi_plan *plan;
     planner_value *values;
-    group *groups;
+    qzi_block *groups; /* of values; the root is the id */
     size_t group_count;
 } planner;
 
@@ -276,96 +266,6 @@ static void form_groups(planner *p)
             find_head(p, i);
 }
 
-static int by_size(const void *a, const void *b)
-{
-    const group *x = a, *y = b;
-    if (x->bytes != y->bytes)
-        return x->bytes > y->bytes ? -1 : 1;
-    return x->root < y->root ? -1 : x->root > y->root;
-}
-
-static int by_offset(const void *a, const void *b)
-{
-    const group *const *x = a, *const *y = b;
-    if ((*x)->offset != (*y)->offset)
-        return (*x)->offset < (*y)->offset ? -1 : 1;
-    return (*x)->root < (*y)->root ? -1 : (*x)->root > (*y)->root;
-}
-
-static bool lives_beside(const group *a, const group *b)
-{
-    return a->first <= b->last && b->first <= a->last;
-}
-
-/*
- * Gives every group, in the order of the array, the lowest offset where none placed before that
- * is alive at the same time is placed. Returns the bytes that this takes; *top: the group that ends
- * there. alive: room for all groups.
- */
-static size_t place_in_order(planner *p, const group **alive, size_t *top)
-{
-    size_t bytes = 0;
-    for (size_t i = 0; i < p->group_count; i++) {
-        group *g = &p->groups[i];
-        size_t count = 0, at = 0;
-        for (size_t k = 0; k < i; k++) {
-            if (lives_beside(&p->groups[k], g))
-                alive[count++] = &p->groups[k];
-        }
-        qsort(alive, count, sizeof(*alive), by_offset);
-        for (size_t k = 0; k < count && alive[k]->offset < at + g->bytes; k++)
-            at = QZI_MAX(at, alive[k]->offset + alive[k]->bytes);
-        g->offset = at;
-        if (at + g->bytes > bytes) {
-            bytes = at + g->bytes;
-            *top = i;
-        }
-    }
-    return bytes;
-}
-
-static size_t liveness_of(const planner *p)
-{
-    size_t most = 0;
-    for (size_t i = 0; i < p->graph->node_count; i++) {
-        size_t sum = 0;
-        for (size_t k = 0; k < p->group_count; k++)
-            sum += p->groups[k].first <= i && i <= p->groups[k].last ? p->groups[k].bytes : 0;
-        most = QZI_MAX(most, sum);
-    }
-    return most;
-}
-
-/* Tries orders until one takes no more than what is alive at once; else the best counts. */
-static qz_status place_groups(planner *p)
-{
-    const qz_context *ctx = p->graph->ctx;
-    const group **alive = qzi_alloc(ctx, QZI_MAX(p->group_count, (size_t)1) * sizeof(*alive));
-    if (!alive)
-        return QZ_ERR_MEMORY;
-    qsort(p->groups, p->group_count, sizeof(*p->groups), by_size);
-    const size_t bound = liveness_of(p);
-    size_t best = SIZE_MAX;
-    for (int order = 0; order < MAX_ORDERS && best > bound; order++) {
-        size_t top = 0, bytes = place_in_order(p, alive, &top);
-        if (bytes < best) {
-            best = bytes;
-            for (size_t k = 0; k < p->group_count; k++)
-                p->groups[k].best = p->groups[k].offset;
-        }
-        /* the group that found no room below goes first */
-        const group first = p->groups[top];
-        memmove(&p->groups[1], &p->groups[0], top * sizeof(first));
-        p->groups[0] = first;
-    }
-    for (size_t k = 0; k < p->group_count; k++)
-        p->groups[k].offset = p->groups[k].best;
-    qzi_free(ctx, alive);
-    p->plan->arena_bytes = best;
-    p->plan->liveness_bytes = bound;
-    return QZ_OK;
-}
-
 static qz_status finish_groups(planner *p)
 {
     const qz_graph *g = p->graph;
@@ -384,8 +284,8 @@ static qz_status finish_groups(planner *p)
             bytes > SIZE_MAX / 4)
             return qzi_fail(g->ctx, QZ_ERR_ARGUMENT, "%s: its output does not fit in memory",
                             g->nodes[i].name);
-        p->groups[p->group_count++] = (group){
-            .root = root,
+        p->groups[p->group_count++] = (qzi_block){
+            .id = root,
             .bytes = QZI_ROUND_UP(bytes, (size_t)QZI_ALIGN),
             .first = i,
             .last = i,
@@ -393,16 +293,17 @@ static qz_status finish_groups(planner *p)
     }
     for (size_t i = 0; i < g->node_count; i++) {
         for (size_t k = 0; k < p->group_count && plan->values[i].needed; k++) {
-            if (p->groups[k].root != p->values[i].root)
+            if (p->groups[k].id != p->values[i].root)
                 continue;
             p->groups[k].first = QZI_MIN(p->groups[k].first, i);
             p->groups[k].last = QZI_MAX(p->groups[k].last, p->values[i].last);
             break;
         }
     }
-    QZI_TRY(place_groups(p));
+    QZI_TRY(qzi_place(g->ctx, p->groups, p->group_count, g->node_count, MAX_ORDERS,
+                      &plan->arena_bytes, &plan->liveness_bytes));
     for (size_t k = 0; k < p->group_count; k++)
-        plan->values[p->groups[k].root].offset = p->groups[k].offset;
+        plan->values[p->groups[k].id].offset = p->groups[k].offset;
     for (size_t i = 0; i < g->node_count; i++) {
         int64_t channel = 0;
         for (qz_value v = (qz_value)i; p->values[v].parent != v; v = p->values[v].parent)

@@ -6,6 +6,7 @@
  * kw + kh pixels in place of kw * kh.
  */
 #include "layers/ops/by_channel.h"
+#include "layers/ops/window.h"
 
 /* Taps on the stack: larger windows (global pooling of big images) take scratch. */
 #define STACK_TAPS 64
@@ -88,37 +89,6 @@ static qz_status adaptive_shape(const qzi_op_node *n, const qzi_shape *in, qzi_s
     if ((int64_t)(in->h / out->h + 2) * (in->w / out->w + 2) > MAX_TAPS)
         return fail_window(n);
     return QZ_OK;
-}
-
-/* The window [y0, y1) x [x0, x1) inside the image, and the average's divisor. */
-typedef struct window {
-    int32_t y0, y1, x0, x1, count;
-} window;
-
-static window window_of(const qzi_node *node, const qzk_view *in, const qzk_view *out, int32_t oy,
-                        int32_t ox)
-{
-    window w;
-    if (node->op == QZI_OP_ADAPTIVE_AVG_POOL2D) {
-        w.y0 = (int32_t)((int64_t)oy * in->h / out->h);
-        w.y1 = (int32_t)QZI_DIV_UP((int64_t)(oy + 1) * in->h, out->h);
-        w.x0 = (int32_t)((int64_t)ox * in->w / out->w);
-        w.x1 = (int32_t)QZI_DIV_UP((int64_t)(ox + 1) * in->w, out->w);
-        w.count = (w.y1 - w.y0) * (w.x1 - w.x0);
-        return w;
-    }
-    const qzi_pool2d_attr *a = &node->u.pool;
-    int32_t y0 = oy * a->stride_h - a->pad_h, x0 = ox * a->stride_w - a->pad_w;
-    /* torch counts padding, but not what ceil mode reaches beyond it */
-    int32_t y1 = QZI_MIN(y0 + a->kh, in->h + a->pad_h), x1 = QZI_MIN(x0 + a->kw, in->w + a->pad_w);
-    w.count = (y1 - y0) * (x1 - x0);
-    w.y0 = QZI_MAX(y0, 0);
-    w.x0 = QZI_MAX(x0, 0);
-    w.y1 = QZI_MIN(y1, in->h);
-    w.x1 = QZI_MIN(x1, in->w);
-    if (a->count_exclude_pad)
-        w.count = (w.y1 - w.y0) * (w.x1 - w.x0);
-    return w;
 }
 
 /* ---- averages by channel ---- */
@@ -216,7 +186,7 @@ static void pool_pixel(const qzi_op_run *r, pool_task *task, int64_t pixel)
     size_t size = qz_dtype_size(node->dtype), c = (size_t)in->c, count = 0;
     int32_t ox = (int32_t)(pixel % out->w), oy = (int32_t)(pixel / out->w % out->h);
     int64_t image = pixel / out->w / out->h;
-    window w = window_of(node, in, out, oy, ox);
+    qzi_pool_window w = qzi_pool_window_of(node, in, out, oy, ox);
     void *y = (char *)out->data + (size_t)(pixel * out->pixel_stride) * size;
 
     for (int32_t iy = w.y0; iy < w.y1; iy++) {
@@ -290,7 +260,7 @@ static void max_row(const qzi_op_run *r, int64_t image, int32_t iy, char *to)
     const int64_t row = (image * in->h + iy) * in->w;
     const void *taps[STACK_TAPS];
     for (int32_t ox = 0; ox < r->out.w; ox++, to += c * size) {
-        const window w = window_of(r->node, in, &r->out, 0, ox);
+        const qzi_pool_window w = qzi_pool_window_of(r->node, in, &r->out, 0, ox);
         size_t count = 0;
         for (int32_t ix = w.x0; ix < w.x1; ix++)
             taps[count++] = (const char *)in->data + (size_t)((row + ix) * in->pixel_stride) * size;
@@ -310,7 +280,7 @@ static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
     int32_t next = 0; /* the first row that has no maxima yet */
     for (int64_t row = begin; row < end; row++) {
         const int32_t oy = (int32_t)(row % out->h);
-        const window w = window_of(r->node, in, out, oy, 0);
+        const qzi_pool_window w = qzi_pool_window_of(r->node, in, out, oy, 0);
         const size_t count = (size_t)(w.y1 - w.y0);
         next = row == begin || oy == 0 ? w.y0 : next;
         for (; next < w.y1; next++)

@@ -6,7 +6,7 @@
  * Bilinear: a thread blends two input rows into its scratch, then the columns of that row into an
  * output row. Most of the work is the columns; a blended row is small and remains near.
  */
-#include "layers/ops/ops.h"
+#include "layers/ops/resize.h"
 
 #include <string.h>
 
@@ -38,33 +38,6 @@ static qz_status shape(const qzi_op_node *n, const qzi_shape *in, qzi_shape *out
     return QZ_OK;
 }
 
-/* ---- where an output pixel comes from, by row or by column ---- */
-
-static int32_t nearest_of(int32_t at, int32_t in, int32_t out)
-{
-    const float scale = (float)in / (float)out;
-    /* positive, so that the conversion is the floor */
-    return (int32_t)QZI_MIN((int64_t)((float)at * scale), (int64_t)in - 1);
-}
-
-typedef struct blend {
-    int32_t first, second;
-    float w_first, w_second;
-} blend;
-
-static blend blend_of(int32_t at, int32_t in, int32_t out)
-{
-    const float scale = (float)in / (float)out;
-    float src = ((float)at + 0.5f) * scale - 0.5f;
-    src = src < 0.0f ? 0.0f : src;
-    blend b = {.first = (int32_t)QZI_MIN((int64_t)src, (int64_t)in - 1)};
-    b.second = QZI_MIN(b.first + 1, in - 1);
-    b.w_second = src - (float)b.first;
-    b.w_second = b.w_second < 0.0f ? 0.0f : b.w_second > 1.0f ? 1.0f : b.w_second;
-    b.w_first = 1.0f - b.w_second;
-    return b;
-}
-
 /* ---- scratch of a thread: bilinear's columns, then a blended row ---- */
 
 static size_t taps_bytes(const qzi_op_run *r)
@@ -72,16 +45,9 @@ static size_t taps_bytes(const qzi_op_run *r)
     return QZI_ROUND_UP((size_t)r->out.w * sizeof(qzk_resize_tap), (size_t)QZI_ALIGN);
 }
 
-static bool moves(const qzi_op_run *r)
-{
-    const qzk_view *x = &r->in[0], *y = &r->out;
-    return r->node->u.resize.mode == QZ_RESIZE_NEAREST || (x->h == 1 && x->w == 1) ||
-           (x->h == y->h && x->w == y->w);
-}
-
 static size_t scratch(const qzi_op_run *r)
 {
-    if (moves(r))
+    if (qzi_resize_moves(r->node, &r->in[0], &r->out))
         return 0;
     const size_t row = (size_t)r->in[0].w * (size_t)qzi_pixel_stride(r->node->dtype, r->out.c);
     return taps_bytes(r) + row * sizeof(float);
@@ -100,14 +66,15 @@ static void move_row(const qzi_op_run *r, int64_t row)
     const qzk_view *x = &r->in[0], *y = &r->out;
     const size_t size = qz_dtype_size(r->node->dtype), bytes = (size_t)y->c * size;
     const size_t x_step = (size_t)x->pixel_stride * size, y_step = (size_t)y->pixel_stride * size;
-    const int32_t at = nearest_of((int32_t)(row % y->h), x->h, y->h);
+    const int32_t at = qzi_resize_nearest((int32_t)(row % y->h), x->h, y->h);
     const char *from = row_of(r, x, row / y->h * x->h + at);
     char *to = row_of(r, y, row);
     for (int32_t ox = 0; ox < y->w; ox++, to += y_step)
-        memcpy(to, from + (size_t)nearest_of(ox, x->w, y->w) * x_step, bytes);
+        memcpy(to, from + (size_t)qzi_resize_nearest(ox, x->w, y->w) * x_step, bytes);
 }
 
-static void blend_rows(const qzi_op_run *r, int64_t image, const blend *b, float *blended)
+static void blend_rows(const qzi_op_run *r, int64_t image, const qzi_resize_blend *b,
+                       float *blended)
 {
     const qzk_view *x = &r->in[0];
     const bool u8 = r->node->dtype == QZ_U8;
@@ -132,7 +99,7 @@ static void make_taps(const qzi_op_run *r, qzk_resize_tap *taps)
 {
     const int64_t stride = qzi_pixel_stride(r->node->dtype, r->out.c);
     for (int32_t ox = 0; ox < r->out.w; ox++) {
-        const blend b = blend_of(ox, r->in[0].w, r->out.w);
+        const qzi_resize_blend b = qzi_resize_blend_of(ox, r->in[0].w, r->out.w);
         taps[ox] = (qzk_resize_tap){b.first * stride, b.second * stride, b.w_first, b.w_second};
     }
 }
@@ -141,7 +108,7 @@ static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     const qzi_op_run *r = arg;
     const qzk_view *y = &r->out;
-    if (moves(r)) {
+    if (qzi_resize_moves(r->node, &r->in[0], &r->out)) {
         for (int64_t row = begin; row < end; row++)
             move_row(r, row);
         return;
@@ -151,7 +118,7 @@ static void run_rows(void *arg, int64_t begin, int64_t end, uint32_t thread)
     float *blended = (float *)(void *)(mine + taps_bytes(r));
     make_taps(r, taps);
     for (int64_t row = begin; row < end; row++) {
-        const blend b = blend_of((int32_t)(row % y->h), r->in[0].h, y->h);
+        const qzi_resize_blend b = qzi_resize_blend_of((int32_t)(row % y->h), r->in[0].h, y->h);
         const qzk_resize_row columns = {.x = blended,
                                         .y = row_of(r, y, row),
                                         .taps = taps,
