@@ -13,11 +13,11 @@ typedef struct qzi_block {
 } qzi_block;
 
 /*
- * Sets the offsets, and sorts the blocks. Blocks are placed largest first at the lowest offset where
- * no block alive at the same time is placed (Pisarchyk and Lee, "Efficient Memory Management for
- * Deep Neural Net Inference", greedy by size). Where that takes more than what is alive at once, the
- * block that ended highest is placed first, and so on for some orders. *bytes: what it takes in all.
- * *liveness: the most bytes alive at once in a step below `steps`.
+ * Sets the offsets, and sorts the blocks. Blocks are placed largest first at the lowest offset
+ * where no block alive at the same time is placed (Pisarchyk and Lee, "Efficient Memory Management
+ * for Deep Neural Net Inference", greedy by size). Where that takes more than what is alive at
+ * once, the block that ended highest is placed first, and so on for some orders. *bytes: what it
+ * takes in all. *liveness: the most bytes alive at once in a step below `steps`.
  */
 qz_status qzi_place(const qz_context *ctx, qzi_block *blocks, size_t count, size_t steps,
                     int orders, size_t *bytes, size_t *liveness);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * grad.h - the kernels of training: what the backward of an op needs beside the kernels of its
- * forward. CONTRACT.md, "Gradients", has the numbers; ref/ is that page in C.
+ * forward. GRADIENTS.md, has the numbers; ref/ is that page in C.
  *
  * The rules of kernels.h hold here too: a kernel never fails, never allocates, and computes the
  * same bytes on every instruction set, for any cut of its units.

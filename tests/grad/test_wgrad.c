@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * test_wgrad.c - the weight gradients of convolutions: every kernel has the bytes of CONTRACT.md's
+ * test_wgrad.c - the weight gradients of convolutions: every kernel has the bytes of GRADIENTS.md's
  * formula, computed here one weight at a time, for any cut of its units.
  */
 #include "../unit/one_op.h"
