@@ -7,7 +7,7 @@
 #include "quant/prepare.h"
 #include "quant/qzoo_quant.h"
 
-/* SQNR of each node, with `details` all of qz_analysis_row; rows are sorted by activation, the worst
+/* SQNR of each node, with `details` all of qz_analysis_row; rows are sorted by activation, worst
  * first. */
 typedef struct qzi_sqnr qzi_sqnr;
 qz_status qzi_sqnr_create(const qz_graph *float_graph, const qzi_packed *float_packed,

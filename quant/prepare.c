@@ -20,9 +20,16 @@ struct qzi_calibration {
     qzi_packed *packed;
     qzi_exec *exec[QZI_STAGES_MAX]; /* made when a stage first runs */
     qzi_kept kept;
+    struct {
+        size_t images;
+        int64_t mean, square; /* sums over images, in steps of 2^-INPUT_BITS: exact in any order */
+        float min, max;
+    } input;
     size_t images;
     bool broken; /* an image failed when some observers had seen it */
 };
+
+#define INPUT_BITS 20
 
 /* ---- prepare ---- */
 
@@ -101,14 +108,39 @@ static qz_status observe_reach(qzi_calibration *cal, qz_value node, const qzk_vi
     return st;
 }
 
+/* Sums over an image in the order of its values, then over images without rounding. */
+static void observe_input(qzi_calibration *cal, const qzk_view *view)
+{
+    const int64_t pixels = (int64_t)view->n * view->h * view->w;
+    const float limit = 1e3f; /* beyond, it does not matter how far */
+    const double count = (double)pixels * view->c, unit = (double)(1 << INPUT_BITS);
+    double sum = 0.0, square = 0.0;
+    const qzi_fpenv env = qzi_fpenv_enter();
+    for (int64_t p = 0; p < pixels; p++)
+        for (int32_t c = 0; c < view->c; c++) {
+            const float x = ((const float *)view->data)[p * view->pixel_stride + c];
+            const double v = (double)QZI_MIN(QZI_MAX(x, -limit), limit);
+            cal->input.min = QZI_MIN(cal->input.min, x);
+            cal->input.max = QZI_MAX(cal->input.max, x);
+            sum += v;
+            square += v * v;
+        }
+    cal->input.mean += (int64_t)(sum / count * unit);
+    cal->input.square += (int64_t)(square / count * unit);
+    cal->input.images++;
+    qzi_fpenv_leave(env);
+}
+
 static qz_status observe_node(void *user, const qz_graph *graph, qz_value node,
                               const qzk_view *view)
 {
     qzi_calibration *cal = user;
     qz_status st;
-    if (graph->nodes[node].op == QZI_OP_INPUT && graph->nodes[node].u.input.index == 0 &&
-        qzi_qconfig_needs_images(&cal->qconfig))
-        QZI_TRY(qzi_kept_add(&cal->kept, view));
+    if (graph->nodes[node].op == QZI_OP_INPUT && graph->nodes[node].u.input.index == 0) {
+        observe_input(cal, view);
+        if (qzi_qconfig_needs_images(&cal->qconfig))
+            QZI_TRY(qzi_kept_add(&cal->kept, view));
+    }
     if (!cal->observers[node] && !cal->statistics)
         return QZ_OK;
     cal->broken = true; /* until the image is through */
@@ -131,6 +163,8 @@ static qz_status create(qz_graph *graph, uint32_t threads, qzi_calibration **cal
     cal->node_count = graph->node_count;
     qzi_arena_init(&cal->arena, graph->ctx);
     qzi_kept_init(&cal->kept, graph->ctx);
+    cal->input.min = INFINITY;
+    cal->input.max = -INFINITY;
     cal->observers = qzi_calloc(graph->ctx, graph->node_count, sizeof(qzi_observer *));
     cal->reaches = qzi_calloc(graph->ctx, graph->node_count, sizeof(*cal->reaches));
     if (!cal->observers || !cal->reaches)
@@ -296,6 +330,41 @@ const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration,
 {
     return node >= 0 && (size_t)node < calibration->node_count ? calibration->observers[node]
                                                                : NULL;
+}
+
+const qz_graph *qzi_calibration_graph(const qzi_calibration *calibration)
+{
+    return calibration->graph;
+}
+
+const qzi_extremes *qzi_calibration_extremes(const qzi_calibration *calibration, qz_value node)
+{
+    const qzi_observer *o = qzi_calibration_observer(calibration, node);
+    return o                         ? qzi_observer_extremes(o)
+           : calibration->statistics ? &calibration->statistics->whole[node].ends
+                                     : NULL;
+}
+
+const qzi_tally *qzi_calibration_tally(const qzi_calibration *calibration, qz_value node)
+{
+    const qzi_observer *o = qzi_calibration_observer(calibration, node);
+    const qzi_tally *tally = o                         ? &o->tally
+                             : calibration->statistics ? &calibration->statistics->channels[node]
+                                                       : NULL;
+    return tally && tally->channels > 1 ? tally : NULL;
+}
+
+void qzi_calibration_input(const qzi_calibration *calibration, qzi_input_facts *facts)
+{
+    const double unit = (double)(1 << INPUT_BITS), images = (double)calibration->input.images;
+    *facts = (qzi_input_facts){.images = calibration->input.images,
+                               .min = calibration->input.min,
+                               .max = calibration->input.max};
+    if (facts->images == 0)
+        return;
+    facts->mean = (double)calibration->input.mean / unit / images;
+    const double square = (double)calibration->input.square / unit / images;
+    facts->deviation = sqrt(QZI_MAX(square - facts->mean * facts->mean, 0.0));
 }
 
 const qzi_kept *qzi_calibration_kept(const qzi_calibration *calibration)

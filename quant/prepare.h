@@ -46,6 +46,18 @@ uint32_t qzi_calibration_threads(const qzi_calibration *calibration);
 const qzi_qconfig *qzi_calibration_qconfig(const qzi_calibration *calibration);
 /* QZ_ERR_STATE where there is nothing to convert from: no image yet, or one that failed halfway. */
 qz_status qzi_calibration_check(const qzi_calibration *calibration);
+const qz_graph *qzi_calibration_graph(const qzi_calibration *calibration);
+/* Of a node's value, by observer or statistics: the ends of its images, and the counts of its
+ * channels; NULL: there are none. */
+const qzi_extremes *qzi_calibration_extremes(const qzi_calibration *calibration, qz_value node);
+const qzi_tally *qzi_calibration_tally(const qzi_calibration *calibration, qz_value node);
+/* The values of the network's input, of all images that were not loaded as statistics. */
+typedef struct qzi_input_facts {
+    size_t images;
+    double mean, deviation;
+    float min, max;
+} qzi_input_facts;
+void qzi_calibration_input(const qzi_calibration *calibration, qzi_input_facts *facts);
 /* The observer of a node's value; NULL where it has none (it shares its input's parameters). */
 const qzi_observer *qzi_calibration_observer(const qzi_calibration *calibration, qz_value node);
 

@@ -7,6 +7,7 @@
 #include "quant/convert.h"
 #include "quant/decide.h"
 #include "quant/fuse.h"
+#include "quant/notes.h"
 #include "quant/observers/observer.h"
 #include "quant/prepare.h"
 #include "quant/qconfig.h"

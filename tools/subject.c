@@ -92,6 +92,22 @@ static int calibrate_images(const tool_options *options, const subject *s)
     return status;
 }
 
+/* Warns of what looks wrong about the calibration. */
+static int warn_of_calibration(const tool_options *options, const subject *s)
+{
+    const char *const *notes;
+    size_t count;
+    const qz_status st = qz_model_notes(s->model, &notes, &count);
+    if (st != QZ_OK)
+        return tool_fail_status(s->ctx, st);
+    for (size_t i = 0; i < count; i++) {
+        char text[1200];
+        snprintf(text, sizeof(text), "%s: %s", s->info.name, notes[i]);
+        tool_warning(options->quiet, text);
+    }
+    return EXIT_DONE;
+}
+
 static int calibrate(const tool_options *options, subject *s)
 {
     int status = load_statistics(options, s);
@@ -102,7 +118,7 @@ static int calibrate(const tool_options *options, subject *s)
         if (st != QZ_OK)
             status = tool_fail_status(s->ctx, st);
     }
-    return status;
+    return status ? status : warn_of_calibration(options, s);
 }
 
 /* What bench would run must fit into memory: known before anything is calibrated. */

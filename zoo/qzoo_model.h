@@ -207,6 +207,13 @@ QZ_API qz_status qz_model_statistics_load(qz_model *model, const char *path);
  * qz_model_drop_float or qz_model_finalize removes it; qz_model_get_memory reports what is held.
  */
 QZ_API qz_status qz_model_convert(qz_model *model);
+/*
+ * What looks wrong about the calibration, one line each: too few images, ranges that still grow at
+ * the last image, channels that never change, images that were preprocessed for another network.
+ * The same for the same images in any order; none of synthetic images, and of an opened model. They
+ * belong to the model. QZ_ERR_MEMORY.
+ */
+QZ_API qz_status qz_model_notes(qz_model *model, const char *const **notes, size_t *count);
 /* The steps that the recipe took while converting, and what each gained; none without a recipe, and
  * of an opened model. They belong to the model. */
 QZ_API qz_status qz_model_recipe_steps(const qz_model *model, const qz_recipe_step **steps,

@@ -161,6 +161,7 @@ static qz_status observe_rows(qzi_observer *observer, const qzi_rows *rows, uint
     }
     QZI_TRY(observer->cls->observe(observer, rows, threads, min, max));
     observer->seen = true;
+    qzi_extremes_add(&observer->ends, min, max);
     return QZ_OK;
 }
 

@@ -63,6 +63,7 @@ struct qzi_observer {
     bool whole_range; /* HISTOGRAM: count what torch drops */
     bool seen;
     float min, max;
+    qzi_extremes ends; /* of kinds that do not merge; others have them in the tally */
     float *histogram;  /* [bins], HISTOGRAM only; float32 because torch's merge makes fractions */
     double percentile; /* PERCENTILE: percent of the values inside */
     qzi_bounds bounds; /* of mergeable kinds: what lies beyond is taken to be at the end */
@@ -92,6 +93,11 @@ void qzi_observer_count_whole_range(qzi_observer *observer);
  * NaN or infinity: QZ_ERR_NUMERIC. threads: counts may be taken in parallel, results are the same.
  */
 qz_status qzi_observer_observe(qzi_observer *observer, const qzk_view *view, uint32_t threads);
+/* Of the batches. */
+static inline const qzi_extremes *qzi_observer_extremes(const qzi_observer *observer)
+{
+    return observer->cls->search_profile ? &observer->tally.ends : &observer->ends;
+}
 bool qzi_observer_seen(const qzi_observer *observer);
 void qzi_observer_range(const qzi_observer *observer, float *min, float *max);
 /* The range that becomes the parameters: what search() chooses, else the plain range. */

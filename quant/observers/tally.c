@@ -300,15 +300,19 @@ static qz_status add_channels(batch *b, uint32_t threads)
         st = make_room(t, (uint64_t)b->rows.count);
     if (st == QZ_OK) {
         const ends all = ends_of(b, 0);
+        float low = INFINITY, high = -INFINITY;
         b->inverse = b->memory + (size_t)used * 4 * (size_t)channels;
         for (int32_t c = 0; c < channels; c++) {
             extend(t, c, all.min[c], all.max[c]);
+            low = QZI_MIN(low, all.min[c]);
+            high = QZI_MAX(high, all.max[c]);
             t->zeros[c] += (uint64_t)all.zeros[c];
             b->inverse[c] = power_of_two(-t->exponent[c]);
         }
         const int64_t grain = QZI_MAX(1, GRAIN / QZI_MAX(1, b->rows.count * UNIT));
         qzi_parallel(t->ctx, used, units, grain, count_channels, b);
         t->values += (uint64_t)b->rows.count;
+        qzi_extremes_add(&t->ends, low, high);
     }
     qzi_free(t->ctx, b->memory);
     return st;
@@ -387,6 +391,7 @@ static qz_status add_values(batch *b, uint32_t threads)
         for (uint32_t i = 0; i < used; i++)
             t->zeros[0] += zeros[i];
         t->values += (uint64_t)rows->total;
+        qzi_extremes_add(&t->ends, min, max);
     }
     qzi_free(t->ctx, zeros);
     return st;

@@ -11,6 +11,7 @@
 #ifndef QZOO_QUANT_OBSERVERS_TALLY_H
 #define QZOO_QUANT_OBSERVERS_TALLY_H
 
+#include "quant/observers/extremes.h"
 #include "quant/observers/rows.h"
 
 #define QZI_TALLY_BINS 2048        /* of one channel; bins are a power of two */
@@ -26,6 +27,7 @@ typedef struct qzi_tally {
     uint32_t *counts;  /* [channels, bins]: bin i is stored at i modulo `bins` */
     uint64_t *carried; /* the same: what the 32 bits of counts could not hold; NULL: nothing yet */
     uint64_t pending;  /* values of a channel that `counts` may hold */
+    qzi_extremes ends; /* of the views that were added; those of files do not count */
 } qzi_tally;
 
 /* channels 1: all values count together, whatever their channel. */

@@ -13,6 +13,7 @@
 #include "zoo/model/model_detect.h"
 #include "zoo/model/model_graph.h"
 #include "zoo/model/model_images.h"
+#include "zoo/model/model_notes.h"
 #include "zoo/model/model_pack.h"
 #include "zoo/model/model_size.h"
 #include "zoo/model/provenance.h"
@@ -484,6 +485,7 @@ qz_status qz_model_convert(qz_model *model)
     if (qzi_calibration_statistics(model->calibration))
         return qzi_model_fail_state(model, "the model keeps statistics; save them, and load them "
                                            "into one that is created without");
+    QZI_TRY(qzi_model_take_notes(model));
     QZI_TRY(qzi_refine_convert(model->graph, model->calibration, &model->int8_graph,
                                &model->recipe_report));
     qzi_calibration_destroy(model->calibration);

@@ -54,6 +54,7 @@ struct qz_model {
     char calib[64];                  /* as info reports it */
     char observer[32];               /* as info reports it */
     qzi_recipe_report recipe_report; /* of convert */
+    qzi_notes notes;                 /* of the calibration */
     uint64_t params, macs;
     size_t fp32_weights_bytes, int8_weights_bytes;
     struct {
