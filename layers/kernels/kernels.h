@@ -215,8 +215,8 @@ typedef struct qzk_rows {
 } qzk_rows;
 
 /*
- * One row of Pillow's resize of an RGB image: output pixel i is the sum over t < counts[i] of
- * weights[i * taps + t] times pixel first[i] + t, weights being 22-bit fixed point.
+ * Rows of Pillow's resize of an RGB image, across: output pixel i is the sum over t < counts[i] of
+ * weights[i * taps + t] times pixel first[i] + t of its row, weights being 22-bit fixed point.
  *
  * spread, for vectors, has the same products once more (NULL: only ref takes the row). Outputs
  * are in groups of 4, the last one filled up. Output i uses `loads` times 4 pixels from start[i]
@@ -228,7 +228,8 @@ typedef struct qzk_rows {
 typedef struct qzk_filter_row {
     const uint8_t *x;
     uint8_t *y;
-    size_t outputs;
+    size_t rows, x_stride, y_stride; /* bytes between rows */
+    size_t outputs;                  /* of a row */
     const int32_t *first, *counts, *weights;
     size_t taps;
     const int32_t *start;

@@ -72,10 +72,15 @@ bool check_u8_filter_row(call *c)
     for (size_t i = inner * 4; i < filled; i++)
         f.first[i] = QZI_MAX(f.first[i], 2);
     spread(&f, outputs, loads);
-    const uint8_t *x = call_random_u8(c, (size_t)width * 3);
-    uint8_t *y = call_fresh(c, outputs * 3, 1);
+    const size_t rows = (size_t)check_range(c->rng, 1, 6), across = outputs * 3;
+    const size_t x_stride = (size_t)width * 3 + (size_t)check_range(c->rng, 0, 5);
+    const uint8_t *x = call_random_u8(c, (rows - 1) * x_stride + (size_t)width * 3);
+    uint8_t *y = call_fresh(c, rows * across, 1);
     const qzk_filter_row row = {.x = x,
                                 .y = y,
+                                .rows = rows,
+                                .x_stride = x_stride,
+                                .y_stride = across,
                                 .outputs = outputs,
                                 .first = f.first,
                                 .counts = f.counts,
@@ -86,11 +91,12 @@ bool check_u8_filter_row(call *c)
                                 .loads = loads,
                                 .inner = inner};
     c->k->u8_filter_row(&row);
-    for (size_t i = 0; i < outputs * 3; i++) {
+    for (size_t i = 0; i < rows * across; i++) {
+        const size_t output = i % across / 3;
+        const uint8_t *p = x + i / across * x_stride + (size_t)f.first[output] * 3 + i % 3;
         int64_t sum = 0;
         for (size_t t = 0; t < taps; t++)
-            sum +=
-                (int64_t)f.weights[i / 3 * taps + t] * x[((size_t)f.first[i / 3] + t) * 3 + i % 3];
+            sum += (int64_t)f.weights[output * taps + t] * p[t * 3];
         if (!call_same_u8(c, i, y[i], to_byte(sum)))
             return false;
     }

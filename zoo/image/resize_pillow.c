@@ -304,20 +304,21 @@ void qzi_resize_rows(const qzi_resize_plan *plan, const qzi_pixels *in, int32_t 
     const size_t row_bytes = (size_t)plan->window.width * 3;
     const int32_t base = down->first[begin], count = rows_read(down, begin, end);
     uint8_t *rows = scratch;
-    qzk_filter_row row = {.outputs = (size_t)plan->window.width,
-                          .first = across->first,
-                          .counts = across->count,
-                          .weights = across->weights,
-                          .taps = across->taps,
-                          .start = across->start,
-                          .spread = across->spread,
-                          .loads = across->loads,
-                          .inner = across->inner};
-    for (int32_t y = 0; y < count; y++) {
-        row.x = in->rgb + (size_t)(base + y) * in->stride;
-        row.y = rows + (size_t)y * row_bytes;
-        plan->kernels.u8_filter_row(&row);
-    }
+    const qzk_filter_row row = {.x = in->rgb + (size_t)base * in->stride,
+                                .y = rows,
+                                .rows = (size_t)count,
+                                .x_stride = in->stride,
+                                .y_stride = row_bytes,
+                                .outputs = (size_t)plan->window.width,
+                                .first = across->first,
+                                .counts = across->count,
+                                .weights = across->weights,
+                                .taps = across->taps,
+                                .start = across->start,
+                                .spread = across->spread,
+                                .loads = across->loads,
+                                .inner = across->inner};
+    plan->kernels.u8_filter_row(&row);
     for (int32_t y = begin; y < end; y++, out += row_bytes)
         plan->kernels.u8_filter_column(rows + (size_t)(down->first[y] - base) * row_bytes,
                                        row_bytes, down->weights + (size_t)y * down->taps,

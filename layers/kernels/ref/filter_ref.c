@@ -11,12 +11,11 @@ static uint8_t to_byte(int32_t sum)
     return (uint8_t)QZI_MAX(QZI_MIN(value, 255), 0);
 }
 
-void qzk_u8_filter_row__ref(const qzk_filter_row *row)
+static void filter_one(const qzk_filter_row *row, const uint8_t *x, uint8_t *y)
 {
-    uint8_t *y = row->y;
     for (size_t i = 0; i < row->outputs; i++, y += 3) {
         const int32_t *w = row->weights + i * row->taps;
-        const uint8_t *p = row->x + (size_t)row->first[i] * 3;
+        const uint8_t *p = x + (size_t)row->first[i] * 3;
         int32_t red = HALF, green = HALF, blue = HALF;
         for (int32_t t = 0; t < row->counts[i]; t++, p += 3) {
             red += p[0] * w[t];
@@ -27,6 +26,12 @@ void qzk_u8_filter_row__ref(const qzk_filter_row *row)
         y[1] = to_byte(green);
         y[2] = to_byte(blue);
     }
+}
+
+void qzk_u8_filter_row__ref(const qzk_filter_row *row)
+{
+    for (size_t r = 0; r < row->rows; r++)
+        filter_one(row, row->x + r * row->x_stride, row->y + r * row->y_stride);
 }
 
 /* By blocks, whose sums the compiler keeps in vectors. */

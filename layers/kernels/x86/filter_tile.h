@@ -15,6 +15,7 @@
 
 #if VL == 16
 #define FILTER(name) _mm512_##name
+#define FILTER_ROWS 4 /* at once */
 VEC_INLINE vb filter_load(const uint8_t *const p[FILTER_LANES], size_t at)
 {
     vb v = _mm512_castsi128_si512(_mm_loadu_si128((const __m128i *)(p[0] + at)));
@@ -33,6 +34,7 @@ VEC_INLINE __m128i filter_bytes(vb v)
 }
 #else
 #define FILTER(name) _mm256_##name
+#define FILTER_ROWS 2 /* at once */
 VEC_INLINE vb filter_load(const uint8_t *const p[FILTER_LANES], size_t at)
 {
     const vb v = _mm256_castsi128_si256(_mm_loadu_si128((const __m128i *)(p[0] + at)));
@@ -60,46 +62,85 @@ VEC_INLINE vb filter_pattern(int pair, int before)
                                       -1, (char)(a + 2), -1, (char)(a + 5), -1, -1, -1, -1, -1));
 }
 
-/* The lanes from output `lane` of a group on: their pixels, 4 bytes each. */
-VEC_INLINE __m128i filter_pixels(const qzk_filter_row *row, size_t group, size_t lane)
+/* acc + the sums of pairs of products */
+VEC_INLINE vb filter_dot(vb acc, vb x, vb w)
+{
+#if defined(__AVX512VNNI__)
+    __asm__("vpdpwssd %2, %1, %0" : "+v"(acc) : "v"(x), "v"(w));
+    return acc;
+#else
+    return FILTER(add_epi32)(acc, FILTER(madd_epi16)(x, w));
+#endif
+}
+
+/* The lanes from output `lane` of a group on, of `rows` rows: their pixels, 4 bytes each. Weights
+ * of a whole row are more than the nearest cache holds: each is loaded once for these rows. */
+VEC_INLINE void filter_pixels(const qzk_filter_row *row, const uint8_t *x, size_t group,
+                              size_t lane, const size_t rows, __m128i out[FILTER_ROWS])
 {
     const int before = group < row->inner ? 0 : 4;
     const vb patterns[2] = {filter_pattern(0, before), filter_pattern(1, before)};
     const int16_t *w = row->spread + group * row->loads * 4 * QZK_FILTER_GROUP * 8 + lane * 8;
     const uint8_t *p[FILTER_LANES];
-    vb high = FILTER(set1_epi32)(0), low = FILTER(set1_epi32)(FILTER_HALF);
+    vb high[FILTER_ROWS], low[FILTER_ROWS];
+    VEC_UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        high[r] = FILTER(set1_epi32)(0);
+        low[r] = FILTER(set1_epi32)(FILTER_HALF);
+    }
     for (size_t i = 0; i < FILTER_LANES; i++)
-        p[i] =
-            row->x + (size_t)row->start[group * QZK_FILTER_GROUP + lane + i] * 3 - (size_t)before;
-    for (size_t l = 0; l < row->loads; l++) {
-        const vb x = filter_load(p, l * 12);
+        p[i] = x + (size_t)row->start[group * QZK_FILTER_GROUP + lane + i] * 3 - (size_t)before;
+    for (size_t l = 0; l < row->loads; l++, w += 4 * QZK_FILTER_GROUP * 8) {
+        const vb w0 = vb_load(w), w1 = vb_load(w + QZK_FILTER_GROUP * 8);
+        const vb w2 = vb_load(w + 2 * QZK_FILTER_GROUP * 8);
+        const vb w3 = vb_load(w + 3 * QZK_FILTER_GROUP * 8);
         VEC_UNROLL
-        for (int pair = 0; pair < 2; pair++, w += 2 * QZK_FILTER_GROUP * 8) {
-            const vb v = FILTER(shuffle_epi8)(x, patterns[pair]);
-            high = FILTER(add_epi32)(high, FILTER(madd_epi16)(v, vb_load(w)));
-            low = FILTER(add_epi32)(low, FILTER(madd_epi16)(v, vb_load(w + QZK_FILTER_GROUP * 8)));
+        for (size_t r = 0; r < rows; r++) {
+            const vb bytes = filter_load(p, r * row->x_stride + l * 12);
+            const vb first = FILTER(shuffle_epi8)(bytes, patterns[0]);
+            const vb second = FILTER(shuffle_epi8)(bytes, patterns[1]);
+            high[r] = filter_dot(filter_dot(high[r], first, w0), second, w2);
+            low[r] = filter_dot(filter_dot(low[r], first, w1), second, w3);
         }
     }
-    const vb sum = FILTER(add_epi32)(FILTER(slli_epi32)(high, QZK_FILTER_LOW_BITS), low);
-    return filter_bytes(FILTER(srai_epi32)(sum, QZK_FILTER_BITS));
+    VEC_UNROLL
+    for (size_t r = 0; r < rows; r++) {
+        const vb sum = FILTER(add_epi32)(FILTER(slli_epi32)(high[r], QZK_FILTER_LOW_BITS), low[r]);
+        out[r] = filter_bytes(FILTER(srai_epi32)(sum, QZK_FILTER_BITS));
+    }
+}
+
+VEC_INLINE void filter_rows(const qzk_filter_row *row, size_t first, const size_t rows)
+{
+    const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
+    const uint8_t *x = row->x + first * row->x_stride;
+    uint8_t *y = row->y + first * row->y_stride, bytes[16];
+    for (size_t i = 0; i < row->outputs; i += QZK_FILTER_GROUP, y += 3 * QZK_FILTER_GROUP) {
+        const size_t group = i / QZK_FILTER_GROUP;
+        const size_t count = QZI_MIN(row->outputs - i, (size_t)QZK_FILTER_GROUP);
+        __m128i v[FILTER_ROWS], behind[FILTER_ROWS];
+        filter_pixels(row, x, group, 0, rows, v);
+        if (FILTER_LANES < QZK_FILTER_GROUP)
+            filter_pixels(row, x, group, FILTER_LANES, rows, behind);
+        for (size_t r = 0; r < rows; r++) {
+            if (FILTER_LANES < QZK_FILTER_GROUP)
+                v[r] = _mm_unpacklo_epi64(v[r], behind[r]);
+            _mm_storeu_si128((__m128i *)bytes, _mm_shuffle_epi8(v[r], close));
+            if (count == QZK_FILTER_GROUP)
+                memcpy(y + r * row->y_stride, bytes, 3 * QZK_FILTER_GROUP);
+            else
+                memcpy(y + r * row->y_stride, bytes, 3 * count);
+        }
+    }
 }
 
 static void u8_filter_row(const qzk_filter_row *row)
 {
-    const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-    uint8_t *y = row->y, bytes[16];
-    for (size_t i = 0; i < row->outputs; i += QZK_FILTER_GROUP, y += 3 * QZK_FILTER_GROUP) {
-        const size_t group = i / QZK_FILTER_GROUP;
-        __m128i v = filter_pixels(row, group, 0);
-        if (FILTER_LANES < QZK_FILTER_GROUP)
-            v = _mm_unpacklo_epi64(v, filter_pixels(row, group, FILTER_LANES));
-        v = _mm_shuffle_epi8(v, close);
-        _mm_storeu_si128((__m128i *)bytes, v);
-        if (i + QZK_FILTER_GROUP <= row->outputs)
-            memcpy(y, bytes, 3 * QZK_FILTER_GROUP);
-        else
-            memcpy(y, bytes, 3 * (row->outputs - i));
-    }
+    size_t r = 0;
+    for (; r + FILTER_ROWS <= row->rows; r += FILTER_ROWS)
+        filter_rows(row, r, FILTER_ROWS);
+    for (; r < row->rows; r++)
+        filter_rows(row, r, 1);
 }
 
 /* ---- down ---- */
