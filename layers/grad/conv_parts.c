@@ -24,17 +24,21 @@ typedef struct conv_call {
 } conv_call;
 
 /* What lies outside of the usual shapes of layers is for ref. */
-static const qzk_conv_kernel *choose(const qzi_grad_run *r, const qzk_conv_shape *s)
+static const qzk_conv_kernel *choose(const qzi_grad_run *r, const qzk_conv_shape *s,
+                                     const qzk_view *y)
 {
-    const bool usual = s->pad_top >= 0 && s->pad_left >= 0;
-    return qzk_conv_choose(QZK_LIST_F32_CONV, usual ? r->kernels->isa : QZ_ISA_REF, s);
+    if (s->pad_top < 0 || s->pad_left < 0)
+        return qzk_conv_choose(QZK_LIST_F32_CONV, QZ_ISA_REF, s);
+    return qzk_conv_choose(qzk_winograd_wins(s, y->h, y->w) ? QZK_LIST_F32_WINOGRAD
+                                                            : QZK_LIST_F32_CONV,
+                           r->kernels->isa, s);
 }
 
 static conv_call prepare(const qzi_grad_run *r, const qzk_conv_shape *s, const qzk_view *x,
                          const qzk_view *y)
 {
     conv_call c = {
-        .kernel = choose(r, s),
+        .kernel = choose(r, s, y),
         .args = {.shape = s, .in = *x, .out = *y, .lo = -INFINITY, .hi = INFINITY},
     };
     qzk_cut_choose(&c.args, c.kernel, r->threads);

@@ -19,18 +19,21 @@ static void max_window(const qzi_grad_run *r, const qzi_pool_window *w, int64_t 
                        int64_t out_pixel, int32_t channel, int32_t channels)
 {
     const qzk_view *x = &r->x[0];
-    const float *y = qzi_view_at(&r->y, out_pixel) + channel;
-    const float *dy = qzi_view_at(&r->dy, out_pixel) + channel;
-    bool taken[QZI_GRAD_PART] = {false};
+    const float *restrict y = qzi_view_at(&r->y, out_pixel) + channel;
+    const float *restrict dy = qzi_view_at(&r->dy, out_pixel) + channel;
+    int32_t open[QZI_GRAD_PART]; /* -1: nobody has taken it */
+    memset(open, 0xff, sizeof(open));
     for (int32_t iy = w->y0; iy < w->y1; iy++) {
         for (int32_t ix = w->x0; ix < w->x1; ix++) {
             const int64_t at = image_pixel + (int64_t)iy * x->w + ix;
-            const float *v = qzi_view_at(x, at) + channel;
-            float *dx = qzi_view_at(&r->dx[0], at) + channel;
+            const float *restrict v = qzi_view_at(x, at) + channel;
+            float *restrict dx = qzi_view_at(&r->dx[0], at) + channel;
             for (int32_t c = 0; c < channels; c++) {
-                const bool here = !taken[c] && !(v[c] < y[c]) && !(v[c] > y[c]);
-                dx[c] = here ? dx[c] + dy[c] : dx[c];
-                taken[c] |= here;
+                /* equal, or NaN */
+                const int32_t here = (v[c] < y[c] ? 0 : -1) & (v[c] > y[c] ? 0 : -1) & open[c];
+                const float sum = dx[c] + dy[c];
+                dx[c] = here ? sum : dx[c];
+                open[c] &= ~here;
             }
         }
     }

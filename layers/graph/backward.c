@@ -100,8 +100,6 @@ qz_status qzi_backward_create(qz_graph *graph, const qzi_backward_options *optio
         memcpy(b->frozen, options->frozen, graph->param_count * sizeof(*b->frozen));
     if (st == QZ_OK)
         st = make_gradients(b);
-    if (st == QZ_OK)
-        st = qzi_packed_create(graph, b->isa, &b->packed);
     if (st != QZ_OK) {
         qzi_backward_destroy(b);
         return st;
@@ -185,6 +183,14 @@ static qz_status grow(const qz_context *ctx, char **block, size_t *bytes, size_t
     return QZ_OK;
 }
 
+/* A plan without its memory is none. */
+static qz_status drop_plan(qzi_backward *b, qz_status st)
+{
+    qzi_step_plan_destroy(b->plan);
+    b->plan = NULL;
+    return st;
+}
+
 static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qzi_shape *shapes)
 {
     const size_t bytes = b->graph->input_count * sizeof(*shapes);
@@ -202,8 +208,14 @@ static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qz
         .isa = b->isa,
         .threads = b->threads,
     };
+    qzi_packed_destroy(b->packed);
+    b->packed = NULL;
     QZI_TRY(qzi_step_plan_create(&request, &b->plan));
     b->planned = *mode;
+    /* Winograd's algorithm by the shape of one image: a batch and its parts compute alike */
+    qz_status st = qzi_packed_create_shapes(b->graph, b->isa, b->plan->shapes, &b->packed);
+    if (st != QZ_OK)
+        return drop_plan(b, st);
     size_t scratch = b->plan->scratch_bytes;
     for (size_t i = 0; i < b->graph->node_count; i++) {
         op_run run;
@@ -212,14 +224,10 @@ static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qz
         prepare_op(b, i, &run);
         scratch = QZI_MAX(scratch, op_scratch(&run) * b->threads);
     }
-    qz_status st = grow(b->ctx, &b->scratch, &b->scratch_bytes, scratch);
+    st = grow(b->ctx, &b->scratch, &b->scratch_bytes, scratch);
     if (st == QZ_OK)
         st = grow(b->ctx, &b->arena, &b->arena_bytes, b->plan->arena_bytes);
-    if (st != QZ_OK) {
-        qzi_step_plan_destroy(b->plan);
-        b->plan = NULL;
-    }
-    return st;
+    return st == QZ_OK ? st : drop_plan(b, st);
 }
 
 /* A node as training sees it. */
@@ -483,7 +491,7 @@ qzi_backward_memory qzi_backward_memory_of(const qzi_backward *b)
 {
     qzi_backward_memory m = {
         .scratch = b->scratch_bytes,
-        .packed = qzi_packed_bytes(b->packed),
+        .packed = b->packed ? qzi_packed_bytes(b->packed) : 0,
         .gradients = b->gradient_bytes,
     };
     if (b->plan) {

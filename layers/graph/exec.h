@@ -26,6 +26,9 @@ qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **pack
  */
 qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t h, int32_t w,
                                      qzi_packed **packed);
+/* The same with the shapes of all values, of one image: an entry for each node. */
+qz_status qzi_packed_create_shapes(const qz_graph *graph, qz_isa isa, const qzi_shape *shapes,
+                                   qzi_packed **packed);
 /* Packs one node again, after its parameters changed but not their shapes. The caller owns `packed`
  * and no run is under way. */
 qz_status qzi_packed_repack(qzi_packed *packed, const qz_graph *graph, qz_value node);

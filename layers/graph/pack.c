@@ -66,8 +66,8 @@ static qz_status pack_nodes(qzi_packed *p, const qz_graph *graph, const qzi_shap
 }
 
 /* shapes: of all values, for the choice of Winograd's algorithm; NULL: none of it */
-static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shapes,
-                        qzi_packed **packed)
+qz_status qzi_packed_create_shapes(const qz_graph *graph, qz_isa isa, const qzi_shape *shapes,
+                                   qzi_packed **packed)
 {
     const qz_context *ctx = graph->ctx;
     qzi_packed *p = qzi_calloc(ctx, 1, sizeof(*p));
@@ -98,7 +98,7 @@ static qz_status create(const qz_graph *graph, qz_isa isa, const qzi_shape *shap
 
 qz_status qzi_packed_create(const qz_graph *graph, qz_isa isa, qzi_packed **packed)
 {
-    return create(graph, isa, NULL, packed);
+    return qzi_packed_create_shapes(graph, isa, NULL, packed);
 }
 
 qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t h, int32_t w,
@@ -106,7 +106,7 @@ qz_status qzi_packed_create_winograd(const qz_graph *graph, qz_isa isa, int32_t 
 {
     qzi_shape *shapes = NULL;
     QZI_TRY(qzi_graph_image_shapes(graph, h, w, &shapes));
-    qz_status st = create(graph, isa, shapes, packed);
+    qz_status st = qzi_packed_create_shapes(graph, isa, shapes, packed);
     qzi_free(graph->ctx, shapes);
     return st;
 }

@@ -33,6 +33,14 @@ static qz_value conv3(qz_graph *g, qz_value x)
             .out_channels = 7, .kernel_h = 3, .padding_h = 1, .padding_w = 1, .bias = true});
 }
 
+/* Winograd's algorithm, forward and backward. */
+static qz_value conv_wide(qz_graph *g, qz_value x)
+{
+    return conv_of(
+        g, x,
+        (qz_conv2d_options){.out_channels = 64, .kernel_h = 3, .padding_h = 1, .padding_w = 1});
+}
+
 static qz_value conv_strided(qz_graph *g, qz_value x)
 {
     return conv_of(g, x,
@@ -215,7 +223,7 @@ static qz_value squeeze(qz_graph *g, qz_value x)
 {
     qz_value s = qz_adaptive_avg_pool2d(g, "pool", x, 1, 1);
     s = qz_conv2d(g, "fc", s, &(qz_conv2d_options){.out_channels = 70, .kernel_h = 1});
-    return qz_mul(g, "layer", qz_activate(g, "act", s, QZ_ACT_HARDSIGMOID), x);
+    return qz_mul(g, "layer", qz_activate(g, "act", s, QZ_ACT_SIGMOID), x);
 }
 
 static qz_value concat(qz_graph *g, qz_value x)
@@ -298,6 +306,7 @@ static qz_value block(qz_graph *g, qz_value x)
 
 static const layer layers[] = {
     {"conv 3x3", conv3, 2, 5, 9, 7, LINEAR},
+    {"conv wide", conv_wide, 1, 64, 13, 14, .step = 0.25, .tolerance = 1e-5},
     {"conv strided", conv_strided, 2, 5, 11, 8, LINEAR},
     {"conv 1x1 strided", conv_pointwise_strided, 2, 35, 6, 5, LINEAR},
     {"conv padded", conv_padded, 2, 4, 3, 5, LINEAR},
