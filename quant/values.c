@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* values.c - from what was observed to scales and zero points of values. */
 #include "quant/values.h"
+#include "layers/kernels/words.h"
 #include "quant/decide.h"
 #include "quant/qparams.h"
 
@@ -10,12 +11,15 @@
  */
 #define LEAST_RANGE 0x1p-8f
 
-static qz_status find_free(const qzi_observer *o, int32_t channels, float *scale,
+/* The same of what a convolution computes with a function: words hold all channels in one unit. */
+#define LEAST_RANGE_WORDS 0x1p-5f
+
+static qz_status find_free(const qzi_observer *o, int32_t channels, float part, float *scale,
                            uint8_t *zero_point)
 {
     float low, high;
     qzi_observer_range(o, &low, &high);
-    const float all = QZI_MAX(high, 0.0f) - QZI_MIN(low, 0.0f), least = all * LEAST_RANGE;
+    const float all = QZI_MAX(high, 0.0f) - QZI_MIN(low, 0.0f), least = all * part;
     for (int32_t c = 0; c < channels; c++) {
         float min, max;
         QZI_TRY(qzi_observer_channel_range(o, c, &min, &max));
@@ -50,8 +54,8 @@ static qz_status find_divided(const qzi_observer *o, int32_t channels, const flo
     return QZ_OK;
 }
 
-static qz_status find_value(const qzi_observer *o, qzi_channel_kind kind, const float *divisors,
-                            qzi_arena *arena, qzi_value_q *value)
+static qz_status find_value(const qzi_observer *o, qzi_channel_kind kind, bool words,
+                            const float *divisors, qzi_arena *arena, qzi_value_q *value)
 {
     const int32_t channels = qzi_observer_channels(o);
     if (channels == 1 || kind == QZI_CHANNELS_NONE || (kind == QZI_CHANNELS_DENSE && !divisors))
@@ -61,9 +65,10 @@ static qz_status find_value(const qzi_observer *o, qzi_channel_kind kind, const 
     if (!scale || !zero_point)
         return QZ_ERR_MEMORY;
     const qzi_fpenv env = qzi_fpenv_enter();
-    const qz_status st = kind == QZI_CHANNELS_DENSE
-                             ? find_divided(o, channels, divisors, scale, zero_point)
-                             : find_free(o, channels, scale, zero_point);
+    const qz_status st =
+        kind == QZI_CHANNELS_DENSE
+            ? find_divided(o, channels, divisors, scale, zero_point)
+            : find_free(o, channels, words ? LEAST_RANGE_WORDS : LEAST_RANGE, scale, zero_point);
     qzi_fpenv_leave(env);
     value->q = (qzi_qparams){scale[0], zero_point[0]};
     value->scale = scale;
@@ -81,8 +86,9 @@ static qz_status find_all(const qz_graph *graph, const qzi_calibration *calibrat
             continue;
         QZI_TRY(qzi_check_cancelled(graph->ctx));
         const qz_status st =
-            find_value(observer, decisions[i].channels, divisors ? divisors[i] : NULL,
-                       &values->arena, &values->list[i]);
+            find_value(observer, decisions[i].channels,
+                       decisions[i].head != QZ_NO_VALUE && qzk_words_known(graph->nodes[i].act),
+                       divisors ? divisors[i] : NULL, &values->arena, &values->list[i]);
         if (st != QZ_OK)
             return qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
     }

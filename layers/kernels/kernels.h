@@ -14,6 +14,7 @@
 #ifndef QZOO_LAYERS_KERNELS_KERNELS_H
 #define QZOO_LAYERS_KERNELS_KERNELS_H
 
+#include "layers/kernels/words.h"
 #include "layers/qzoo_base.h"
 #include "layers/qzoo_graph.h"
 
@@ -75,12 +76,15 @@ typedef struct qzk_conv_weights {
      * With shape.by_channel. Without a function, v = fma(acc, mult, out_zero), and with a residual
      * r, v = fma(acc, mult, fma(r, residual_mult, out_zero)). With a function f, x = acc * mult and
      * v = fma(f(x), out_mult, out_zero). Finite; every v is below 2^60 in magnitude.
+     * In words x = rne(acc * mult), out_mult and out_zero are whole numbers, and lo and hi 0 and
+     * 255.
      */
     const uint8_t *x_zps;       /* [ic], in place of x_zp; NULL: x_zp */
     const float *out_mult;      /* [oc], where act is a function */
     const float *out_zero;      /* [oc] */
     const float *residual_mult; /* [oc]; NULL: no residual. Never with a function */
     qz_activation act;          /* a function; a clamp counts as NONE */
+    const qzk_words *words;     /* NULL: the function is computed in floats */
 } qzk_conv_weights;
 
 /* Some pixels (of n*h*w, in order) in some channels of an output. */

@@ -110,16 +110,56 @@ static qz_status linear_shape(const qzi_op_node *n, const qzi_shape *in, qzi_sha
 }
 
 /*
+ * Whether the kernel computes by channel. Where all zero points of the output are equal, the
+ * formula of conv2d needs only a multiplier for each channel, which it has anyway.
+ */
+static bool kernel_by_channel(const qzi_node *node)
+{
+    if (node->dtype != QZ_U8)
+        return false;
+    if (node->in_count > 1 || qzk_act_is_function(node->act))
+        return true;
+    const uint8_t *zero = node->channel_q ? node->channel_q->zero_point : NULL;
+    return zero && memcmp(zero, zero + 1, (size_t)node->c - 1) != 0;
+}
+
+/*
+ * CONTRACT.md, "functions in words": what the kernel multiplies by and adds, [oc] each, if these
+ * outputs can have words. mult has s_x * s_w before.
+ */
+static qz_status in_words(const qzi_op_node *n, float *mult, float *second, float *zero,
+                          qzk_words *words, qzk_conv_weights *w)
+{
+    const qzi_node *y = n->node;
+    for (int32_t o = 0; o < y->c; o++) {
+        second[o] = qzi_q_scale(y, o);
+        zero[o] = (float)qzi_q_zero(y, o);
+    }
+    if (!qzk_words_choose(y->act, second, zero, y->c, words))
+        return QZ_OK;
+    for (int32_t o = 0; o < y->c; o++) {
+        const float s_y = second[o];
+        second[o] = qzk_words_factor(words->unit, s_y);
+        mult[o] = mult[o] / (s_y * (second[o] * 0x1p-15f));
+        QZI_TRY(qzi_check_magnitude(n, o, 0x1p31f, mult[o], 0.0f));
+    }
+    w->words = words;
+    return QZ_OK;
+}
+
+/*
  * CONTRACT.md, "by channel": what the kernel multiplies by and adds, [oc] each. mult has s_x * s_w,
  * and becomes the first; second is out_mult or residual_mult.
  */
 static qz_status by_channel(const qzi_op_node *n, float *mult, float *second, float *zero,
-                            qzk_conv_weights *w)
+                            qzk_words *words, qzk_conv_weights *w)
 {
     const qzi_node *y = n->node, *r = y->in_count > 1 ? n->inputs[1] : NULL;
     const bool function = qzk_act_is_function(y->act);
     const float sum = 0x1p31f; /* no sum is larger */
-    for (int32_t o = 0; o < y->c; o++) {
+    if (function)
+        QZI_TRY(in_words(n, mult, second, zero, words, w));
+    for (int32_t o = 0; o < y->c && !w->words; o++) {
         const float s_y = qzi_q_scale(y, o);
         zero[o] = (float)qzi_q_zero(y, o);
         if (function) {
@@ -142,25 +182,26 @@ static qz_status by_channel(const qzi_op_node *n, float *mult, float *second, fl
     w->out_zero = zero;
     w->out_mult = function ? second : NULL;
     w->residual_mult = r ? second : NULL;
-    w->x_zps = n->inputs[0]->channel_q ? n->inputs[0]->channel_q->zero_point : NULL;
     return QZ_OK;
 }
 
-/* *w points into `room`, three floats for each output channel. */
-static qz_status multipliers(const qzi_op_node *n, float *room, qzk_conv_weights *w)
+/* *w points into `room`, three floats for each output channel, and to *words. */
+static qz_status multipliers(const qzi_op_node *n, float *room, qzk_words *words,
+                             qzk_conv_weights *w)
 {
     const qzi_node *y = n->node, *x = n->inputs[0];
-    const bool channels = qzi_by_channel(n);
+    const bool channels = kernel_by_channel(y);
     for (int32_t o = 0; o < y->c; o++) {
         /* by channel, the weights have the input's scales in them */
         const float sxw = (x->channel_q ? 1.0f : x->q.scale) * y->qw->scales[o];
-        room[o] = channels ? sxw : sxw / y->q.scale;
+        room[o] = channels ? sxw : sxw / qzi_q_scale(y, o);
     }
     w->w_s8 = y->qw->w;
     w->bias_s32 = y->qw->bias;
     w->mult = room;
     w->x_zp = x->q.zero_point;
-    return channels ? by_channel(n, room, room + y->c, room + 2 * (size_t)y->c, w) : QZ_OK;
+    w->x_zps = x->channel_q ? x->channel_q->zero_point : NULL;
+    return channels ? by_channel(n, room, room + y->c, room + 2 * (size_t)y->c, words, w) : QZ_OK;
 }
 
 static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_packed_node *packed)
@@ -170,8 +211,9 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
     qzk_conv_shape shape = qzi_conv_shape(a);
     bool int8 = node->dtype == QZ_U8;
     qzk_conv_weights w = {0};
+    qzk_words words;
     float *room = NULL;
-    shape.by_channel = qzi_by_channel(n);
+    shape.by_channel = kernel_by_channel(node);
 
     if (!packed->blob) {
         qzk_conv_list list = int8 ? QZK_LIST_U8S8_CONV : QZK_LIST_F32_CONV;
@@ -189,7 +231,7 @@ static qz_status pack(const qzi_op_node *n, const qzk_kernels *kernels, qzi_pack
         room = qzi_alloc(n->ctx, 3 * (size_t)a->oc * sizeof(*room));
         if (!room)
             return QZ_ERR_MEMORY;
-        const qz_status st = multipliers(n, room, &w);
+        const qz_status st = multipliers(n, room, &words, &w);
         if (st != QZ_OK) {
             qzi_free(n->ctx, room);
             return st;
@@ -223,10 +265,10 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
             args.residual = r->in[1];
     } else if (node->dtype == QZ_U8) {
         int32_t lo, hi;
-        qzi_act_range_u8(node->act, &node->q, &lo, &hi);
-        args.lo = (float)(lo - node->q.zero_point);
-        args.hi = (float)(hi - node->q.zero_point);
-        args.y_zp = node->q.zero_point;
+        qzi_act_range_channels(node, &lo, &hi);
+        args.y_zp = qzi_q_zero(node, 0);
+        args.lo = (float)(lo - args.y_zp);
+        args.hi = (float)(hi - args.y_zp);
     } else {
         qzi_act_range_f32(node->act, &args.lo, &args.hi);
     }
@@ -236,7 +278,7 @@ static qzk_conv_args make_args(const qzi_op_run *r, const qzk_conv_shape *shape)
 static size_t scratch(const qzi_op_run *r)
 {
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
-    shape.by_channel = qzi_run_by_channel(r);
+    shape.by_channel = kernel_by_channel(r->node);
     qzk_conv_args args = make_args(r, &shape);
     return r->packed->kernel->scratch_size(&args);
 }
@@ -267,7 +309,7 @@ static void run_units(void *arg, int64_t begin, int64_t end, uint32_t thread)
 static void run(const qzi_op_run *r)
 {
     qzk_conv_shape shape = qzi_conv_shape(&r->node->u.conv);
-    shape.by_channel = qzi_run_by_channel(r);
+    shape.by_channel = kernel_by_channel(r->node);
     qzk_conv_args args = make_args(r, &shape);
     const qzk_conv_kernel *kernel = r->packed->kernel;
     if (r->follower_count > 0) {

@@ -36,7 +36,7 @@ typedef struct conv_operands {
     qzk_conv_args args; /* all but out.data and packed */
     bool in_place;      /* the output is written over the residual */
     check_buffer w, bias, mult, in;
-    check_buffer zps, second, zero, residual; /* by channel, where there are any */
+    check_buffer zps, second, zero, residual, words; /* by channel, where there are any */
 } conv_operands;
 
 conv_operands conv_operands_new(check_rng *rng, const conv_problem *problem, bool int8,

@@ -7,6 +7,7 @@
 #include "layers/kernels/quadratic.h"
 
 #include <math.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* ---- operands ---- */
@@ -34,6 +35,34 @@ static void fill_residual(check_rng *rng, conv_operands *o, bool at_front)
     check_random_bytes(rng, o->residual.data, o->residual.size);
     check_buffer_protect(&o->residual, true);
     r->data = o->residual.data;
+}
+
+/* A function in words. */
+static void fill_words(check_rng *rng, conv_operands *o, bool at_front)
+{
+    static const float zeros[1];
+    qzk_words words;
+    qzk_conv_weights *w = &o->weights;
+    const int32_t n = o->problem.shape.oc;
+    const float scale = check_uniform(rng, 0.001f, 0.5f);
+    float *mult = (float *)(void *)o->mult.data;
+    if (!qzk_words_choose(w->act, &scale, zeros, 1, &words))
+        return;
+    o->words = check_buffer_new(sizeof(words), _Alignof(qzk_words), at_front);
+    memcpy(o->words.data, &words, sizeof(words));
+    check_buffer_protect(&o->words, true);
+    w->words = (const qzk_words *)(const void *)o->words.data;
+    o->second = check_buffer_new((size_t)n * sizeof(float), 4, at_front);
+    float *second = (float *)(void *)o->second.data, *zero = (float *)(void *)o->zero.data;
+    check_buffer_protect(&o->zero, false);
+    for (int32_t i = 0; i < n; i++) {
+        second[i] = (float)check_range(rng, 64, check_one_in(rng, 9) ? 32767 : 1000);
+        zero[i] = rintf(zero[i]);
+        mult[i] /= words.unit;
+    }
+    check_buffer_protect(&o->second, true);
+    check_buffer_protect(&o->zero, true);
+    w->out_mult = second;
 }
 
 void conv_channels_fill(check_rng *rng, conv_operands *o, qz_activation act, bool residual,
@@ -64,11 +93,18 @@ void conv_channels_fill(check_rng *rng, conv_operands *o, qz_activation act, boo
         fill_residual(rng, o, at_front);
     } else {
         w->out_zero = floats(rng, &o->zero, s->oc, 0.0f, 255.0f, at_front);
-        if (qzk_act_is_function(act))
+        if (check_one_in(rng, 2))
+            fill_words(rng, o, at_front);
+        if (qzk_act_is_function(act) && !w->words)
             w->out_mult = floats(rng, &o->second, s->oc, 0.5f / qzk_act_divisor(act),
                                  60.0f / qzk_act_divisor(act), at_front);
     }
     o->args.y_zp = 0;
+    if (w->words) { /* the others are clamps */
+        o->args.lo = 0.0f;
+        o->args.hi = 255.0f;
+        return;
+    }
     o->args.lo = check_one_in(rng, 2) ? 0.0f : (float)check_range(rng, 0, 200);
     o->args.hi = check_one_in(rng, 2) ? 255.0f : (float)check_range(rng, (int64_t)o->args.lo, 255);
 }
@@ -96,11 +132,24 @@ static float right_function(qz_activation act, float x)
     return check_fmaf(x, p->half, check_fmaf(check_fmaf(p->c2[i], u, p->c1[i]), u, p->c0[i]));
 }
 
+/* CONTRACT.md, "functions in words". */
+static float right_word(const qzk_words *words, float x, float k, float zero)
+{
+    const long whole = lrintf(fminf(fmaxf(x, -32768.0f), 32767.0f));
+    const long u = labs(whole) < (64 << words->shift) ? labs(whole) : (64 << words->shift) - 1;
+    const long i = u >> words->shift;
+    const double h = words->base[i] + floor(words->slope[i] * (double)u * 0x1p-15 + 0.5);
+    const double y = fmin(fmax((double)whole, 0.0) - h, 32767.0);
+    return (float)floor(y * (double)k * 0x1p-15 + 0.5) + zero;
+}
+
 uint8_t conv_channels_right(const conv_operands *o, int32_t oc, int64_t sum, int64_t pixel)
 {
     const qzk_conv_weights *w = &o->weights;
     float v;
-    if (qzk_act_is_function(w->act)) {
+    if (w->words) {
+        v = right_word(w->words, (float)sum * w->mult[oc], w->out_mult[oc], w->out_zero[oc]);
+    } else if (qzk_act_is_function(w->act)) {
         const float x = (float)sum * w->mult[oc];
         v = check_fmaf(right_function(w->act, x), w->out_mult[oc], w->out_zero[oc]);
     } else if (w->residual_mult) {
@@ -130,6 +179,25 @@ static double real_function(qz_activation act, double x)
     }
 }
 
+/* The largest error of a function in words of these scales, beyond roundings. */
+static double words_error(qz_activation act, float scale)
+{
+    const float zero = 0.0f;
+    qzk_words words;
+    double worst = 0;
+    if (!qzk_words_choose(act, &scale, &zero, 1, &words))
+        return HUGE_VAL;
+    for (int k = -32768; k <= 32767; k++) {
+        const double x = k * (double)words.unit;
+        const double f =
+            act == QZ_ACT_HARDSWISH ? x * fmin(fmax(x + 3, 0), 6) / 6 : real_function(act, x);
+        const double got = (double)right_word(&words, (float)k, 32767.0f, 0.0f);
+        worst = fmax(worst,
+                     fabs(got * 32768 / 32767 * (double)words.unit - f) - 2 * (double)words.unit);
+    }
+    return worst;
+}
+
 int conv_channels_errors(int64_t *compared)
 {
     static const struct {
@@ -142,7 +210,25 @@ int conv_channels_errors(int64_t *compared)
         {QZ_ACT_GELU, "GELU", 2e-5},
         {QZ_ACT_MISH, "Mish", 3.5e-4},
     };
+    static const struct {
+        qz_activation act;
+        const char *name;
+        double most;
+    } in_words[] = {
+        {QZ_ACT_HARDSWISH, "hardswish", 1e-4},
+        {QZ_ACT_SILU, "SiLU", 6.5e-4},
+        {QZ_ACT_GELU, "GELU", 2e-4},
+    };
     int failures = 0;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(in_words); i++)
+        for (float scale = 0.002f; scale < 0.3f; scale *= 3.0f) {
+            const double worst = words_error(in_words[i].act, scale);
+            printf("%-36s in words of %.3f: error %.1e\n", in_words[i].name, (double)scale, worst);
+            failures += worst > in_words[i].most;
+            if (worst > in_words[i].most)
+                printf("FAILED %s: more than %.1e\n", in_words[i].name, in_words[i].most);
+            ++*compared;
+        }
     for (size_t i = 0; i < QZI_ARRAY_LEN(cases); i++) {
         double worst = 0;
         for (int k = -40000; k <= 40000; k++) {

@@ -233,4 +233,5 @@ void conv_operands_free(conv_operands *o)
     check_buffer_free(&o->second);
     check_buffer_free(&o->zero);
     check_buffer_free(&o->residual);
+    check_buffer_free(&o->words);
 }

@@ -115,11 +115,25 @@ static uint8_t byte_of(const qz_graph *g, const qzi_node *node, int32_t sum, int
         const float z = z_y - (float)qzi_q_zero(with, o) * ratio;
         v = fmaf((float)sum, m / s_y, fmaf((float)r, ratio, z));
     } else if (qzk_act_is_function(node->act)) {
+        float scales[128], zeros[128];
+        qzk_words words;
+        for (int32_t c = 0; c < node->c; c++) {
+            scales[c] = qzi_q_scale(node, c);
+            zeros[c] = (float)qzi_q_zero(node, c);
+        }
+        if (qzk_words_choose(node->act, scales, zeros, node->c, &words)) {
+            const float k = qzk_words_factor(words.unit, s_y);
+            const float x = (float)sum * (m / (s_y * (k * 0x1p-15f)));
+            return (uint8_t)fminf(fmaxf((float)qzk_ref_word(&words, x, k, z_y), 0.0f), 255.0f);
+        }
         const bool sixth = node->act == QZ_ACT_HARDSWISH || node->act == QZ_ACT_HARDSIGMOID;
         const float k = 1.0f / (sixth ? 6.0f * s_y : s_y);
         v = fmaf(qzk_ref_act(node->act, (float)sum * m), k, z_y);
     } else {
-        v = fmaf((float)sum, m / s_y, z_y);
+        bool equal = true;
+        for (int32_t c = 1; c < node->c; c++)
+            equal = equal && qzi_q_zero(node, c) == qzi_q_zero(node, 0);
+        v = equal ? rintf((float)sum * (m / s_y)) + z_y : fmaf((float)sum, m / s_y, z_y);
     }
     return (uint8_t)rintf(fminf(fmaxf(v, lo), hi));
 }

@@ -9,6 +9,7 @@
 #include "layers/kernels/quadratic.h"
 #include "layers/kernels/ref/fma_ref.h"
 #include "layers/kernels/ref/requant.h"
+#include "layers/kernels/words.h"
 
 /* f of a finite x; what qzk_act_divisor divides is left out. */
 static inline float qzk_ref_act(qz_activation act, float x)
@@ -35,6 +36,19 @@ static inline float qzk_ref_act(qz_activation act, float x)
 static inline uint8_t qzk_ref_byte(float v, float lo, float hi)
 {
     return (uint8_t)qzk_rnef(qzk_clampf(v, lo, hi));
+}
+
+/* CONTRACT.md, "functions in words", from X on. */
+static inline int32_t qzk_ref_word(const qzk_words *words, float x, float k, float zero)
+{
+    const int32_t last = (QZK_WORD_PIECES << words->shift) - 1;
+    const int32_t whole = (int32_t)qzk_rnef(qzk_clampf(x, -32768.0f, 32767.0f));
+    const int32_t size = whole < 0 ? -whole : whole, u = size < last ? size : last;
+    const int32_t i = u >> words->shift;
+    const int32_t h = words->base[i] + ((words->slope[i] * u + 0x4000) >> 15);
+    int32_t y = (whole > 0 ? whole : 0) - h;
+    y = y > 32767 ? 32767 : y;
+    return ((y * (int32_t)k + 0x4000) >> 15) + (int32_t)zero;
 }
 
 #endif

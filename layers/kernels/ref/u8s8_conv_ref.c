@@ -19,6 +19,8 @@ typedef struct layout {
 typedef struct header {
     qz_activation act;
     bool residual;
+    bool in_words;
+    qzk_words words;
 } header;
 
 static layout layout_of(const qzk_conv_shape *s)
@@ -55,6 +57,9 @@ static void pack(const qzk_conv_shape *s, const qzk_conv_weights *from, void *pa
         const float *second = from->residual_mult ? from->residual_mult : from->out_mult;
         ((header *)packed)->act = qzk_act_is_function(from->act) ? from->act : QZ_ACT_NONE;
         ((header *)packed)->residual = from->residual_mult != NULL;
+        ((header *)packed)->in_words = from->words != NULL;
+        if (from->words)
+            ((header *)packed)->words = *from->words;
         if (second)
             memcpy(base + l.second, second, (size_t)s->oc * sizeof(float));
         memcpy(base + l.zero, from->out_zero, (size_t)s->oc * sizeof(float));
@@ -126,7 +131,9 @@ static void finish_by_channel(const qzk_conv_args *args, const layout *l, int64_
     for (int j = 0; j < lanes; j++) {
         const float sum = (float)(acc[j] + bias[j]);
         float v;
-        if (head->act != QZ_ACT_NONE)
+        if (head->in_words)
+            v = (float)qzk_ref_word(&head->words, sum * mult[j], second[j], zero[j]);
+        else if (head->act != QZ_ACT_NONE)
             v = qzk_ref_fmaf(qzk_ref_act(head->act, sum * mult[j]), second[j], zero[j]);
         else if (head->residual)
             v = qzk_ref_fmaf(sum, mult[j], qzk_ref_fmaf((float)r[j], second[j], zero[j]));

@@ -310,6 +310,15 @@ static void u8_avgpool_channels(const uint8_t *const *taps, size_t count, size_t
         const vb e = vf_to_i32(by_channel_average(sum3, p, i + 3 * VL));
         vb_store(y + i, vb_unlace(vb_pack16(vb_pack32(a, b), vb_pack32(d, e))));
     }
+    for (; i + 2 * VL <= c; i += 2 * VL) {
+        vb sum0 = vb_zero(), sum1 = vb_zero();
+        for (size_t t = 0; t < count; t++) {
+            sum0 = vi_add32(sum0, vi_load_u8(taps[t] + i));
+            sum1 = vi_add32(sum1, vi_load_u8(taps[t] + i + VL));
+        }
+        vi_store_u8(y + i, vf_to_i32(vf_clamp(by_channel_average(sum0, p, i), lo, hi)));
+        vi_store_u8(y + i + VL, vf_to_i32(vf_clamp(by_channel_average(sum1, p, i + VL), lo, hi)));
+    }
     for (; i < c; i += VL) {
         const size_t n = QZI_MIN(c - i, (size_t)VL);
         vb sum = vb_zero();

@@ -246,7 +246,7 @@ FINISH_TILE(4, false, FINISH_LINE)
 #endif
 
 /* By channel. */
-VEC_INLINE void conv_finish_channels(const tile_job *job, const vb *acc, uint8_t *out, const int M,
+VEC_INLINE void conv_finish_channels(const tile_job *job, vb *acc, uint8_t *out, const int M,
                                      const int N)
 {
     const finish_place to = {
@@ -256,6 +256,12 @@ VEC_INLINE void conv_finish_channels(const tile_job *job, const vb *acc, uint8_t
         .residual_stride = job->fin.residual_stride,
         .channels = job->channels,
     };
+#if VB == 64
+    if ((M == TILE_M || M == TILE_M / 2 || M == TILE_WIDE_M) && job->fin.words) {
+        finish_in_registers(&job->fin, acc, M, N, &to, FINISH_LINE);
+        return;
+    }
+#endif
     vb sums[MAX_SUMS + FINISH_PAD];
     VEC_UNROLL
     for (int i = 0; i < M * N; i++)

@@ -357,8 +357,39 @@ typedef struct packed_head {
     /* by channel */
     qz_activation act; /* a function, or NONE */
     bool residual;
+    bool in_words;
+    int32_t shift;
+    /* the pieces' base and slope: with AVX-512 the words, otherwise vb_lookup64's tables of the low
+     * and the high bytes of either */
+    _Alignas(64) uint8_t pieces[4 * QZK_WORD_PIECES];
 } packed_head;
-#define PACKED_HEAD QZI_ALIGN /* bytes kept for it */
+#define PACKED_HEAD QZI_ROUND_UP(sizeof(packed_head), QZI_ALIGN) /* bytes kept for it */
+
+/* Puts a function in words into the head. */
+static inline void packed_words(const qzk_words *words, packed_head *head)
+{
+    const size_t half = sizeof(head->pieces) / 2;
+    if (!words)
+        return;
+    head->in_words = true;
+    head->shift = words->shift;
+#if VB == 64
+    memcpy(head->pieces, words->base, half);
+    memcpy(head->pieces + half, words->slope, half);
+#else
+    for (int i = 0; i < QZK_WORD_PIECES; i++) {
+        uint8_t *to = head->pieces + i;
+        const uint16_t base = (uint16_t)words->base[i], slope = (uint16_t)words->slope[i];
+        to[0] = (uint8_t)base;
+        to[QZK_WORD_PIECES] = (uint8_t)(base >> 8);
+        to[half] = (uint8_t)slope;
+        to[half + QZK_WORD_PIECES] = (uint8_t)(slope >> 8);
+    }
+    for (size_t i = sizeof(head->pieces); i-- > 0;) /* each 16 beside those before */
+        if (i % QZK_WORD_PIECES >= 16)
+            head->pieces[i] ^= head->pieces[i - 16];
+#endif
+}
 
 typedef struct vb_requant {
     bool limit;
@@ -471,6 +502,8 @@ static inline double packed_largest(const qzk_conv_weights *w, int32_t o, double
 {
     const double x = bound * w->mult[o], zero = w->out_zero[o];
     double v = x < 0 ? -x : x;
+    if (w->words)
+        return v;
     if (qzk_act_is_function(w->act)) /* none is larger than 6, or 6 times its argument */
         v = 6 * (v > 1 ? v : 1) * (w->out_mult[o] < 0 ? -w->out_mult[o] : w->out_mult[o]);
     if (w->residual_mult)
@@ -499,6 +532,8 @@ static inline void packed_channel(const qzk_conv_weights *weights, int32_t o, ui
         mult[2 * step] = weights->out_zero[o];
         head->act = qzk_act_is_function(weights->act) ? weights->act : QZ_ACT_NONE;
         head->residual = weights->residual_mult != NULL;
+        if (o == 0)
+            packed_words(weights->words, head);
         bound = packed_largest(weights, o, most);
     } else {
         *mult = packed_mult(weights->mult[o]);

@@ -176,7 +176,7 @@ FINISH_TILE(2, false, FINISH_ROWS)
 FINISH_TILE(4, false, FINISH_ROWS)
 
 /* By channel, where `residual` is the place of `out` in the residual. */
-VEC_INLINE void dw_finish_channels(const dw_job *job, const vb *acc, uint8_t *out,
+VEC_INLINE void dw_finish_channels(const dw_job *job, vb *acc, uint8_t *out,
                                    const uint8_t *residual, const int P, const int R,
                                    const int sums)
 {
@@ -190,6 +190,12 @@ VEC_INLINE void dw_finish_channels(const dw_job *job, const vb *acc, uint8_t *ou
         .rows_log2 = R / 2, /* of 1, 2 and 4 */
         .channels = job->channels,
     };
+#if VB == 64
+    if (P * R * sums >= 8 && job->fin.words) {
+        finish_in_registers(&job->fin, acc, P * R, sums, &to, FINISH_ROWS);
+        return;
+    }
+#endif
     vb copy[TILE_SUMS + FINISH_PAD];
     const int count = P * R * sums;
     VEC_UNROLL

@@ -12,8 +12,12 @@
 
 #include "layers/kernels/x86/act_tile.h"
 #include "layers/kernels/x86/u8s8_dot.h"
+#include "layers/kernels/x86/words_tile.h"
 
-enum { FINISH_PAD = 3 }; /* vectors behind the sums that are read, zeros */
+enum {
+    FINISH_PAD = 3,   /* vectors behind the sums that are read, zeros */
+    FINISH_MOST = 16, /* vectors of words of a tile, and of residuals that are loaded at once */
+};
 
 /* How v is made: by a function (as act_class), or with a residual. Otherwise vb_scale does it. */
 enum { FINISH_RESIDUAL = ACT_WHOLE + 1 };
@@ -24,7 +28,8 @@ typedef struct finish {
     const float *zero; /* where they are finished there by channel: out_zero */
     bool limit;
     qz_activation act;
-    const float *mult; /* then `step` further out_mult or residual_mult, then out_zero */
+    const packed_head *words; /* NULL: the function is not in words */
+    const float *mult;        /* then `step` further out_mult or residual_mult, then out_zero */
     size_t step;
     vb lo, hi;               /* bytes */
     const uint8_t *residual; /* of the block's first channel in the first pixel; NULL: none */
@@ -62,6 +67,7 @@ VEC_INLINE finish finish_init(const qzk_conv_args *args, const float *mult, size
     f.zero = f.later ? NULL : mult + 2 * vectors * VL;
     f.limit = head->limit != 0;
     f.act = head->act;
+    f.words = head->in_words ? head : NULL;
     f.mult = mult;
     f.step = vectors * VL;
     f.lo = VEC_OP(set1_epi8)((char)(int32_t)args->lo);
@@ -123,6 +129,57 @@ VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const v
     }
 }
 
+/* `count` sums to x in words, as the bits of floats; the multiplier repeats after N. */
+VEC_INLINE void finish_words_scale(const finish *f, vb *acc, const int count, const int N)
+{
+    VEC_UNROLL
+    for (int i = 0; i < count; i++) {
+        const vf m = vf_load(f->mult + i % N * VL);
+        acc[i] = VEC_CAST(vf_mul(VEC_OP(cvtepi32_ps)(acc[i]), m));
+    }
+    if (f->limit) { /* no more than words saturate to */
+        VEC_UNROLL
+        for (int i = 0; i < count; i++)
+            acc[i] = VEC_CAST(vf_min(VEC_CASTF(acc[i]), vf_set1(32767.0f)));
+    }
+}
+
+/* Two vectors of x, as finish_words_scale leaves them, to one of words. */
+VEC_INLINE vb finish_words_pack(vb a, vb b)
+{
+    return vb_pack32(VEC_OP(cvtps_epi32)(VEC_CASTF(a)), VEC_OP(cvtps_epi32)(VEC_CASTF(b)));
+}
+
+/* What the values of all pixels of a tile share. */
+typedef struct finish_words {
+    word_tables tables;
+    vb k[2], zero[2];
+} finish_words;
+
+VEC_INLINE vb finish_words_bytes(const finish_words *words, const vb *x)
+{
+    vb y[2];
+    word_values(x, words->k, words->zero, &words->tables, y);
+    return vb_pack16(y[0], y[1]);
+}
+
+/* Whole floats of the channels of four vectors of sums, as vb_pack32 lays two and two. */
+VEC_INLINE void finish_words_row(const float *from, const int N, vb *to)
+{
+    VEC_UNROLL
+    for (int p = 0; p < 2; p++)
+        to[p] = vb_pack32(vf_to_i32(vf_load(from + 2 * p % N * VL)),
+                          vf_to_i32(vf_load(from + (2 * p + 1) % N * VL)));
+}
+
+VEC_INLINE finish_words finish_words_load(const finish *f, const int N)
+{
+    finish_words words = {.tables = word_tables_load(f->words)};
+    finish_words_row(f->mult + f->step, N, words.k);
+    finish_words_row(f->mult + 2 * f->step, N, words.zero);
+    return words;
+}
+
 /* How the pixels of a tile are placed; a constant where it is used. */
 typedef enum finish_layout { FINISH_LINE, FINISH_ROWS, FINISH_LISTED } finish_layout;
 
@@ -147,6 +204,18 @@ VEC_INLINE const uint8_t *finish_in(const finish_place *to, int64_t pixel,
     return to->residual + column * to->residual_stride + row * to->residual_row;
 }
 
+/* Stores the bytes of up to 4 / N pixels from `m` on. */
+VEC_INLINE void finish_store(const finish_place *to, int32_t m, int32_t count, vb q, const int N,
+                             const bool transposed, const finish_layout layout)
+{
+    const int pixels = 4 / N;
+    q = transposed ? vb_transpose4(q) : vb_collect(q, N);
+    VEC_UNROLL
+    for (int j = 0; j < pixels; j++)
+        if (m + j < count)
+            vb_store_slice(finish_out(to, m + j, layout), q, pixels, j, to->channels);
+}
+
 VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
                             const finish_place *place, const int N, const int kind,
                             const bool transposed, const finish_layout layout)
@@ -157,23 +226,43 @@ VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
     const int pixels = 4 / N; /* that one vector of bytes has */
     const bool function = kind != FINISH_RESIDUAL;
     const act_tables tables = act_tables_load(function ? f.act : QZ_ACT_NONE);
-    for (int32_t m = 0; m < count; m += pixels, acc += pixels * N) {
-        vf v[4];
-        vb r = VEC_LOGIC(setzero)();
-        if (kind == FINISH_RESIDUAL) {
+    vb r[FINISH_MOST];
+    for (int32_t done = 0; done < count; done += FINISH_MOST * pixels) {
+        const int32_t end = QZI_MIN(count, done + FINISH_MOST * pixels);
+        /* All loads before the first store: a load waits for stores of part of a vector that touch
+         * its place, and the output may be where the residual is. */
+        for (int32_t m = done, i = 0; m < end && kind == FINISH_RESIDUAL; m += pixels, i++) {
             const uint8_t *from[4];
             VEC_UNROLL
             for (int j = 0; j < pixels; j++) /* behind the last: again the last */
                 from[j] = finish_in(&to, QZI_MIN(m + j, count - 1), layout);
-            r = vb_uncollect(vb_load_slices(from, pixels, to.channels), N);
+            vb_store(&r[i], vb_uncollect(vb_load_slices(from, pixels, to.channels), N));
         }
-        finish_values(&f, &tables, acc, r, v, N, kind, transposed);
-        vb q = finish_pack(v, f.lo, f.hi);
-        q = transposed ? vb_transpose4(q) : vb_collect(q, N);
+        for (int32_t m = done, i = 0; m < end; m += pixels, i++, acc += pixels * N) {
+            vf v[4];
+            const vb bytes = kind == FINISH_RESIDUAL ? vb_load(&r[i]) : VEC_LOGIC(setzero)();
+            finish_values(&f, &tables, acc, bytes, v, N, kind, transposed);
+            finish_store(&to, m, count, finish_pack(v, f.lo, f.hi), N, transposed, layout);
+        }
+    }
+}
+
+VEC_INLINE void finish_loop_words(const finish *fin, const vb *acc, int32_t count,
+                                  const finish_place *place, const int N, const bool transposed,
+                                  const finish_layout layout)
+{
+    const finish f = *fin;
+    const finish_place to = *place;
+    const int pixels = 4 / N;
+    const finish_words words = finish_words_load(&f, N);
+    for (int32_t m = 0; m < count; m += pixels, acc += pixels * N) {
+        vb v[4];
         VEC_UNROLL
-        for (int j = 0; j < pixels; j++)
-            if (m + j < count)
-                vb_store_slice(finish_out(&to, m + j, layout), q, pixels, j, to.channels);
+        for (int j = 0; j < 4; j++)
+            v[j] = vb_load(acc + j);
+        finish_words_scale(&f, v, 4, N);
+        const vb x[2] = {finish_words_pack(v[0], v[1]), finish_words_pack(v[2], v[3])};
+        finish_store(&to, m, count, finish_words_bytes(&words, x), N, transposed, layout);
     }
 }
 
@@ -182,6 +271,10 @@ VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, cons
 {
     if (f->residual) {
         finish_loop(f, acc, count, to, N, FINISH_RESIDUAL, transposed, layout);
+        return;
+    }
+    if (f->words) {
+        finish_loop_words(f, acc, count, to, N, transposed, layout);
         return;
     }
     switch (act_class_of(f->act)) {
@@ -202,6 +295,32 @@ VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, cons
         break;
     }
 }
+
+#if VB == 64
+/*
+ * The same in words where the sums are, in registers: packed, they leave room for the tables.
+ * count, N and layout are constants.
+ */
+VEC_INLINE void finish_in_registers(const finish *f, vb *acc, const int count, const int N,
+                                    const finish_place *to, const finish_layout layout)
+{
+    const int pixels = 4 / N, last = count * N - 1, sums = count * N;
+    vb x[FINISH_MOST];
+    finish_words_scale(f, acc, sums, N);
+    VEC_UNROLL
+    for (int m = 0; m < count; m += pixels) {
+        const int a = m * N;
+        x[2 * (m / pixels)] = finish_words_pack(acc[a], acc[QZI_MIN(a + 1, last)]);
+        x[2 * (m / pixels) + 1] =
+            finish_words_pack(acc[QZI_MIN(a + 2, last)], acc[QZI_MIN(a + 3, last)]);
+    }
+    const finish_words words = finish_words_load(f, N);
+    VEC_UNROLL
+    for (int m = 0; m < count; m += pixels)
+        finish_store(to, m, count, finish_words_bytes(&words, x + 2 * (m / pixels)), N, false,
+                     layout);
+}
+#endif
 
 /* Finishes `count` pixels; sums[pixel][vector], then FINISH_PAD vectors. */
 #define FINISH_TILE(n, transposed, layout)                                                       \
