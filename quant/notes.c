@@ -106,7 +106,8 @@ static qz_status note_channels(const qzi_calibration *cal, qzi_arena *arena, qzi
             worst = i;
         }
     }
-    if (channels == 0 || (double)constant < CONSTANT * (double)channels)
+    /* in few images many channels of trained networks happen to be 0 everywhere */
+    if (qzi_calibration_images(cal) < FEW_IMAGES || (double)constant <= CONSTANT * (double)channels)
         return QZ_OK;
     return add(cal, arena, notes,
                qzi_format(graph->ctx,

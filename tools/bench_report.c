@@ -70,6 +70,10 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
         "top1_agreement", json_number(row->agreement), "fallback_nodes",
         row->int8 ? fallbacks(s) : json_array());
     json_merge(json, rest);
+    if (row->int8) {
+        json_set(json, "recipe", json_text(s->info.recipe));
+        json_set(json, "bias_correction", json_text(s->info.bias_correction));
+    }
     provenance_json(json, &s->info, row->int8);
     add_identity(o, s, row, json);
     if (row->advice[0])
