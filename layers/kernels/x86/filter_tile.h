@@ -76,9 +76,9 @@ VEC_INLINE vb filter_dot(vb acc, vb x, vb w)
 /* The lanes from output `lane` of a group on, of `rows` rows: their pixels, 4 bytes each. Weights
  * of a whole row are more than the nearest cache holds: each is loaded once for these rows. */
 VEC_INLINE void filter_pixels(const qzk_filter_row *row, const uint8_t *x, size_t group,
-                              size_t lane, const size_t rows, __m128i out[FILTER_ROWS])
+                              size_t lane, const int before, const size_t rows,
+                              __m128i out[FILTER_ROWS])
 {
-    const int before = group < row->inner ? 0 : 4;
     const vb patterns[2] = {filter_pattern(0, before), filter_pattern(1, before)};
     const int16_t *w = row->spread + group * row->loads * 4 * QZK_FILTER_GROUP * 8 + lane * 8;
     const uint8_t *p[FILTER_LANES];
@@ -110,28 +110,43 @@ VEC_INLINE void filter_pixels(const qzk_filter_row *row, const uint8_t *x, size_
     }
 }
 
-VEC_INLINE void filter_rows(const qzk_filter_row *row, size_t first, const size_t rows)
+/* Groups from `begin` to `end` of `rows` rows. */
+VEC_INLINE void filter_groups(const qzk_filter_row *row, const uint8_t *x, uint8_t *y, size_t begin,
+                              size_t end, const int before, const size_t rows)
 {
     const __m128i close = _mm_setr_epi8(0, 1, 2, 4, 5, 6, 8, 9, 10, 12, 13, 14, -1, -1, -1, -1);
-    const uint8_t *x = row->x + first * row->x_stride;
-    uint8_t *y = row->y + first * row->y_stride, bytes[16];
-    for (size_t i = 0; i < row->outputs; i += QZK_FILTER_GROUP, y += 3 * QZK_FILTER_GROUP) {
-        const size_t group = i / QZK_FILTER_GROUP;
-        const size_t count = QZI_MIN(row->outputs - i, (size_t)QZK_FILTER_GROUP);
+    y += begin * 3 * QZK_FILTER_GROUP;
+    for (size_t group = begin; group < end; group++, y += 3 * QZK_FILTER_GROUP) {
+        const size_t left = row->outputs - group * QZK_FILTER_GROUP;
         __m128i v[FILTER_ROWS], behind[FILTER_ROWS];
-        filter_pixels(row, x, group, 0, rows, v);
+        filter_pixels(row, x, group, 0, before, rows, v);
         if (FILTER_LANES < QZK_FILTER_GROUP)
-            filter_pixels(row, x, group, FILTER_LANES, rows, behind);
+            filter_pixels(row, x, group, FILTER_LANES, before, rows, behind);
+        VEC_UNROLL
         for (size_t r = 0; r < rows; r++) {
             if (FILTER_LANES < QZK_FILTER_GROUP)
                 v[r] = _mm_unpacklo_epi64(v[r], behind[r]);
-            _mm_storeu_si128((__m128i *)bytes, _mm_shuffle_epi8(v[r], close));
-            if (count == QZK_FILTER_GROUP)
-                memcpy(y + r * row->y_stride, bytes, 3 * QZK_FILTER_GROUP);
-            else
-                memcpy(y + r * row->y_stride, bytes, 3 * count);
+            v[r] = _mm_shuffle_epi8(v[r], close);
         }
+        /* the next group overwrites what is too much; of the last ones nothing may be */
+        if (3 * left >= sizeof(__m128i)) {
+            VEC_UNROLL
+            for (size_t r = 0; r < rows; r++)
+                _mm_storeu_si128((__m128i *)(y + r * row->y_stride), v[r]);
+            continue;
+        }
+        for (size_t r = 0; r < rows; r++)
+            memcpy(y + r * row->y_stride, &v[r], 3 * QZI_MIN(left, (size_t)QZK_FILTER_GROUP));
     }
+}
+
+VEC_INLINE void filter_rows(const qzk_filter_row *row, size_t first, const size_t rows)
+{
+    const size_t groups = QZI_DIV_UP(row->outputs, QZK_FILTER_GROUP);
+    const uint8_t *x = row->x + first * row->x_stride;
+    uint8_t *y = row->y + first * row->y_stride;
+    filter_groups(row, x, y, 0, row->inner, 0, rows);
+    filter_groups(row, x, y, row->inner, groups, 4, rows);
 }
 
 static void u8_filter_row(const qzk_filter_row *row)
