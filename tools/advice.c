@@ -30,7 +30,7 @@ const char *advice(const qz_model_info *info, const qz_sqnr_row *rows, size_t co
         used += (size_t)snprintf(text + used, size - used, ", top-1 agreement %.1f %%",
                                  100.0 * agreement);
     used += (size_t)snprintf(text + used, size - used,
-                             "); check the recipe for images, calibrate on more images");
+                             "); check the preprocessing of images, calibrate on more images");
     if (strcmp(info->backend, "native") != 0 && used < size)
         used += (size_t)snprintf(text + used, size - used, ", try --backend native");
     const char *before = ", or keep the worst nodes in fp32: --exclude ";

@@ -64,7 +64,7 @@ static int write_file(const tool_options *o, const subject *s, qz_onnx_format fo
     free(images.data);
     if (st != QZ_OK)
         return tool_fail_status(s->ctx, st);
-    images_note_recipe(&s->info);
+    images_note_preprocessing(&s->info);
     if (report_prints(o))
         tool_print("%s: %s, %s, opset %ld, %.2f MB, weights %s%s%s", o->out.output, s->info.name,
                    qz_onnx_format_name(format), o->onnx.opset, megabytes(o->out.output),

@@ -284,7 +284,7 @@ int cmd_quantize(const tool_options *o)
                        (double)s.info.int8_weights_bytes * 1e-6,
                        (double)s.info.fp32_weights_bytes * 1e-6);
         if (status == EXIT_DONE)
-            images_note_recipe(&s.info);
+            images_note_preprocessing(&s.info);
         if (status == EXIT_DONE && !s.int8_only && !options_statistics_alone(o))
             status = report(o, &s);
         subject_close(&s);

@@ -136,7 +136,7 @@ static int eval_subject(mask_report *r, subject *s, const image_list *list)
     if (strcmp(s->info.task, "segmentation") != 0)
         return tool_fail(EXIT_USAGE, "--masks: goes with segmenters only, and %s is none",
                          s->info.name);
-    images_note_recipe(&s->info);
+    images_note_preprocessing(&s->info);
     int status = subject_calibrate(o, o->quant.ptq, s);
     if (status == EXIT_DONE)
         status = open_rows(r);

@@ -6,7 +6,7 @@
 #include "images.h"
 
 #include "messages.h"
-#include "recipe.h"
+#include "preprocessing.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -16,20 +16,20 @@
 /* Of the command, of which a process has one. */
 static struct {
     const tool_options *options;
-    bool recipe_said;
+    bool said;
 } reading;
 
 void images_begin(const tool_options *options)
 {
     reading.options = options;
-    reading.recipe_said = false;
+    reading.said = false;
 }
 
-void images_note_recipe(const qz_model_info *info)
+void images_note_preprocessing(const qz_model_info *info)
 {
-    if (reading.options && !reading.recipe_said && !info->unit_images)
-        recipe_note(reading.options, info);
-    reading.recipe_said = true;
+    if (reading.options && !reading.said && !info->unit_images)
+        preprocessing_note(reading.options, info);
+    reading.said = true;
 }
 
 static int alloc_image(int64_t h, int64_t w, qz_tensor *tensor)
@@ -221,8 +221,8 @@ int images_load(qz_context *ctx, const image_list *list, size_t index, const qz_
         qz_image_free(ctx, &image);
         return status;
     }
-    images_note_recipe(info);
-    int32_t width, height; /* of the image's own size where the recipe does not crop */
+    images_note_preprocessing(info);
+    int32_t width, height; /* of the image's own size where the preprocessing does not crop */
     if (qz_preprocess_size(ctx, &info->preprocess, image.width, image.height, &width, &height) !=
         QZ_OK)
         status = tool_fail(EXIT_INPUT, "%s: %s", path, qz_context_message(ctx));

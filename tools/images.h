@@ -8,8 +8,8 @@
 
 /* How images are read from now on: --no-exif; and what is said once for each model. */
 void images_begin(const tool_options *options);
-/* Says once for each model which recipe is assumed; images_load does it, too. */
-void images_note_recipe(const qz_model_info *info);
+/* Says once for each model which preprocessing is assumed; images_load does it, too. */
+void images_note_preprocessing(const qz_model_info *info);
 /*
  * Looks at every file of the list before the work begins: arrays whole, of images all that is known
  * without decoding (qz_image_check). Names the first that is bad; with --skip-bad names each, which

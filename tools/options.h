@@ -50,7 +50,7 @@ typedef struct tool_options {
         bool no_winograd;
         option_size size;
     } run;
-    struct { /* the recipe for images, beside run.size */
+    struct { /* the preprocessing of images, beside run.size */
         const char *resize, *mean, *std;
         option_size crop;
         int interpolation; /* qz_interpolation, -1: not given */

@@ -8,7 +8,7 @@
 #include "image_names.h"
 #include "messages.h"
 #include "picture.h"
-#include "recipe.h"
+#include "preprocessing.h"
 
 #include <string.h>
 
@@ -165,8 +165,8 @@ static bool reads_images(const tool_options *o)
            (is_command(o, "run") && has_image(&o->args, 1));
 }
 
-/* Saved models and ONNX files keep the recipe, also where no image is read. */
-static bool uses_recipe(const tool_options *o)
+/* Saved models and ONNX files keep the preprocessing, also where no image is read. */
+static bool preprocesses(const tool_options *o)
 {
     return reads_images(o) || is_command(o, "quantize") || is_command(o, "export") ||
            is_command(o, "calibrate");
@@ -175,7 +175,7 @@ static bool uses_recipe(const tool_options *o)
 /* Synthetic images and measured inputs have that size, too. */
 static bool uses_size(const tool_options *o)
 {
-    return uses_recipe(o) || is_command(o, "bench") || is_task(o, "detection") ||
+    return preprocesses(o) || is_command(o, "bench") || is_task(o, "detection") ||
            (o->quant.ptq && !images_is_array(o->quant.calib.count ? o->quant.calib.items[0] : ""));
 }
 
@@ -263,13 +263,13 @@ static const rule rules[] = {
     {"--fallback", quantizes, needs_int8},
     {"--head", quantizes, needs_int8},
     {"--size", uses_size, needs_images},
-    {"--resize", uses_recipe, needs_images},
-    {"--crop", uses_recipe, needs_images},
-    {"--mean", uses_recipe, needs_images},
-    {"--std", uses_recipe, needs_images},
-    {"--interpolation", uses_recipe, needs_images},
-    {"--rgb", uses_recipe, needs_images},
-    {"--bgr", uses_recipe, needs_images},
+    {"--resize", preprocesses, needs_images},
+    {"--crop", preprocesses, needs_images},
+    {"--mean", preprocesses, needs_images},
+    {"--std", preprocesses, needs_images},
+    {"--interpolation", preprocesses, needs_images},
+    {"--rgb", preprocesses, needs_images},
+    {"--bgr", preprocesses, needs_images},
     {"--no-exif", reads_images, needs_images},
     {"--no-winograd", runs_float, "goes with fp32 only, and this command runs int8 alone"},
     {"--seconds", counts_no_runs, "does not go with --runs, which says how often to measure"},
@@ -432,5 +432,5 @@ int options_apply(const tool_options *o)
     }
     if (status == EXIT_DONE)
         status = picture_check_name(o);
-    return status == EXIT_DONE ? recipe_check(o) : status;
+    return status == EXIT_DONE ? preprocessing_check(o) : status;
 }

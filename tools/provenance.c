@@ -7,7 +7,7 @@
 #include "provenance.h"
 
 #include "messages.h"
-#include "recipe.h"
+#include "preprocessing.h"
 
 #include <string.h>
 
@@ -39,7 +39,7 @@ void provenance_json(json_t *row, const qz_model_info *info, bool int8)
         json_add(list, json_text(tool_warning_at(i)));
     json_set(row, "warnings", list);
     if (!info->unit_images) /* detectors have their own transform */
-        json_set(row, "preprocess", recipe_json(&info->preprocess));
+        json_set(row, "preprocess", preprocessing_json(&info->preprocess));
     if (info->missing_count)
         json_set(row, "missing", json_integer((json_int_t)info->missing_count));
 }

@@ -90,7 +90,7 @@ int run_segment(run_state *r, const image_list *list, size_t index)
                        : images_load_rgb(r->ctx, in.path, &in.image);
     if (status == EXIT_DONE) {
         if (!array)
-            images_note_recipe(&r->s.info);
+            images_note_preprocessing(&r->s.info);
         const qz_status st = array ? qz_session_run(r->session, &in.tensor)
                                    : qz_session_run_u8(r->session, in.image.rgb, in.image.width,
                                                        in.image.height, (size_t)in.image.width * 3);

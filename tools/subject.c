@@ -7,7 +7,7 @@
 #include "interrupt.h"
 #include "messages.h"
 #include "options_apply.h"
-#include "recipe.h"
+#include "preprocessing.h"
 #include "settings.h"
 #include "settings_yolo.h"
 
@@ -144,8 +144,8 @@ static int open_file(const tool_options *options, const char *name, subject *s)
         return tool_fail(EXIT_USAGE, "--backend %s: %s was quantized for %s", backend, name,
                          s->info.backend);
     s->int8_only = true;
-    int status = recipe_apply(options, s->ctx, s->model,
-                              strcmp(options->command, "bench") == 0 ? NULL : name);
+    int status = preprocessing_apply(options, s->ctx, s->model,
+                                     strcmp(options->command, "bench") == 0 ? NULL : name);
     qz_model_get_info(s->model, &s->info);
     return status ? status : check_run(options, s);
 }
@@ -250,7 +250,7 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
         return tool_fail_status(ctx, st);
     qz_model_get_info(s->model, &s->info);
     print_note(options, s);
-    status = recipe_apply(options, ctx, s->model, NULL);
+    status = preprocessing_apply(options, ctx, s->model, NULL);
     qz_model_get_info(s->model, &s->info);
     return status ? status : check_run(options, s);
 }

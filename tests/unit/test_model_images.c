@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* test_model_images.c - a model's recipe for images, its classes, and what it remembers of both. */
+/* test_model_images.c - a model's preprocessing, its classes, and what it remembers of both. */
 #include "zoo/qzoo.h"
 
 #include <math.h>

@@ -45,22 +45,24 @@ qz_status qzi_preprocess_check_recipe(const qz_context *ctx, const qz_preprocess
         recipe->resize > QZI_IMAGE_SIDE_MAX || recipe->crop_h > QZI_IMAGE_SIDE_MAX ||
         recipe->crop_w > QZI_IMAGE_SIDE_MAX)
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "recipe for images: resize %d and crop %d x %d are no sizes",
+                        "preprocessing of images: resize %d and crop %d x %d are no sizes",
                         recipe->resize, recipe->crop_h, recipe->crop_w);
     if (stretched &&
         (recipe->resize_h < 1 || recipe->resize_w < 1 || recipe->resize_h > QZI_IMAGE_SIDE_MAX ||
          recipe->resize_w > QZI_IMAGE_SIDE_MAX))
-        return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "recipe for images: resize %d x %d is no size; both are 0 or both are set",
-                        recipe->resize_h, recipe->resize_w);
+        return qzi_fail(
+            ctx, QZ_ERR_ARGUMENT,
+            "preprocessing of images: resize %d x %d is no size; both are 0 or both are set",
+            recipe->resize_h, recipe->resize_w);
     if (!qz_interpolation_name(recipe->interpolation))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                        "recipe for images: there is no interpolation number %d",
+                        "preprocessing of images: there is no interpolation number %d",
                         (int)recipe->interpolation);
     for (int c = 0; c < 3; c++) {
         if (!(recipe->std[c] > 0.0f) || !isfinite(recipe->std[c]) || !isfinite(recipe->mean[c]))
             return qzi_fail(ctx, QZ_ERR_ARGUMENT,
-                            "recipe for images: std[%d] must be above 0, mean[%d] a number", c, c);
+                            "preprocessing of images: std[%d] must be above 0, mean[%d] a number",
+                            c, c);
     }
     return QZ_OK;
 }

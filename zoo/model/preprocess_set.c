@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* preprocess_set.c - the recipe for images that the user chooses for a model or a session. */
+/* preprocess_set.c - the preprocessing of images that the user chooses for a model or a session. */
 #include "zoo/image/preprocess.h"
 #include "zoo/model/model_build.h"
 
@@ -18,7 +18,8 @@ qz_status qz_model_set_preprocess(qz_model *model, const qz_preprocess *recipe)
         return qzi_fail(model ? model->ctx : NULL, QZ_ERR_ARGUMENT,
                         "qz_model_set_preprocess: model or recipe is NULL");
     if (model->packings.count > 0)
-        return qzi_model_fail_state(model, "the recipe for images is set before the first session");
+        return qzi_model_fail_state(model,
+                                    "the preprocessing of images is set before the first session");
     QZI_TRY(qzi_model_takes_recipe(model));
     QZI_TRY(qzi_preprocess_check_recipe(model->ctx, recipe));
     const int32_t h = model->input_h, w = model->input_w;

@@ -4,7 +4,7 @@
  * tag of the catalogue ("default", "IMAGENET1K_V1").
  *
  * A tag is found in the cache, or fetched into it where the caller allows that. With it comes the
- * recipe for images that its weights were trained with.
+ * preprocessing of images that its weights were trained with.
  */
 #include "zoo/model/weights_source.h"
 

@@ -14,7 +14,7 @@
  *                       change the network change it
  *   weights             as in a saved model (saved_model.h), for messages
  *   weights_hash        the same: of the loaded parameters
- *   preprocess          the recipe for images: "resize=256 crop=224x224 size=0x0
+ *   preprocess          the preprocessing of images: "resize=256 crop=224x224 size=0x0
  *                       interpolation=bilinear bgr=0 mean=3ef7ced9,… std=…"; the numbers of mean
  *                       and std are the bits of float32
  *   detection           settings of a detector, as in a saved model; empty of others
@@ -37,7 +37,7 @@
 #define QZI_STATISTICS_FORMAT "qzoo.statistics/1"
 #define QZI_STATISTICS_FAMILY "qzoo.statistics/"
 
-/* The recipe for images as text, in the arena. */
+/* The preprocessing of images as text, in the arena. */
 qz_status qzi_statistics_recipe(const qz_model *model, qzi_arena *arena, const char **text);
 
 #endif

@@ -1,7 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# test_recipe.sh QZOO - the recipe for images by options: what each does, what is refused, what
-# saved models and ONNX files keep.
+# test_preprocessing.sh QZOO - the preprocessing of images by options: what each does, what is
+# refused, what saved models and ONNX files keep.
 # shellcheck source=tests/cli/expect.sh
 . "$(dirname "$0")/expect.sh"
 mkdir calib
@@ -57,9 +57,9 @@ expect 2 '--std: goes with images only' bench $net --ptq --std 1,1,1
 expect 2 '--size: not an option' list $net --size 64
 
 # ---- what is kept ------------------------------------------------------------------------------
-recipe='--size 64 --mean 0.1,0.2,0.3 --std 0.4,0.5,0.6 --interpolation nearest --bgr'
+steps='--size 64 --mean 0.1,0.2,0.3 --std 0.4,0.5,0.6 --interpolation nearest --bgr'
 # shellcheck disable=SC2086
-expect 0 int8 quantize $net $recipe --calib calib -o own.safetensors --json q.json
+expect 0 int8 quantize $net $steps --calib calib -o own.safetensors --json q.json
 has q.json '"interpolation": "nearest"'
 has q.json '"channels": "bgr"'
 has q.json '"resize": "64x64"'
@@ -68,25 +68,25 @@ lacks err .
 has r.json '"crop": "64x64"'
 scores kept.npy own.safetensors wide.bmp
 # shellcheck disable=SC2086
-scores direct.npy $net wide.bmp --ptq --calib calib $recipe
+scores direct.npy $net wide.bmp --ptq --calib calib $steps
 same kept.npy direct.npy
 expect 0 int8 run own.safetensors wide.bmp --resize 80
-has err 'own.safetensors: the options change its recipe for images to: resize 80, crop 64x64, nearest'
+has err 'own.safetensors: the options change its preprocessing to: resize 80, crop 64x64, nearest'
 lacks out 'the options change'
 printf 'file,class_index\nwide.bmp,1\n' >labels.csv
 # shellcheck disable=SC2086
-expect 0 fp32 eval $net $recipe --data . --labels labels.csv --json e.json
+expect 0 fp32 eval $net $steps --data . --labels labels.csv --json e.json
 has e.json '"crop": "64x64"'
 expect 0 fp32 bench $net --size 64 --runs 1 --ptq --calib calib --mean 0,0,0 --json b.json
 has b.json '"resize": "64x64"'
 # shellcheck disable=SC2086
-if "$qzoo" export $net $recipe -o m.onnx --quiet 2>err; then
+if "$qzoo" export $net $steps -o m.onnx --quiet 2>err; then
     has m.onnx bgr
     has m.onnx nearest
     has m.onnx 64x64
 fi
 
-# ---- a recipe that is only assumed -------------------------------------------------------------
+# ---- preprocessing that is only assumed --------------------------------------------------------
 "$qzoo" weights --help >/dev/null
 if command -v python3 >/dev/null; then
     python3 - <<'PY'
@@ -96,9 +96,9 @@ text += ' ' * (-len(text) % 8)
 open('part.safetensors', 'wb').write(struct.pack('<Q', len(text)) + text.encode() + b'\0' * 256)
 PY
     expect 0 fp32 run $net wide.bmp --weights ./part.safetensors --allow-missing
-    has err 'part.safetensors: assumed recipe: resize 256, crop 224x224, bilinear, mean 0.485'
+    has err 'part.safetensors: assumed preprocessing: resize 256, crop 224x224, bilinear'
     expect 0 fp32 run $net wide.bmp --weights ./part.safetensors --allow-missing --size 64
-    lacks err 'assumed recipe'
+    lacks err 'assumed preprocessing'
     expect 0 '' run $net wide.bmp --weights ./part.safetensors --allow-missing --quiet
     lacks err .
 fi

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * recipe.c - the recipe for images. The options change the model's own recipe one by one: what no
- * option names stays. --size alone is Resize((H, W)) without a crop; beside --resize or --crop it
- * only says the network's input, which is the crop.
+ * preprocessing.c - how images are prepared. The options change the model's own way one by one: what
+ * no option names stays. --size alone is Resize((H, W)) without a crop; beside --resize or --crop
+ * it only says the network's input, which is the crop.
  */
-#include "recipe.h"
+#include "preprocessing.h"
 
 #include "messages.h"
 #include "options_parse.h"
@@ -102,7 +102,7 @@ static bool given(const tool_options *o)
            o->images.std || o->images.interpolation >= 0 || o->images.rgb || o->images.bgr;
 }
 
-int recipe_check(const tool_options *o)
+int preprocessing_check(const tool_options *o)
 {
     const option_size size = o->run.size, crop = o->images.crop;
     qz_preprocess unused = {0};
@@ -118,7 +118,7 @@ int recipe_check(const tool_options *o)
     return change(o, &unused);
 }
 
-int recipe_apply(const tool_options *o, qz_context *ctx, qz_model *model, const char *file)
+int preprocessing_apply(const tool_options *o, qz_context *ctx, qz_model *model, const char *file)
 {
     qz_model_info info;
     char text[512];
@@ -127,41 +127,41 @@ int recipe_apply(const tool_options *o, qz_context *ctx, qz_model *model, const 
     qz_model_get_info(model, &info);
     if (strcmp(info.task, "detection") == 0) /* --size is a setting (settings.c) */
         return EXIT_DONE;
-    qz_preprocess recipe = info.preprocess;
-    int status = change(o, &recipe);
+    qz_preprocess preprocess = info.preprocess;
+    int status = change(o, &preprocess);
     if (status)
         return status;
-    if (o->images.interpolation >= 0 && recipe.resize == 0 && recipe.resize_h == 0)
-        return tool_fail(EXIT_USAGE,
-                         "--interpolation: the recipe of %s resizes no image; give --resize N",
-                         info.name);
-    if (qz_model_set_preprocess(model, &recipe) != QZ_OK) {
+    if (o->images.interpolation >= 0 && preprocess.resize == 0 && preprocess.resize_h == 0)
+        return tool_fail(
+            EXIT_USAGE,
+            "--interpolation: the preprocessing of %s resizes no image; give --resize N",
+            info.name);
+    if (qz_model_set_preprocess(model, &preprocess) != QZ_OK) {
         snprintf(text, sizeof(text), "%s", qz_context_message(ctx));
         return tool_fail(EXIT_USAGE, "%s: %s", size_option(o), text);
     }
     if (file) {
-        recipe_text(&recipe, text, sizeof(text));
-        tool_note(o->quiet, "qzoo: %s: the options change its recipe for images to: %s", file,
-                  text);
+        preprocessing_text(&preprocess, text, sizeof(text));
+        tool_note(o->quiet, "qzoo: %s: the options change its preprocessing to: %s", file, text);
     }
     return EXIT_DONE;
 }
 
-void recipe_note(const tool_options *o, const qz_model_info *info)
+void preprocessing_note(const tool_options *o, const qz_model_info *info)
 {
     char text[512], which[32];
     const bool size = o->run.size.height || o->images.crop.height || o->images.resize;
     const bool mean = o->images.mean, std = o->images.std;
-    /* a tag brings its recipe; a file has none, so that what no option gives is assumed */
+    /* a tag brings its preprocessing; a file has none, so that what no option gives is assumed */
     if (!*info->weights_file || !qz_weights_is_file(o->model.weights) || (size && mean && std))
         return;
-    recipe_text(&info->preprocess, text, sizeof(text));
+    preprocessing_text(&info->preprocess, text, sizeof(text));
     snprintf(which, sizeof(which), "%s%s%s%s%s", size ? "" : "size", !size && !mean ? ", " : "",
              mean ? "" : "mean", (!size || !mean) && !std ? ", " : "", std ? "" : "std");
     tool_note(o->quiet,
               "qzoo: %s: assumed %s: %s; --size, --resize, --crop, --mean, --std, "
               "--interpolation, --bgr change it",
-              info->weights_file, given(o) ? which : "recipe", text);
+              info->weights_file, given(o) ? which : "preprocessing", text);
 }
 
 /* "256", "64x64" or "none". */
@@ -184,7 +184,7 @@ static void crop_text(const qz_preprocess *p, char text[32])
         snprintf(text, 32, "none");
 }
 
-void recipe_text(const qz_preprocess *p, char *text, size_t size)
+void preprocessing_text(const qz_preprocess *p, char *text, size_t size)
 {
     char resize[32], crop[32];
     resize_text(p, resize);
@@ -205,7 +205,7 @@ static json_t *json_float(float value)
     return json_number(strtod(text, NULL));
 }
 
-json_t *recipe_json(const qz_preprocess *p)
+json_t *preprocessing_json(const qz_preprocess *p)
 {
     char resize[32], crop[32];
     json_t *mean = json_array(), *std = json_array();
