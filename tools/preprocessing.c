@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * preprocessing.c - how images are prepared. The options change the model's own way one by one: what
+ * preprocessing.c - how images are prepared. The options change the model's way one by one: what
  * no option names stays. --size alone is Resize((H, W)) without a crop; beside --resize or --crop
  * it only says the network's input, which is the crop.
  */

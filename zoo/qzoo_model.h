@@ -258,7 +258,7 @@ QZ_API bool qz_model_is_file(const char *word);
 /* ---- images and classes ---- */
 
 /*
- * Replaces the preprocessing of images, which came with the architecture or with the weights' tag. The
+ * Replaces the preprocessing, which came with the architecture or with the weights' tag. The
  * crop is the network's input size from then on. Saved models and ONNX files keep the recipe.
  * QZ_ERR_ARGUMENT: a recipe that makes no sense. QZ_ERR_STATE: after the first session.
  */

@@ -7,7 +7,7 @@
 
 /*
  * Finds where the weights come from, before the graph is built. A tag of the catalogue is looked up
- * in the cache, or fetched into it where options->allow_fetch is set; its preprocessing of images and
+ * in the cache, or fetched into it where options->allow_fetch is set; its preprocessing and
  * what *build says of the tag come with it. Fills origin.tag, origin.path and origin.backend.
  */
 qz_status qzi_weights_resolve(qz_model *model, const qz_model_options *options,
