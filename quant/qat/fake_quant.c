@@ -1,0 +1,104 @@
+/* SPDX-License-Identifier: MIT */
+/* fake_quant.c - see fake_quant.h. */
+#include "quant/qat/fake_quant.h"
+
+#include <math.h>
+
+/* x in steps from zero, rounded; far outside of every range it is cut, so that it is an integer. */
+static int32_t steps_of(float x, float inverse)
+{
+    const float limit = 0x1p22f, v = x * inverse;
+    /* NaN becomes the lower limit */
+    const float cut = v > -limit ? v < limit ? v : limit : -limit;
+    return (int32_t)((cut + 0x1.8p23f) - 0x1.8p23f);
+}
+
+void qzi_fake_quantize(const qzi_fake_quant *q, const float *x, float *y, size_t first, size_t n,
+                       uint8_t *inside)
+{
+    const float inverse = 1.0f / q->scale;
+    const int32_t lo = q->qmin - q->zero_point, hi = q->qmax - q->zero_point;
+    for (size_t at = first; at < first + n; at += 8) {
+        unsigned bits = 0;
+        const size_t count = QZI_MIN(first + n - at, (size_t)8);
+        for (size_t i = 0; i < count; i++) {
+            const int32_t steps = steps_of(x[at + i], inverse);
+            const int32_t cut = steps < lo ? lo : steps > hi ? hi : steps;
+            bits |= (unsigned)(cut == steps) << i;
+            y[at + i] = (float)cut * q->scale;
+        }
+        if (inside)
+            inside[at / 8] = (uint8_t)bits;
+    }
+}
+
+void qzi_fake_quantize_learn(const qzi_fake_quant *q, const float *x, const float *dy, float *dx,
+                             size_t n, double factor, double *dscale, double *dzero)
+{
+    const float inverse = 1.0f / q->scale;
+    const int32_t lo = q->qmin - q->zero_point, hi = q->qmax - q->zero_point;
+    double scale = 0.0, zero = 0.0;
+    for (size_t i = 0; i < n; i++) {
+        const int32_t steps = steps_of(x[i], inverse);
+        const int32_t cut = steps < lo ? lo : steps > hi ? hi : steps;
+        const bool in = cut == steps;
+        const double slope = in ? (double)(((float)cut * q->scale - x[i]) * inverse) : (double)cut;
+        scale += (double)dy[i] * slope;
+        zero += in ? 0.0 : (double)dy[i] * -(double)q->scale;
+        if (dx)
+            dx[i] = in ? dy[i] : 0.0f;
+    }
+    *dscale += factor * scale;
+    *dzero += factor * zero;
+}
+
+void qzi_moving_range_add(qzi_moving_range *range, float min, float max, float constant)
+{
+    if (!range->seen) {
+        *range = (qzi_moving_range){min, max, true};
+        return;
+    }
+    range->min = range->min + constant * (min - range->min);
+    range->max = range->max + constant * (max - range->max);
+}
+
+void qzi_fake_quant_choose(qzi_fake_quant *q, float min, float max, bool symmetric)
+{
+    const double levels = (double)q->qmax - (double)q->qmin;
+    if (symmetric && min < 0.0f && max > 0.0f) {
+        const int32_t half = (q->qmax - q->qmin) / 2;
+        const double below = fabs((double)min / (double)(half + 1));
+        const double above = fabs((double)max / (double)half), step = QZI_MAX(below, above);
+        min = (float)(step * -(double)(half + 1));
+        max = (float)(step * (double)half);
+    }
+    min = QZI_MIN(min, 0.0f);
+    max = QZI_MAX(max, 0.0f);
+    double scale = ((double)max - (double)min) / levels;
+    if (!((float)scale > 0.0f) || isinf(1.0f / (float)scale))
+        scale = 0.1;
+    if (scale < 6.1e-5) { /* torch's smallest: the range grows to it */
+        const double grown = 6.1e-5;
+        if (!(min < 0.0f))
+            max = (float)(grown * levels);
+        else if (!(max > 0.0f))
+            min = (float)(-grown * levels);
+        else {
+            const float ratio = (float)(grown / scale);
+            min *= ratio;
+            max *= ratio;
+        }
+        scale = grown;
+    }
+    const double from_min = (double)q->qmin - (double)min / scale;
+    const double from_max = (double)q->qmax - (double)max / scale;
+    const double error_min = fabs((double)q->qmin) - fabs((double)min / scale);
+    const double error_max = fabs((double)q->qmax) - fabs((double)max / scale);
+    double zero = error_min < error_max ? from_min : from_max;
+    if (symmetric && min < 0.0f && max > 0.0f)
+        zero = (double)(q->qmin + q->qmax) / 2.0;
+    q->scale = (float)scale;
+    q->zero_point = zero < (double)q->qmin   ? q->qmin
+                    : zero > (double)q->qmax ? q->qmax
+                                             : (int32_t)qzi_rne(zero);
+}
