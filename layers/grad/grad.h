@@ -49,7 +49,8 @@ typedef struct qzi_grad_run {
     const qz_tensor *params[QZI_P_COUNT];
     /* backward: sums in torch's layout, to which the op adds; NULL where none is needed */
     float *dparam[QZI_P_COUNT];
-    void *kept; /* bytes of its own, from forward to backward */
+    void *kept;      /* bytes of its own, from forward to backward */
+    void *hook_kept; /* of a hook (layers/graph/backward.h): the bytes that are its own */
     uint32_t threads;
     void *scratch; /* one piece for all threads */
 } qzi_grad_run;

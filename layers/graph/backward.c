@@ -18,7 +18,10 @@ struct qzi_backward {
     uint32_t threads;
     bool *frozen; /* by parameter */
     bool input_gradients;
-    float **gradients; /* by parameter; NULL: none */
+    qzi_step_hooks hooks;
+    bool hooked;
+    const float **weights; /* by node: a hook's, of this step; NULL: the parameter's */
+    float **gradients;     /* by parameter; NULL: none */
     size_t gradient_bytes;
     qzi_step_plan *plan;
     qzi_train_mode mode, planned; /* of the last forward; of the plan */
@@ -38,6 +41,7 @@ void qzi_backward_destroy(qzi_backward *b)
     qzi_packed_destroy(b->packed);
     qzi_free(b->ctx, b->gradients);
     qzi_free(b->ctx, b->frozen);
+    qzi_free(b->ctx, b->weights);
     qzi_free(b->ctx, b->arena);
     qzi_free(b->ctx, b->scratch);
     qzi_free(b->ctx, b->seconds);
@@ -95,7 +99,11 @@ qz_status qzi_backward_create(qz_graph *graph, const qzi_backward_options *optio
     qzk_grad_init(&b->grad, b->isa);
     b->gradients = qzi_calloc(ctx, QZI_MAX(graph->param_count, (size_t)1), sizeof(*b->gradients));
     b->frozen = qzi_calloc(ctx, QZI_MAX(graph->param_count, (size_t)1), sizeof(*b->frozen));
-    st = b->gradients && b->frozen ? QZ_OK : QZ_ERR_MEMORY;
+    b->weights = qzi_calloc(ctx, graph->node_count, sizeof(*b->weights));
+    st = b->gradients && b->frozen && b->weights ? QZ_OK : QZ_ERR_MEMORY;
+    b->hooked = options->hooks != NULL;
+    if (b->hooked)
+        b->hooks = *options->hooks;
     if (st == QZ_OK && options->frozen)
         memcpy(b->frozen, options->frozen, graph->param_count * sizeof(*b->frozen));
     if (st == QZ_OK)
@@ -205,6 +213,7 @@ static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qz
         .mode = mode,
         .frozen = b->frozen,
         .input_gradients = b->input_gradients,
+        .hooks = b->hooked ? &b->hooks : NULL,
         .isa = b->isa,
         .threads = b->threads,
     };
@@ -236,6 +245,7 @@ typedef struct grad_run {
     const qzi_node *inputs[QZI_MAX_INPUTS];
     qzk_view x[QZI_MAX_INPUTS], dx[QZI_MAX_INPUTS];
     bool add[QZI_MAX_INPUTS];
+    qz_tensor weights; /* a hook's */
 } grad_run;
 
 static void prepare_grad(const qzi_backward *b, size_t i, grad_run *run)
@@ -257,6 +267,7 @@ static void prepare_grad(const qzi_backward *b, size_t i, grad_run *run)
         .dx = run->dx,
         .add = run->add,
         .kept = value->kept == QZI_NOWHERE ? NULL : b->arena + value->kept,
+        .hook_kept = value->hook_kept == QZI_NOWHERE ? NULL : b->arena + value->hook_kept,
         .threads = b->threads,
         .scratch = b->scratch,
     };
@@ -274,6 +285,32 @@ static void prepare_grad(const qzi_backward *b, size_t i, grad_run *run)
         run->r.params[which] = &g->params[p].tensor;
         run->r.dparam[which] = which <= QZI_P_BIAS ? b->gradients[p] : NULL;
     }
+}
+
+static void hook_forward(qzi_backward *b, size_t i)
+{
+    grad_run run;
+    if (!(b->plan->values[i].hooks & QZI_HOOK_VALUE))
+        return;
+    prepare_grad(b, i, &run);
+    b->hooks.forward(b->hooks.user, &run.r);
+}
+
+/* Packs the weights of the step: the parameters as they are now, or a hook's. */
+static qz_status pack_node(qzi_backward *b, size_t i)
+{
+    const int32_t p = b->graph->nodes[i].param[QZI_P_WEIGHT];
+    b->weights[i] = NULL;
+    if (!(b->plan->values[i].hooks & QZI_HOOK_WEIGHTS))
+        return qzi_packed_repack(b->packed, b->graph, (qz_value)i);
+    grad_run run;
+    prepare_grad(b, i, &run);
+    b->weights[i] = b->hooks.weights(b->hooks.user, &run.r);
+    void *own = b->graph->params[p].tensor.data;
+    b->graph->params[p].tensor.data = (void *)(uintptr_t)b->weights[i]; /* packing reads only */
+    const qz_status st = qzi_packed_repack(b->packed, b->graph, (qz_value)i);
+    b->graph->params[p].tensor.data = own;
+    return st;
 }
 
 static void forward_node(qzi_backward *b, size_t i, const qzi_exec_input *inputs)
@@ -323,11 +360,13 @@ static void lead_forward(void *arg)
         const qzi_grad_class *grad = qzi_grad_get(b->graph->nodes[i].op);
         const bool own = grad->acts && grad->acts(&b->graph->nodes[i], &b->mode);
         if (qzi_op_get(b->graph->nodes[i].op)->pack && !own)
-            p->status = qzi_packed_repack(b->packed, b->graph, (qz_value)i);
+            p->status = pack_node(b, i);
         if (p->status == QZ_OK)
             p->status = qzi_check_cancelled(b->ctx);
         if (p->status == QZ_OK)
             forward_node(b, i, p->inputs);
+        if (p->status == QZ_OK)
+            hook_forward(b, i);
         note_time(b, i, begin);
     }
     qzi_fpenv_leave(env);
@@ -411,6 +450,23 @@ static void add_pieces(void *arg, int64_t begin, int64_t end, uint32_t thread)
                             (float *)to->data + begin, (size_t)(end - begin), -INFINITY, INFINITY);
 }
 
+/* The gradients of inputs that were computed beside what is there already. */
+static void add_edges(qzi_backward *b, size_t i, const grad_run *run)
+{
+    const qzi_node *node = &b->graph->nodes[i];
+    for (size_t k = 0; k < node->in_count; k++) {
+        const qzi_step_edge *edge = &b->plan->edges[b->plan->values[i].edge + k];
+        const qz_value v = node->in[k];
+        if (edge->at == QZI_NOWHERE || !edge->through)
+            continue;
+        grad_run sum = {.r = run->r};
+        sum.dx[0] = gradient_at(b, v, b->plan->values[v].gradient);
+        sum.dx[1] = run->dx[k];
+        qzi_parallel(b->ctx, b->threads, qzi_view_pixels(&sum.dx[0]) * sum.dx[0].c, 4096,
+                     add_pieces, &sum);
+    }
+}
+
 static void backward_node(qzi_backward *b, size_t i)
 {
     const qzi_node *node = &b->graph->nodes[i];
@@ -420,19 +476,27 @@ static void backward_node(qzi_backward *b, size_t i)
     if (!value->wanted || !grad->backward || value->gradient == QZI_NOWHERE)
         return;
     prepare_grad(b, i, &run);
-    if (node->op != QZI_OP_ACTIVATION && node->act != QZ_ACT_NONE)
+    qzi_node plain = *node; /* without the clamp that a hook has undone */
+    const bool clamped = qzi_act_is_clamp(node->act);
+    if (value->hooks & QZI_HOOK_VALUE) {
+        b->hooks.backward(b->hooks.user, &run.r);
+        plain.act = clamped ? QZ_ACT_NONE : node->act;
+        run.r.node = &plain;
+    } else if (node->op != QZI_OP_ACTIVATION && node->act != QZ_ACT_NONE) {
         qzi_grad_clamp(&run.r, &run.r.dy, node->act);
+    }
+    float *const own = run.r.dparam[QZI_P_WEIGHT];
+    if (b->weights[i]) {
+        run.weights = *run.r.params[QZI_P_WEIGHT];
+        run.weights.data = (void *)(uintptr_t)b->weights[i]; /* read only */
+        run.r.params[QZI_P_WEIGHT] = &run.weights;
+        run.r.dparam[QZI_P_WEIGHT] = own ? b->hooks.gradient(b->hooks.user, (qz_value)i) : NULL;
+    }
     grad->backward(&run.r);
-    for (size_t k = 0; k < node->in_count; k++) {
-        const qzi_step_edge *edge = &b->plan->edges[value->edge + k];
-        const qz_value v = node->in[k];
-        if (edge->at == QZI_NOWHERE || !edge->through)
-            continue;
-        grad_run sum = {.r = run.r};
-        sum.dx[0] = gradient_at(b, v, b->plan->values[v].gradient);
-        sum.dx[1] = run.dx[k];
-        qzi_parallel(b->ctx, b->threads, qzi_view_pixels(&sum.dx[0]) * sum.dx[0].c, 4096,
-                     add_pieces, &sum);
+    add_edges(b, i, &run);
+    if (b->weights[i]) {
+        prepare_grad(b, i, &run);
+        b->hooks.gradient_done(b->hooks.user, &run.r);
     }
 }
 

@@ -19,11 +19,40 @@
 
 typedef struct qzi_backward qzi_backward;
 
+/*
+ * What training does to some nodes beside what the graph says: fake quantization. All functions are
+ * called on the thread of the run, which may share their work among r->threads.
+ *
+ * A hook of the value changes r->y in place, behind the node's fused clamp or function, before
+ * anything reads the value; in the backward it changes r->dy in place before the node's own. The
+ * clamp of such a node (ReLU, ReLU6) is the hook's to undo, since the value that it left is gone.
+ */
+enum {
+    QZI_HOOK_VALUE = 1,   /* forward and backward are called */
+    QZI_HOOK_READS_Y = 2, /* backward reads the value as the hook left it */
+    QZI_HOOK_WEIGHTS = 4, /* of a convolution or linear: other weights than the parameter's */
+};
+typedef struct qzi_step_hooks {
+    void *user;
+    unsigned (*kinds)(void *user, qz_value node);
+    /* bytes that it keeps from forward to backward, of a value of this shape */
+    size_t (*kept)(void *user, qz_value node, const qzi_shape *shape);
+    void (*forward)(void *user, const qzi_grad_run *r);
+    void (*backward)(void *user, const qzi_grad_run *r);
+    /* The weights of the step, in torch's layout, valid until its backward: called once, before the
+     * node's forward. */
+    const float *(*weights)(void *user, const qzi_grad_run *r);
+    /* Room of zeros for their gradient; then what the parameter's gradient follows from it. */
+    float *(*gradient)(void *user, qz_value node);
+    void (*gradient_done)(void *user, const qzi_grad_run *r);
+} qzi_step_hooks;
+
 typedef struct qzi_backward_options {
-    qz_isa isa;           /* AUTO: the context's ceiling */
-    uint32_t threads;     /* 0: the context's */
-    const bool *frozen;   /* parameters without gradients; by index, copied; NULL: none */
-    bool input_gradients; /* the gradients of the images too */
+    qz_isa isa;                  /* AUTO: the context's ceiling */
+    uint32_t threads;            /* 0: the context's */
+    const bool *frozen;          /* parameters without gradients; by index, copied; NULL: none */
+    bool input_gradients;        /* the gradients of the images too */
+    const qzi_step_hooks *hooks; /* copied; NULL: none */
 } qzi_backward_options;
 
 qz_status qzi_backward_create(qz_graph *graph, const qzi_backward_options *options,

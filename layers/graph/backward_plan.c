@@ -17,7 +17,7 @@ typedef struct planner {
     size_t *last;      /* of each value: the last time that it is read; of a root, of all with it */
     qzi_block *blocks; /* ids are their first indexes */
     size_t block_count, block_capacity;
-    size_t *value_block, *kept_block, *gradient_block; /* by node */
+    size_t *value_block, *kept_block, *hook_block, *gradient_block; /* by node */
     size_t *edge_block;
 } planner;
 
@@ -148,11 +148,16 @@ static void find_last_reads(planner *p)
             read_at(p, node->in[k], i);
         if (!values[i].wanted || !grad->backward)
             continue;
-        const unsigned needs = grad->needs ? grad->needs(node, p->rq->mode) : 0;
+        unsigned needs = grad->needs ? grad->needs(node, p->rq->mode) : 0;
+        const bool cut = values[i].hooks & QZI_HOOK_VALUE && qzi_act_is_clamp(node->act);
+        if (values[i].hooks & QZI_HOOK_READS_Y)
+            needs |= QZI_NEEDS_Y;
+        else if (cut)
+            needs &= ~QZI_NEEDS_Y; /* the hook undoes the clamp */
         for (size_t k = 0; k < QZI_MIN(node->in_count, (size_t)2); k++)
             if (needs & QZI_NEEDS_X(k))
                 read_at(p, node->in[k], backward_time(p, i));
-        if (needs & QZI_NEEDS_Y || is_clamped(node))
+        if (needs & QZI_NEEDS_Y || (is_clamped(node) && !cut))
             read_at(p, (qz_value)i, backward_time(p, i));
     }
     for (size_t i = 0; i < g->output_count; i++)
@@ -318,6 +323,14 @@ static qz_status plan_node(planner *p, size_t i, const qzk_kernels *kernels)
     }
     if (grad->check)
         QZI_TRY(grad->check(&r));
+    if (plan->values[i].hooks & QZI_HOOK_VALUE) {
+        const bool reads_y = grad->needs && grad->needs(node, p->rq->mode) & QZI_NEEDS_Y;
+        if (plan->values[i].aliased || (reads_y && !qzi_act_is_clamp(node->act)))
+            return qzi_fail(g->ctx, QZ_ERR_UNSUPPORTED,
+                            "%s: its value cannot be fake quantized; exclude it", node->name);
+        QZI_TRY(add_block(p, p->rq->hooks->kept(p->rq->hooks->user, (qz_value)i, &plan->shapes[i]),
+                          i, backward_time(p, i), &p->hook_block[i]));
+    }
     if (plan->values[i].wanted && !grad->backward && node->op != QZI_OP_INPUT)
         return qzi_fail(g->ctx, QZ_ERR_UNSUPPORTED, "%s: %s has no backward", node->name,
                         qzi_op_name(node->op));
@@ -353,6 +366,7 @@ static void read_places(planner *p, size_t *by_id)
             continue;
         v->offset += by_id[p->value_block[v->root]];
         v->kept = p->kept_block[i] == NO_BLOCK ? QZI_NOWHERE : by_id[p->kept_block[i]];
+        v->hook_kept = p->hook_block[i] == NO_BLOCK ? QZI_NOWHERE : by_id[p->hook_block[i]];
         v->gradient = p->gradient_block[i] == NO_BLOCK ? QZI_NOWHERE : by_id[p->gradient_block[i]];
         for (size_t k = 0; k < g->nodes[i].in_count; k++) {
             const size_t block = p->edge_block[v->edge + k];
@@ -408,18 +422,22 @@ static qz_status make(planner *p)
     p->last = qzi_calloc(ctx, n, sizeof(*p->last));
     p->value_block = qzi_alloc(ctx, n * sizeof(size_t));
     p->kept_block = qzi_alloc(ctx, n * sizeof(size_t));
+    p->hook_block = qzi_alloc(ctx, n * sizeof(size_t));
     p->gradient_block = qzi_alloc(ctx, n * sizeof(size_t));
     p->edge_block = qzi_alloc(ctx, plan->edge_count * sizeof(size_t));
     if (!plan->inputs || !plan->shapes || !plan->values || !plan->edges || !p->last ||
-        !p->value_block || !p->kept_block || !p->gradient_block || !p->edge_block)
+        !p->value_block || !p->kept_block || !p->hook_block || !p->gradient_block || !p->edge_block)
         return QZ_ERR_MEMORY;
     memcpy(plan->inputs, p->rq->inputs, g->input_count * sizeof(*plan->inputs));
     memset(p->value_block, 0xff, n * sizeof(size_t));
     memset(p->kept_block, 0xff, n * sizeof(size_t));
+    memset(p->hook_block, 0xff, n * sizeof(size_t));
     memset(p->gradient_block, 0xff, n * sizeof(size_t));
     memset(p->edge_block, 0xff, plan->edge_count * sizeof(size_t));
     for (size_t i = 0, edge = 0; i < n; edge += g->nodes[i].in_count, i++)
         plan->values[i].edge = edge;
+    for (size_t i = 0; i < n && p->rq->hooks; i++)
+        plan->values[i].hooks = p->rq->hooks->kinds(p->rq->hooks->user, (qz_value)i);
     QZI_TRY(qzi_graph_shapes(g, p->rq->inputs, plan->shapes));
     QZI_TRY(check_sizes(p));
     find_needed(p);
@@ -445,6 +463,7 @@ qz_status qzi_step_plan_create(const qzi_step_request *request, qzi_step_plan **
     qzi_free(ctx, p.blocks);
     qzi_free(ctx, p.value_block);
     qzi_free(ctx, p.kept_block);
+    qzi_free(ctx, p.hook_block);
     qzi_free(ctx, p.gradient_block);
     qzi_free(ctx, p.edge_block);
     if (st != QZ_OK) {

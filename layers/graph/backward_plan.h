@@ -12,7 +12,7 @@
 #define QZOO_LAYERS_GRAPH_BACKWARD_PLAN_H
 
 #include "layers/grad/grad.h"
-#include "layers/graph/graph.h"
+#include "layers/graph/backward.h"
 
 #define QZI_NOWHERE SIZE_MAX
 
@@ -26,7 +26,9 @@ typedef struct qzi_step_value {
     bool wanted;     /* its own gradient is computed: it is active and an output depends on it */
     size_t gradient; /* offset; dense pixels */
     size_t kept;     /* offset of the bytes that its op keeps from forward to backward */
-    size_t edge;     /* index of the first of its inputs' edges */
+    size_t hook_kept;
+    unsigned hooks; /* QZI_HOOK_... */
+    size_t edge;    /* index of the first of its inputs' edges */
 } qzi_step_value;
 
 /* What the backward of a node does with the gradient of one input. */
@@ -52,8 +54,9 @@ typedef struct qzi_step_request {
     const qz_graph *graph;
     const qzi_shape *inputs;
     const qzi_train_mode *mode;
-    const bool *frozen;   /* by parameter; NULL: none */
-    bool input_gradients; /* of images too */
+    const bool *frozen;          /* by parameter; NULL: none */
+    bool input_gradients;        /* of images too */
+    const qzi_step_hooks *hooks; /* NULL: none */
     qz_isa isa;
     uint32_t threads;
 } qzi_step_request;

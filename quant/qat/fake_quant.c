@@ -14,7 +14,7 @@ static int32_t steps_of(float x, float inverse)
 }
 
 void qzi_fake_quantize(const qzi_fake_quant *q, const float *x, float *y, size_t first, size_t n,
-                       uint8_t *inside)
+                       float least, float most, uint8_t *inside)
 {
     const float inverse = 1.0f / q->scale;
     const int32_t lo = q->qmin - q->zero_point, hi = q->qmax - q->zero_point;
@@ -24,7 +24,7 @@ void qzi_fake_quantize(const qzi_fake_quant *q, const float *x, float *y, size_t
         for (size_t i = 0; i < count; i++) {
             const int32_t steps = steps_of(x[at + i], inverse);
             const int32_t cut = steps < lo ? lo : steps > hi ? hi : steps;
-            bits |= (unsigned)(cut == steps) << i;
+            bits |= (unsigned)(cut == steps && x[at + i] > least && x[at + i] < most) << i;
             y[at + i] = (float)cut * q->scale;
         }
         if (inside)

@@ -14,12 +14,13 @@ typedef struct qzi_fake_quant {
 } qzi_fake_quant;
 
 /*
- * y = (clamp(rne(x * (1 / scale)) + zero_point, qmin, qmax) - zero_point) * scale. inside: bit i % 8
- * of byte i / 8 is whether the clamp let element i be; NULL: none. x may be y. Elements first ...
- * first + n - 1 of an array; first is a multiple of 8.
+ * y = (clamp(rne(x * (1 / scale)) + zero_point, qmin, qmax) - zero_point) * scale. x may be y.
+ * Elements first ... first + n - 1 of an array; first is a multiple of 8.
+ * inside: bit i % 8 of byte i / 8 is whether the clamp let element i be, and x is between lo and
+ * hi: those of a clamp before it, which is undone with it; without one -inf and inf. NULL: none.
  */
 void qzi_fake_quantize(const qzi_fake_quant *q, const float *x, float *y, size_t first, size_t n,
-                       uint8_t *inside);
+                       float lo, float hi, uint8_t *inside);
 
 /*
  * The same with scale and zero point that are learned (LSQ), as torch's

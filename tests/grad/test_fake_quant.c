@@ -34,7 +34,7 @@ static void check_run(const json_t *c, const qzi_fake_quant *q, size_t first, si
     floats(json_object_get(c, "dy"), dy);
     floats(json_object_get(c, "y"), y);
     floats(json_object_get(c, "dx"), dx);
-    qzi_fake_quantize(q, x + first, got, 0, n, bits);
+    qzi_fake_quantize(q, x + first, got, 0, n, -INFINITY, INFINITY, bits);
     for (size_t i = 0; i < n; i++) {
         near("y", (double)got[i], (double)y[first + i]);
         near("dx", is_inside(bits, i) ? (double)dy[first + i] : 0.0, (double)dx[first + i]);
@@ -152,7 +152,7 @@ static void check_module(const json_t *c)
                  json_number_value(json_array_get(json_object_get(step, "min"), k)));
             near("max", (double)ranges[k].max,
                  json_number_value(json_array_get(json_object_get(step, "max"), k)));
-            qzi_fake_quantize(&q, x + k * n, got, 0, n, NULL);
+            qzi_fake_quantize(&q, x + k * n, got, 0, n, -INFINITY, INFINITY, NULL);
             for (size_t i = 0; i < n; i++)
                 near("y", (double)got[i], (double)y[k * n + i]);
         }
@@ -190,7 +190,7 @@ static void corners(void **state)
     qzi_fake_quant_choose(&q, -2.0f, -1.0f, false);
     assert_true(q.zero_point == 255);
     q = (qzi_fake_quant){1.0f, 0, 0, 255};
-    qzi_fake_quantize(&q, x, y, 0, 8, &bits);
+    qzi_fake_quantize(&q, x, y, 0, 8, -INFINITY, 255.5f, &bits);
     assert_true(y[0] >= 255.0f && y[1] <= 0.0f && y[2] <= 0.0f && y[7] >= 255.0f);
     assert_int_equal(bits, 0x38); /* 0, -0 and 255.4 */
 }
