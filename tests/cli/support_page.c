@@ -27,6 +27,33 @@ static void put_texts(const char *op, bool origin)
     printf("%s|", seen ? " " : "");
 }
 
+/* Of a row's word: an op's own, an activation's, or that of some convolutions. */
+static const qzi_op_class *find_op(const char *word)
+{
+    for (int op = 0; op < QZI_OP_COUNT; op++)
+        if (strcmp(qzi_op_name((qzi_op)op), word) == 0)
+            return qzi_op_get((qzi_op)op);
+    return qzi_op_get(strcmp(word, "strided_pointwise") == 0 ? QZI_OP_CONV2D : QZI_OP_ACTIVATION);
+}
+
+/* Whether native gives a value of this op, and takes one, with a scale for each channel. */
+static bool has_channels(const qzi_support *row)
+{
+    const qzi_op_class *op = find_op(row->op);
+    return qzi_support_find(qzi_backend_get(QZ_BACKEND_NATIVE), row->op)->int8 &&
+           op->reads_channel_q && op->writes_channel_q;
+}
+
+static void put_observers(void)
+{
+    puts("\n| observer | ranges depend on | scales by channel, saved statistics |\n|---|---|---|");
+    for (int kind = QZ_OBSERVER_MINMAX; qz_observer_name((qz_observer_kind)kind); kind++) {
+        const bool merges = qzi_observer_mergeable((qz_observer_kind)kind);
+        printf("| `%s` | %s | %s |\n", qz_observer_name((qz_observer_kind)kind),
+               merges ? "the set of images" : "the images and their order", merges ? "yes" : "no");
+    }
+}
+
 int main(void)
 {
     puts(
@@ -38,12 +65,13 @@ int main(void)
         "`--fallback OP` makes an island of any op here, `--exclude NODE` of a node; "
         "`qzoo list MODEL --ops` and the JSON of `qzoo bench` name each node of a model, its "
         "precision and, in fp32, the reason.\n\n"
-        "| backend | weights | activations | averaging pools | histogram |\n"
-        "|---|---|---|---|---|");
+        "| backend | weights | activations | averaging pools | histogram | "
+        "recipe |\n"
+        "|---|---|---|---|---|---|");
     for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
         const qzi_backend *b = qzi_backend_get(backends[i]);
         printf("| %s | int8 symmetric, %s | uint8 affine, %s, %s observer | %s | "
-               "%s |\n",
+               "%s | %s |\n",
                b->name,
                b->per_channel ? "one scale a channel (`--per-tensor`: a tensor)"
                               : "one scale a tensor (`--per-channel`: a channel)",
@@ -53,10 +81,13 @@ int main(void)
                b->own_average ? "parameters of their own" : "keep those of their input",
                b->own_ranges ? "counts all values"
                              : "PyTorch 1.13's: ranges are truncated to integers for counting; "
-                               "detectors and segmenters: counts all values");
+                               "detectors and segmenters: counts all values",
+               qz_recipe_name(b->recipe));
     }
-    puts("\n| op | fbgemm | qnnpack | native | what is known | where from |\n"
-         "|---|---|---|---|---|---|");
+    put_observers();
+    puts("\nBy channel: in native the op reads and makes values with a scale for each channel.\n\n"
+         "| op | fbgemm | qnnpack | native | by channel | what is known | where from |\n"
+         "|---|---|---|---|---|---|---|");
     /* every backend has a row for each op, so any backend has the list */
     const qzi_support *row = NULL;
     while ((row = qzi_support_next(qzi_backend_get(QZ_BACKEND_FBGEMM), row))) {
@@ -65,6 +96,7 @@ int main(void)
             const qzi_support *other = qzi_support_find(qzi_backend_get(backends[i]), row->op);
             printf(" %s |", other && other->int8 ? "int8" : "fp32");
         }
+        printf(" %s |", has_channels(row) ? "yes" : "no");
         put_texts(row->op, false);
         put_texts(row->op, true);
         putchar('\n');
