@@ -69,15 +69,14 @@ all_differ() {
 }
 
 # ---- observers ---------------------------------------------------------------------------------
-for word in minmax percentile percentile:90 entropy mse; do
-    scores "$word" --calib all.qzstats --backend native --recipe none --observer $word
+observers='minmax moving histogram percentile percentile:90 entropy mse'
+for word in $observers; do
+    scores "$word" --calib calib --backend native --recipe none --observer "$word"
 done
-for word in moving histogram; do
-    scores $word --calib calib --backend native --recipe none --observer $word
-done
-all_differ minmax percentile percentile:90 entropy mse moving histogram
-scores images --calib shuffled --backend native --recipe none --observer percentile:90
-same percentile:90.npy images.npy
+# shellcheck disable=SC2086
+all_differ $observers
+scores statistics --calib all.qzstats --backend native --recipe none --observer percentile:90
+same percentile:90.npy statistics.npy
 
 # ---- recipes and their steps -------------------------------------------------------------------
 scores native --calib calib --backend native
