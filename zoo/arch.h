@@ -84,7 +84,7 @@ const qzi_arch *qzi_arch_get(const char *name); /* NULL: unknown */
  * are then named as torchvision names them in a detector ("layer4"; "16" for features[16]).
  * maps[i]: the output of module layers[i]. The owner names the architecture as &qzi_arch_resnet50,
  * because the registry of names depends on the owner. The graph stays unfused: it is its owner's
- * to fuse.
+ * to fuse. A failure is also the graph's own, which qz_graph_finish returns.
  */
 qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
                              const qzi_backbone_options *options, const char *const *layers,

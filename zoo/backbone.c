@@ -4,6 +4,8 @@
  */
 #include "zoo/arch.h"
 
+#include "layers/graph/build.h"
+
 #include <string.h>
 
 static qz_status check(const qz_context *ctx, const qzi_arch *arch,
@@ -35,9 +37,9 @@ static qz_status find_module(const qz_graph *graph, const char *arch, const char
     return QZ_OK;
 }
 
-qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
-                             const qzi_backbone_options *options, const char *const *layers,
-                             size_t count, qz_value *maps)
+static qz_status build(qz_graph *graph, const qzi_arch *arch, qz_value x,
+                       const qzi_backbone_options *options, const char *const *layers, size_t count,
+                       qz_value *maps)
 {
     QZI_TRY(check(graph->ctx, arch, options));
     arch->features(graph, arch->config, x, options);
@@ -47,4 +49,14 @@ qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
     for (size_t i = 0; i < count; i++)
         QZI_TRY(find_module(graph, arch->info.name, layers[i], &maps[i]));
     return QZ_OK;
+}
+
+qz_status qzi_backbone_build(qz_graph *graph, const qzi_arch *arch, qz_value x,
+                             const qzi_backbone_options *options, const char *const *layers,
+                             size_t count, qz_value *maps)
+{
+    const qz_status st = build(graph, arch, x, options, layers, count, maps);
+    if (st != QZ_OK)
+        qzi_build_fail(graph, st);
+    return st;
 }

@@ -168,6 +168,7 @@ static qz_status build(qz_context *ctx, const char *arch, int dilate, const char
     if (dilate >= 0)
         options.dilate[dilate] = true;
     qz_status st = qzi_backbone_build(g, qzi_arch_get(arch), x, &options, &layer, 1, &map);
+    assert_int_equal(g->status, st); /* builders look at nothing else */
     qz_graph_destroy(g);
     return st;
 }
