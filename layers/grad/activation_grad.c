@@ -13,8 +13,6 @@ static unsigned needs(const qzi_node *node, const qzi_train_mode *mode)
     switch (node->act) {
     case QZ_ACT_RELU:
     case QZ_ACT_RELU6:
-    case QZ_ACT_SIGMOID:
-    case QZ_ACT_LEAKY_RELU: /* y has the sign of x */
         return QZI_NEEDS_Y;
     default:
         return QZI_NEEDS_X(0);
@@ -28,6 +26,17 @@ static void silu(const qzi_grad_run *r, const float *dy, const float *x, float *
         const size_t count = QZI_MIN(n - i, (size_t)BLOCK);
         r->kernels->f32_sigmoid(x + i, s, count);
         r->grad->f32_silu(dy + i, x + i, s, dx + i, count);
+    }
+}
+
+static void sigmoid(const qzi_grad_run *r, const float *dy, const float *x, float *dx, size_t n)
+{
+    float s[BLOCK];
+    for (size_t i = 0; i < n; i += BLOCK) {
+        const size_t count = QZI_MIN(n - i, (size_t)BLOCK);
+        r->kernels->f32_sigmoid(x + i, s, count);
+        for (size_t k = 0; k < count; k++)
+            dx[i + k] = dy[i + k] * (s[k] * (1.0f - s[k]));
     }
 }
 
@@ -63,8 +72,7 @@ static void elements(const qzi_grad_run *r, const float *dy, const float *v, flo
         r->grad->f32_mask(dy, v, dx, n, lo, hi);
         break;
     case QZ_ACT_SIGMOID:
-        for (size_t i = 0; i < n; i++)
-            dx[i] = dy[i] * (v[i] * (1.0f - v[i]));
+        sigmoid(r, dy, v, dx, n);
         break;
     case QZ_ACT_LEAKY_RELU:
         for (size_t i = 0; i < n; i++)

@@ -225,6 +225,9 @@ static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qz
     qz_status st = qzi_packed_create_shapes(b->graph, b->isa, b->plan->shapes, &b->packed);
     if (st != QZ_OK)
         return drop_plan(b, st);
+    st = grow(b->ctx, &b->arena, &b->arena_bytes, b->plan->arena_bytes);
+    if (st != QZ_OK)
+        return drop_plan(b, st);
     size_t scratch = b->plan->scratch_bytes;
     for (size_t i = 0; i < b->graph->node_count; i++) {
         op_run run;
@@ -234,8 +237,6 @@ static qz_status make_plan(qzi_backward *b, const qzi_train_mode *mode, const qz
         scratch = QZI_MAX(scratch, op_scratch(&run) * b->threads);
     }
     st = grow(b->ctx, &b->scratch, &b->scratch_bytes, scratch);
-    if (st == QZ_OK)
-        st = grow(b->ctx, &b->arena, &b->arena_bytes, b->plan->arena_bytes);
     return st == QZ_OK ? st : drop_plan(b, st);
 }
 

@@ -324,10 +324,10 @@ static qz_status plan_node(planner *p, size_t i, const qzk_kernels *kernels)
     if (grad->check)
         QZI_TRY(grad->check(&r));
     if (plan->values[i].hooks & QZI_HOOK_VALUE) {
-        const bool reads_y = grad->needs && grad->needs(node, p->rq->mode) & QZI_NEEDS_Y;
-        if (plan->values[i].aliased || (reads_y && !qzi_act_is_clamp(node->act)))
+        if (plan->values[i].aliased)
             return qzi_fail(g->ctx, QZ_ERR_UNSUPPORTED,
-                            "%s: its value cannot be fake quantized; exclude it", node->name);
+                            "%s: its value is another's and cannot be fake quantized alone",
+                            node->name);
         QZI_TRY(add_block(p, p->rq->hooks->kept(p->rq->hooks->user, (qz_value)i, &plan->shapes[i]),
                           i, backward_time(p, i), &p->hook_block[i]));
     }

@@ -23,6 +23,7 @@ typedef struct qat_weights {
 typedef struct qat_value {
     qzi_moving_range range;
     qzi_fake_quant params;
+    bool fixed;
 } qat_value;
 
 struct qzi_qat {
@@ -145,6 +146,15 @@ qz_status qzi_qat_value(qzi_qat *qat, qz_value node, int32_t qmin, int32_t qmax)
     v->params = (qzi_fake_quant){1.0f, 0, qmin, qmax};
     qzi_free(qat->ctx, qat->values[node]);
     qat->values[node] = v;
+    return QZ_OK;
+}
+
+qz_status qzi_qat_fixed(qzi_qat *qat, qz_value node, qzi_qparams q)
+{
+    QZI_TRY(qzi_qat_value(qat, node, 0, 255));
+    qat->values[node]->params.scale = q.scale;
+    qat->values[node]->params.zero_point = q.zero_point;
+    qat->values[node]->fixed = true;
     return QZ_OK;
 }
 
@@ -389,7 +399,7 @@ static void hook_forward(void *user, const qzi_grad_run *r)
     }
     if (!v)
         return;
-    if (qat->observe)
+    if (qat->observe && !v->fixed)
         observe_value(&t, v);
     t.q = &v->params;
     if (r->node->act == QZ_ACT_RELU || r->node->act == QZ_ACT_RELU6)

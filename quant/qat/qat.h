@@ -25,6 +25,8 @@ qz_status qzi_qat_weights(qzi_qat *qat, qz_value node, qz_value norm, bool per_c
                           int32_t qmin, int32_t qmax);
 /* Fake quantizes the value of a node. */
 qz_status qzi_qat_value(qzi_qat *qat, qz_value node, int32_t qmin, int32_t qmax);
+/* The same with uint8 parameters that do not follow the values. */
+qz_status qzi_qat_fixed(qzi_qat *qat, qz_value node, qzi_qparams q);
 
 /* Whether ranges follow (the start), or are frozen. */
 void qzi_qat_observe(qzi_qat *qat, bool on);

@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * step_dump.c - one training step of a model with random weights, for step_torch.py:
- * step_dump MODEL BATCH H W DIR writes parameters before it, the input, outputs and their gradients
- * (random ones), the gradients of parameters, and running statistics after it, as float32 .npy.
+ * step_dump.c - one training step of a model with random weights, for step_torch.py and
+ * qat_torch.py: step_dump MODEL BATCH H W DIR [BACKEND] writes parameters before it, the input,
+ * outputs and their gradients (random ones), the gradients of parameters, and running statistics
+ * after it, as float32 .npy; with a backend it is quantization-aware.
  */
 #include "layers/graph/backward.h"
+#include "quant/fuse.h"
+#include "quant/qat/place.h"
 #include "zoo/model/model.h"
 
 #include <stdio.h>
@@ -71,10 +74,23 @@ static void fill_gradients(const qz_graph *g, const qzi_backward *b)
     }
 }
 
+/* Scale and zero point of each value, behind the name of its node. */
+static void save_scales(const qz_graph *g, const qzi_qat *qat)
+{
+    for (size_t i = 0; i < g->node_count; i++) {
+        const qzi_fake_quant *q = qzi_qat_value_params(qat, (qz_value)i);
+        if (!q)
+            continue;
+        float pair[2] = {q->scale, (float)q->zero_point};
+        save("value", g->nodes[i].name,
+             &(qz_tensor){.dtype = QZ_F32, .ndim = 1, .dims = {2}, .data = pair});
+    }
+}
+
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: step_dump MODEL BATCH H W DIR\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: step_dump MODEL BATCH H W DIR [fbgemm|qnnpack]\n");
         return 2;
     }
     qz_model *model;
@@ -93,7 +109,25 @@ int main(int argc, char **argv)
         data[i] = random_at((uint64_t)i, 1);
     save("input", "0", &x);
     save_params(g, "param", false);
-    check(qzi_backward_create(g, &(qzi_backward_options){0}, &b));
+    qzi_backward_options options = {0};
+    qzi_step_hooks hooks;
+    qzi_qat *qat = NULL;
+    if (argc == 7) {
+        const bool fbgemm = strcmp(argv[6], "fbgemm") == 0;
+        const qzi_qconfig q = {
+            .backend = qzi_backend_get(fbgemm ? QZ_BACKEND_FBGEMM : QZ_BACKEND_QNNPACK),
+            .per_channel = fbgemm,
+            .reduce_range = fbgemm, /* as PyTorch's */
+        };
+        qzi_replace_relu6(g);
+        check(qzi_qat_create(g, &qat));
+        check(qzi_qat_place(qat, g, &q));
+        qzi_qat_hooks(qat, &hooks);
+        options.hooks = &hooks;
+    }
+    check(qzi_backward_create(g, &options, &b));
+    if (qat)
+        qzi_qat_attach(qat, b);
     check(qzi_backward_forward(b, &mode, &x, 1));
     fill_gradients(g, b);
     check(qzi_backward_run(b));
@@ -104,7 +138,10 @@ int main(int argc, char **argv)
             save("grad", g->params[i].key, &t);
     }
     save_params(g, "after", true);
+    if (qat)
+        save_scales(g, qat);
     qzi_backward_destroy(b);
+    qzi_qat_destroy(qat);
     qz_model_destroy(model);
     qz_context_destroy(ctx);
     free(data);
