@@ -257,10 +257,9 @@ VEC_INLINE void conv_finish_channels(const tile_job *job, vb *acc, uint8_t *out,
         .channels = job->channels,
     };
 #if VB == 64
-    if ((M == TILE_M || M == TILE_M / 2 || M == TILE_WIDE_M) && job->fin.words) {
-        finish_in_registers(&job->fin, acc, M, N, &to, FINISH_LINE);
+    if ((M == TILE_M || M == TILE_M / 2 || M == TILE_WIDE_M) &&
+        finish_in_registers(&job->fin, acc, M, N, &to, FINISH_LINE))
         return;
-    }
 #endif
     vb sums[MAX_SUMS + FINISH_PAD];
     VEC_UNROLL
@@ -451,6 +450,7 @@ static void conv_block(const qzk_conv_args *args, const conv_plan *plan, const r
         .fin = finish_init(args, mult, (size_t)plan->groups * (size_t)plan->vectors, out_channel),
     };
     job.fin.residual = finish_at(&job.fin, first);
+    finish_words_set(&job.fin, QZI_MIN(plan->tile_n, plan->vectors - before));
     const tile_fn *tiles = conv_tiles[QZI_MIN(plan->tile_n, plan->vectors - before) - 1];
     uint8_t *out = (uint8_t *)args->out.data + first * args->out.pixel_stride + out_channel;
     for (int64_t i = 0; i < count; i += plan->tile_m) {

@@ -191,10 +191,8 @@ VEC_INLINE void dw_finish_channels(const dw_job *job, vb *acc, uint8_t *out,
         .channels = job->channels,
     };
 #if VB == 64
-    if (P * R * sums >= 8 && job->fin.words) {
-        finish_in_registers(&job->fin, acc, P * R, sums, &to, FINISH_ROWS);
+    if (P * R * sums >= 8 && finish_in_registers(&job->fin, acc, P * R, sums, &to, FINISH_ROWS))
         return;
-    }
 #endif
     vb copy[TILE_SUMS + FINISH_PAD];
     const int count = P * R * sums;
@@ -463,6 +461,7 @@ static void dw_unit(const dw_work *work, int64_t block, int64_t n, int64_t oy, u
         .fin = finish_init(args, mult, (size_t)plan->blocks * MAX_SUMS, channel),
         .residual_row = args->out.w * args->residual.pixel_stride,
     };
+    finish_words_set(&job.fin, sums);
     const int8_t *w = (const int8_t *)blob + plan->weights_at + (size_t)block * plan->block_weights;
     for (int64_t ox = 0; ox < args->out.w; ox += work->strip) {
         const int64_t count = QZI_MIN(work->strip, args->out.w - ox);

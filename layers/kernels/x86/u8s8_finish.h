@@ -28,8 +28,9 @@ typedef struct finish {
     const float *zero; /* where they are finished there by channel: out_zero */
     bool limit;
     qz_activation act;
-    const packed_head *words; /* NULL: the function is not in words */
-    const float *mult;        /* then `step` further out_mult or residual_mult, then out_zero */
+    const packed_head *words;   /* NULL: the function is not in words */
+    vb word_k[2], word_zero[2]; /* by finish_words_set, for finish_in_registers */
+    const float *mult;          /* then `step` further out_mult or residual_mult, then out_zero */
     size_t step;
     vb lo, hi;               /* bytes */
     const uint8_t *residual; /* of the block's first channel in the first pixel; NULL: none */
@@ -113,7 +114,7 @@ VEC_INLINE void finish_values(const finish *f, const act_tables *tables, const v
     VEC_UNROLL
     for (int j = 0; j < 4; j++) {
         const int n = j % N;
-        const vf sum = VEC_OP(cvtepi32_ps)(vb_load(acc + j));
+        const vf sum = VEC_OP(cvtepi32_ps)(acc[j]);
         const vf mult = vf_load(f->mult + n * VL);
         const vf second = vf_load(f->mult + f->step + n * VL);
         const vf zero = vf_load(f->mult + 2 * f->step + n * VL);
@@ -172,6 +173,15 @@ VEC_INLINE void finish_words_row(const float *from, const int N, vb *to)
                           vf_to_i32(vf_load(from + (2 * p + 1) % N * VL)));
 }
 
+/* For tiles of N vectors. */
+VEC_INLINE void finish_words_set(finish *f, const int N)
+{
+    if (!f->words)
+        return;
+    finish_words_row(f->mult + f->step, N, f->word_k);
+    finish_words_row(f->mult + 2 * f->step, N, f->word_zero);
+}
+
 VEC_INLINE finish_words finish_words_load(const finish *f, const int N)
 {
     finish_words words = {.tables = word_tables_load(f->words)};
@@ -216,6 +226,18 @@ VEC_INLINE void finish_store(const finish_place *to, int32_t m, int32_t count, v
             vb_store_slice(finish_out(to, m + j, layout), q, pixels, j, to->channels);
 }
 
+/* The residual's bytes of up to 4 / N pixels from `m` on; behind the last: again the last. */
+VEC_INLINE vb finish_residual(const finish_place *to, int32_t m, int32_t count, const int N,
+                              const finish_layout layout)
+{
+    const int pixels = 4 / N;
+    const uint8_t *from[4];
+    VEC_UNROLL
+    for (int j = 0; j < pixels; j++)
+        from[j] = finish_in(to, QZI_MIN(m + j, count - 1), layout);
+    return vb_uncollect(vb_load_slices(from, pixels, to->channels), N);
+}
+
 VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
                             const finish_place *place, const int N, const int kind,
                             const bool transposed, const finish_layout layout)
@@ -226,24 +248,22 @@ VEC_INLINE void finish_loop(const finish *fin, const vb *acc, int32_t count,
     const int pixels = 4 / N; /* that one vector of bytes has */
     const bool function = kind != FINISH_RESIDUAL;
     const act_tables tables = act_tables_load(function ? f.act : QZ_ACT_NONE);
+    /* Where stores are of parts of vectors, all loads are before the first: a load waits for a
+     * store that touches its place, and the output may be where the residual is. */
+    const bool first = kind == FINISH_RESIDUAL && to.channels < N * VL;
     vb r[FINISH_MOST];
-    for (int32_t done = 0; done < count; done += FINISH_MOST * pixels) {
-        const int32_t end = QZI_MIN(count, done + FINISH_MOST * pixels);
-        /* All loads before the first store: a load waits for stores of part of a vector that touch
-         * its place, and the output may be where the residual is. */
-        for (int32_t m = done, i = 0; m < end && kind == FINISH_RESIDUAL; m += pixels, i++) {
-            const uint8_t *from[4];
-            VEC_UNROLL
-            for (int j = 0; j < pixels; j++) /* behind the last: again the last */
-                from[j] = finish_in(&to, QZI_MIN(m + j, count - 1), layout);
-            vb_store(&r[i], vb_uncollect(vb_load_slices(from, pixels, to.channels), N));
-        }
-        for (int32_t m = done, i = 0; m < end; m += pixels, i++, acc += pixels * N) {
-            vf v[4];
-            const vb bytes = kind == FINISH_RESIDUAL ? vb_load(&r[i]) : VEC_LOGIC(setzero)();
-            finish_values(&f, &tables, acc, bytes, v, N, kind, transposed);
-            finish_store(&to, m, count, finish_pack(v, f.lo, f.hi), N, transposed, layout);
-        }
+    for (int32_t m = 0, i = 0; m < count && first; m += pixels, i++)
+        vb_store(&r[i], finish_residual(&to, m, count, N, layout));
+    for (int32_t m = 0, i = 0; m < count; m += pixels, i++, acc += pixels * N) {
+        vb v[4], bytes = VEC_LOGIC(setzero)();
+        vf y[4];
+        VEC_UNROLL
+        for (int j = 0; j < 4; j++)
+            v[j] = vb_load(acc + j);
+        if (kind == FINISH_RESIDUAL)
+            bytes = first ? vb_load(&r[i]) : finish_residual(&to, m, count, N, layout);
+        finish_values(&f, &tables, v, bytes, y, N, kind, transposed);
+        finish_store(&to, m, count, finish_pack(y, f.lo, f.hi), N, transposed, layout);
     }
 }
 
@@ -298,27 +318,48 @@ VEC_INLINE void finish_kinds(const finish *f, const vb *acc, int32_t count, cons
 
 #if VB == 64
 /*
- * The same in words where the sums are, in registers: packed, they leave room for the tables.
- * count, N and layout are constants.
+ * Finishes a tile in the registers where its sums are, for words and, where whole vectors are
+ * stored, residuals: false where that is not for it. Words are packed first, which leaves room for
+ * the tables. count, N and layout are constants.
  */
-VEC_INLINE void finish_in_registers(const finish *f, vb *acc, const int count, const int N,
+VEC_INLINE bool finish_in_registers(const finish *f, vb *acc, const int count, const int N,
                                     const finish_place *to, const finish_layout layout)
 {
     const int pixels = 4 / N, last = count * N - 1, sums = count * N;
-    vb x[FINISH_MOST];
-    finish_words_scale(f, acc, sums, N);
+    if (f->words) {
+        vb x[FINISH_MOST];
+        finish_words_scale(f, acc, sums, N);
+        VEC_UNROLL
+        for (int m = 0; m < count; m += pixels) {
+            const int a = m * N;
+            x[2 * (m / pixels)] = finish_words_pack(acc[a], acc[QZI_MIN(a + 1, last)]);
+            x[2 * (m / pixels) + 1] =
+                finish_words_pack(acc[QZI_MIN(a + 2, last)], acc[QZI_MIN(a + 3, last)]);
+        }
+        const finish_words words = {
+            .tables = word_tables_load(f->words),
+            .k = {f->word_k[0], f->word_k[1]},
+            .zero = {f->word_zero[0], f->word_zero[1]},
+        };
+        VEC_UNROLL
+        for (int m = 0; m < count; m += pixels)
+            finish_store(to, m, count, finish_words_bytes(&words, x + 2 * (m / pixels)), N, false,
+                         layout);
+        return true;
+    }
+    if (!f->residual || to->channels < N * VL)
+        return false;
     VEC_UNROLL
     for (int m = 0; m < count; m += pixels) {
         const int a = m * N;
-        x[2 * (m / pixels)] = finish_words_pack(acc[a], acc[QZI_MIN(a + 1, last)]);
-        x[2 * (m / pixels) + 1] =
-            finish_words_pack(acc[QZI_MIN(a + 2, last)], acc[QZI_MIN(a + 3, last)]);
+        const vb v[4] = {acc[a], acc[QZI_MIN(a + 1, last)], acc[QZI_MIN(a + 2, last)],
+                         acc[QZI_MIN(a + 3, last)]};
+        const vb r = finish_residual(to, m, count, N, layout);
+        vf y[4];
+        finish_values(f, NULL, v, r, y, N, FINISH_RESIDUAL, false);
+        finish_store(to, m, count, finish_pack(y, f->lo, f->hi), N, false, layout);
     }
-    const finish_words words = finish_words_load(f, N);
-    VEC_UNROLL
-    for (int m = 0; m < count; m += pixels)
-        finish_store(to, m, count, finish_words_bytes(&words, x + 2 * (m / pixels)), N, false,
-                     layout);
+    return true;
 }
 #endif
 
