@@ -79,3 +79,25 @@ void qzi_channels_find(const qz_graph *graph, qzi_decision *decisions)
         }
     }
 }
+
+int32_t qzi_channels_source(const qz_graph *graph, const qzi_node *node, int32_t c, size_t *k)
+{
+    const qzi_node *x = &graph->nodes[node->in[0]];
+    *k = 0;
+    switch (node->op) {
+    case QZI_OP_SLICE:
+        return qzi_slice_channel(node, c);
+    case QZI_OP_CHANNEL_SHUFFLE: {
+        const int32_t per = node->c / node->u.shuffle.groups;
+        return c % node->u.shuffle.groups * per + c / node->u.shuffle.groups;
+    }
+    case QZI_OP_FLATTEN: /* torch's order: all pixels of a channel are neighbours */
+        return c / (node->c / x->c);
+    case QZI_OP_CONCAT:
+        for (; c >= graph->nodes[node->in[*k]].c; ++*k)
+            c -= graph->nodes[node->in[*k]].c;
+        return c;
+    default:
+        return c;
+    }
+}

@@ -16,5 +16,7 @@ void qzi_channels_find(const qz_graph *graph, qzi_decision *decisions);
 /* Whether the node hands on the parameters by channel of what it reads: all bytes stay as they are,
  * or the largest do. */
 bool qzi_channels_moved(const qzi_node *node);
+/* The channel of input *k that is channel c of such a node. */
+int32_t qzi_channels_source(const qz_graph *graph, const qzi_node *node, int32_t c, size_t *k);
 
 #endif

@@ -4,6 +4,7 @@
  * where precisions meet, tables; convert_join.c joins nodes, convert_weights.c has the weights.
  */
 #include "quant/convert.h"
+#include "quant/channels.h"
 #include "quant/convert_join.h"
 #include "quant/convert_weights.h"
 #include "quant/decide.h"
@@ -179,29 +180,6 @@ static qz_status set_channels(const qz_context *ctx, qzi_node *node, const float
     return QZ_OK;
 }
 
-/* The channel of input `k` that channel c of a node is which moves or joins its inputs. */
-static int32_t moved_channel(const qz_graph *graph, const qzi_node *node, int32_t c, size_t *k)
-{
-    const qzi_node *x = &graph->nodes[node->in[0]];
-    *k = 0;
-    switch (node->op) {
-    case QZI_OP_SLICE:
-        return qzi_slice_channel(node, c);
-    case QZI_OP_CHANNEL_SHUFFLE: {
-        const int32_t per = node->c / node->u.shuffle.groups;
-        return c % node->u.shuffle.groups * per + c / node->u.shuffle.groups;
-    }
-    case QZI_OP_FLATTEN: /* torch's order: all pixels of a channel are neighbours */
-        return c / (node->c / x->c);
-    case QZI_OP_CONCAT:
-        for (; c >= graph->nodes[node->in[*k]].c; ++*k)
-            c -= graph->nodes[node->in[*k]].c;
-        return c;
-    default:
-        return c;
-    }
-}
-
 static qz_status keep_channels(const convert_work *work, qzi_node *node)
 {
     const qz_context *ctx = work->graph->ctx;
@@ -210,7 +188,7 @@ static qz_status keep_channels(const convert_work *work, qzi_node *node)
     qz_status st = scale && zero_point ? QZ_OK : QZ_ERR_MEMORY;
     for (int32_t c = 0; c < node->c && st == QZ_OK; c++) {
         size_t k;
-        const int32_t from = moved_channel(work->out, node, c, &k);
+        const int32_t from = qzi_channels_source(work->out, node, c, &k);
         scale[c] = qzi_q_scale(&work->out->nodes[node->in[k]], from);
         zero_point[c] = (uint8_t)qzi_q_zero(&work->out->nodes[node->in[k]], from);
     }
@@ -400,7 +378,7 @@ qz_status qzi_convert(const qz_graph *graph, const qzi_calibration *calibration,
 {
     qzi_values values;
     QZI_TRY(qzi_calibration_check(calibration));
-    qz_status st = qzi_values_find(graph, calibration, NULL, &values);
+    qz_status st = qzi_values_find(graph, calibration, &values);
     if (st == QZ_OK)
         st = qzi_convert_values(graph, qzi_calibration_qconfig(calibration), values.list,
                                 int8_graph);

@@ -9,7 +9,10 @@
  */
 #include "quant/qconfig.h"
 #include "layers/base/base.h"
+#include "quant/decimals.h"
+#include "quant/observers/observer.h"
 
+#include <stdio.h>
 #include <string.h>
 
 #define BIT(backend) (1u << (backend))
@@ -209,6 +212,32 @@ bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind)
     if (i >= 0)
         *kind = (qz_bias_correction)i;
     return i >= 0;
+}
+
+static const char *const equalization_names[] = {"default", "none", "auto"};
+
+bool qz_equalization_parse_word(const char *word, qz_equalization *kind, double *alpha)
+{
+    int32_t millionths = 0;
+    const int i = find_word(equalization_names, QZI_ARRAY_LEN(equalization_names), word);
+    if (i < 0 && (!word || !qzi_decimals_parse(word, &millionths) || millionths > QZI_MILLION))
+        return false;
+    *kind = i >= 0 ? (qz_equalization)i : QZ_EQUALIZATION_ALPHA;
+    *alpha = (double)millionths / QZI_MILLION;
+    return true;
+}
+
+void qzi_equalization_word(qz_equalization kind, double alpha, char word[QZI_EQUALIZATION_WORD])
+{
+    if (kind == QZ_EQUALIZATION_ALPHA)
+        qzi_decimals_print((int32_t)qzi_rne(alpha * QZI_MILLION), word);
+    else
+        snprintf(word, QZI_EQUALIZATION_WORD, "%s", equalization_names[kind]);
+}
+
+bool qzi_qconfig_can_equalize(const qzi_qconfig *qconfig)
+{
+    return qzi_qconfig_by_channel(qconfig) && qzi_observer_mergeable(qconfig->observer);
 }
 
 bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig)

@@ -45,6 +45,8 @@ typedef struct qzi_qconfig {
     bool own_ranges;
     qz_recipe recipe;                   /* never DEFAULT; steps are below */
     qz_bias_correction bias_correction; /* never DEFAULT */
+    qz_equalization equalize;           /* never DEFAULT */
+    double equalize_alpha;              /* of ALPHA */
     bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;
@@ -59,6 +61,11 @@ static inline bool qzi_qconfig_by_channel(const qzi_qconfig *qconfig)
     return qconfig->backend->by_channel && !qconfig->imported;
 }
 
+/* Whether values can be equalized: by channel, with an observer that counts by channel. */
+bool qzi_qconfig_can_equalize(const qzi_qconfig *qconfig);
+/* The word of qz_equalization_parse_word. */
+#define QZI_EQUALIZATION_WORD 16
+void qzi_equalization_word(qz_equalization kind, double alpha, char word[QZI_EQUALIZATION_WORD]);
 /* Whether a step of the recipe looks at images. */
 bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig);
 

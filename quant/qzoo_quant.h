@@ -66,9 +66,22 @@ QZ_API const char *qz_bias_correction_name(qz_bias_correction kind);
 /* The inverse; false, and *kind unchanged, for another word or NULL. */
 QZ_API bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind);
 
+/* Scales for each channel of values that layers sum over, which the layers' weights take back:
+ * t[c] = (range of channel c / its largest weight)^alpha. It needs an observer that counts by
+ * channel. */
+typedef enum qz_equalization {
+    QZ_EQUALIZATION_DEFAULT = 0, /* none, in every recipe */
+    QZ_EQUALIZATION_NONE,
+    QZ_EQUALIZATION_AUTO, /* alpha by value, by the estimated error of the layers that read it */
+    QZ_EQUALIZATION_ALPHA /* one for all */
+} qz_equalization;
+/* "default", "none", "auto", or alpha itself: 0 to 1, at most 6 decimals. *alpha is 0 for words.
+ * False, and nothing is changed, for another text or NULL. */
+QZ_API bool qz_equalization_parse_word(const char *word, qz_equalization *kind, double *alpha);
+
 /* What a model's outputs are like after a step of its recipe, on calibration images. */
 typedef struct qz_recipe_step {
-    const char *name;      /* "nearest": before all steps; "bias correction" */
+    const char *name;      /* "nearest": before all steps; "equalization", "bias correction" */
     double output_db;      /* SQNR; of several outputs the lowest */
     double top1_agreement; /* share of images with float's top class; NaN: no classifier */
     size_t images;

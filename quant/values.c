@@ -5,6 +5,8 @@
 #include "quant/decide.h"
 #include "quant/qparams.h"
 
+#include <string.h>
+
 /*
  * A channel's range is at least this part of that of all: what calibration has not seen of a quiet
  * channel is not cut off at once. A channel that was always 0 gets the range of all.
@@ -40,45 +42,46 @@ static qz_status find_free(const qzi_observer *o, int32_t channels, float part, 
     return QZ_OK;
 }
 
-/* One zero point, and scales s * t[c]. */
-static qz_status find_divided(const qzi_observer *o, int32_t channels, const float *divisors,
-                              float *scale, uint8_t *zero_point)
+/* Room for parameters by channel. */
+static qz_status alloc_channels(qzi_arena *arena, int32_t channels, float **scale,
+                                uint8_t **zero_point)
 {
-    float min, max;
-    QZI_TRY(qzi_observer_scaled_range(o, divisors, &min, &max));
-    const qzi_qparams q = qzi_qparams_affine(min, max, 0, o->qmax);
-    for (int32_t c = 0; c < channels; c++) {
-        scale[c] = q.scale * divisors[c];
-        zero_point[c] = (uint8_t)q.zero_point;
-    }
-    return QZ_OK;
+    *scale = qzi_arena_alloc(arena, (size_t)channels * sizeof(**scale));
+    *zero_point = qzi_arena_alloc(arena, (size_t)channels);
+    return *scale && *zero_point ? QZ_OK : QZ_ERR_MEMORY;
 }
 
 static qz_status find_value(const qzi_observer *o, qzi_channel_kind kind, bool words,
-                            const float *divisors, qzi_arena *arena, qzi_value_q *value)
+                            qzi_arena *arena, qzi_value_q *value)
 {
     const int32_t channels = qzi_observer_channels(o);
-    if (channels == 1 || kind == QZI_CHANNELS_NONE || (kind == QZI_CHANNELS_DENSE && !divisors))
+    float *scale;
+    uint8_t *zero_point;
+    if (channels == 1 || kind != QZI_CHANNELS_FREE)
         return qzi_observer_qparams(o, &value->q);
-    float *scale = qzi_arena_alloc(arena, (size_t)channels * sizeof(*scale));
-    uint8_t *zero_point = qzi_arena_alloc(arena, (size_t)channels);
-    if (!scale || !zero_point)
-        return QZ_ERR_MEMORY;
+    QZI_TRY(alloc_channels(arena, channels, &scale, &zero_point));
     const qzi_fpenv env = qzi_fpenv_enter();
     const qz_status st =
-        kind == QZI_CHANNELS_DENSE
-            ? find_divided(o, channels, divisors, scale, zero_point)
-            : find_free(o, channels, words ? LEAST_RANGE_WORDS : LEAST_RANGE, scale, zero_point);
+        find_free(o, channels, words ? LEAST_RANGE_WORDS : LEAST_RANGE, scale, zero_point);
     qzi_fpenv_leave(env);
-    value->q = (qzi_qparams){scale[0], zero_point[0]};
-    value->scale = scale;
-    value->zero_point = zero_point;
+    *value = (qzi_value_q){{scale[0], zero_point[0]}, scale, zero_point};
     return st;
 }
 
+qz_status qzi_values_set(qzi_values *values, qz_value value, int32_t channels, const float *scale,
+                         uint8_t zero_point)
+{
+    float *own_scale;
+    uint8_t *own_zero_point;
+    QZI_TRY(alloc_channels(&values->arena, channels, &own_scale, &own_zero_point));
+    memcpy(own_scale, scale, (size_t)channels * sizeof(*scale));
+    memset(own_zero_point, zero_point, (size_t)channels);
+    values->list[value] = (qzi_value_q){{scale[0], zero_point}, own_scale, own_zero_point};
+    return QZ_OK;
+}
+
 static qz_status find_all(const qz_graph *graph, const qzi_calibration *calibration,
-                          const qzi_decision *decisions, const float *const *divisors,
-                          qzi_values *values)
+                          const qzi_decision *decisions, qzi_values *values)
 {
     for (size_t i = 0; i < graph->node_count; i++) {
         const qzi_observer *observer = qzi_calibration_observer(calibration, (qz_value)i);
@@ -88,7 +91,7 @@ static qz_status find_all(const qz_graph *graph, const qzi_calibration *calibrat
         const qz_status st =
             find_value(observer, decisions[i].channels,
                        decisions[i].head != QZ_NO_VALUE && qzk_words_known(graph->nodes[i].act),
-                       divisors ? divisors[i] : NULL, &values->arena, &values->list[i]);
+                       &values->arena, &values->list[i]);
         if (st != QZ_OK)
             return qzi_fail_prefix(graph->ctx, st, "%s", graph->nodes[i].name);
     }
@@ -96,7 +99,7 @@ static qz_status find_all(const qz_graph *graph, const qzi_calibration *calibrat
 }
 
 qz_status qzi_values_find(const qz_graph *graph, const qzi_calibration *calibration,
-                          const float *const *divisors, qzi_values *values)
+                          qzi_values *values)
 {
     qzi_decision *decisions = NULL;
     *values = (qzi_values){0};
@@ -105,7 +108,7 @@ qz_status qzi_values_find(const qz_graph *graph, const qzi_calibration *calibrat
     if (!values->list)
         return QZ_ERR_MEMORY;
     QZI_TRY(qzi_decide(graph, qzi_calibration_qconfig(calibration), &decisions));
-    const qz_status st = find_all(graph, calibration, decisions, divisors, values);
+    const qz_status st = find_all(graph, calibration, decisions, values);
     qzi_decisions_free(graph, decisions);
     return st;
 }

@@ -19,12 +19,15 @@ typedef struct qzi_values {
 } qzi_values;
 
 /*
- * What the observers of the calibration give for each node. Of a value that is QZI_CHANNELS_DENSE
- * divisors[node] is t: channel c has the scale s * t[c], and s is that of the values x / t. NULL,
- * or NULL for a node: 1. The caller frees `values`, after a failure too.
+ * What the observers of the calibration give for each node: for each channel where a value is
+ * QZI_CHANNELS_FREE, one scale and zero point for the others. The caller frees `values`, after a
+ * failure too.
  */
 qz_status qzi_values_find(const qz_graph *graph, const qzi_calibration *calibration,
-                          const float *const *divisors, qzi_values *values);
+                          qzi_values *values);
+/* Replaces those of one value by scales for each channel, which are copied, and one zero point. */
+qz_status qzi_values_set(qzi_values *values, qz_value value, int32_t channels, const float *scale,
+                         uint8_t zero_point);
 void qzi_values_free(qzi_values *values);
 
 #endif

@@ -73,6 +73,7 @@ json_t *bench_json(const tool_options *o, const subject *s, const bench_row *row
     if (row->int8) {
         json_set(json, "recipe", json_text(s->info.recipe));
         json_set(json, "bias_correction", json_text(s->info.bias_correction));
+        json_set(json, "equalize", json_text(s->info.equalize));
     }
     provenance_json(json, &s->info, row->int8);
     add_identity(o, s, row, json);

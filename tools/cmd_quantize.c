@@ -151,6 +151,7 @@ static json_t *report_json(const comparison *c)
     json_set(root, "recipe", json_text(c->s->info.recipe));
     json_set(root, "bias_correction", json_text(c->s->info.bias_correction));
     json_set(root, "weight_scales", json_text(c->s->info.weight_scales));
+    json_set(root, "equalize", json_text(c->s->info.equalize));
     json_set(root, "steps", recipe_steps_json(c->s));
     provenance_json(root, &c->s->info, true);
     return root;

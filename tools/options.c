@@ -179,6 +179,9 @@ const tool_option tool_option_table[] = {
     {"--recipe", "WORD", OPT_QUANT, WORD(quant.recipe, &recipe_words, -1),
      "steps that make int8 better (default: native fast, others none); fast: --observer mse and "
      "--bias-correction images"},
+    {"--equalize", "A", OPT_QUANT, TEXT(quant.equalize),
+     "native: give quiet channels of values finer scales: none, auto (how much is chosen by value) "
+     "or a number from 0 to 1 for all (default: none)"},
     {"--bias-correction", "WORD", OPT_QUANT,
      WORD(quant.bias_correction, &bias_correction_words, -1),
      "add the mean error of each layer's output to its bias (default: as --recipe)"},

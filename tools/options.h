@@ -40,6 +40,7 @@ typedef struct tool_options {
         option_list statistics; /* the files of statistics that --calib names */
         option_list exclude, fallback;
         int recipe, bias_correction; /* qz_recipe, qz_bias_correction less 1; -1: not given */
+        const char *equalize;        /* none, auto or a number; NULL: not given */
         long calib_limit;            /* 0: all */
         bool calib_chosen;           /* by the command, not by the user */
         int head;                    /* HEAD_* */

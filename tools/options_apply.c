@@ -206,6 +206,21 @@ static bool has_no_channels(const tool_options *o)
     return !o->quant.per_channel;
 }
 
+static bool is_equalization(const tool_options *o)
+{
+    qz_equalization kind = QZ_EQUALIZATION_DEFAULT;
+    double alpha;
+    return !o->quant.equalize || (qz_equalization_parse_word(o->quant.equalize, &kind, &alpha) &&
+                                  kind != QZ_EQUALIZATION_DEFAULT);
+}
+
+static bool can_equalize(const tool_options *o)
+{
+    return !o->quant.equalize || strcmp(o->quant.equalize, "none") == 0 ||
+           (o->quant.backend == QZ_BACKEND_NATIVE && o->quant.observer != QZ_OBSERVER_MOVING &&
+            o->quant.observer != QZ_OBSERVER_HISTOGRAM);
+}
+
 /* ---- evaluation ---- */
 
 static bool has_annotations(const tool_options *o)
@@ -255,6 +270,10 @@ static const rule rules[] = {
     {"--observer", quantizes, needs_int8},
     {"--recipe", converts_float, needs_int8},
     {"--bias-correction", converts_float, needs_int8},
+    {"--equalize", converts_float, needs_int8},
+    {"--equalize", is_equalization, "none, auto or a number from 0 to 1 is needed"},
+    {"--equalize", can_equalize,
+     "goes with --backend native, and with no --observer that looks at the order of images"},
     {"--reduce-range", quantizes, needs_int8},
     {"--per-channel", quantizes, needs_int8},
     {"--per-tensor", quantizes, needs_int8},

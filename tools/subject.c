@@ -222,6 +222,8 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.percentile = options->quant.percentile;
     o.recipe = (qz_recipe)(options->quant.recipe + 1);
     o.bias_correction = (qz_bias_correction)(options->quant.bias_correction + 1);
+    if (options->quant.equalize) /* checked by options_apply */
+        qz_equalization_parse_word(options->quant.equalize, &o.equalize, &o.equalize_alpha);
     o.reduce_range = options->quant.reduce_range;
     o.per_channel = options->quant.per_channel;
     o.per_tensor = options->quant.per_tensor;

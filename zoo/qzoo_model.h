@@ -133,6 +133,10 @@ typedef struct qz_model_options {
     qz_bias_correction bias_correction;
     bool per_tensor; /* one weight scale a layer, also where the backend has one a channel; with
                         per_channel QZ_ERR_ARGUMENT */
+    /* also a step by itself; backend native, with an observer that counts by channel (minmax,
+     * percentile, entropy, mse), else QZ_ERR_ARGUMENT */
+    qz_equalization equalize;
+    double equalize_alpha; /* of QZ_EQUALIZATION_ALPHA, 0 to 1 */
 } qz_model_options;
 #define QZ_MODEL_OPTIONS_INIT QZ_OPTIONS_INIT(qz_model_options)
 
@@ -316,6 +320,7 @@ typedef struct qz_model_info {
     const char *recipe;          /* "none", "fast"; "" for a float model that was never prepared */
     const char *bias_correction; /* "none", "images"; "" also */
     const char *weight_scales;   /* "channel", "tensor": one for each; "" also */
+    const char *equalize;        /* "none", "auto", alpha as "0.5"; "" also */
 } qz_model_info;
 /* At any time of the model's life. */
 QZ_API void qz_model_get_info(const qz_model *model, qz_model_info *info);

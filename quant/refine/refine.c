@@ -7,10 +7,12 @@
 #include "quant/refine/refine.h"
 #include "quant/convert.h"
 #include "quant/refine/bias_correct.h"
+#include "quant/refine/equalize.h"
 #include "quant/refine/outcome.h"
 
 typedef struct refinement {
     qz_graph *graph, *int8_graph;
+    const qzi_calibration *calibration;
     const qzi_qconfig *qconfig;
     const qzi_kept *kept;
     uint32_t threads;
@@ -53,15 +55,36 @@ static qz_status end_step(refinement *r, const char *name, size_t layers, size_t
     return QZ_OK;
 }
 
-static qz_status refine(refinement *r)
+/* Replaces the int8 graph by one of equalized values. */
+static qz_status equalize(refinement *r, qzi_values *values, size_t *layers)
+{
+    qz_graph *equalized;
+    if (r->qconfig->equalize <= QZ_EQUALIZATION_NONE)
+        return QZ_OK;
+    QZI_TRY(qzi_equalize(r->graph, r->calibration, values, layers));
+    if (*layers == 0)
+        return QZ_OK;
+    QZI_TRY(qzi_convert_values(r->graph, r->qconfig, values->list, &equalized));
+    qz_graph_destroy(r->int8_graph);
+    r->int8_graph = equalized;
+    return QZ_OK;
+}
+
+static qz_status refine(refinement *r, qzi_values *values)
 {
     size_t layers = 0, skipped = 0;
+    if (!qzi_qconfig_needs_images(r->qconfig)) /* nothing to measure on */
+        return equalize(r, values, &layers);
     QZI_TRY(qzi_outcome_create(r->graph, &r->outcome));
     if (r->qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES)
         QZI_TRY(qzi_float_means_create(r->graph, r->int8_graph, r->threads, &r->means));
     QZI_TRY(qzi_walk_count(r->graph, r->int8_graph, r->kept, &r->images));
     QZI_TRY(run_float(r));
     QZI_TRY(end_step(r, "nearest", 0, 0));
+    if (r->qconfig->equalize > QZ_EQUALIZATION_NONE) {
+        QZI_TRY(equalize(r, values, &layers));
+        QZI_TRY(end_step(r, "equalization", layers, 0));
+    }
     if (r->means) {
         QZI_TRY(qzi_bias_correct(r->graph, r->int8_graph, r->kept, r->images, r->means, r->threads,
                                  &layers, &skipped));
@@ -70,22 +93,35 @@ static qz_status refine(refinement *r)
     return QZ_OK;
 }
 
+static qz_status convert(refinement *r)
+{
+    qzi_values values;
+    qz_status st;
+    QZI_GOTO(st, qzi_values_find(r->graph, r->calibration, &values));
+    QZI_GOTO(st, qzi_convert_values(r->graph, r->qconfig, values.list, &r->int8_graph));
+    QZI_GOTO(st, refine(r, &values));
+fail:
+    qzi_values_free(&values);
+    return st;
+}
+
 qz_status qzi_refine_convert(qz_graph *graph, const qzi_calibration *calibration,
                              qz_graph **int8_graph, qzi_recipe_report *report)
 {
     refinement r = {.graph = graph,
+                    .calibration = calibration,
                     .qconfig = qzi_calibration_qconfig(calibration),
                     .kept = qzi_calibration_kept(calibration),
                     .threads = qzi_calibration_threads(calibration),
                     .report = report,
                     .start = qzi_now()};
     report->count = 0;
+    QZI_TRY(qzi_calibration_check(calibration));
     if (qzi_qconfig_needs_images(r.qconfig) && r.kept->count == 0)
         return qzi_fail(graph->ctx, QZ_ERR_STATE,
                         "bias correction needs images, and only statistics were given; calibrate "
                         "with images too, or choose recipe none");
-    QZI_TRY(qzi_convert(graph, calibration, &r.int8_graph));
-    const qz_status st = qzi_qconfig_needs_images(r.qconfig) ? refine(&r) : QZ_OK;
+    const qz_status st = convert(&r);
     qzi_float_means_destroy(r.means);
     qzi_outcome_free(&r.outcome);
     if (st == QZ_OK)

@@ -81,11 +81,20 @@ same percentile:90.npy statistics.npy
 # ---- recipes and their steps -------------------------------------------------------------------
 scores native --calib calib --backend native
 scores fast --calib shuffled --backend native --recipe fast
-scores steps --calib calib --backend native --recipe none --observer mse --bias-correction images
+scores steps --calib calib --backend native --recipe none --observer mse --bias-correction images \
+    --equalize none
 scores undone --calib calib --backend native --bias-correction none
+scores equal --calib all.qzstats --backend native --recipe none --equalize auto
+scores equal_fast --calib calib --backend native --equalize auto
+scores quarter --calib all.qzstats --backend native --recipe none --equalize 0.25
+scores zero --calib all.qzstats --backend native --recipe none --equalize 0
 same native.npy fast.npy
 same native.npy steps.npy
 same mse.npy undone.npy
+same mse.npy zero.npy
+all_differ native mse equal equal_fast quarter
+expect 2 "equalize" quantize $net --calib calib --backend qnnpack --equalize auto -o x.safetensors
+expect 2 "equalize" quantize $net --calib calib --backend native --equalize 2 -o x.safetensors
 scores fbgemm --calib calib --backend fbgemm
 scores none --calib calib --backend fbgemm --recipe none --observer histogram
 scores better --calib calib --backend fbgemm --recipe fast
@@ -100,20 +109,22 @@ all_differ fbgemm tensor
 same fbgemm.npy channel.npy
 
 # ---- what is kept ------------------------------------------------------------------------------
-kept='--backend native --observer percentile:99.5 --quiet'
+kept='--backend native --equalize auto --observer percentile:99.5 --quiet'
 # shellcheck disable=SC2086
 {
     expect 0 '' quantize $net --calib calib $kept -o one.safetensors --json q.json
     expect 0 '' quantize $net --calib shuffled $kept -o two.safetensors
     same one.safetensors two.safetensors
-    for word in '"recipe": *"fast"' '"bias_correction": *"images"' '"observer": *"percentile:99.5"' \
-        '"calibration_hash": *"[0-9a-f]\{16\}"'; do
+    for word in '"recipe": *"fast"' '"bias_correction": *"images"' '"equalize": *"auto"' \
+        '"observer": *"percentile:99.5"' '"calibration_hash": *"[0-9a-f]\{16\}"'; do
         has one.safetensors "$word"
     done
+    has q.json '"step": "equalization"'
     has q.json '"step": "bias correction"'
     has q.json 'calibrated on 4 images'
     expect 0 '' bench one.safetensors --runs 1 --warmup 0 --json b.json --quiet
-    for word in '"recipe": "fast"' '"bias_correction": "images"' '"observer": "percentile:99.5"'; do
+    for word in '"recipe": "fast"' '"bias_correction": "images"' '"equalize": "auto"' \
+        '"observer": "percentile:99.5"'; do
         has b.json "$word"
     done
     scores whole --calib calib $kept

@@ -63,12 +63,36 @@ static qz_status resolve_recipe(qz_model *model, const qz_model_options *options
                              ? options->bias_correction
                          : q->recipe >= QZ_RECIPE_FAST ? QZ_BIAS_CORRECTION_IMAGES
                                                        : QZ_BIAS_CORRECTION_NONE;
+    q->equalize = options->equalize;
+    q->equalize_alpha = options->equalize_alpha;
     if (!qz_recipe_name(q->recipe))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no recipe number %d",
                         (int)options->recipe);
     if (!qz_bias_correction_name(q->bias_correction))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no bias correction number %d",
                         (int)options->bias_correction);
+    return QZ_OK;
+}
+
+/* Once the observer is known. */
+static qz_status resolve_equalization(qz_model *model)
+{
+    qzi_qconfig *q = &model->qconfig;
+    const bool can = qzi_qconfig_can_equalize(q);
+    if (q->equalize == QZ_EQUALIZATION_DEFAULT)
+        q->equalize = QZ_EQUALIZATION_NONE; /* no recipe has it: bench/ACCURACY.md */
+    if (q->equalize < QZ_EQUALIZATION_NONE || q->equalize > QZ_EQUALIZATION_ALPHA)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no equalization number %d",
+                        (int)q->equalize);
+    if (!(q->equalize_alpha >= 0.0 && q->equalize_alpha <= 1.0) ||
+        (q->equalize_alpha != 0.0 && q->equalize != QZ_EQUALIZATION_ALPHA))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "equalize_alpha is from 0 to 1, and goes with QZ_EQUALIZATION_ALPHA only");
+    if (q->equalize != QZ_EQUALIZATION_NONE && !can)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "equalize goes with backend native, and with the observers minmax, "
+                        "percentile, entropy and mse");
+    qzi_equalization_word(q->equalize, q->equalize_alpha, model->equalize);
     return QZ_OK;
 }
 
@@ -94,6 +118,7 @@ static qz_status resolve_qconfig(qz_model *model, const qz_model_options *option
                         options->percentile);
     q->percentile = options->percentile;
     qzi_observer_word(q->observer, q->percentile, model->observer);
+    QZI_TRY(resolve_equalization(model));
     if (options->per_channel && options->per_tensor)
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
                         "per_channel and per_tensor contradict each other; choose one");
@@ -211,7 +236,8 @@ static qz_status take_options(qz_context *ctx, const qz_model_options *options, 
         (!o->quantize || o->backend != QZ_BACKEND_AUTO || o->observer != QZ_OBSERVER_DEFAULT ||
          o->percentile != 0.0 || o->reduce_range || o->per_channel || o->per_tensor ||
          o->exclude_count > 0 || o->fallback_count > 0 || o->float_heads ||
-         o->recipe != QZ_RECIPE_DEFAULT || o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT))
+         o->recipe != QZ_RECIPE_DEFAULT || o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT ||
+         o->equalize != QZ_EQUALIZATION_DEFAULT))
         return qzi_fail(ctx, QZ_ERR_ARGUMENT,
                         "statistics go with quantize, and with no option of the int8 model");
     if (o->is_qat)

@@ -51,10 +51,11 @@ struct qz_model {
     qz_graph *int8_graph;         /* after convert */
     bool dropped;                 /* finalize(drop_source): packed[] is all that can run */
     size_t calibration_images, synthetic_images;
-    char calib[64];                  /* as info reports it */
-    char observer[32];               /* as info reports it */
-    qzi_recipe_report recipe_report; /* of convert */
-    qzi_notes notes;                 /* of the calibration */
+    char calib[64];                       /* as info reports it */
+    char observer[32];                    /* as info reports it */
+    qzi_recipe_report recipe_report;      /* of convert */
+    qzi_notes notes;                      /* of the calibration */
+    char equalize[QZI_EQUALIZATION_WORD]; /* as info reports it */
     uint64_t params, macs;
     size_t fp32_weights_bytes, int8_weights_bytes;
     struct {

@@ -64,7 +64,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     memset(info, 0, sizeof(*info));
     info->weights_file = info->calib = "";
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
-    info->note = info->recipe = info->bias_correction = info->weight_scales = "";
+    info->note = info->recipe = info->bias_correction = info->weight_scales = info->equalize = "";
     if (!model)
         return;
     const qz_arch_info *arch = &model->arch->info;
@@ -87,6 +87,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
         info->recipe = qz_recipe_name(model->qconfig.recipe);
         info->bias_correction = qz_bias_correction_name(model->qconfig.bias_correction);
         info->weight_scales = model->qconfig.per_channel ? "channel" : "tensor";
+        info->equalize = model->equalize;
     }
     info->calibration_images = model->calibration_images;
     info->num_classes = model->num_classes;

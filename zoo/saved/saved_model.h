@@ -34,6 +34,7 @@
  *   recipe              "fast"; absent: "none"
  *   bias_correction     "images": the biases have the mean error of their layers' outputs added,
  *                       as measured on calibration images; absent: "none"
+ *   equalize            "auto", or the alpha of all values as "0.5"; absent: "none"
  *   exclude, fallback   names joined by commas; may be empty
  *   detection           of detectors only: their settings, "score_thresh=5e-2 nms_thresh=5e-1 …"
  *   resize, crop_h, crop_w, resize_h, resize_w, bgr   of qz_preprocess

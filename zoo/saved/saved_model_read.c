@@ -131,6 +131,12 @@ static qz_status read_recipe(const qzi_saved_reader *r, qzi_qconfig *q)
     if (bias && (!qz_bias_correction_parse(bias, &q->bias_correction) ||
                  q->bias_correction <= QZ_BIAS_CORRECTION_NONE))
         return fail_value(r, "bias_correction", bias);
+    const char *equalize = qz_state_dict_metadata(r->dict, "equalize");
+    q->equalize = QZ_EQUALIZATION_NONE;
+    if (equalize && (!qz_equalization_parse_word(equalize, &q->equalize, &q->equalize_alpha) ||
+                     q->equalize <= QZ_EQUALIZATION_NONE))
+        return fail_value(r, "equalize", equalize);
+    qzi_equalization_word(q->equalize, q->equalize_alpha, r->model->equalize);
     return QZ_OK;
 }
 

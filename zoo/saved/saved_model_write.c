@@ -120,6 +120,8 @@ static qz_status add_metadata(struct writer *w)
         QZI_TRY(add_text(w, "recipe", qz_recipe_name(q->recipe)));
     if (q->bias_correction != QZ_BIAS_CORRECTION_NONE)
         QZI_TRY(add_text(w, "bias_correction", qz_bias_correction_name(q->bias_correction)));
+    if (q->equalize != QZ_EQUALIZATION_NONE)
+        QZI_TRY(add_text(w, "equalize", m->equalize));
     QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
     QZI_TRY(add_list(w, "fallback", q->fallback, q->fallback_count));
     if (m->arch->detector) {

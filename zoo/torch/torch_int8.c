@@ -44,7 +44,9 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "reduce_range";
     else if (options->per_channel || options->per_tensor)
         what = "a choice of weight scales";
-    else if (options->recipe > QZ_RECIPE_NONE || options->bias_correction > QZ_BIAS_CORRECTION_NONE)
+    else if (options->recipe > QZ_RECIPE_NONE ||
+             options->bias_correction > QZ_BIAS_CORRECTION_NONE ||
+             options->equalize > QZ_EQUALIZATION_NONE)
         what = "a recipe";
     else if (options->skip_fuse)
         what = "an unfused network";
@@ -196,7 +198,9 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
     model->qconfig = (qzi_qconfig){.backend = qzi_backend_get(QZ_BACKEND_FBGEMM),
                                    .imported = true,
                                    .recipe = QZ_RECIPE_NONE,
-                                   .bias_correction = QZ_BIAS_CORRECTION_NONE};
+                                   .bias_correction = QZ_BIAS_CORRECTION_NONE,
+                                   .equalize = QZ_EQUALIZATION_NONE};
+    qzi_equalization_word(QZ_EQUALIZATION_NONE, 0.0, model->equalize);
     if (qat)
         QZI_TRY(qzi_torch_load_qat(import));
     qzi_replace_relu6(model->graph); /* torchvision's quantizable models have no ReLU6 */
