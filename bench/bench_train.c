@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * bench_train.c - the time of training steps of a model with random weights:
- * bench_train MODEL BATCH SIZE THREADS RUNS prints the best step's forward and backward, each op's
- * share in all of them, and the memory. bench_train.py is the same step of torchvision's.
+ * bench_train MODEL BATCH SIZE THREADS RUNS [fbgemm|qnnpack] prints the best step's forward and
+ * backward, each op's share in all of them, and the memory; with a backend quantization-aware.
+ * bench_train.py is the same step of torchvision's.
  */
 #include "layers/graph/backward.h"
+#include "quant/qat/place.h"
 #include "zoo/model/model.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
 
 static qz_context *ctx;
 
@@ -41,8 +45,8 @@ static void print_ops(const qz_graph *g, const qzi_backward *b, int runs)
 
 int main(int argc, char **argv)
 {
-    if (argc != 6) {
-        fprintf(stderr, "usage: bench_train MODEL BATCH SIZE THREADS RUNS\n");
+    if (argc != 6 && argc != 7) {
+        fprintf(stderr, "usage: bench_train MODEL BATCH SIZE THREADS RUNS [BACKEND]\n");
         return 2;
     }
     const int batch = atoi(argv[2]), size = atoi(argv[3]), runs = atoi(argv[5]);
@@ -60,7 +64,23 @@ int main(int argc, char **argv)
     float *data = x.data = malloc((size_t)qz_tensor_numel(&x) * sizeof(*data));
     for (int64_t i = 0; i < qz_tensor_numel(&x); i++)
         data[i] = (float)(i * 7919 % 2001) / 1000.0f - 1.0f;
-    check(qzi_backward_create(model->graph, &(qzi_backward_options){0}, &b));
+    qzi_backward_options options = {0};
+    qzi_step_hooks hooks;
+    qzi_qat *qat = NULL;
+    if (argc == 7) {
+        const bool fbgemm = strcmp(argv[6], "fbgemm") == 0;
+        const qzi_qconfig q = {
+            .backend = qzi_backend_get(fbgemm ? QZ_BACKEND_FBGEMM : QZ_BACKEND_QNNPACK),
+            .per_channel = fbgemm,
+        };
+        check(qzi_qat_create(model->graph, &qat));
+        check(qzi_qat_place(qat, model->graph, &q));
+        qzi_qat_hooks(qat, &hooks);
+        options.hooks = &hooks;
+    }
+    check(qzi_backward_create(model->graph, &options, &b));
+    if (qat)
+        qzi_qat_attach(qat, b);
     for (int run = 0; run < runs + 1; run++) {
         qzk_view y, dy;
         if (run == 1)
@@ -89,7 +109,11 @@ int main(int argc, char **argv)
         "%.1f\n",
         (double)m.arena * 1e-6, (double)m.kept * 1e-6, (double)m.liveness * 1e-6,
         (double)m.scratch * 1e-6, (double)m.packed * 1e-6, (double)m.gradients * 1e-6);
+    struct rusage usage;
+    getrusage(RUSAGE_SELF, &usage);
+    printf("    peak of the process %.0f MB\n", (double)usage.ru_maxrss / 1e3);
     qzi_backward_destroy(b);
+    qzi_qat_destroy(qat);
     qz_model_destroy(model);
     qz_context_destroy(ctx);
     free(data);

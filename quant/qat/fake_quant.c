@@ -13,22 +13,38 @@ static int32_t steps_of(float x, float inverse)
     return (int32_t)((cut + 0x1.8p23f) - 0x1.8p23f);
 }
 
+/* Elements at once: the loops over a block are for the compiler's vectors. */
+#define BLOCK 64
+
+static void quantize_block(const qzi_fake_quant *q, const float *x, float *y, size_t n, float least,
+                           float most, int32_t *in)
+{
+    const float inverse = 1.0f / q->scale, scale = q->scale, limit = 0x1p22f;
+    const float lo = (float)(q->qmin - q->zero_point), hi = (float)(q->qmax - q->zero_point);
+    for (size_t i = 0; i < n; i++) {
+        const float v = x[i], s = v * inverse;
+        /* as steps_of; adding 0 makes -0 a 0 */
+        const float below = s > -limit ? s : -limit, cut = below < limit ? below : limit;
+        const float steps = ((cut + 0x1.8p23f) - 0x1.8p23f) + 0.0f;
+        const float up = steps < lo ? lo : steps, kept = up > hi ? hi : up;
+        in[i] = (kept < steps ? 0 : 1) & (kept > steps ? 0 : 1) & (v > least) & (v < most);
+        y[i] = kept * scale;
+    }
+}
+
 void qzi_fake_quantize(const qzi_fake_quant *q, const float *x, float *y, size_t first, size_t n,
                        float least, float most, uint8_t *inside)
 {
-    const float inverse = 1.0f / q->scale;
-    const int32_t lo = q->qmin - q->zero_point, hi = q->qmax - q->zero_point;
-    for (size_t at = first; at < first + n; at += 8) {
-        unsigned bits = 0;
-        const size_t count = QZI_MIN(first + n - at, (size_t)8);
-        for (size_t i = 0; i < count; i++) {
-            const int32_t steps = steps_of(x[at + i], inverse);
-            const int32_t cut = steps < lo ? lo : steps > hi ? hi : steps;
-            bits |= (unsigned)(cut == steps && x[at + i] > least && x[at + i] < most) << i;
-            y[at + i] = (float)cut * q->scale;
+    for (size_t at = first; at < first + n; at += BLOCK) {
+        const size_t count = QZI_MIN(first + n - at, (size_t)BLOCK);
+        int32_t in[BLOCK] = {0};
+        quantize_block(q, x + at, y + at, count, least, most, in);
+        for (size_t i = 0; i < count && inside; i += 8) {
+            int32_t bits = 0;
+            for (int k = 0; k < 8; k++)
+                bits |= in[i + (size_t)k] << k;
+            inside[(at + i) / 8] = (uint8_t)bits;
         }
-        if (inside)
-            inside[at / 8] = (uint8_t)bits;
     }
 }
 

@@ -311,16 +311,35 @@ typedef struct value_task {
     int32_t c;
 } value_task;
 
+#define LANES 16
+
 static void find_range(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     const value_task *t = arg;
-    float min = t->ranges[2 * thread], max = t->ranges[2 * thread + 1];
-    for (int64_t i = begin * BLOCK; i < QZI_MIN(end * BLOCK, t->count); i++) {
-        min = t->data[i] < min ? t->data[i] : min;
-        max = t->data[i] > max ? t->data[i] : max;
+    const int64_t first = begin * BLOCK, stop = QZI_MIN(end * BLOCK, t->count);
+    const int64_t whole = stop - (stop - first) % LANES;
+    float min[LANES], max[LANES];
+    for (int k = 0; k < LANES; k++) {
+        min[k] = t->ranges[2 * thread];
+        max[k] = t->ranges[2 * thread + 1];
     }
-    t->ranges[2 * thread] = min;
-    t->ranges[2 * thread + 1] = max;
+    for (int64_t i = first; i < whole; i += LANES) {
+        const float *x = t->data + i;
+        for (int k = 0; k < LANES; k++) {
+            min[k] = x[k] < min[k] ? x[k] : min[k];
+            max[k] = x[k] > max[k] ? x[k] : max[k];
+        }
+    }
+    for (int64_t i = whole; i < stop; i++) {
+        min[0] = t->data[i] < min[0] ? t->data[i] : min[0];
+        max[0] = t->data[i] > max[0] ? t->data[i] : max[0];
+    }
+    for (int k = 1; k < LANES; k++) {
+        min[0] = QZI_MIN(min[0], min[k]);
+        max[0] = QZI_MAX(max[0], max[k]);
+    }
+    t->ranges[2 * thread] = min[0];
+    t->ranges[2 * thread + 1] = max[0];
 }
 
 static void quantize_value(void *arg, int64_t begin, int64_t end, uint32_t thread)
@@ -334,11 +353,19 @@ static void quantize_value(void *arg, int64_t begin, int64_t end, uint32_t threa
 
 static void mask_gradient(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
+    static const int32_t bit[8] = {1, 2, 4, 8, 16, 32, 64, 128};
     const value_task *t = arg;
     const uint8_t *inside = t->r->hook_kept;
+    const int64_t stop = QZI_MIN(end * BLOCK, t->count), whole = stop - stop % 8;
     (void)thread;
-    for (int64_t i = begin * BLOCK; i < QZI_MIN(end * BLOCK, t->count); i++)
-        t->data[i] = inside[i / 8] >> i % 8 & 1 ? t->data[i] : 0.0f;
+    for (int64_t i = begin * BLOCK; i < whole; i += 8) {
+        const int32_t bits = inside[i / 8];
+        float *x = t->data + i;
+        for (int k = 0; k < 8; k++)
+            x[k] = bits & bit[k] ? x[k] : 0.0f;
+    }
+    for (int64_t i = whole; i < stop; i++)
+        t->data[i] = inside[i / 8] & bit[i % 8] ? t->data[i] : 0.0f;
 }
 
 static void divide(void *arg, int64_t begin, int64_t end, uint32_t thread)
