@@ -17,19 +17,27 @@ quantized() {
         complain "quantize $*"
 }
 
+# compared OPTION...
+compared() {
+    quantized ref.safetensors "$@" --isa ref --threads 1
+    for run in '--isa avx2 --threads 3' '--threads 1' '--threads 2'; do
+        # shellcheck disable=SC2086
+        quantized other.safetensors "$@" $run
+        same ref.safetensors other.safetensors
+    done
+}
+
 net=mobilenet_v3_small # depthwise, squeeze-excitation, functions, sums
 for backend in fbgemm qnnpack native; do
     for steps in '--recipe none' '--recipe fast' '--recipe fast --per-tensor'; do
         for observer in default minmax moving histogram percentile:99 entropy mse; do
-            set -- --backend $backend --observer $observer
             # shellcheck disable=SC2086
-            quantized ref.safetensors "$@" $steps --isa ref --threads 1
-            for run in '--isa avx2 --threads 3' '--threads 1' '--threads 2'; do
-                # shellcheck disable=SC2086
-                quantized other.safetensors "$@" $steps $run
-                same ref.safetensors other.safetensors
-            done
+            compared --backend $backend --observer $observer $steps
         done
     done
 done
-done_at_least 180
+for observer in default minmax percentile:99 entropy; do
+    compared --backend native --observer $observer --equalize auto
+done
+compared --backend native --equalize 0.5
+done_at_least 200
