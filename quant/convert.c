@@ -364,7 +364,7 @@ qz_status qzi_convert_values(const qz_graph *graph, const qzi_qconfig *qconfig,
     qz_graph *out = NULL;
     qz_status st;
     QZI_GOTO(st, qzi_convert_structure(graph, qconfig, values, &out));
-    QZI_GOTO(st, qzi_convert_weights(graph, qconfig->per_channel, out));
+    QZI_GOTO(st, qzi_convert_weights(graph, qzi_qconfig_weight_form(qconfig), out));
     QZI_GOTO(st, qzi_graph_verify(out));
     *int8_graph = out;
     out = NULL;

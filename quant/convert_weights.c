@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* convert_weights.c - weights of an int8 graph, from those of the float graph. */
 #include "quant/convert_weights.h"
-#include "quant/qparams.h"
 
 #include <string.h>
 
@@ -26,8 +25,8 @@ static void reorder_back(const qzi_conv2d_attr *conv, const int8_t *by_channel, 
 }
 
 static qz_status make_transposed(const qz_graph *graph, const qzi_conv2d_attr *conv,
-                                 const float *weight, const float *bias, float sx, bool per_channel,
-                                 qzi_qweights **out)
+                                 const float *weight, const float *bias, float sx,
+                                 qzi_weight_form form, qzi_qweights **out)
 {
     const int64_t per = (int64_t)(conv->ic / conv->groups) * conv->kh * conv->kw;
     const size_t count = (size_t)conv->oc * (size_t)per;
@@ -36,7 +35,7 @@ static qz_status make_transposed(const qz_graph *graph, const qzi_conv2d_attr *c
     qz_status st = QZ_ERR_MEMORY;
     if (ordered && w) {
         reorder(conv, weight, ordered);
-        st = qzi_qweights_make(graph->ctx, ordered, bias, conv->oc, per, sx, per_channel, out);
+        st = qzi_qweights_make(graph->ctx, ordered, bias, conv->oc, per, sx, form, out);
     }
     if (st == QZ_OK) {
         reorder_back(conv, (*out)->w, w);
@@ -49,15 +48,15 @@ static qz_status make_transposed(const qz_graph *graph, const qzi_conv2d_attr *c
 
 /* Scales of the input by channel: qzi_qweights_make_folded. */
 static qz_status make_folded(const qz_graph *graph, const qzi_conv2d_attr *conv, const float *w,
-                             const float *b, const qzi_node *x, bool per_channel,
+                             const float *b, const qzi_node *x, qzi_weight_form form,
                              qzi_qweights **out)
 {
     const int64_t taps = (int64_t)conv->kh * conv->kw;
     return qzi_qweights_make_folded(graph->ctx, w, b, conv->oc, conv->ic, conv->groups, taps,
-                                    x->channel_q->scale, per_channel, out);
+                                    x->channel_q->scale, form, out);
 }
 
-static qz_status make_weights(const qz_graph *graph, bool per_channel, const qz_graph *out,
+static qz_status make_weights(const qz_graph *graph, qzi_weight_form form, const qz_graph *out,
                               qzi_node *node)
 {
     const qzi_param *weight = qzi_node_param(graph, node, QZI_P_WEIGHT);
@@ -71,10 +70,10 @@ static qz_status make_weights(const qz_graph *graph, bool per_channel, const qz_
     const qzi_node *x = &out->nodes[node->in[0]];
     const float sx = x->q.scale;
     const qz_status st =
-        x->channel_q ? make_folded(graph, conv, w, b, x, per_channel, &node->qw)
+        x->channel_q ? make_folded(graph, conv, w, b, x, form, &node->qw)
         : node->op == QZI_OP_CONV_TRANSPOSE2D
-            ? make_transposed(graph, conv, w, b, sx, per_channel, &node->qw)
-            : qzi_qweights_make(graph->ctx, w, b, conv->oc, per, sx, per_channel, &node->qw);
+            ? make_transposed(graph, conv, w, b, sx, form, &node->qw)
+            : qzi_qweights_make(graph->ctx, w, b, conv->oc, per, sx, form, &node->qw);
     return st == QZ_OK ? st : qzi_fail_prefix(graph->ctx, st, "%s", node->name);
 }
 
@@ -100,14 +99,14 @@ static qz_status copy_params(const qz_graph *graph, qz_graph *out, const qzi_nod
     return QZ_OK;
 }
 
-qz_status qzi_convert_weights(const qz_graph *graph, bool per_channel, qz_graph *out)
+qz_status qzi_convert_weights(const qz_graph *graph, qzi_weight_form form, qz_graph *out)
 {
     for (size_t i = 0; i < out->node_count; i++) {
         qzi_node *node = &out->nodes[i];
         QZI_TRY(qzi_check_cancelled(graph->ctx));
         /* a node keeps the indexes of its parameters; borders have none */
         if (node->dtype == QZ_U8 && qzi_op_has_weights(node->op))
-            QZI_TRY(make_weights(graph, per_channel, out, node));
+            QZI_TRY(make_weights(graph, form, out, node));
         else
             QZI_TRY(copy_params(graph, out, node));
     }

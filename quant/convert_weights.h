@@ -3,10 +3,10 @@
 #ifndef QZOO_QUANT_CONVERT_WEIGHTS_H
 #define QZOO_QUANT_CONVERT_WEIGHTS_H
 
-#include "layers/graph/graph.h"
+#include "quant/qparams.h"
 
 /* Gives the int8 convolutions and linears of `out`, made from the structure of `graph`, their
  * weights, and the other nodes copies of their parameters. */
-qz_status qzi_convert_weights(const qz_graph *graph, bool per_channel, qz_graph *out);
+qz_status qzi_convert_weights(const qz_graph *graph, qzi_weight_form form, qz_graph *out);
 
 #endif

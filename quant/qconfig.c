@@ -242,5 +242,6 @@ bool qzi_qconfig_can_equalize(const qzi_qconfig *qconfig)
 
 bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig)
 {
-    return qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES;
+    return qconfig->recipe >= QZ_RECIPE_FAST ||
+           qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES;
 }

@@ -3,6 +3,7 @@
 #ifndef QZOO_QUANT_QCONFIG_H
 #define QZOO_QUANT_QCONFIG_H
 
+#include "quant/qparams.h"
 #include "quant/qzoo_quant.h"
 
 /* How a backend treats an op. Rows are named by the words of --fallback. */
@@ -40,6 +41,7 @@ typedef struct qzi_qconfig {
     qz_observer_kind observer; /* never DEFAULT, unless imported */
     double percentile;         /* of PERCENTILE; 0: the default */
     bool per_channel;
+    int32_t weight_bits; /* 7, 4; 8 and 0: 8 */
     bool reduce_range;
     /* histograms count all values: the backend does, or torch has no int8 model to be equal to */
     bool own_ranges;
@@ -66,6 +68,12 @@ bool qzi_qconfig_can_equalize(const qzi_qconfig *qconfig);
 /* The word of qz_equalization_parse_word. */
 #define QZI_EQUALIZATION_WORD 16
 void qzi_equalization_word(qz_equalization kind, double alpha, char word[QZI_EQUALIZATION_WORD]);
+
+static inline qzi_weight_form qzi_qconfig_weight_form(const qzi_qconfig *qconfig)
+{
+    return (qzi_weight_form){qconfig->per_channel, qconfig->weight_bits ? qconfig->weight_bits : 8};
+}
+
 /* Whether a step of the recipe looks at images. */
 bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig);
 

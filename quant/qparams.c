@@ -25,10 +25,15 @@ qzi_qparams qzi_qparams_affine(float min, float max, int32_t qmin, int32_t qmax)
     return (qzi_qparams){.scale = scale, .zero_point = (int32_t)zero_point};
 }
 
+static float scale_of(float amax, float steps)
+{
+    const float scale = amax / steps;
+    return scale > FLT_EPSILON ? scale : FLT_EPSILON;
+}
+
 float qzi_scale_symmetric(float amax)
 {
-    float scale = amax / 127.5f;
-    return scale > FLT_EPSILON ? scale : FLT_EPSILON;
+    return scale_of(amax, 127.5f);
 }
 
 /*
@@ -49,16 +54,22 @@ static bool largest(const float *x, int64_t n, float *amax)
 }
 
 /* x times 1/scale, rounded half to even, clamped: torch multiplies by the reciprocal. */
-void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale)
+static void quantize(const float *x, int8_t *q, int64_t n, float scale, int32_t bits)
 {
     const float inverse = 1.0f / scale;
+    const float low = (float)qzi_weight_low(bits), high = (float)qzi_weight_high(bits);
     for (int64_t i = 0; i < n; i++) {
         float v = x[i] * inverse;
-        v = v > -128.0f ? v : -128.0f;
-        v = v < 127.0f ? v : 127.0f;
+        v = v > low ? v : low;
+        v = v < high ? v : high;
         /* adding and taking away 1.5 * 2^23 rounds to nearest even what is below 2^22 */
         q[i] = (int8_t)(int32_t)((v + 0x1.8p23f) - 0x1.8p23f);
     }
+}
+
+void qzi_quantize_s8(const float *x, int8_t *q, int64_t n, float scale)
+{
+    quantize(x, q, n, scale, 8);
 }
 
 /*
@@ -87,8 +98,10 @@ static float input_scale_of(const input_scale *sx, int32_t o)
 }
 
 static qz_status weight_scales(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                               int64_t per, const input_scale *sx, bool per_channel, float *scales)
+                               int64_t per, const input_scale *sx, qzi_weight_form form,
+                               float *scales)
 {
+    const float steps = form.bits == 8 ? 127.5f : (float)qzi_weight_high(form.bits);
     float all = 0.0f;
     for (int32_t o = 0; o < oc; o++) {
         float amax;
@@ -99,17 +112,17 @@ static qz_status weight_scales(const qz_context *ctx, const float *w, const floa
             return qzi_fail(ctx, QZ_ERR_NUMERIC, "the bias of output channel %d is NaN or infinite",
                             (int)o);
         all = QZI_MAX(all, amax);
-        scales[o] = qzi_scale_symmetric(amax);
+        scales[o] = scale_of(amax, steps);
     }
     /* Per tensor one scale serves all channels, and the most demanding bias decides. */
-    float shared = qzi_scale_symmetric(all);
+    float shared = scale_of(all, steps);
     for (int32_t o = 0; bias && o < oc; o++) {
-        if (!fit_bias(bias[o], input_scale_of(sx, o), per_channel ? &scales[o] : &shared))
+        if (!fit_bias(bias[o], input_scale_of(sx, o), form.per_channel ? &scales[o] : &shared))
             return qzi_fail(ctx, QZ_ERR_NUMERIC,
                             "the bias %g of output channel %d is too large for int8 weights",
                             (double)bias[o], (int)o);
     }
-    if (!per_channel) {
+    if (!form.per_channel) {
         for (int32_t o = 0; o < oc; o++)
             scales[o] = shared;
     }
@@ -153,16 +166,16 @@ static void quantize_bias(qzi_qweights *qw, const float *bias, int32_t oc, const
 }
 
 static qz_status make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                      int64_t per, const input_scale *sx, bool per_channel, qzi_qweights **out)
+                      int64_t per, const input_scale *sx, qzi_weight_form form, qzi_qweights **out)
 {
     qzi_qweights *qw = NULL;
     *out = NULL;
-    QZI_TRY(qweights_new(ctx, oc, per, sx->one, per_channel, &qw));
+    QZI_TRY(qweights_new(ctx, oc, per, sx->one, form.per_channel, &qw));
     qzi_fpenv env = qzi_fpenv_enter();
-    qz_status st = weight_scales(ctx, w, bias, oc, per, sx, per_channel, qw->scales);
+    qz_status st = weight_scales(ctx, w, bias, oc, per, sx, form, qw->scales);
     if (st == QZ_OK) {
         for (int32_t o = 0; o < oc; o++)
-            qzi_quantize_s8(w + o * per, qw->w + o * per, per, qw->scales[o]);
+            quantize(w + o * per, qw->w + o * per, per, qw->scales[o], form.bits);
         quantize_bias(qw, bias, oc, sx);
     }
     qzi_fpenv_leave(env);
@@ -174,9 +187,9 @@ static qz_status make(const qz_context *ctx, const float *w, const float *bias, 
 }
 
 qz_status qzi_qweights_make(const qz_context *ctx, const float *w, const float *bias, int32_t oc,
-                            int64_t per, float sx, bool per_channel, qzi_qweights **out)
+                            int64_t per, float sx, qzi_weight_form form, qzi_qweights **out)
 {
-    return make(ctx, w, bias, oc, per, &(input_scale){.one = sx}, per_channel, out);
+    return make(ctx, w, bias, oc, per, &(input_scale){.one = sx}, form, out);
 }
 
 /* Weights times their input's scale beside the largest; to[o][i][..]. */
@@ -193,7 +206,7 @@ static void fold(const float *w, int32_t oc, int32_t icg, int32_t groups, int64_
 
 qz_status qzi_qweights_make_folded(const qz_context *ctx, const float *w, const float *bias,
                                    int32_t oc, int32_t ic, int32_t groups, int64_t taps,
-                                   const float *sx, bool per_channel, qzi_qweights **out)
+                                   const float *sx, qzi_weight_form form, qzi_qweights **out)
 {
     const int32_t icg = ic / groups;
     const int64_t per = icg * taps;
@@ -213,7 +226,7 @@ qz_status qzi_qweights_make_folded(const qz_context *ctx, const float *w, const 
         fold(w, oc, icg, groups, taps, sx, scale.one, numbers);
         w = numbers;
     }
-    const qz_status st = make(ctx, w, bias, oc, per, &scale, per_channel, out);
+    const qz_status st = make(ctx, w, bias, oc, per, &scale, form, out);
     for (int32_t o = 0; st == QZ_OK && o < oc; o++)
         (*out)->scales[o] = input_scale_of(&scale, o) * (*out)->scales[o];
     qzi_free(ctx, numbers);

@@ -9,6 +9,7 @@
 #include "quant/refine/bias_correct.h"
 #include "quant/refine/equalize.h"
 #include "quant/refine/outcome.h"
+#include "quant/refine/weight_ranges.h"
 
 typedef struct refinement {
     qz_graph *graph, *int8_graph;
@@ -18,10 +19,19 @@ typedef struct refinement {
     uint32_t threads;
     size_t images; /* of the kept ones, that fit into memory at once */
     qzi_float_means *means;
+    qzi_energies *energies;
     qzi_outcome outcome;
     qzi_recipe_report *report;
     double start; /* of the step */
 } refinement;
+
+static qz_status float_hook(void *user, const qz_graph *graph, qz_value node, const qzk_view *view)
+{
+    const refinement *r = user;
+    if (r->energies)
+        QZI_TRY(qzi_energies_hook(r->energies, graph, node, view));
+    return r->means ? qzi_float_means_hook(r->means, graph, node, view) : QZ_OK;
+}
 
 /* One float run of each image: what layers see, and the outputs. */
 static qz_status run_float(refinement *r)
@@ -31,8 +41,7 @@ static qz_status run_float(refinement *r)
     qz_status st;
     QZI_GOTO(st, qzi_packed_create(r->graph, QZ_ISA_AUTO, &packed));
     QZI_GOTO(st, qzi_exec_create(packed, r->graph, r->threads, &exec));
-    if (r->means)
-        qzi_exec_set_hook(exec, qzi_float_means_hook, r->means);
+    qzi_exec_set_hook(exec, float_hook, r);
     for (size_t i = 0; i < r->images; i++) {
         QZI_GOTO(st, qzi_walk_run(exec, r->graph, &r->kept->image[i]));
         QZI_GOTO(st, qzi_outcome_take(&r->outcome, exec));
@@ -78,12 +87,19 @@ static qz_status refine(refinement *r, qzi_values *values)
     QZI_TRY(qzi_outcome_create(r->graph, &r->outcome));
     if (r->qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES)
         QZI_TRY(qzi_float_means_create(r->graph, r->int8_graph, r->threads, &r->means));
+    if (r->qconfig->recipe >= QZ_RECIPE_FAST)
+        QZI_TRY(qzi_energies_create(r->graph, r->int8_graph, r->threads, &r->energies));
     QZI_TRY(qzi_walk_count(r->graph, r->int8_graph, r->kept, &r->images));
     QZI_TRY(run_float(r));
     QZI_TRY(end_step(r, "nearest", 0, 0));
     if (r->qconfig->equalize > QZ_EQUALIZATION_NONE) {
         QZI_TRY(equalize(r, values, &layers));
         QZI_TRY(end_step(r, "equalization", layers, 0));
+    }
+    if (r->energies) {
+        QZI_TRY(qzi_weight_ranges(r->graph, r->int8_graph, r->energies,
+                                  qzi_qconfig_weight_form(r->qconfig), &layers, &skipped));
+        QZI_TRY(end_step(r, "weight ranges", layers, skipped));
     }
     if (r->means) {
         QZI_TRY(qzi_bias_correct(r->graph, r->int8_graph, r->kept, r->images, r->means, r->threads,
@@ -123,6 +139,7 @@ qz_status qzi_refine_convert(qz_graph *graph, const qzi_calibration *calibration
                         "with images too, or choose recipe none");
     const qz_status st = convert(&r);
     qzi_float_means_destroy(r.means);
+    qzi_energies_destroy(r.energies);
     qzi_outcome_free(&r.outcome);
     if (st == QZ_OK)
         *int8_graph = r.int8_graph;

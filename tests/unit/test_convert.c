@@ -35,7 +35,7 @@ static void check_weights(const qz_graph *g, const qz_graph *q, const char *name
     qzi_qweights *want = NULL;
     ASSERT_OK(g->ctx, qzi_qweights_make(g->ctx, w->tensor.data, b->tensor.data, (int32_t)oc,
                                         (int64_t)(count / oc), test_input(q, name, 0)->q.scale,
-                                        per_channel, &want));
+                                        (qzi_weight_form){per_channel, 8}, &want));
     assert_memory_equal(to->qw->w, want->w, count);
     assert_memory_equal(to->qw->scales, want->scales, oc * sizeof(float));
     assert_memory_equal(to->qw->bias, want->bias, oc * sizeof(int32_t));

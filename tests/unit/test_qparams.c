@@ -8,6 +8,9 @@
 
 #include <float.h>
 
+#define BY_CHANNEL ((qzi_weight_form){true, 8})
+#define BY_TENSOR ((qzi_weight_form){false, 8})
+
 /* ---- goldens ---- */
 
 static void check_quantized(const float *x, float scale, const json_t *q, size_t first, size_t step,
@@ -86,7 +89,7 @@ static void check_symmetric(const qz_context *ctx, json_t *inputs, int axis, con
         }
     }
     qzi_qweights *qw;
-    assert_int_equal(qzi_qweights_make(ctx, w, NULL, channels, per, 1.0f, true, &qw), QZ_OK);
+    assert_int_equal(qzi_qweights_make(ctx, w, NULL, channels, per, 1.0f, BY_CHANNEL, &qw), QZ_OK);
     assert_int_equal(json_array_size(scales), channels);
     for (int o = 0; o < channels; o++)
         assert_same_float(qw->scales[o], oracle_float(json_array_get(scales, (size_t)o)), "scale");
@@ -173,14 +176,16 @@ static void test_torch_table(void **state)
             w[i] = x * x * x * c->gain;
         }
         qzi_qweights *qw;
-        assert_int_equal(qzi_qweights_make(ctx, w, NULL, c->oc, c->per, 0.02f, true, &qw), QZ_OK);
+        assert_int_equal(qzi_qweights_make(ctx, w, NULL, c->oc, c->per, 0.02f, BY_CHANNEL, &qw),
+                         QZ_OK);
         assert_true(qw->per_channel);
         assert_true(qzi_fnv1a_numbers(qw->scales, (size_t)c->oc, sizeof(float), QZI_FNV_OFFSET) ==
                     c->scales);
         assert_true(qzi_fnv1a(qw->w, n, QZI_FNV_OFFSET) == c->channel_bytes);
         qzi_qweights_free(ctx, qw);
 
-        assert_int_equal(qzi_qweights_make(ctx, w, NULL, c->oc, c->per, 0.02f, false, &qw), QZ_OK);
+        assert_int_equal(qzi_qweights_make(ctx, w, NULL, c->oc, c->per, 0.02f, BY_TENSOR, &qw),
+                         QZ_OK);
         assert_false(qw->per_channel);
         for (int32_t o = 0; o < c->oc; o++) {
             assert_same_float(qw->scales[o], c->tensor_scale, "scale of the tensor");
@@ -238,7 +243,7 @@ static void test_bias(void **state)
     const float w[5][2] = {{0.5f, -1.0f}, {0, 0}, {1e-9f, -1e-9f}, {0, 0}, {0, 0}};
     const float bias[5] = {0.3f, -0.25f, 100000.0f, -0x1p30f * 0x1p-23f * 0.0625f, 7.9999995f};
     qzi_qweights *qw;
-    assert_int_equal(qzi_qweights_make(ctx, w[0], bias, 5, 2, sx, true, &qw), QZ_OK);
+    assert_int_equal(qzi_qweights_make(ctx, w[0], bias, 5, 2, sx, BY_CHANNEL, &qw), QZ_OK);
     for (int o = 0; o < 5; o++) {
         float natural = qzi_scale_symmetric(QZI_MAX(fabsf(w[o][0]), fabsf(w[o][1])));
         float raised = qw->scales[o] / natural;
@@ -264,7 +269,7 @@ static void test_bias(void **state)
 
     /* per tensor there is one scale, raised for all */
     const float small[2] = {1e-6f, -1e-6f}, large[2] = {0.0f, 4096.0f};
-    assert_int_equal(qzi_qweights_make(ctx, small, large, 2, 1, sx, false, &qw), QZ_OK);
+    assert_int_equal(qzi_qweights_make(ctx, small, large, 2, 1, sx, BY_TENSOR, &qw), QZ_OK);
     assert_same_float(qw->scales[0], qw->scales[1], "one scale");
     assert_same_float(qw->scales[0], 1024.0f * FLT_EPSILON, "raised");
     assert_in_range(qw->bias[1], 1 << 29, (1 << 30) - 1);
@@ -282,30 +287,34 @@ static void test_refused(void **state)
     qzi_qweights *qw;
     for (size_t i = 0; i < QZI_ARRAY_LEN(bad); i++) {
         w[4] = bad[i];
-        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, true, &qw), QZ_ERR_NUMERIC);
+        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, BY_CHANNEL, &qw),
+                         QZ_ERR_NUMERIC);
         assert_non_null(strstr(qz_context_message(ctx), "channel 1"));
         assert_null(qw);
         w[4] = 5;
         bias[0] = bad[i];
-        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, false, &qw), QZ_ERR_NUMERIC);
+        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, BY_TENSOR, &qw),
+                         QZ_ERR_NUMERIC);
         assert_non_null(strstr(qz_context_message(ctx), "channel 0"));
         bias[0] = 1;
-        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, bad[i], true, &qw), QZ_ERR_NUMERIC);
+        assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, bad[i], BY_CHANNEL, &qw),
+                         QZ_ERR_NUMERIC);
     }
-    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 0.0f, true, &qw), QZ_ERR_NUMERIC);
-    assert_int_equal(qzi_qweights_make(ctx, w, bias, 0, 3, 1.0f, true, &qw), QZ_ERR_ARGUMENT);
-    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 0, 1.0f, true, &qw), QZ_ERR_ARGUMENT);
-    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, INT64_MAX, 1.0f, true, &qw),
+    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 3, 0.0f, BY_CHANNEL, &qw), QZ_ERR_NUMERIC);
+    assert_int_equal(qzi_qweights_make(ctx, w, bias, 0, 3, 1.0f, BY_CHANNEL, &qw), QZ_ERR_ARGUMENT);
+    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, 0, 1.0f, BY_CHANNEL, &qw), QZ_ERR_ARGUMENT);
+    assert_int_equal(qzi_qweights_make(ctx, w, bias, 2, INT64_MAX, 1.0f, BY_CHANNEL, &qw),
                      QZ_ERR_ARGUMENT);
-    assert_int_equal(qzi_qweights_make(ctx, w, bias, INT32_MAX, INT64_MAX / 8, 1.0f, true, &qw),
-                     QZ_ERR_ARGUMENT);
+    assert_int_equal(
+        qzi_qweights_make(ctx, w, bias, INT32_MAX, INT64_MAX / 8, 1.0f, BY_CHANNEL, &qw),
+        QZ_ERR_ARGUMENT);
     qzi_qweights_free(ctx, NULL);
 
     int64_t idle = memory.live;
     for (int64_t fail = 0;; fail++) {
         memory.total = 0;
         memory.fail_at = fail;
-        qz_status st = qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, true, &qw);
+        qz_status st = qzi_qweights_make(ctx, w, bias, 2, 3, 1.0f, BY_CHANNEL, &qw);
         if (st == QZ_OK) {
             assert_int_equal(fail, 5);
             qzi_qweights_free(ctx, qw);
