@@ -176,8 +176,10 @@ bool qz_backend_parse(const char *name, qz_backend *backend)
 
 /* ---- words of recipes ---- */
 
-static const char *const recipe_names[] = {"default", "none", "fast"};
+static const char *const recipe_names[] = {"default", "none", "fast", "best"};
 static const char *const bias_correction_names[] = {"default", "none", "images"};
+
+static const char *const rounding_names[] = {"default", "nearest", "adaround"};
 
 /* The number of a word; -1: there is none. */
 static int find_word(const char *const *words, size_t count, const char *word)
@@ -240,8 +242,21 @@ bool qzi_qconfig_can_equalize(const qzi_qconfig *qconfig)
     return qzi_qconfig_by_channel(qconfig) && qzi_observer_mergeable(qconfig->observer);
 }
 
+const char *qz_rounding_name(qz_rounding kind)
+{
+    return (size_t)kind < QZI_ARRAY_LEN(rounding_names) ? rounding_names[kind] : NULL;
+}
+
+bool qz_rounding_parse(const char *name, qz_rounding *kind)
+{
+    const int i = find_word(rounding_names, QZI_ARRAY_LEN(rounding_names), name);
+    if (i >= 0)
+        *kind = (qz_rounding)i;
+    return i >= 0;
+}
+
 bool qzi_qconfig_needs_images(const qzi_qconfig *qconfig)
 {
-    return qconfig->recipe >= QZ_RECIPE_FAST ||
+    return qconfig->recipe >= QZ_RECIPE_FAST || qconfig->rounding == QZ_ROUNDING_ADAROUND ||
            qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES;
 }

@@ -49,6 +49,8 @@ typedef struct qzi_qconfig {
     qz_bias_correction bias_correction; /* never DEFAULT */
     qz_equalization equalize;           /* never DEFAULT */
     double equalize_alpha;              /* of ALPHA */
+    qz_rounding rounding;               /* never DEFAULT */
+    int64_t iterations;                 /* of AdaRound; 0: its default */
     bool imported; /* all parameters are another quantizer's: nothing shares them for speed */
     const char *const *exclude; /* node names that stay fp32 */
     size_t exclude_count;

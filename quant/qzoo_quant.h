@@ -48,9 +48,10 @@ QZ_API bool qz_observer_parse_word(const char *word, qz_observer_kind *kind, dou
 typedef enum qz_recipe {
     QZ_RECIPE_DEFAULT = 0, /* the backend's: native fast, the others none, which is PyTorch's */
     QZ_RECIPE_NONE,
-    QZ_RECIPE_FAST /* ranges by mse, bias correction by images */
+    QZ_RECIPE_FAST, /* ranges by mse, of weights too, bias correction by images */
+    QZ_RECIPE_BEST  /* and AdaRound */
 } qz_recipe;
-/* "default", "none", "fast"; NULL for others. */
+/* "default", "none", "fast", "best"; NULL for others. */
 QZ_API const char *qz_recipe_name(qz_recipe recipe);
 /* The inverse; false, and *recipe unchanged, for another word or NULL. */
 QZ_API bool qz_recipe_parse(const char *name, qz_recipe *recipe);
@@ -79,10 +80,21 @@ typedef enum qz_equalization {
  * False, and nothing is changed, for another text or NULL. */
 QZ_API bool qz_equalization_parse_word(const char *word, qz_equalization *kind, double *alpha);
 
+/* How weights become integers. */
+typedef enum qz_rounding {
+    QZ_ROUNDING_DEFAULT = 0, /* the recipe's */
+    QZ_ROUNDING_NEAREST,
+    QZ_ROUNDING_ADAROUND /* by the error of the layer's output on calibration images */
+} qz_rounding;
+/* "default", "nearest", "adaround"; NULL for others. */
+QZ_API const char *qz_rounding_name(qz_rounding kind);
+/* The inverse; false, and *kind unchanged, for another word or NULL. */
+QZ_API bool qz_rounding_parse(const char *name, qz_rounding *kind);
+
 /* What a model's outputs are like after a step of its recipe, on calibration images. */
 typedef struct qz_recipe_step {
-    const char *name;      /* "nearest": before all steps; "equalization", "bias correction" */
-    double output_db;      /* SQNR; of several outputs the lowest */
+    const char *name; /* "nearest": before all steps; "weight ranges", "bias correction", … */
+    double output_db; /* SQNR; of several outputs the lowest */
     double top1_agreement; /* share of images with float's top class; NaN: no classifier */
     size_t images;
     size_t layers;  /* that the step changed */

@@ -150,6 +150,8 @@ static json_t *report_json(const comparison *c)
         json_decref(kinds);
     json_set(root, "recipe", json_text(c->s->info.recipe));
     json_set(root, "bias_correction", json_text(c->s->info.bias_correction));
+    json_set(root, "rounding", json_text(c->s->info.rounding));
+    json_set(root, "weight_bits", json_integer(c->s->info.weight_bits));
     json_set(root, "weight_scales", json_text(c->s->info.weight_scales));
     json_set(root, "equalize", json_text(c->s->info.equalize));
     json_set(root, "steps", recipe_steps_json(c->s));

@@ -32,6 +32,11 @@ static const char *bias_correction_word(int i)
     return qz_bias_correction_name((qz_bias_correction)(i + 1));
 }
 
+static const char *rounding_word(int i)
+{
+    return qz_rounding_name((qz_rounding)(i + 1));
+}
+
 static const char *isa_word(int i)
 {
     return qz_isa_name((qz_isa)i);
@@ -102,9 +107,10 @@ static const option_words interpolation_words = {.word = interpolation_word};
 static const option_words backend_words = {.word = backend_word};
 static const option_words observer_words = {observer_word, NULL, "percentile",
                                             offsetof(tool_options, quant.percentile)};
-static const option_words recipe_words = {.word = recipe_word, .later = "best"};
+static const option_words recipe_words = {.word = recipe_word};
 static const option_words bias_correction_words = {.word = bias_correction_word,
                                                    .later = "analytic"};
+static const option_words rounding_words = {.word = rounding_word};
 static const option_words isa_words = {.word = isa_word};
 static const option_words fuse_words = {.word = fuse_word};
 static const option_words precision_words = {.word = precision_word};
@@ -177,14 +183,21 @@ const tool_option tool_option_table[] = {
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
      "how calibration finds ranges; percentile:P: P % of the values lie inside (default: 99.99)"},
     {"--recipe", "WORD", OPT_QUANT, WORD(quant.recipe, &recipe_words, -1),
-     "steps that make int8 better (default: native fast, others none); fast: --observer mse and "
-     "--bias-correction images"},
+     "steps that make int8 better (default: native fast, others none); fast: --observer mse, "
+     "weight "
+     "ranges by error and --bias-correction images; best: also --rounding adaround"},
     {"--equalize", "A", OPT_QUANT, TEXT(quant.equalize),
      "native: give quiet channels of values finer scales: none, auto (how much is chosen by value) "
      "or a number from 0 to 1 for all (default: none)"},
     {"--bias-correction", "WORD", OPT_QUANT,
      WORD(quant.bias_correction, &bias_correction_words, -1),
      "add the mean error of each layer's output to its bias (default: as --recipe)"},
+    {"--rounding", "WORD", OPT_QUANT, WORD(quant.rounding, &rounding_words, -1),
+     "round weights to nearest, or by the error of the layer's output (default: as --recipe)"},
+    {"--iterations", "N", OPT_QUANT, WHOLE(quant.iterations, 1, 1000000, 0),
+     "rounds of --rounding adaround over a layer's weights, at most (default: 20)"},
+    {"--weight-bits", "8|7|4", OPT_QUANT, WHOLE(quant.weight_bits, 4, 8, 0),
+     "steps of the weights; run as 8 bits (default: 8)"},
     {"--reduce-range", NULL, OPT_QUANT, FLAG(quant.reduce_range),
      "use 7-bit activations, as torch's fbgemm does"},
     {"--per-channel", NULL, OPT_QUANT, FLAG(quant.per_channel),

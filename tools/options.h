@@ -39,11 +39,13 @@ typedef struct tool_options {
         option_list calib;      /* images */
         option_list statistics; /* the files of statistics that --calib names */
         option_list exclude, fallback;
-        int recipe, bias_correction; /* qz_recipe, qz_bias_correction less 1; -1: not given */
-        const char *equalize;        /* none, auto or a number; NULL: not given */
-        long calib_limit;            /* 0: all */
-        bool calib_chosen;           /* by the command, not by the user */
-        int head;                    /* HEAD_* */
+        int recipe, bias_correction;  /* qz_recipe, qz_bias_correction less 1; -1: not given */
+        const char *equalize;         /* none, auto or a number; NULL: not given */
+        int rounding;                 /* qz_rounding less 1; -1: not given */
+        long iterations, weight_bits; /* 0: the library's */
+        long calib_limit;             /* 0: all */
+        bool calib_chosen;            /* by the command, not by the user */
+        int head;                     /* HEAD_* */
     } quant;
     struct {
         long threads; /* 0: physical cores */

@@ -190,15 +190,28 @@ static bool has_images(const tool_options *o)
     return !calibrates_half(o) || o->quant.statistics.count == 0;
 }
 
-/* Statistics alone are no images, which bias correction looks at. */
+/* Statistics alone are no images, which recipes look at. */
 static bool has_images_to_correct(const tool_options *o)
 {
     const qz_bias_correction bias = (qz_bias_correction)(o->quant.bias_correction + 1);
     const qz_recipe recipe = (qz_recipe)(o->quant.recipe + 1);
-    const bool corrects = bias != QZ_BIAS_CORRECTION_DEFAULT ? bias == QZ_BIAS_CORRECTION_IMAGES
-                          : recipe != QZ_RECIPE_DEFAULT      ? recipe == QZ_RECIPE_FAST
-                                                        : o->quant.backend == QZ_BACKEND_NATIVE;
+    const qz_rounding rounding = (qz_rounding)(o->quant.rounding + 1);
+    const bool corrects = bias == QZ_BIAS_CORRECTION_IMAGES || rounding == QZ_ROUNDING_ADAROUND ||
+                          (recipe != QZ_RECIPE_DEFAULT ? recipe >= QZ_RECIPE_FAST
+                                                       : o->quant.backend == QZ_BACKEND_NATIVE);
     return !corrects || o->quant.statistics.count == 0 || o->quant.calib.count > 0;
+}
+
+static bool rounds(const tool_options *o)
+{
+    const qz_rounding rounding = (qz_rounding)(o->quant.rounding + 1);
+    return rounding != QZ_ROUNDING_DEFAULT ? rounding == QZ_ROUNDING_ADAROUND
+                                           : (qz_recipe)(o->quant.recipe + 1) == QZ_RECIPE_BEST;
+}
+
+static bool has_known_bits(const tool_options *o)
+{
+    return o->quant.weight_bits == 8 || o->quant.weight_bits == 7 || o->quant.weight_bits == 4;
 }
 
 static bool has_no_channels(const tool_options *o)
@@ -263,7 +276,7 @@ static const rule rules[] = {
     {"--backend", quantizes, needs_int8},
     {"--calib", calibrates, needs_int8},
     {"--calib", has_images_to_correct,
-     "bias correction needs images, which statistics do not hold; name images beside them, or give "
+     "the recipe needs images, which statistics do not hold; name images beside them, or give "
      "--recipe none"},
     {"--calib", has_images, "statistics do not go with --precision fp16; name images"},
     {"--calib-limit", limits, "goes with --calib IMAGES only"},
@@ -275,6 +288,11 @@ static const rule rules[] = {
     {"--equalize", can_equalize,
      "goes with --backend native, and with no --observer that looks at the order of images"},
     {"--reduce-range", quantizes, needs_int8},
+    {"--rounding", converts_float, needs_int8},
+    {"--iterations", converts_float, needs_int8},
+    {"--iterations", rounds, "goes with --rounding adaround only"},
+    {"--weight-bits", converts_float, needs_int8},
+    {"--weight-bits", has_known_bits, "is 8, 7 or 4"},
     {"--per-channel", quantizes, needs_int8},
     {"--per-tensor", quantizes, needs_int8},
     {"--per-tensor", has_no_channels, "contradicts --per-channel; give one of them"},

@@ -224,6 +224,9 @@ static int create(const tool_options *options, qz_context *ctx, const char *name
     o.bias_correction = (qz_bias_correction)(options->quant.bias_correction + 1);
     if (options->quant.equalize) /* checked by options_apply */
         qz_equalization_parse_word(options->quant.equalize, &o.equalize, &o.equalize_alpha);
+    o.rounding = (qz_rounding)(options->quant.rounding + 1);
+    o.iterations = (int32_t)options->quant.iterations;
+    o.weight_bits = (int32_t)options->quant.weight_bits;
     o.reduce_range = options->quant.reduce_range;
     o.per_channel = options->quant.per_channel;
     o.per_tensor = options->quant.per_tensor;

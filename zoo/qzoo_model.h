@@ -131,7 +131,10 @@ typedef struct qz_model_options {
      * the recipe says of it */
     qz_recipe recipe;
     qz_bias_correction bias_correction;
-    bool per_tensor; /* one weight scale a layer, also where the backend has one a channel; with
+    qz_rounding rounding;
+    int32_t iterations;  /* of QZ_ROUNDING_ADAROUND at most; 0: 20 */
+    int32_t weight_bits; /* 8, 7 or 4: steps of the weights; 0: 8 */
+    bool per_tensor;     /* one weight scale a layer, also where the backend has one a channel; with
                         per_channel QZ_ERR_ARGUMENT */
     /* also a step by itself; backend native, with an observer that counts by channel (minmax,
      * percentile, entropy, mse), else QZ_ERR_ARGUMENT */
@@ -310,15 +313,17 @@ typedef struct qz_model_info {
     bool letterbox;
     int32_t letterbox_stride;
     qz_preprocess preprocess;
-    uint64_t params;             /* parameters, no buffers, auxiliary heads counted */
-    uint64_t macs;               /* at input_h x input_w, batch 1 */
-    size_t fp32_weights_bytes;   /* of the fused float model */
-    size_t int8_weights_bytes;   /* int8 weights, scales, biases, tables, float islands */
-    size_t warning_count;        /* of loading: unexpected keys */
-    const char *warning;         /* one line, or "" */
-    const char *note;            /* how the file's keys became the network's: one line, or "" */
-    const char *recipe;          /* "none", "fast"; "" for a float model that was never prepared */
+    uint64_t params;           /* parameters, no buffers, auxiliary heads counted */
+    uint64_t macs;             /* at input_h x input_w, batch 1 */
+    size_t fp32_weights_bytes; /* of the fused float model */
+    size_t int8_weights_bytes; /* int8 weights, scales, biases, tables, float islands */
+    size_t warning_count;      /* of loading: unexpected keys */
+    const char *warning;       /* one line, or "" */
+    const char *note;          /* how the file's keys became the network's: one line, or "" */
+    const char *recipe; /* "none", "fast", "best"; "" for a float model that was never prepared */
     const char *bias_correction; /* "none", "images"; "" also */
+    const char *rounding;        /* "nearest", "adaround"; "" also */
+    int32_t weight_bits;         /* 8, 7 or 4; 0 for a float model that was never prepared */
     const char *weight_scales;   /* "channel", "tensor": one for each; "" also */
     const char *equalize;        /* "none", "auto", alpha as "0.5"; "" also */
 } qz_model_info;

@@ -173,6 +173,7 @@ typedef struct correction {
     const qzi_float_means *means;
     uint32_t threads;
     size_t corrected;
+    qzi_adaround *rounding; /* of each layer before its correction; NULL */
 } correction;
 
 /* The activation that works on the layer's sums alone: fused, or the only reader. */
@@ -207,8 +208,8 @@ static qz_status find_sums(const correction *c, const qzi_walk_layer *at, float 
         goto fail;
     for (int64_t i = 0; i < oc * per; i++)
         w[i] = (float)node->qw->w[i] * qzi_layer_step(c->int8_graph, node, i / per);
-    QZI_GOTO(st, qzi_samples_take(c->int8_graph, at->layer->node, at->execs, at->count, c->threads,
-                                  &samples));
+    QZI_GOTO(st, qzi_samples_take(c->int8_graph, at->layer->node, at->execs, at->count, at->samples,
+                                  c->threads, &samples));
     QZI_GOTO(st, qzi_samples_multiply(ctx, c->threads, &samples, node, w, *made));
     QZI_GOTO(st, qzi_samples_multiply(ctx, c->threads, at->real, from, weight->tensor.data, *real));
     for (int64_t i = 0; i < oc * samples.count; i++) {
@@ -346,6 +347,8 @@ static qz_status visit(void *user, const qzi_walk_layer *at, bool *changed)
     for (size_t i = 0; i < c->means->count; i++)
         if (c->means->layers[i].at.node == at->layer->node)
             layer = &c->means->layers[i];
+    if (c->rounding)
+        QZI_TRY(qzi_adaround_visit(c->rounding, at, changed));
     if (!layer || layer->count == 0)
         return QZ_OK;
     float *shifts = qzi_calloc(c->graph->ctx, (size_t)node->u.conv.oc, sizeof(*shifts));
@@ -366,11 +369,16 @@ static qz_status visit(void *user, const qzi_walk_layer *at, bool *changed)
 }
 
 qz_status qzi_bias_correct(const qz_graph *graph, qz_graph *int8_graph, const qzi_kept *kept,
-                           size_t count, const qzi_float_means *means, uint32_t threads,
-                           size_t *corrected, size_t *skipped)
+                           size_t count, const qzi_float_means *means, qzi_adaround *rounding,
+                           uint32_t threads, size_t *corrected, size_t *skipped)
 {
-    correction c = {.graph = graph, .int8_graph = int8_graph, .means = means, .threads = threads};
-    QZI_TRY(qzi_walk_layers(graph, int8_graph, kept, count, threads, visit, &c));
+    correction c = {.graph = graph,
+                    .int8_graph = int8_graph,
+                    .means = means,
+                    .threads = threads,
+                    .rounding = rounding};
+    const int64_t places = rounding ? QZI_ADAROUND_SAMPLES : QZI_SAMPLES;
+    QZI_TRY(qzi_walk_layers(graph, int8_graph, kept, count, places, threads, visit, &c));
     *corrected = c.corrected;
     *skipped = means->count - c.corrected;
     return QZ_OK;

@@ -3,7 +3,7 @@
 #ifndef QZOO_QUANT_REFINE_BIAS_CORRECT_H
 #define QZOO_QUANT_REFINE_BIAS_CORRECT_H
 
-#include "quant/refine/walk.h"
+#include "quant/refine/adaround.h"
 
 /* What the float network's layers see on the kept images: means of their inputs by tap. */
 typedef struct qzi_float_means qzi_float_means;
@@ -21,10 +21,11 @@ qz_status qzi_float_means_hook(void *user, const qz_graph *graph, qz_value node,
  * measured with the values that the corrected layers before it compute. Where an activation
  * follows, errors count as they are behind it: the shift is the one that leaves the smallest
  * squares. `means` come from runs of the same images.
+ * `rounding`, where it is not NULL, rounds each layer before it is corrected.
  * *corrected, *skipped: layers; skipped are those that a run of an image alone does not reach.
  */
 qz_status qzi_bias_correct(const qz_graph *graph, qz_graph *int8_graph, const qzi_kept *kept,
-                           size_t count, const qzi_float_means *means, uint32_t threads,
-                           size_t *corrected, size_t *skipped);
+                           size_t count, const qzi_float_means *means, qzi_adaround *rounding,
+                           uint32_t threads, size_t *corrected, size_t *skipped);
 
 #endif

@@ -79,6 +79,31 @@ static qz_status equalize(refinement *r, qzi_values *values, size_t *layers)
     return QZ_OK;
 }
 
+/* What goes layer by layer: roundings, biases. */
+static qz_status settle_layers(refinement *r)
+{
+    const bool rounds = r->qconfig->rounding == QZ_ROUNDING_ADAROUND;
+    qzi_adaround rounding = {.graph = r->graph,
+                             .int8_graph = r->int8_graph,
+                             .form = qzi_qconfig_weight_form(r->qconfig),
+                             .centered = r->means != NULL,
+                             .iterations = r->qconfig->iterations ? r->qconfig->iterations
+                                                                  : QZI_ADAROUND_ITERATIONS,
+                             .threads = r->threads};
+    size_t layers, skipped;
+    if (r->means) {
+        QZI_TRY(qzi_bias_correct(r->graph, r->int8_graph, r->kept, r->images, r->means,
+                                 rounds ? &rounding : NULL, r->threads, &layers, &skipped));
+        return end_step(r, rounds ? "adaround, bias correction" : "bias correction", layers,
+                        skipped);
+    }
+    if (!rounds)
+        return QZ_OK;
+    QZI_TRY(qzi_walk_layers(r->graph, r->int8_graph, r->kept, r->images, QZI_ADAROUND_SAMPLES,
+                            r->threads, qzi_adaround_visit, &rounding));
+    return end_step(r, "adaround", rounding.rounded, 0);
+}
+
 static qz_status refine(refinement *r, qzi_values *values)
 {
     size_t layers = 0, skipped = 0;
@@ -101,12 +126,7 @@ static qz_status refine(refinement *r, qzi_values *values)
                                   qzi_qconfig_weight_form(r->qconfig), &layers, &skipped));
         QZI_TRY(end_step(r, "weight ranges", layers, skipped));
     }
-    if (r->means) {
-        QZI_TRY(qzi_bias_correct(r->graph, r->int8_graph, r->kept, r->images, r->means, r->threads,
-                                 &layers, &skipped));
-        QZI_TRY(end_step(r, "bias correction", layers, skipped));
-    }
-    return QZ_OK;
+    return settle_layers(r);
 }
 
 static qz_status convert(refinement *r)
@@ -135,7 +155,7 @@ qz_status qzi_refine_convert(qz_graph *graph, const qzi_calibration *calibration
     QZI_TRY(qzi_calibration_check(calibration));
     if (qzi_qconfig_needs_images(r.qconfig) && r.kept->count == 0)
         return qzi_fail(graph->ctx, QZ_ERR_STATE,
-                        "bias correction needs images, and only statistics were given; calibrate "
+                        "the recipe needs images, and only statistics were given; calibrate "
                         "with images too, or choose recipe none");
     const qz_status st = convert(&r);
     qzi_float_means_destroy(r.means);

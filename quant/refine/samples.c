@@ -88,11 +88,11 @@ static qz_status take_image(const qz_graph *graph, qz_value node, take_task *tas
 }
 
 qz_status qzi_samples_take(const qz_graph *graph, qz_value node, qzi_exec *const *execs,
-                           size_t count, uint32_t threads, qzi_samples *samples)
+                           size_t count, int64_t places, uint32_t threads, qzi_samples *samples)
 {
     const qzi_node *layer = &graph->nodes[node], *value = &graph->nodes[layer->in[0]];
     const qzi_conv2d_attr *a = &layer->u.conv;
-    const int64_t each = QZI_DIV_UP(QZI_SAMPLES, (int64_t)count);
+    const int64_t each = QZI_DIV_UP(places, (int64_t)count);
     int32_t *zeros = NULL;
     qz_status st = QZ_OK;
     *samples = (qzi_samples){.width = (int64_t)a->ic * a->kh * a->kw};

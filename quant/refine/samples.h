@@ -10,7 +10,7 @@
 
 #include "layers/graph/exec.h"
 
-/* Places of all images, about. */
+/* Enough places for a shift. */
 #define QZI_SAMPLES 1024
 
 /*
@@ -26,9 +26,10 @@ typedef struct qzi_samples {
 qz_status qzi_layer_out_size(const qz_graph *graph, qz_value node, const qzk_view *in,
                              qzi_shape *out);
 
-/* Of the input of `node`, a convolution or linear, which each of the executors has at hand. */
+/* Of the input of `node`, a convolution or linear, which each of the executors has at hand. About
+ * `places` of all of them. */
 qz_status qzi_samples_take(const qz_graph *graph, qz_value node, qzi_exec *const *execs,
-                           size_t count, uint32_t threads, qzi_samples *samples);
+                           size_t count, int64_t places, uint32_t threads, qzi_samples *samples);
 void qzi_samples_free(const qz_context *ctx, qzi_samples *samples);
 /* y[oc][count]: the layer without its bias. w: [oc][ic / groups][kh][kw]. The bits are the same on
  * every machine and with any threads. */

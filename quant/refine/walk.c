@@ -138,6 +138,7 @@ typedef struct walk {
     qz_value next; /* node of the float graph */
     qzi_layer *layers;
     size_t layer_count;
+    int64_t places;
     qzi_samples *samples; /* by layer, from the float step to the visit */
 } walk;
 
@@ -150,7 +151,7 @@ static qz_status step_real(walk *w, qz_value last)
         for (size_t i = 0; i < w->layer_count; i++)
             if (w->layers[i].real == w->next)
                 QZI_TRY(qzi_samples_take(w->real.graph, w->next, w->real.exec, w->real.count,
-                                         w->threads, &w->samples[i]));
+                                         w->places, w->threads, &w->samples[i]));
         QZI_TRY(lane_step(&w->real, w->next));
     }
     return QZ_OK;
@@ -165,7 +166,8 @@ static qz_status step(walk *w, qz_value node, qzi_walk_visit visit, void *user)
         if (w->layers[i].node != node)
             continue;
         QZI_TRY(step_real(w, w->layers[i].real));
-        const qzi_walk_layer at = {&w->layers[i], w->made.exec, w->made.count, &w->samples[i]};
+        const qzi_walk_layer at = {&w->layers[i], w->made.exec, w->made.count, w->places,
+                                   &w->samples[i]};
         QZI_TRY(visit(user, &at, &changed));
         qzi_samples_free(w->made.graph->ctx, &w->samples[i]);
     }
@@ -187,7 +189,8 @@ static qz_status run(walk *w, const qzi_kept *kept, size_t count, uint32_t threa
 }
 
 qz_status qzi_walk_layers(const qz_graph *graph, const qz_graph *int8_graph, const qzi_kept *kept,
-                          size_t count, uint32_t threads, qzi_walk_visit visit, void *user)
+                          size_t count, int64_t places, uint32_t threads, qzi_walk_visit visit,
+                          void *user)
 {
     const qz_context *ctx = graph->ctx;
     qz_status st = QZ_ERR_MEMORY;
@@ -195,6 +198,7 @@ qz_status qzi_walk_layers(const qz_graph *graph, const qz_graph *int8_graph, con
     if (!w)
         return QZ_ERR_MEMORY;
     w->threads = threads;
+    w->places = places;
     QZI_GOTO(st, lane_begin(&w->real, graph));
     QZI_GOTO(st, lane_begin(&w->made, int8_graph));
     QZI_GOTO(st, qzi_layers_find(graph, int8_graph, &w->layers, &w->layer_count));

@@ -44,16 +44,19 @@ typedef struct qzi_walk_layer {
     const qzi_layer *layer;
     qzi_exec *const *execs; /* of the int8 graph, `count` of them: the input is at hand */
     size_t count;
+    int64_t samples;         /* as qzi_walk_layers got them */
     const qzi_samples *real; /* of the float layer's input */
 } qzi_walk_layer;
 
 /*
  * Steps the first `count` kept images through both graphs. Before an int8 layer runs, and after all
  * those before it ran, visit(user, at, &changed) may change it; the walk packs it again where
- * *changed. Layers that a run of an image does not need are not visited.
+ * *changed. `places`: as qzi_samples_take. Layers that a run of an image does not need are not
+ * visited.
  */
 typedef qz_status (*qzi_walk_visit)(void *user, const qzi_walk_layer *at, bool *changed);
 qz_status qzi_walk_layers(const qz_graph *graph, const qz_graph *int8_graph, const qzi_kept *kept,
-                          size_t count, uint32_t threads, qzi_walk_visit visit, void *user);
+                          size_t count, int64_t places, uint32_t threads, qzi_walk_visit visit,
+                          void *user);
 
 #endif

@@ -117,7 +117,8 @@ for option in --no-winograd '--fuse none' '--num-classes 5' '--threads 2' '--isa
     n=$((n + 1))
     [ "$(rows)" = $n ] || complain "$option took the place of another row"
 done
-for option in '' '--exclude features.0' --reduce-range --per-channel '--backend native --per-tensor' '--observer minmax' --relu \
+for option in '' '--exclude features.0' --reduce-range --per-channel '--backend native --per-tensor' \
+    '--weight-bits 4' '--rounding adaround' '--recipe best' '--observer minmax' --relu \
     '--fallback pool' '--calib synthetic:2' '--backend native'; do
     [ "$option" = '--fallback pool' ] && option='--fallback strided_pointwise'
     case $option in --calib*) c= ;; *) c=$calib ;; esac

@@ -11,6 +11,7 @@
 #include <stdarg.h>
 #include <stddef.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -112,6 +113,8 @@ static void check_saved(qz_context *ctx, qz_model *model)
     qz_model_get_info(opened, &got);
     assert_string_equal(got.weight_scales, want.weight_scales);
     assert_string_equal(got.recipe, want.recipe);
+    assert_string_equal(got.rounding, want.rounding);
+    assert_int_equal(got.weight_bits, want.weight_bits);
     qz_model_destroy(opened);
     unlink(path);
 }
@@ -149,6 +152,110 @@ static void test_scales(void **state)
     }
 }
 
+/* ---- bits ---- */
+
+static int32_t largest(const qz_model *model)
+{
+    int32_t top = 0;
+    for (size_t i = 0; i < model->int8_graph->node_count; i++) {
+        const qzi_node *node = &model->int8_graph->nodes[i];
+        const int64_t count = node->qw ? (int64_t)node->u.conv.oc * node->u.conv.ic /
+                                             node->u.conv.groups * node->u.conv.kh * node->u.conv.kw
+                                       : 0;
+        for (int64_t k = 0; k < count; k++)
+            top = QZI_MAX(top, abs(node->qw->w[k]));
+    }
+    return top;
+}
+
+static void test_bits(void **state)
+{
+    (void)state;
+    static const int32_t bits[] = {0, 8, 7, 4}, tops[] = {128, 128, 63, 7};
+    for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++)
+        for (qz_recipe chosen = QZ_RECIPE_NONE; chosen <= QZ_RECIPE_BEST; chosen++) {
+            uint64_t hash[4];
+            counting memory = COUNTING_INIT;
+            qz_context *ctx = counting_context(&memory, 1);
+            for (size_t b = 0; b < QZI_ARRAY_LEN(bits); b++) {
+                qz_model_options options = options_of(backends[i]);
+                qz_model_info info;
+                options.weight_bits = bits[b];
+                options.recipe = chosen;
+                qz_model *model = make(ctx, &options);
+                hash[b] = hash_of(model);
+                qz_model_get_info(model, &info);
+                assert_int_equal(info.weight_bits, b == 0 ? 8 : bits[b]);
+                /* the largest is there, and none beyond */
+                assert_in_range(largest(model), tops[b] / 2 + 1, tops[b]);
+                check_saved(ctx, model);
+                qz_model_destroy(model);
+            }
+            assert_true(hash[0] == hash[1] && hash[1] != hash[2] && hash[2] != hash[3]);
+            qz_context_destroy(ctx);
+            assert_int_equal(memory.live, 0);
+        }
+}
+
+/* ---- ranges and roundings ---- */
+
+/* What an application gets: the last step's SQNR. */
+static double last_db(const qz_model *model)
+{
+    const qz_recipe_step *steps;
+    size_t count;
+    qz_model_recipe_steps(model, &steps, &count);
+    assert_true(count > 0);
+    return steps[count - 1].output_db;
+}
+
+static uint64_t hash_with(qz_isa isa, uint32_t threads, const qz_model_options *options, double *db)
+{
+    qz_context_options how = QZ_CONTEXT_OPTIONS_INIT;
+    qz_context *ctx = NULL;
+    how.isa = isa;
+    how.threads = threads;
+    assert_int_equal(qz_context_create(&how, &ctx), QZ_OK);
+    qz_model *model = make(ctx, options);
+    const uint64_t hash = hash_of(model);
+    *db = last_db(model);
+    qz_model_destroy(model);
+    qz_context_destroy(ctx);
+    return hash;
+}
+
+static void test_rounding(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < QZI_ARRAY_LEN(backends); i++) {
+        qz_model_options options = options_of(backends[i]);
+        double fast_db, best_db, db;
+        options.weight_bits = 4;
+        options.recipe = QZ_RECIPE_FAST;
+        const uint64_t fast = hash_with(QZ_ISA_AUTO, 1, &options, &fast_db);
+        options.rounding = QZ_ROUNDING_ADAROUND;
+        const uint64_t rounded = hash_with(QZ_ISA_AUTO, 1, &options, &best_db);
+        options.rounding = QZ_ROUNDING_DEFAULT;
+        options.recipe = QZ_RECIPE_BEST;
+        assert_true(fast != rounded);
+        assert_true(rounded == hash_with(QZ_ISA_AUTO, 1, &options, &db));
+        assert_true(rounded == hash_with(QZ_ISA_REF, 1, &options, &db));
+        assert_true(rounded == hash_with(QZ_ISA_AUTO, 3, &options, &db));
+        if (!(best_db > fast_db + 1.0))
+            fail_msg("%s: %g dB, not more than %g", qz_backend_name(backends[i]), best_db, fast_db);
+        options.iterations = 1;
+        assert_true(rounded != hash_with(QZ_ISA_AUTO, 1, &options, &db));
+        options.iterations = 0;
+        options.rounding = QZ_ROUNDING_NEAREST;
+        assert_true(fast == hash_with(QZ_ISA_AUTO, 1, &options, &db));
+        /* alone */
+        options.recipe = QZ_RECIPE_NONE;
+        options.rounding = QZ_ROUNDING_ADAROUND;
+        options.bias_correction = QZ_BIAS_CORRECTION_NONE;
+        assert_true(rounded != hash_with(QZ_ISA_AUTO, 2, &options, &db));
+    }
+}
+
 static void refuse(qz_context *ctx, const qz_model_options *options, const char *text)
 {
     qz_model *model = NULL;
@@ -170,6 +277,14 @@ static void test_refused(void **state)
     options = options_of(QZ_BACKEND_AUTO);
     options.statistics = options.per_tensor = true;
     refuse(ctx, &options, "statistics");
+    options = options_of(QZ_BACKEND_FBGEMM);
+    options.weight_bits = 5;
+    refuse(ctx, &options, "5 bits");
+    options.weight_bits = 0;
+    options.iterations = 5;
+    refuse(ctx, &options, "iterations");
+    options.rounding = (qz_rounding)9;
+    refuse(ctx, &options, "rounding number 9");
     qz_context_destroy(ctx);
     assert_int_equal(memory.live, 0);
 }
@@ -178,6 +293,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_scales),
+        cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_rounding),
         cmocka_unit_test(test_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

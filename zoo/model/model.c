@@ -65,6 +65,21 @@ static qz_status resolve_recipe(qz_model *model, const qz_model_options *options
                                                        : QZ_BIAS_CORRECTION_NONE;
     q->equalize = options->equalize;
     q->equalize_alpha = options->equalize_alpha;
+    q->rounding = options->rounding != QZ_ROUNDING_DEFAULT ? options->rounding
+                  : q->recipe >= QZ_RECIPE_BEST            ? QZ_ROUNDING_ADAROUND
+                                                           : QZ_ROUNDING_NEAREST;
+    if (!qz_rounding_name(q->rounding))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no rounding number %d",
+                        (int)options->rounding);
+    if (options->iterations < 0 || (options->iterations > 0 && q->rounding != QZ_ROUNDING_ADAROUND))
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT,
+                        "iterations go with rounding adaround only, and are not below 1");
+    q->iterations = options->iterations;
+    if (options->weight_bits != 0 && options->weight_bits != 8 && options->weight_bits != 7 &&
+        options->weight_bits != 4)
+        return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "weights of %d bits: there are 8, 7 and 4",
+                        (int)options->weight_bits);
+    q->weight_bits = options->weight_bits ? options->weight_bits : 8;
     if (!qz_recipe_name(q->recipe))
         return qzi_fail(model->ctx, QZ_ERR_ARGUMENT, "there is no recipe number %d",
                         (int)options->recipe);
@@ -235,6 +250,7 @@ static qz_status take_options(qz_context *ctx, const qz_model_options *options, 
     if (o->statistics &&
         (!o->quantize || o->backend != QZ_BACKEND_AUTO || o->observer != QZ_OBSERVER_DEFAULT ||
          o->percentile != 0.0 || o->reduce_range || o->per_channel || o->per_tensor ||
+         o->weight_bits != 0 || o->iterations != 0 || o->rounding != QZ_ROUNDING_DEFAULT ||
          o->exclude_count > 0 || o->fallback_count > 0 || o->float_heads ||
          o->recipe != QZ_RECIPE_DEFAULT || o->bias_correction != QZ_BIAS_CORRECTION_DEFAULT ||
          o->equalize != QZ_EQUALIZATION_DEFAULT))

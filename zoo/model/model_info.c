@@ -65,6 +65,7 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
     info->weights_file = info->calib = "";
     info->name = info->task = info->weights = info->backend = info->observer = info->warning = "";
     info->note = info->recipe = info->bias_correction = info->weight_scales = info->equalize = "";
+    info->rounding = "";
     if (!model)
         return;
     const qz_arch_info *arch = &model->arch->info;
@@ -86,6 +87,8 @@ void qz_model_get_info(const qz_model *model, qz_model_info *info)
             info->observer = model->observer;
         info->recipe = qz_recipe_name(model->qconfig.recipe);
         info->bias_correction = qz_bias_correction_name(model->qconfig.bias_correction);
+        info->rounding = qz_rounding_name(model->qconfig.rounding);
+        info->weight_bits = qzi_qconfig_weight_form(&model->qconfig).bits;
         info->weight_scales = model->qconfig.per_channel ? "channel" : "tensor";
         info->equalize = model->equalize;
     }

@@ -31,10 +31,12 @@
  *   observer            its word, "mse", "percentile:99.99"; empty where imported
  *   per_channel         "1" or "0": weight scales differ within a layer
  *   reduce_range        "1" or "0": activations had 7 bits when they were observed
- *   recipe              "fast"; absent: "none"
+ *   recipe              "fast", "best"; absent: "none"
  *   bias_correction     "images": the biases have the mean error of their layers' outputs added,
  *                       as measured on calibration images; absent: "none"
  *   equalize            "auto", or the alpha of all values as "0.5"; absent: "none"
+ *   rounding            "adaround"; absent: "nearest"
+ *   weight_bits         "7" or "4": integers of weights within 63 or 7; absent: 8
  *   exclude, fallback   names joined by commas; may be empty
  *   detection           of detectors only: their settings, "score_thresh=5e-2 nms_thresh=5e-1 …"
  *   resize, crop_h, crop_w, resize_h, resize_w, bgr   of qz_preprocess

@@ -137,7 +137,14 @@ static qz_status read_recipe(const qzi_saved_reader *r, qzi_qconfig *q)
                      q->equalize <= QZ_EQUALIZATION_NONE))
         return fail_value(r, "equalize", equalize);
     qzi_equalization_word(q->equalize, q->equalize_alpha, r->model->equalize);
-    return QZ_OK;
+    const char *rounding = qz_state_dict_metadata(r->dict, "rounding");
+    q->rounding = QZ_ROUNDING_NEAREST;
+    if (rounding &&
+        (!qz_rounding_parse(rounding, &q->rounding) || q->rounding != QZ_ROUNDING_ADAROUND))
+        return fail_value(r, "rounding", rounding);
+    const char *bits = qz_state_dict_metadata(r->dict, "weight_bits");
+    q->weight_bits = !bits ? 8 : strcmp(bits, "7") == 0 ? 7 : strcmp(bits, "4") == 0 ? 4 : 0;
+    return q->weight_bits ? QZ_OK : fail_value(r, "weight_bits", bits);
 }
 
 /* Which format the backend's models have. */

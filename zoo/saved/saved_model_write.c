@@ -122,6 +122,10 @@ static qz_status add_metadata(struct writer *w)
         QZI_TRY(add_text(w, "bias_correction", qz_bias_correction_name(q->bias_correction)));
     if (q->equalize != QZ_EQUALIZATION_NONE)
         QZI_TRY(add_text(w, "equalize", m->equalize));
+    if (q->rounding == QZ_ROUNDING_ADAROUND)
+        QZI_TRY(add_text(w, "rounding", qz_rounding_name(q->rounding)));
+    if (qzi_qconfig_weight_form(q).bits != 8)
+        QZI_TRY(add_number(w, "weight_bits", (uint64_t)q->weight_bits));
     QZI_TRY(add_list(w, "exclude", q->exclude, q->exclude_count));
     QZI_TRY(add_list(w, "fallback", q->fallback, q->fallback_count));
     if (m->arch->detector) {

@@ -44,8 +44,11 @@ static qz_status check_options(const qz_model *model, const char *path,
         what = "reduce_range";
     else if (options->per_channel || options->per_tensor)
         what = "a choice of weight scales";
+    else if (options->weight_bits != 0)
+        what = "weight_bits";
     else if (options->recipe > QZ_RECIPE_NONE ||
              options->bias_correction > QZ_BIAS_CORRECTION_NONE ||
+             options->rounding > QZ_ROUNDING_NEAREST || options->iterations != 0 ||
              options->equalize > QZ_EQUALIZATION_NONE)
         what = "a recipe";
     else if (options->skip_fuse)
@@ -199,6 +202,8 @@ static qz_status import_model(qzi_torch_import *import, const qz_model_options *
                                    .imported = true,
                                    .recipe = QZ_RECIPE_NONE,
                                    .bias_correction = QZ_BIAS_CORRECTION_NONE,
+                                   .rounding = QZ_ROUNDING_NEAREST,
+                                   .weight_bits = 8,
                                    .equalize = QZ_EQUALIZATION_NONE};
     qzi_equalization_word(QZ_EQUALIZATION_NONE, 0.0, model->equalize);
     if (qat)
