@@ -104,6 +104,16 @@ static qz_status settle_layers(refinement *r)
     return end_step(r, "adaround", rounding.rounded, 0);
 }
 
+/*
+ * Where 8 bits have a scale for each channel its largest weight sets the scale well enough: the
+ * search gained at most .2 dB on mobilenet_v2 and mobilenet_v3_small, and lost as often.
+ */
+static bool searches_weight_ranges(const qzi_qconfig *qconfig)
+{
+    const qzi_weight_form form = qzi_qconfig_weight_form(qconfig);
+    return qconfig->recipe >= QZ_RECIPE_FAST && (!form.per_channel || form.bits < 8);
+}
+
 static qz_status refine(refinement *r, qzi_values *values)
 {
     size_t layers = 0, skipped = 0;
@@ -112,7 +122,7 @@ static qz_status refine(refinement *r, qzi_values *values)
     QZI_TRY(qzi_outcome_create(r->graph, &r->outcome));
     if (r->qconfig->bias_correction == QZ_BIAS_CORRECTION_IMAGES)
         QZI_TRY(qzi_float_means_create(r->graph, r->int8_graph, r->threads, &r->means));
-    if (r->qconfig->recipe >= QZ_RECIPE_FAST)
+    if (searches_weight_ranges(r->qconfig))
         QZI_TRY(qzi_energies_create(r->graph, r->int8_graph, r->threads, &r->energies));
     QZI_TRY(qzi_walk_count(r->graph, r->int8_graph, r->kept, &r->images));
     QZI_TRY(run_float(r));
