@@ -71,7 +71,8 @@ QZ_API bool qz_bias_correction_parse(const char *name, qz_bias_correction *kind)
  * t[c] = (range of channel c / its largest weight)^alpha. It needs an observer that counts by
  * channel. */
 typedef enum qz_equalization {
-    QZ_EQUALIZATION_DEFAULT = 0, /* none, in every recipe */
+    QZ_EQUALIZATION_DEFAULT = 0, /* AUTO in recipe best, and in fast with one weight scale a layer;
+                                    where it applies */
     QZ_EQUALIZATION_NONE,
     QZ_EQUALIZATION_AUTO, /* alpha by value, by the estimated error of the layers that read it */
     QZ_EQUALIZATION_ALPHA /* one for all */

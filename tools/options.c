@@ -183,12 +183,13 @@ const tool_option tool_option_table[] = {
     {"--observer", "WORD", OPT_QUANT, WORD(quant.observer, &observer_words, QZ_OBSERVER_DEFAULT),
      "how calibration finds ranges; percentile:P: P % of the values lie inside (default: 99.99)"},
     {"--recipe", "WORD", OPT_QUANT, WORD(quant.recipe, &recipe_words, -1),
-     "steps that make int8 better (default: native fast, others none); fast: --observer mse, "
-     "weight "
-     "ranges by error and --bias-correction images; best: also --rounding adaround"},
+     "steps that make int8 better (default: native fast, others none); fast: --observer mse and "
+     "--bias-correction images, with few bits ranges of weights by error; best: also --rounding "
+     "adaround and, native, --equalize auto"},
     {"--equalize", "A", OPT_QUANT, TEXT(quant.equalize),
      "native: give quiet channels of values finer scales: none, auto (how much is chosen by value) "
-     "or a number from 0 to 1 for all (default: none)"},
+     "or a number from 0 to 1 for all (default: auto with --recipe best, or fast and --per-tensor; "
+     "else none)"},
     {"--bias-correction", "WORD", OPT_QUANT,
      WORD(quant.bias_correction, &bias_correction_words, -1),
      "add the mean error of each layer's output to its bias (default: as --recipe)"},

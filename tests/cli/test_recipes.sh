@@ -96,7 +96,7 @@ all_differ native mse equal equal_fast quarter
 expect 2 "equalize" quantize $net --calib calib --backend qnnpack --equalize auto -o x.safetensors
 expect 2 "equalize" quantize $net --calib calib --backend native --equalize 2 -o x.safetensors
 scores best --calib calib --backend native --recipe best
-scores rounded --calib calib --backend native --rounding adaround
+scores rounded --calib calib --backend native --rounding adaround --equalize auto
 scores bits --calib calib --backend native --weight-bits 4
 all_differ native best bits mse
 same best.npy rounded.npy

@@ -231,6 +231,7 @@ static void test_rounding(void **state)
         qz_model_options options = options_of(backends[i]);
         double fast_db, best_db, db;
         options.weight_bits = 4;
+        options.equalize = QZ_EQUALIZATION_NONE; /* best has it, fast has not */
         options.recipe = QZ_RECIPE_FAST;
         const uint64_t fast = hash_with(QZ_ISA_AUTO, 1, &options, &fast_db);
         options.rounding = QZ_ROUNDING_ADAROUND;
