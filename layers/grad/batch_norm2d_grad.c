@@ -61,14 +61,7 @@ static bool acts(const qzi_node *node, const qzi_train_mode *mode)
 static void affine_pixels(const qzi_grad_run *r, int64_t begin, int64_t end)
 {
     const qzk_view *x = &r->x[0], *y = &r->y;
-    const qzk_rows rows = {
-        .x = qzi_view_at(x, begin),
-        .y = qzi_view_at(y, begin),
-        .pixels = (size_t)(end - begin),
-        .c = (size_t)y->c,
-        .x_stride = x->pixel_stride,
-        .y_stride = y->pixel_stride,
-    };
+    const qzk_rows rows = qzi_grad_rows(x, y, begin, end);
     float lo, hi;
     r->kernels->f32_affine(&rows, row_of(r, SCALE), row_of(r, SHIFT));
     if (r->node->act == QZ_ACT_NONE)
@@ -136,14 +129,7 @@ static float *factor_of(const qzi_grad_run *r, int row)
 static void pair_pixels(const qzi_grad_run *r, int64_t begin, int64_t end)
 {
     const qzk_view *x = &r->x[0], *dy = &r->dy, *dx = &r->dx[0];
-    const qzk_rows rows = {
-        .x = qzi_view_at(dy, begin),
-        .y = qzi_view_at(dx, begin),
-        .pixels = (size_t)(end - begin),
-        .c = (size_t)dy->c,
-        .x_stride = dy->pixel_stride,
-        .y_stride = dx->pixel_stride,
-    };
+    const qzk_rows rows = qzi_grad_rows(dy, dx, begin, end);
     r->grad->f32_affine_pair(&rows, qzi_view_at(x, begin), x->pixel_stride, factor_of(r, 0),
                              factor_of(r, 1), factor_of(r, 2));
 }
@@ -151,14 +137,7 @@ static void pair_pixels(const qzi_grad_run *r, int64_t begin, int64_t end)
 static void scale_pixels(const qzi_grad_run *r, int64_t begin, int64_t end)
 {
     const qzk_view *dy = &r->dy, *dx = &r->dx[0];
-    const qzk_rows rows = {
-        .x = qzi_view_at(dy, begin),
-        .y = qzi_view_at(dx, begin),
-        .pixels = (size_t)(end - begin),
-        .c = (size_t)dy->c,
-        .x_stride = dy->pixel_stride,
-        .y_stride = dx->pixel_stride,
-    };
+    const qzk_rows rows = qzi_grad_rows(dy, dx, begin, end);
     r->kernels->f32_mul_channels(&rows, row_of(r, SCALE));
 }
 

@@ -85,6 +85,18 @@ static inline float *qzi_view_at(const qzk_view *v, int64_t pixel)
     return (float *)v->data + pixel * v->pixel_stride;
 }
 
+/* Pixels begin to end of x and y, which have the same channels. */
+static inline qzk_rows qzi_grad_rows(const qzk_view *x, const qzk_view *y, int64_t begin,
+                                     int64_t end)
+{
+    return (qzk_rows){.x = qzi_view_at(x, begin),
+                      .y = qzi_view_at(y, begin),
+                      .pixels = (size_t)(end - begin),
+                      .c = (size_t)x->c,
+                      .x_stride = x->pixel_stride,
+                      .y_stride = y->pixel_stride};
+}
+
 /* fn on all pixels, shared among threads; bytes: read and written for a pixel. */
 typedef void (*qzi_grad_pixels_fn)(const qzi_grad_run *r, int64_t begin, int64_t end);
 void qzi_grad_pixels(const qzi_grad_run *r, int64_t pixels, int64_t bytes, qzi_grad_pixels_fn fn);

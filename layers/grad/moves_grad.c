@@ -68,14 +68,7 @@ const qzi_grad_class qzi_grad_slice = {
 static void shuffle_pixels(const qzi_grad_run *r, int64_t begin, int64_t end)
 {
     const qzk_view *dy = &r->dy, *dx = &r->dx[0];
-    const qzk_rows rows = {
-        .x = qzi_view_at(dy, begin),
-        .y = qzi_view_at(dx, begin),
-        .pixels = (size_t)(end - begin),
-        .c = (size_t)dy->c,
-        .x_stride = dy->pixel_stride,
-        .y_stride = dx->pixel_stride,
-    };
+    const qzk_rows rows = qzi_grad_rows(dy, dx, begin, end);
     r->kernels->f32_shuffle(&rows, (size_t)(dy->c / r->node->u.shuffle.groups));
 }
 

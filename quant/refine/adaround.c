@@ -155,13 +155,6 @@ static void factor(group *g)
 
 /* ---- one output channel ---- */
 
-static double clamp_integer(double steps, qzi_weight_form form)
-{
-    const double low = qzi_weight_low(form.bits), high = qzi_weight_high(form.bits);
-    steps = steps < low ? low : steps > high ? high : steps;
-    return (steps + 0x1.8p52) - 0x1.8p52;
-}
-
 /*
  * Where steps are many, a weight is rounded down or up, as in AdaRound: free ones follow the noise
  * of few images (mobilenet_v2 in fbgemm lost 15 of 500). Where steps are few, any integer will do.
@@ -171,7 +164,7 @@ static double bound(const group *g, double q, double steps)
     if (g->work->form.bits < 7)
         return q;
     const double low = floor(steps), high = ceil(steps);
-    return clamp_integer(q < low ? low : q > high ? high : q, g->work->form);
+    return qzi_layer_integer(q < low ? low : q > high ? high : q, g->work->form);
 }
 
 /* Nearest plane: from the last row, that of the largest energy, to the first. */
@@ -183,7 +176,7 @@ static void round_in_order(const group *g, const double *b, const double *target
         rest[i] = (rest[i] - dot(g->l + i * g->k, rest, i)) / g->l[i * g->k + i];
     for (int64_t i = g->k; i-- > 0;) {
         const double *row = g->l + i * g->k;
-        q[i] = bound(g, clamp_integer(rest[i] / (row[i] * step), g->work->form),
+        q[i] = bound(g, qzi_layer_integer(rest[i] / (row[i] * step), g->work->form),
                      targets[g->order[i]] / step);
         add_scaled(rest, row, -step * q[i], i);
     }
@@ -270,7 +263,7 @@ static void round_output(const group *g, int64_t o, double *scratch)
         double now = ratios[r / 2];
         if (r % 2)
             for (int64_t i = 0; i < g->k; i++)
-                q[i] = clamp_integer(targets[g->order[i]] / (step * now), form);
+                q[i] = qzi_layer_integer(targets[g->order[i]] / (step * now), form);
         else
             round_in_order(g, b, targets, step * now, rest, q);
         double error = descend(g, b, targets, step * now, q, slope);

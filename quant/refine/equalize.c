@@ -48,11 +48,6 @@ typedef struct reader {
     origin *origins; /* [ic] */
 } reader;
 
-/* What was observed of a channel of any value that is read. */
-typedef struct channel_facts {
-    double power; /* of x, or of x less its mean where biases are corrected */
-} channel_facts;
-
 typedef struct work {
     const qz_graph *graph;
     const qzi_calibration *calibration;
@@ -115,6 +110,14 @@ static qz_status find_readers(work *w)
             r->origins[c] = origin_of(w, node->in[0], c);
     }
     return QZ_OK;
+}
+
+static bool reads(const reader *r, qz_value value)
+{
+    for (int32_t c = 0; c < r->node->u.conv.ic; c++)
+        if (r->origins[c].value == value)
+            return true;
+    return false;
 }
 
 static void work_free(work *w)
@@ -199,10 +202,7 @@ static void find_weights(const work *w, subject *s)
         const qzi_conv2d_attr *a = &r->node->u.conv;
         const int64_t count = r->icg * r->taps, opg = a->oc / a->groups;
         float top = 0.0f;
-        bool reads = false;
-        for (int32_t c = 0; c < a->ic; c++)
-            reads = reads || r->origins[c].value == s->value;
-        if (!reads || r->icg == 1)
+        if (!reads(r, s->value) || r->icg == 1)
             continue;
         for (int64_t k = 0; k < a->oc * count; k++)
             top = QZI_MAX(top, fabsf(r->w[k]));
@@ -436,10 +436,7 @@ static qz_status find_cost(work *w, subject *s)
             return QZ_ERR_MEMORY;
     for (size_t i = 0; i < w->reader_count; i++) {
         const reader *r = &w->readers[i];
-        bool reads = false;
-        for (int32_t c = 0; c < r->node->u.conv.ic; c++)
-            reads = reads || r->origins[c].value == s->value;
-        if (reads)
+        if (reads(r, s->value))
             QZI_TRY(cost_of_reader(w, r, s));
     }
     return QZ_OK;

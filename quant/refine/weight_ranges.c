@@ -111,14 +111,6 @@ typedef struct range_task {
     int64_t per, taps;
 } range_task;
 
-static double integer_of(double steps, qzi_weight_form form)
-{
-    const double low = qzi_weight_low(form.bits), high = qzi_weight_high(form.bits);
-    steps = steps < low ? low : steps > high ? high : steps;
-    /* adding and taking away 1.5 * 2^52 rounds to nearest even */
-    return (steps + 0x1.8p52) - 0x1.8p52;
-}
-
 static void find_errors(void *arg, int64_t begin, int64_t end, uint32_t thread)
 {
     const range_task *t = arg;
@@ -138,7 +130,8 @@ static void find_errors(void *arg, int64_t begin, int64_t end, uint32_t thread)
             const double weight = t->layer->sums[c] / (scale * scale);
             for (int64_t j = 0; j < CANDIDATES; j++) {
                 const double made = step * ratio_of(j);
-                const double error = targets[k] - made * integer_of(targets[k] / made, t->form);
+                const double error =
+                    targets[k] - made * qzi_layer_integer(targets[k] / made, t->form);
                 errors[j] += weight * error * error;
             }
         }
@@ -164,7 +157,7 @@ static void apply(const range_task *t, int64_t o, int64_t candidate)
     qzi_layer_targets(t->graph, t->int8_graph, &t->layer->at, o, t->targets);
     for (int64_t k = 0; k < t->per; k++)
         node->qw->w[qzi_layer_weight_at(node, o, k / t->taps, k % t->taps)] =
-            (int8_t)integer_of(t->targets[k] / step, t->form);
+            (int8_t)qzi_layer_integer(t->targets[k] / step, t->form);
 }
 
 /* Whether all biases allow the scale that a layer would have. */

@@ -1,14 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /* test_equalize.c - scales by channel of values that layers sum over: the choice, the gain. */
-#include "passes.h"
+#include "refine_way.h"
 
 #include "quant/convert.h"
 #include "quant/refine/equalize.h"
-#include "quant/refine/refine.h"
 
 #include <math.h>
 
-#define IMAGES 6
 #define WIDE 16
 
 static qz_value conv(qz_graph *g, const char *name, qz_value x, int32_t oc, qz_activation act)
@@ -51,24 +49,6 @@ static qz_graph *make_net(qz_context *ctx, qz_activation act, bool spread)
                 last[(o * (WIDE + 4) + c) * 9 + i] /= factor;
     }
     return g;
-}
-
-static qz_status whole_way(qz_graph *g, const qzi_qconfig *qconfig, uint32_t threads,
-                           bool backwards, qz_graph **out, qzi_recipe_report *report)
-{
-    qzi_calibration *calibration = NULL;
-    qz_status st;
-    *out = NULL;
-    QZI_GOTO(st, qzi_prepare(g, qconfig, threads, &calibration));
-    for (uint64_t i = 0; i < IMAGES; i++) {
-        float data[TEST_IMAGE];
-        const qz_tensor image = test_image(backwards ? IMAGES - 1 - i : i, data);
-        QZI_GOTO(st, qzi_calibrate(calibration, &image));
-    }
-    st = qzi_refine_convert(g, calibration, out, report);
-fail:
-    qzi_calibration_destroy(calibration);
-    return st;
 }
 
 static qzi_qconfig make_qconfig(qz_equalization equalize, double alpha)

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* test_refine.c - kept images, sums by tap, and the steps of recipes on small nets. */
-#include "passes.h"
+#include "refine_way.h"
 
 #include "quant/refine/bias_correct.h"
 #include "quant/refine/taps.h"
 
 #define LOGITS 10
-#define IMAGES 6
 
 /* ---- kept images ---- */
 
@@ -162,25 +161,6 @@ static qzi_qconfig make_qconfig(qz_backend backend, bool corrects)
                          .per_channel = false,
                          .bias_correction =
                              corrects ? QZ_BIAS_CORRECTION_IMAGES : QZ_BIAS_CORRECTION_NONE};
-}
-
-/* Calibrates on the images in order, or backwards, and converts. */
-static qz_status whole_way(qz_graph *g, const qzi_qconfig *qconfig, uint32_t threads,
-                           bool backwards, qz_graph **out, qzi_recipe_report *report)
-{
-    qzi_calibration *calibration = NULL;
-    qz_status st;
-    *out = NULL;
-    QZI_GOTO(st, qzi_prepare(g, qconfig, threads, &calibration));
-    for (uint64_t i = 0; i < IMAGES; i++) {
-        float data[TEST_IMAGE];
-        const qz_tensor image = test_image(backwards ? IMAGES - 1 - i : i, data);
-        QZI_GOTO(st, qzi_calibrate(calibration, &image));
-    }
-    st = qzi_refine_convert(g, calibration, out, report);
-fail:
-    qzi_calibration_destroy(calibration);
-    return st;
 }
 
 static void assert_same_weights(const qz_graph *a, const qz_graph *b)
